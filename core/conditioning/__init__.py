@@ -1,0 +1,1 @@
+"""The contract of a conditioning variant and the layers variants share."""

@@ -1,0 +1,107 @@
+"""The contract of a conditioning variant: the one thing a branch has to implement.
+
+A variant turns audio features into tokens of the UNet's context width and attaches the layers
+that read them. Everything else (data, order, noise, loop, sampling, scores) is shared, so that
+two variants differ in nothing but themselves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.stage import ParameterGroup
+
+
+class UnetAdapterKind(StrEnum):
+    """How the frozen UNet is adapted from stage 2 on."""
+
+    LORA = "lora"
+    SSF = "ssf"
+    NONE = "none"
+
+
+class VariantConfig(BaseModel):
+    """Base of a variant's settings: frozen, and a key nothing reads is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Variant(nn.Module, ABC):
+    """A conditioning branch.
+
+    `__init__` builds every trainable module from `config` and `shapes` alone, without weights
+    and on whatever device is current, so parameter counts are known on the meta device.
+    Modules live in the variant, not in the UNet; `attach` only installs plain (non-module)
+    attention processors and hooks that use them, and `detach` leaves the UNet as it was.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Config: ClassVar[type[VariantConfig]]
+
+    def __init__(self, config: VariantConfig, *, shapes: FoundationShapes) -> None:
+        super().__init__()
+        self.config: Any = config
+        self.shapes = shapes
+
+    @property
+    @abstractmethod
+    def audio_features(self) -> frozenset[AudioFeature]:
+        """The cached audio features this variant reads."""
+
+    @property
+    def unet_adapter(self) -> UnetAdapterKind:
+        """The adapter of the frozen UNet that stage 2 trains."""
+        return UnetAdapterKind.LORA
+
+    @abstractmethod
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor | None:
+        """Audio tokens [B, N, C], or None for a variant that does not listen."""
+
+    @abstractmethod
+    def attach(self, unet: nn.Module) -> None:
+        """Make `unet` read the audio tokens of a packed context.
+
+        With no audio token in the context, or every one absent, the UNet's output equals the
+        plain UNet's exactly.
+        """
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Undo `attach`; the UNet is as it was."""
+
+    @abstractmethod
+    def gates(self) -> dict[str, nn.Parameter]:
+        """The gate parameters by name; stage 3 trains these alone."""
+
+    @abstractmethod
+    def gate_values(self) -> dict[str, float]:
+        """The factor each gate lets through (after its squashing), for logs and plots."""
+
+    def condition(self, inputs: ConditioningInputs) -> Conditioning:
+        """The conditioning of B clips: their text and this variant's audio tokens."""
+        return Conditioning(text_BLC=inputs.text_BLC, audio_BNC=self.audio_tokens(inputs))
+
+    def parameter_groups(self) -> dict[ParameterGroup, dict[str, nn.Parameter]]:
+        """Every parameter of the variant by name, gates apart from the rest."""
+        gates = self.gates()
+        gate_ids = {id(parameter) for parameter in gates.values()}
+        audio = {n: p for n, p in self.named_parameters() if id(p) not in gate_ids}
+        return {ParameterGroup.AUDIO: audio, ParameterGroup.GATES: gates}
+
+    def auxiliary_losses(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Tensor]:
+        """Scalar losses added to the diffusion loss, already weighted, by name."""
+        return {}
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        """Config values to try, drawn from an Optuna trial; keys are fields of `Config`."""
+        return {}

@@ -1,0 +1,1 @@
+"""Media files -> clean manifest -> locked balanced split -> cached features -> batches."""

@@ -1,0 +1,1 @@
+"""The frozen models, real or embedded, and the scorers' backbones."""

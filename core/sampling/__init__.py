@@ -1,0 +1,1 @@
+"""Guided sampling of any variant."""

@@ -1,0 +1,1 @@
+"""The one staged training loop, its guards and checkpoints."""

@@ -1,0 +1,1 @@
+"""What compares: command line, runs, records, metrics, statistics, reports."""

@@ -1,0 +1,1 @@
+"""The built-in branches. Each imports `core` and itself, never another, never `harness`."""
