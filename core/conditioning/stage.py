@@ -12,6 +12,14 @@ class ParameterGroup(StrEnum):
     UNET_ADAPTER = "unet_adapter"  # LoRA or SSF on the frozen UNet
 
 
+class StopCriterion(StrEnum):
+    """What ends a stage and which weights it leaves behind."""
+
+    STEPS = "steps"  # all steps run, the last weights stay
+    VALIDATION_LOSS = "validation_loss"  # all steps run, the weights of the best validation stay
+    GATE_WINDOW = "gate_window"  # ends early once the mean gate value lies in [0.35, 0.45]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the schedule.
@@ -19,7 +27,7 @@ class Stage:
     name: `stage1`, `stage2`, ...; the key of its settings.
     steps: optimiser steps. lr: peak learning rate. gate_lr: peak learning rate of the gates.
     weight_decay: AdamW's, on everything but gates. warmup_steps: linear warm-up.
-    trains: the parameter groups that get gradients.
+    trains: the parameter groups that get gradients. stop: what ends the stage.
     """
 
     name: str
@@ -29,3 +37,4 @@ class Stage:
     weight_decay: float
     warmup_steps: int
     trains: tuple[ParameterGroup, ...]
+    stop: StopCriterion = StopCriterion.STEPS

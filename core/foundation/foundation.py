@@ -1,0 +1,246 @@
+"""The frozen models: SD v1.5's parts and CLAP, loaded the same way at any size.
+
+Shape legend: B batch, C channels or context width, H W latent height and width, L text tokens,
+T time steps, D feature width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.conditioning.shapes import FoundationShapes, block_shapes
+from core.errors import MismatchError
+from core.foundation.sources import Source, missing_weights, resolve_source
+
+CLAP_SAMPLE_RATE_HZ = 48_000
+Part = Literal["vae", "text_encoder", "unet", "clap"]
+
+
+@dataclass(frozen=True)
+class AudioEmbedding:
+    """CLAP's view of B clips: pooled_BD is L2-normalised, sequence_BTD one token a time step."""
+
+    pooled_BD: Tensor
+    sequence_BTD: Tensor
+
+
+class Foundation:
+    """The frozen models of one profile; each part is loaded when it is first used.
+
+    stable_diffusion: source of a Stable Diffusion pipeline folder (vae, unet, text_encoder,
+        tokenizer, scheduler). clap: source of a `ClapModel` with its feature extractor.
+    dtype: of the frozen weights. Encoders return float32 on the CPU whatever it is.
+    """
+
+    def __init__(
+        self, *, stable_diffusion: str, clap: str, device: str = "cpu", dtype: str = "float32"
+    ) -> None:
+        self.stable_diffusion: Source = resolve_source(stable_diffusion)
+        self.clap_source: Source = resolve_source(clap)
+        self.device = torch.device(device)
+        self.dtype: torch.dtype = getattr(torch, dtype)
+
+    def revision(self, part: Part) -> str:
+        """Hash that changes whenever `part` would compute something else."""
+        if part == "clap":
+            return self.clap_source.fingerprint()
+        own = self.stable_diffusion.fingerprint(part)
+        if part == "text_encoder":
+            return f"{own}+{self.stable_diffusion.fingerprint('tokenizer')}"
+        return own
+
+    # Parts -------------------------------------------------------------------------------
+
+    @cached_property
+    def vae(self) -> Any:
+        """diffusers `AutoencoderKL`."""
+        from diffusers import AutoencoderKL
+
+        return self._frozen(self._load(AutoencoderKL, "vae"))
+
+    @cached_property
+    def unet(self) -> Any:
+        """diffusers `UNet2DConditionModel`."""
+        from diffusers import UNet2DConditionModel
+
+        return self._frozen(self._load(UNet2DConditionModel, "unet"))
+
+    @cached_property
+    def text_encoder(self) -> Any:
+        """transformers `CLIPTextModel`."""
+        from transformers import CLIPTextModel
+
+        return self._frozen(self._load(CLIPTextModel, "text_encoder"))
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """transformers `CLIPTokenizer`."""
+        from transformers import CLIPTokenizer
+
+        return self._load(CLIPTokenizer, "tokenizer")
+
+    @cached_property
+    def noise_scheduler(self) -> Any:
+        """The training-time schedule, as `DDPMScheduler`."""
+        from diffusers import DDPMScheduler
+
+        return self._load(DDPMScheduler, "scheduler")
+
+    @cached_property
+    def clap(self) -> Any:
+        """transformers `ClapModel`."""
+        from transformers import ClapModel
+
+        try:
+            model = ClapModel.from_pretrained(
+                self.clap_source.location, revision=self.clap_source.revision
+            )
+        except (OSError, ValueError) as error:
+            raise missing_weights(self.clap_source, "CLAP", error) from error
+        return self._frozen(model)
+
+    @cached_property
+    def clap_extractor(self) -> Any:
+        """`ClapFeatureExtractor` with the mel range LAION trained with (from 50 Hz)."""
+        from transformers import ClapFeatureExtractor
+
+        try:
+            return ClapFeatureExtractor.from_pretrained(
+                self.clap_source.location,
+                revision=self.clap_source.revision,
+                frequency_min=50,
+                truncation="rand_trunc",
+                padding="repeatpad",
+            )
+        except (OSError, ValueError) as error:
+            raise missing_weights(self.clap_source, "CLAP feature extractor", error) from error
+
+    # Sizes -------------------------------------------------------------------------------
+
+    @property
+    def image_size(self) -> int:
+        """Side of an image in pixels."""
+        return int(self.unet.config.sample_size) * self.vae_factor
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels per latent along a side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a latent."""
+        size = int(self.unet.config.sample_size)
+        return int(self.unet.config.in_channels), size, size
+
+    def shapes(self, *, log_mel: tuple[int, int], num_classes: int) -> FoundationShapes:
+        """Everything a variant needs to know to build itself."""
+        return foundation_shapes(
+            self.unet,
+            num_text_tokens=int(self.tokenizer.model_max_length),
+            clap_config=self.clap.config,
+            log_mel=log_mel,
+            num_classes=num_classes,
+        )
+
+    # Encoders ----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_images(self, images_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [B, C, H, W] of the VAE's unscaled posterior.
+
+        images_B3HW: in [-1, 1].
+
+        Raises:
+            ValueError: values outside [-1, 1].
+        """
+        low, high = float(images_B3HW.min()), float(images_B3HW.max())
+        if low < -1.001 or high > 1.001:
+            raise ValueError(f"images reach the VAE in [{low:.2f}, {high:.2f}]; expected [-1, 1]")
+        images_B3HW = images_B3HW.to(self.device, self.dtype)
+        posterior = self.vae.encode(images_B3HW).latent_dist
+        return posterior.mean.float().cpu(), posterior.std.float().cpu()
+
+    @torch.no_grad()
+    def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [0, 1], float32 on the CPU, of scaled latents."""
+        unscaled = latents_BCHW.to(self.device, self.dtype) / self.vae.config.scaling_factor
+        images = self.vae.decode(unscaled).sample.float().cpu()
+        return (images / 2 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def encode_text(self, captions: Sequence[str]) -> Tensor:
+        """Last hidden state [B, L, C] of the text encoder, as Stable Diffusion uses it."""
+        tokens = self.tokenizer(
+            list(captions),
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return self.text_encoder(tokens.input_ids.to(self.device))[0].float().cpu()
+
+    @torch.no_grad()
+    def encode_audio(self, waveforms: Sequence[np.ndarray]) -> AudioEmbedding:
+        """CLAP embeddings of mono 48 kHz float32 waveforms."""
+        inputs = self.clap_extractor(
+            list(waveforms), sampling_rate=CLAP_SAMPLE_RATE_HZ, return_tensors="pt"
+        )
+        output = self.clap.get_audio_features(
+            input_features=inputs["input_features"].to(self.device, self.dtype),
+            is_longer=inputs["is_longer"].to(self.device),
+        )
+        sequence_BDFT = output.last_hidden_state.float().cpu()
+        return AudioEmbedding(
+            pooled_BD=output.pooler_output.float().cpu(),
+            sequence_BTD=sequence_BDFT.mean(dim=2).transpose(1, 2).contiguous(),
+        )
+
+    # -------------------------------------------------------------------------------------
+
+    def _load(self, cls: Any, part: str) -> Any:
+        try:
+            return cls.from_pretrained(
+                self.stable_diffusion.location,
+                subfolder=part,
+                revision=self.stable_diffusion.revision,
+            )
+        except (OSError, ValueError) as error:
+            raise missing_weights(self.stable_diffusion, part, error) from error
+
+    def _frozen(self, model: nn.Module) -> nn.Module:
+        model.requires_grad_(False)
+        model.eval()
+        return model.to(self.device, self.dtype)
+
+
+def foundation_shapes(
+    unet: Any, *, num_text_tokens: int, clap_config: Any, log_mel: tuple[int, int], num_classes: int
+) -> FoundationShapes:
+    """Shapes read off a UNet (the meta device will do) and CLAP's config.
+
+    Raises:
+        MismatchError: CLAP's config has no integral token grid.
+    """
+    audio = clap_config.audio_config
+    # The encoder halves the grid between stages; see ClapAudioEncoder.forward.
+    downsample = audio.patch_stride[0] * 2 ** (len(audio.depths) - 1)
+    frequency_ratio = audio.spec_size // audio.num_mel_bins
+    if audio.spec_size % (downsample * frequency_ratio):
+        raise MismatchError(
+            f"CLAP spectrogram of {audio.spec_size} does not divide into {downsample}-wide tokens"
+        )
+    return FoundationShapes(
+        context_dim=int(unet.config.cross_attention_dim),
+        num_text_tokens=num_text_tokens,
+        clap_pooled_dim=int(clap_config.projection_dim),
+        clap_sequence=(audio.spec_size // downsample * frequency_ratio, int(audio.hidden_size)),
+        log_mel=log_mel,
+        num_classes=num_classes,
+        blocks=block_shapes(unet),
+    )

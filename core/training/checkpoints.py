@@ -1,0 +1,176 @@
+"""Checkpoints that are either whole or not there.
+
+A checkpoint is written to a temporary folder beside its place, hashed, synced, renamed and read
+back before an older one is removed. safetensors accepts flipped payload bits without a word, so
+every file's SHA-256 is checked on loading. Nothing is ever unpickled.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from core.errors import MismatchError, NoSpaceError
+
+_NAME = re.compile(r"^step-(\d{8})$")
+_HASHES = "sha256.json"
+_KEEP = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name and JSON-able state of one optimiser-step boundary.
+
+    global_step: optimiser steps done since the start of the schedule.
+    """
+
+    global_step: int
+    tensors: dict[str, torch.Tensor]
+    state: dict[str, Any]
+
+
+class CheckpointFolder:
+    """The checkpoints of one run, oldest pruned, at least two verified ones kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notices: list[str] = []
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Commit `checkpoint` under its global step.
+
+        Raises:
+            NoSpaceError: the disk is full; the checkpoints before it are intact.
+        """
+        name = f"step-{checkpoint.global_step:08d}"
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        with no_space_is_a_sentence(self.folder, remove=temporary):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()}
+            save_file(tensors, temporary / "tensors.safetensors")
+            state = {"global_step": checkpoint.global_step, **checkpoint.state}
+            (temporary / "state.json").write_text(json.dumps(state, sort_keys=True))
+            hashes = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+            (temporary / _HASHES).write_text(json.dumps(hashes, sort_keys=True))
+            for path in temporary.iterdir():
+                _sync(path)
+            final = self.folder / name
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+            _sync(self.folder)
+        _verify(final)
+        self._prune()
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies, or None where there never was one.
+
+        A damaged checkpoint is set aside as `NAME.damaged` and named in `notices`.
+
+        Raises:
+            MismatchError: there are checkpoints and none of them verifies.
+        """
+        found = self._committed()
+        for folder in reversed(found):
+            try:
+                _verify(folder)
+                state = json.loads((folder / "state.json").read_text())
+                tensors = load_file(folder / "tensors.safetensors")
+            except (OSError, ValueError, SafetensorError) as error:
+                aside = folder.with_name(folder.name + ".damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+                self.notices.append(f"checkpoint {folder.name} is damaged ({error}); set aside")
+                continue
+            return Checkpoint(global_step=state["global_step"], tensors=tensors, state=state)
+        if found or any(self.folder.glob("step-*.damaged")):
+            raise MismatchError(
+                f"every checkpoint in {self.folder} is damaged; the run does not start again from "
+                "zero by itself: delete the run's folder to do so"
+            )
+        return None
+
+    def _committed(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        found = [(int(m[1]), p) for p in self.folder.iterdir() if (m := _NAME.match(p.name))]
+        return [path for _, path in sorted(found)]
+
+    def _prune(self) -> None:
+        for folder in self._committed()[:-_KEEP]:
+            # Rename first: a kill inside rmtree must not leave half a checkpoint under its name.
+            doomed = folder.with_name(f".{folder.name}.pruned")
+            folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+        for leftover in self.folder.glob(".step-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def no_space_is_a_sentence(where: Path, *, remove: Path | None = None) -> Iterator[None]:
+    """Turn ENOSPC inside the block into a NoSpaceError, removing what was half written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+        if not full and "No space left" not in str(error):
+            raise
+        if remove is not None:
+            shutil.rmtree(remove, ignore_errors=True)
+        raise NoSpaceError(
+            f"no space left while writing to {where}; what was there before is intact. "
+            "Free some space and run the same command again: it goes on from the last checkpoint"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step, synced to disk.
+
+    Raises:
+        NoSpaceError: the disk is full; the previous file is intact.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with no_space_is_a_sentence(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+
+
+def _verify(folder: Path) -> None:
+    hashes = json.loads((folder / _HASHES).read_text())
+    if set(hashes) != {"tensors.safetensors", "state.json"}:
+        raise ValueError(f"unexpected files listed: {sorted(hashes)}")
+    for name, expected in hashes.items():
+        if _sha256(folder / name) != expected:
+            raise ValueError(f"{name} does not match its hash")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

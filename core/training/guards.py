@@ -1,0 +1,222 @@
+"""Checks that refuse a void run and name the cause.
+
+Each stands for a defect that made results of this very task worthless before. The preflight
+checks run on real samples before the first step; the others watch the loop.
+
+Shape legend: B batch, C latent channels, H W latent height and width.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import Conditioning, ConditioningInputs
+from core.conditioning.stage import ParameterGroup, Stage
+from core.errors import GuardError
+from core.randomness import normal, torch_seeded
+
+_BATCH_TOLERANCE = 1e-3
+
+
+def check_features_differ(inputs: ConditioningInputs) -> None:
+    """Raises GuardError where a feature is the same for every clip (audio collapsed)."""
+    for feature, values in inputs.audio.items():
+        flat = values.flatten(1).double()
+        spread = (flat - flat.mean(dim=0)).norm(dim=1).mean()
+        if not torch.isfinite(flat).all():
+            raise GuardError(f"feature {feature} holds NaN or infinite values")
+        if float(spread) <= 1e-4 * float(flat.norm(dim=1).mean()):
+            raise GuardError(
+                f"feature {feature} is the same for all of {len(inputs)} different clips: the "
+                "sound is lost before the variant sees it"
+            )
+
+
+def check_batch_equals_singles(model: AttachedVariant, inputs: ConditioningInputs) -> None:
+    """Raises GuardError where a clip's tokens depend on the clips beside it."""
+    model.set_training(False)
+    with torch.no_grad():
+        together = model.variant.condition(inputs).context()
+        alone = torch.cat([model.variant.condition(row).context() for row in _rows(inputs)])
+    difference = float((together - alone).abs().max())
+    scale = max(1.0, float(alone.abs().max()))
+    if difference > _BATCH_TOLERANCE * scale:
+        raise GuardError(
+            f"a clip in a batch gets other tokens than the clip alone (largest difference "
+            f"{difference:.2g}): something mixes samples, for example a batch statistic"
+        )
+
+
+def check_silent_identity(
+    model: AttachedVariant,
+    inputs: ConditioningInputs,
+    plain_prediction: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    *,
+    noisy_BCHW: Tensor,
+    timesteps_B: Tensor,
+) -> None:
+    """Raises GuardError where a clip without sound differs from the frozen UNet before training.
+
+    plain_prediction: the UNet's prediction before anything was attached.
+    """
+    model.set_training(False)
+    drop_B = torch.ones(len(inputs), dtype=torch.bool, device=noisy_BCHW.device)
+    with torch.no_grad():
+        silent = model.variant.condition(inputs).with_audio_dropped(drop_B)
+        attached = model.predict(noisy_BCHW, timesteps_B, silent)
+        text_only = Conditioning(text_BLC=inputs.text_BLC)
+        plain = plain_prediction(noisy_BCHW, timesteps_B, text_only)
+    difference = float((attached - plain).abs().max())
+    if difference > _BATCH_TOLERANCE * max(1.0, float(plain.abs().max())):
+        raise GuardError(
+            f"with its sound dropped the variant changes the frozen UNet's output by "
+            f"{difference:.2g}: its layers are not the identity without audio"
+        )
+
+
+def check_gradient_reach(
+    gradients: Mapping[str, Tensor | None], *, stage: str, seen: Iterable[str] = ()
+) -> None:
+    """Raises GuardError naming parameters that a stage trains and the loss never reaches."""
+    seen = set(seen)
+    dead = [
+        name
+        for name, gradient in gradients.items()
+        if name not in seen and (gradient is None or not bool((gradient != 0).any()))
+    ]
+    if dead:
+        raise GuardError(
+            f"{stage} trains {len(dead)} parameters that got no gradient, so they are not in the "
+            f"graph: {', '.join(dead[:4])}{' ...' if len(dead) > 4 else ''}"
+        )
+
+
+def check_finite(loss: float, grad_norm: float, *, stage: str, step: int) -> None:
+    """Raises GuardError on a NaN or infinite loss or gradient, before the optimiser step."""
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        raise GuardError(
+            f"{stage} step {step}: loss {loss}, gradient norm {grad_norm}; stopped before the "
+            "optimiser step, the last checkpoint is good. A lower learning rate or float32 "
+            "(--set training.precision=float32) often helps"
+        )
+
+
+def check_moved(before: Mapping[str, Tensor], after: Mapping[str, nn.Parameter], *, stage: str):
+    """Raises GuardError naming parameters that a whole stage of training left bit-equal."""
+    stuck = [name for name, old in before.items() if torch.equal(old, after[name].detach())]
+    if stuck:
+        raise GuardError(
+            f"{len(stuck)} parameters did not move in all of {stage}: {', '.join(stuck[:4])}"
+            f"{' ...' if len(stuck) > 4 else ''}; they are dead, or updates vanish in rounding"
+        )
+
+
+def check_guidance_was_trained(
+    *, text_guidance: float, audio_guidance: float, text_dropout: float, audio_dropout: float
+) -> None:
+    """Raises GuardError where sampling guides by a condition that training never dropped."""
+    for name, guidance, dropout in (
+        ("text", text_guidance, text_dropout),
+        ("audio", audio_guidance, audio_dropout),
+    ):
+        if guidance > 1 and dropout == 0:
+            raise GuardError(
+                f"sampling.{name}_guidance is {guidance} but training.{name}_dropout is 0: the "
+                f"model never saw an input without {name}, so guidance by it means nothing"
+            )
+
+
+def check_class_weights(weights: Sequence[float]) -> None:
+    """Raises GuardError where the mean weight over the training samples is not 1."""
+    mean = sum(weights) / len(weights)
+    if abs(mean - 1) > 1e-6:
+        raise GuardError(
+            f"class weights average {mean:.6f} over the training samples, not 1: they would "
+            "rescale the loss, and the learning rate with it"
+        )
+
+
+def parameters_hash(parameters: Mapping[str, nn.Parameter]) -> str:
+    """SHA-256 over the bytes of every parameter, in the order given."""
+    digest = hashlib.sha256()
+    for name, parameter in parameters.items():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_frozen_unchanged(before: str, after: str) -> None:
+    """Raises GuardError where the frozen UNet's hash changed."""
+    if before != after:
+        raise GuardError(
+            "a parameter of the frozen UNet changed during training; the run does not measure "
+            "the variant alone"
+        )
+
+
+def preflight(
+    model: AttachedVariant,
+    inputs: ConditioningInputs,
+    plain_prediction: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    *,
+    latent_shape: Sequence[int],
+    stages: Sequence[Stage],
+) -> list[str]:
+    """Run every check that needs the model, on real clips; returns the names of those passed.
+
+    Raises:
+        GuardError: the first check that fails.
+    """
+    device = model.device
+    shape = (len(inputs), *latent_shape)
+    noisy_BCHW = normal(shape, seed=0, name=("preflight", "latents")).to(device)
+    timesteps_B = torch.linspace(50, 950, len(inputs)).long().to(device)
+    passed = []
+    if inputs.audio:
+        check_features_differ(inputs)
+        check_batch_equals_singles(model, inputs)
+        passed += ["features_differ", "batch_equals_singles"]
+    check_silent_identity(
+        model, inputs, plain_prediction, noisy_BCHW=noisy_BCHW, timesteps_B=timesteps_B
+    )
+    passed.append("silent_identity")
+    if any(ParameterGroup.UNET_ADAPTER in stage.trains for stage in stages):
+        _check_adapter_identity(model, inputs, noisy_BCHW=noisy_BCHW, timesteps_B=timesteps_B)
+        passed.append("adapter_identity")
+    return passed
+
+
+def _check_adapter_identity(
+    model: AttachedVariant,
+    inputs: ConditioningInputs,
+    *,
+    noisy_BCHW: Tensor,
+    timesteps_B: Tensor,
+) -> None:
+    model.set_training(False)
+    with torch.no_grad(), torch_seeded(0, "preflight", "adapter"):
+        conditioning = model.variant.condition(inputs)
+        model.adapter.disable()
+        without = model.predict(noisy_BCHW, timesteps_B, conditioning)
+        model.adapter.enable()
+        with_adapter = model.predict(noisy_BCHW, timesteps_B, conditioning)
+    difference = float((with_adapter - without).abs().max())
+    if difference > _BATCH_TOLERANCE * max(1.0, float(without.abs().max())):
+        raise GuardError(
+            f"the fresh UNet adapter changes the output by {difference:.2g}; it must start as "
+            "the identity"
+        )
+
+
+def _rows(inputs: ConditioningInputs) -> Iterable[ConditioningInputs]:
+    for row in range(len(inputs)):
+        one = slice(row, row + 1)
+        yield ConditioningInputs(
+            text_BLC=inputs.text_BLC[one],
+            audio={feature: values[one] for feature, values in inputs.audio.items()},
+            class_index_B=inputs.class_index_B[one],
+        )

@@ -1,0 +1,68 @@
+"""Everything the loop needs to know about a schedule."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from core.conditioning.stage import Stage
+from core.randomness import rng
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The schedule and the batch arithmetic; one micro-batch is one forward pass.
+
+    precision: `float32` or `bfloat16` (autocast; master weights are float32 either way).
+    text_dropout, audio_dropout: share of samples trained without caption, without sound.
+    validation_draws: fixed (timestep, noise) pairs for each validation clip.
+    """
+
+    stages: tuple[Stage, ...]
+    micro_batch: int
+    accumulation: int
+    grad_clip: float
+    precision: str
+    text_dropout: float
+    audio_dropout: float
+    checkpoint_every: int
+    validate_every: int
+    validation_draws: int
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of one optimiser step."""
+        return self.micro_batch * self.accumulation
+
+    def first_step(self, stage_index: int) -> int:
+        """Optimiser steps planned before this stage."""
+        return sum(stage.steps for stage in self.stages[:stage_index])
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole schedule."""
+        return self.first_step(len(self.stages))
+
+
+def learning_rate_factor(step: int, *, steps: int, warmup_steps: int) -> float:
+    """Share of the peak rate at `step`: linear warm-up, then half a cosine down to zero."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+@lru_cache(maxsize=8)
+def _epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
+    return rng(seed, "order", epoch).permutation(num_samples)
+
+
+def batch_indices(global_step: int, *, batch_size: int, num_samples: int, seed: int) -> list[int]:
+    """Indices of the training samples of one optimiser step, a fresh permutation an epoch."""
+    first = global_step * batch_size
+    indices = []
+    for position in range(first, first + batch_size):
+        epoch, offset = divmod(position, num_samples)
+        indices.append(int(_epoch_order(seed, epoch, num_samples)[offset]))
+    return indices

@@ -1,0 +1,286 @@
+"""Every setting of a run, with its default, in one place.
+
+A profile is a TOML file under `harness/profiles/` that holds only what differs from here;
+`--set stage2.lr=3e-5` goes on top. Models are frozen and refuse unknown keys, so a key that
+nothing reads cannot pass unnoticed.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from core.conditioning.stage import StopCriterion
+from core.data.log_mel import LogMelSettings
+from core.data.weights import ClassWeighting
+from core.errors import UsageError, suggestion
+from core.sampling.sampler import Sampler
+
+Model = TypeVar("Model", bound=BaseModel)
+# TOML has no null, so "none" stands for it.
+OptionalText = Annotated[str | None, BeforeValidator(lambda v: None if v == "none" else v)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FoundationSettings(_Settings):
+    """Which frozen models."""
+
+    stable_diffusion: str = "embedded:stable_diffusion"
+    """Source of the SD pipeline folder: `embedded:NAME`, a folder, or a hub id[@revision]."""
+    clap: str = "embedded:clap"
+    """Source of the `ClapModel` that hears for every variant."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Data type of the frozen weights; adapters are trained in float32 whatever it is."""
+
+
+class ScorerSettings(_Settings):
+    """Which models score; none of them may condition."""
+
+    clip: str = "embedded:clip"
+    """Source of the CLIP model behind clip_score, aic and kid."""
+    image_judge: OptionalText = "embedded:image_judge"
+    """Image half of the audio-image judge; without the pair the listening scores stay blank."""
+    audio_judge: OptionalText = "embedded:audio_judge"
+    """Sound half of the audio-image judge."""
+
+    @model_validator(mode="after")
+    def _judges_come_in_pairs(self) -> Self:
+        if (self.image_judge is None) != (self.audio_judge is None):
+            raise ValueError("image_judge and audio_judge go together: give both or neither")
+        return self
+
+
+class DataSettings(_Settings):
+    """Which pairs, and how they are split and read."""
+
+    source: OptionalText = "embedded:corpus"
+    """Where pairs come from without --data; None means --data must be given."""
+    corpus_seed: int = 0
+    """Seed of the embedded corpus."""
+    cap: int = Field(default=100, ge=3)
+    """Most pairs of one class that enter the split."""
+    split_seed: int = 0
+    """Seed of the split."""
+    max_excluded_share: float = Field(default=0.5, ge=0, le=1)
+    """Largest share of unusable files before the run stops."""
+    window_s: float = Field(default=10.0, gt=0)
+    """Seconds of each clip that are heard, from its start."""
+    horizontal_flip: bool = False
+    """Train on mirrored images too; wrong where left and right carry meaning."""
+    class_weights: ClassWeighting = ClassWeighting.SQRT
+    """Loss weight of a class from its training count; the mean over samples stays 1."""
+    log_mel: LogMelSettings = LogMelSettings()
+    """Spectrogram for variants that bring their own audio encoder."""
+
+
+class StageSettings(_Settings):
+    """One stage of the schedule."""
+
+    steps: int = Field(ge=0)
+    """Optimiser steps."""
+    lr: float = Field(gt=0)
+    """Peak learning rate of the modules."""
+    gate_lr: float = Field(gt=0)
+    """Peak learning rate of the gates; they need about ten times the modules' to open."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's weight decay; gates never decay."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps of linear warm-up before the cosine."""
+    stop: StopCriterion = StopCriterion.STEPS
+    """What ends the stage and which weights it keeps."""
+
+
+class TrainingSettings(_Settings):
+    """The staged loop."""
+
+    micro_batch: int = Field(default=4, ge=1)
+    """Samples in one forward pass."""
+    accumulation: int = Field(default=2, ge=1)
+    """Forward passes for one optimiser step."""
+    grad_clip: float = Field(default=0.5, gt=0)
+    """Largest norm of the gradient."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; master weights are float32."""
+    text_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of training samples that see the empty prompt, for guidance."""
+    audio_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of training samples that hear nothing, for guidance."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Optimiser steps between checkpoints; there is one at each stage end too."""
+    validate_every: int = Field(default=250, ge=1)
+    """Optimiser steps between validation passes."""
+    validation_draws: int = Field(default=4, ge=1)
+    """Fixed (timestep, noise) pairs for each validation clip."""
+    num_threads: int = Field(default=1, ge=1)
+    """CPU threads of a run; another number gives other roundings, so it is a setting."""
+
+
+class LoraSettings(_Settings):
+    """LoRA on the UNet's attention, for variants that adapt by it."""
+
+    rank: int = Field(default=8, ge=1)
+    """Rank of the update."""
+    alpha: float = Field(default=32, gt=0)
+    """Scale numerator: the update is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout on the update's input."""
+
+
+class SamplingSettings(_Settings):
+    """How test images are made; equal for every branch that is compared."""
+
+    sampler: Sampler = Sampler.DPM_SOLVER_PP
+    """ODE solver; all are deterministic given the first noise."""
+    steps: int = Field(default=20, ge=1)
+    """Solver steps."""
+    text_guidance: float = Field(default=5.0, ge=1)
+    """Weight of the caption against the empty prompt; 1 is none."""
+    audio_guidance: float = Field(default=2.0, ge=1)
+    """Weight of the sound against the caption alone; 1 is none."""
+    images_per_clip: int = Field(default=1, ge=1)
+    """Images for each test clip, each from its own noise."""
+    batch_size: int = Field(default=16, ge=1)
+    """Images made at once; changes roundings only."""
+
+
+class Profile(_Settings):
+    """All settings but the variant's name and the seed."""
+
+    foundation: FoundationSettings = FoundationSettings()
+    scorers: ScorerSettings = ScorerSettings()
+    data: DataSettings = DataSettings()
+    stage1: StageSettings = StageSettings(steps=3000, lr=1e-4, gate_lr=1e-3, warmup_steps=100)
+    stage2: StageSettings = StageSettings(steps=7000, lr=5e-5, gate_lr=5e-4, warmup_steps=200)
+    stage3: StageSettings = StageSettings(
+        steps=2000, lr=0.1, gate_lr=0.1, weight_decay=0.0, stop=StopCriterion.VALIDATION_LOSS
+    )
+    training: TrainingSettings = TrainingSettings()
+    lora: LoraSettings = LoraSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    variants: dict[str, dict[str, Any]] = {}
+    """Differences from each variant's own defaults, by variant name."""
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles shipped with the package."""
+    folder = files("harness") / "profiles"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_profile(name: str, *, overrides: Sequence[str] = (), variant: str | None = None) -> Profile:
+    """The profile `name` (a shipped one, or a path to a TOML file) with `--set` items on top.
+
+    overrides: `a.b=value` items; the value is read as TOML, or as text where that fails.
+    A key that starts with `variant.` goes to the settings of `variant`.
+
+    Raises:
+        UsageError: no such profile, a malformed item, an unknown key, a value out of range.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise UsageError(f"no profile file {name}")
+        text = path.read_text(encoding="utf-8")
+    elif name in profile_names():
+        text = (files("harness") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        known = profile_names()
+        raise UsageError(
+            f"no profile named '{name}'; known: {', '.join(known)}{suggestion(name, known)}"
+        )
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"profile {name} is not valid TOML: {error}") from error
+    for item in overrides:
+        _apply_override(values, item, variant=variant)
+    return parse_settings(Profile, _over_defaults(values), what="setting")
+
+
+def parse_settings(model: type[Model], values: Mapping[str, Any], *, what: str) -> Model:
+    """`values` as a settings model, any mistake told in one sentence.
+
+    Raises:
+        UsageError: unknown key (with the closest known one), wrong type, out of range.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, first["loc"][:-1])
+            hint = suggestion(str(first["loc"][-1]), known)
+            raise UsageError(f"unknown {what} '{place}'; known: {', '.join(known)}{hint}") from None
+        raise UsageError(
+            f"{what} '{place}' cannot be {first.get('input')!r}: {first['msg']}"
+        ) from None
+
+
+def _over_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    # A TOML table replaces a sub-model whole, so its missing keys are filled from that default.
+    merged = Profile().model_dump()
+    _merge(merged, values)
+    return merged
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _apply_override(values: dict[str, Any], item: str, *, variant: str | None) -> None:
+    key, separator, text = item.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise UsageError(f"--set takes KEY=VALUE like stage2.lr=3e-5; got '{item}'")
+    if parts[0] == "variant":
+        if variant is None:
+            raise UsageError(
+                f"'{key}' needs one variant; write variants.NAME.{'.'.join(parts[1:])}"
+            )
+        parts = ["variants", variant, *parts[1:]]
+    node = values
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise UsageError(f"--set {item}: '{part}' is a value, not a table")
+    node[parts[-1]] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        if not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return sorted(model.model_fields)
