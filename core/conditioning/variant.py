@@ -27,9 +27,12 @@ class UnetAdapterKind(StrEnum):
 
 
 class VariantConfig(BaseModel):
-    """Base of a variant's settings: frozen, and a key nothing reads is refused."""
+    """Base of a variant's settings: frozen, and a key nothing reads is refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Each field's docstring is its description.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Variant(nn.Module, ABC):

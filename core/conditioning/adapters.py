@@ -1,0 +1,224 @@
+"""Adapters of the frozen UNet behind one small interface: LoRA, SSF, or none.
+
+An adapter is attached when the run is built, is the identity until it is trained, and stays for
+every later stage and resume. Whether its parameters get gradients is the training loop's
+business; whether it takes part in the forward pass is `enable` and `disable`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from core.conditioning.ssf import ScaleShift, SsfScope, scale_shift_targets
+from core.conditioning.variant import UnetAdapterKind
+from core.errors import GuardError, MismatchError
+
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+_PEFT_NAME = "unet_adapter"
+
+
+class UnetAdapter(ABC):
+    """Trainable parameters added to a frozen UNet."""
+
+    @abstractmethod
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Its parameters by name; the names are stable across runs."""
+
+    @abstractmethod
+    def enable(self) -> None:
+        """Take part in the forward pass."""
+
+    @abstractmethod
+    def disable(self) -> None:
+        """Leave the forward pass; the UNet computes what it did without the adapter."""
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Take the adapter off; the UNet is as it was."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of the parameters by name."""
+        return {name: p.detach().clone() for name, p in self.named_parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy `state` into the parameters.
+
+        Raises:
+            MismatchError: a key or a shape differs; nothing is loaded then.
+        """
+        parameters = self.named_parameters()
+        missing = sorted(parameters.keys() - state.keys())
+        unknown = sorted(state.keys() - parameters.keys())
+        reshaped = sorted(
+            n for n in parameters.keys() & state.keys() if parameters[n].shape != state[n].shape
+        )
+        if missing or unknown or reshaped:
+            raise MismatchError(
+                f"the saved UNet adapter does not fit: {len(missing)} parameters missing "
+                f"{missing[:2]}, {len(unknown)} unknown {unknown[:2]}, {len(reshaped)} of another "
+                f"shape {reshaped[:2]}; load it with the settings it was trained with"
+            )
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(state[name])
+
+
+class NoAdapter(UnetAdapter):
+    """The UNet as it is."""
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return {}
+
+    def enable(self) -> None:
+        return None
+
+    def disable(self) -> None:
+        return None
+
+    def detach(self) -> None:
+        return None
+
+
+class LoraAdapter(UnetAdapter):
+    """LoRA (Hu et al. 2021) through peft on every attention projection of the UNet.
+
+    B starts at 0, so the UNet's output is unchanged until it is trained. A is drawn from torch's
+    generator: wrap the call in `core.randomness.torch_seeded`. Its parameters are float32
+    whatever the UNet's dtype, since bfloat16 swallows small updates.
+
+    rank, alpha: the update is alpha / rank * B A. dropout: on the input of A, in training.
+
+    Raises:
+        GuardError: the UNet has a peft adapter already.
+    """
+
+    def __init__(
+        self, unet: Any, *, rank: int = 8, alpha: float = 32.0, dropout: float = 0.1
+    ) -> None:
+        _require_bare(unet)
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # annotated int, used as alpha / rank
+            lora_dropout=dropout,
+            target_modules=list(LORA_TARGETS),
+        )
+        self._unet: Any = unet
+        self._unet.add_adapter(config, adapter_name=_PEFT_NAME)
+        for parameter in self.named_parameters().values():
+            parameter.data = parameter.data.float()
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return {
+            name.replace(f".{_PEFT_NAME}", ""): parameter
+            for name, parameter in self._unet.named_parameters()
+            if f".{_PEFT_NAME}." in name
+        }
+
+    def enable(self) -> None:
+        self._set_enabled(True)
+
+    def disable(self) -> None:
+        self._set_enabled(False)
+
+    def _set_enabled(self, is_enabled: bool) -> None:
+        # peft also flips requires_grad here; what trains is the loop's decision, so put it back.
+        trains = {name: p.requires_grad for name, p in self.named_parameters().items()}
+        if is_enabled:
+            self._unet.enable_adapters()
+        else:
+            self._unet.disable_adapters()
+        for name, parameter in self.named_parameters().items():
+            parameter.requires_grad_(trains[name])
+
+    def detach(self) -> None:
+        self._unet.unload_lora()
+
+
+class SsfAdapter(UnetAdapter):
+    """SSF (Lian et al. 2022): y = gamma * x + beta after operations of the UNet.
+
+    The paper draws gamma ~ N(1, 0.02) and beta ~ N(0, 0.02); we start from exactly 1 and 0, so
+    that stage 2 starts from the same model as a branch without it.
+
+    scope: the operations it follows.
+
+    Raises:
+        GuardError: the UNet has an adapter already.
+    """
+
+    def __init__(self, unet: nn.Module, *, scope: SsfScope = SsfScope.CROSS_ATTENTION) -> None:
+        _require_bare(unet)
+        targets = scale_shift_targets(unet, scope=scope)
+        self._layers = {path: ScaleShift(module) for path, module in targets.items()}
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return {
+            f"{path}.{name}": parameter
+            for path, layer in self._layers.items()
+            for name, parameter in layer.named_parameters()
+        }
+
+    def enable(self) -> None:
+        for layer in self._layers.values():
+            layer.enable()
+
+    def disable(self) -> None:
+        for layer in self._layers.values():
+            layer.disable()
+
+    def merge(self) -> None:
+        """Fold gamma and beta into the UNet: W' = diag(gamma) W, b' = gamma b + beta.
+
+        An operation without a bias gets one. The originals are kept for `unmerge`.
+        """
+        for layer in self._layers.values():
+            layer.merge()
+
+    def unmerge(self) -> None:
+        """Put back the UNet's own tensors, exactly, and apply gamma and beta on the fly again."""
+        for layer in self._layers.values():
+            layer.unmerge()
+
+    def detach(self) -> None:
+        for layer in self._layers.values():
+            layer.remove()
+
+
+def attach_unet_adapter(
+    unet: nn.Module,
+    *,
+    kind: UnetAdapterKind,
+    lora_rank: int = 8,
+    lora_alpha: float = 32.0,
+    lora_dropout: float = 0.1,
+    ssf_scope: SsfScope = SsfScope.CROSS_ATTENTION,
+) -> UnetAdapter:
+    """The adapter of this kind, attached to `unet`, enabled and the identity.
+
+    Raises:
+        GuardError: the UNet has an adapter already.
+    """
+    if kind is UnetAdapterKind.LORA:
+        return LoraAdapter(unet, rank=lora_rank, alpha=lora_alpha, dropout=lora_dropout)
+    if kind is UnetAdapterKind.SSF:
+        return SsfAdapter(unet, scope=ssf_scope)
+    return NoAdapter()
+
+
+def _require_bare(unet: nn.Module) -> None:
+    """Refuse a UNet that is adapted already.
+
+    Raises:
+        GuardError: it has peft or SSF layers.
+    """
+    for path, module in unet.named_modules():
+        if isinstance(module, BaseTunerLayer) or ScaleShift.is_on(module):
+            raise GuardError(
+                f"the UNet has an adapter already (at {path}); a second one would train on top of "
+                "it. Load the saved state into the first, or detach it"
+            )

@@ -1,0 +1,98 @@
+"""The baseline: an MLP adapter whose tokens join the text in the UNet's own cross-attention.
+
+Shape legend: B batch, D CLAP width, N audio tokens, C context width.
+"""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from core.conditioning.attention import AudioProcessor, JointAttention
+from core.conditioning.attention_variant import AttentionVariant
+from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.gates import SigmoidGate
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.variant import VariantConfig
+
+
+class BaselineConfig(VariantConfig):
+    """Settings of the baseline."""
+
+    num_tokens: int = Field(default=8, ge=1)
+    """Audio tokens N beside the text; more let one embedding steer more of the softmax."""
+    hidden_dim: int = Field(default=1024, ge=1)
+    """Width of the adapter's two hidden layers; more is more parameters."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout after each hidden layer, in training."""
+    gate_init: float = Field(default=0.5, gt=0, lt=1)
+    """Gate at the start, in (0, 1): the factor on the audio tokens' attention weights."""
+
+
+class AudioAdapter(nn.Module):
+    """Pooled CLAP embedding [B, D] to audio tokens [B, N, C]."""
+
+    def __init__(self, config: BaselineConfig, *, clap_dim: int, context_dim: int) -> None:
+        super().__init__()
+        hidden_dim = config.hidden_dim
+        self.trunk = nn.Sequential(
+            nn.Linear(clap_dim, hidden_dim),
+            nn.LayerNorm(hidden_dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.LayerNorm(hidden_dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(hidden_dim, config.num_tokens * context_dim),
+            nn.Unflatten(-1, (config.num_tokens, context_dim)),
+            nn.LayerNorm(context_dim),
+        )
+        self.position_NC = nn.Parameter(0.02 * torch.randn(config.num_tokens, context_dim))
+        self.type_C = nn.Parameter(0.02 * torch.randn(1, context_dim))
+
+    def forward(self, clap_BD: Tensor) -> Tensor:
+        return self.trunk(clap_BD) + self.position_NC + self.type_C
+
+
+class Baseline(AttentionVariant):
+    """CLAP adapter; its tokens share the text's attention, one gate weighs them."""
+
+    name = "baseline"
+    summary = "CLAP embedding through an MLP to 8 tokens beside the text, one shared gate"
+    Config = BaselineConfig
+
+    def __init__(self, config: BaselineConfig, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.adapter = AudioAdapter(
+            config, clap_dim=shapes.clap_pooled_dim, context_dim=shapes.context_dim
+        )
+        self.gate = SigmoidGate(config.gate_init)
+
+    @property
+    def audio_features(self) -> frozenset[AudioFeature]:
+        return frozenset({AudioFeature.CLAP_POOLED})
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        return self.adapter(inputs.audio[AudioFeature.CLAP_POOLED])
+
+    def processors(self) -> dict[str, AudioProcessor]:
+        return {
+            block.path: JointAttention(self.gate, num_text_tokens=self.shapes.num_text_tokens)
+            for block in self.shapes.blocks
+        }
+
+    def gates(self) -> dict[str, nn.Parameter]:
+        return {"gate": self.gate.raw}
+
+    def gate_values(self) -> dict[str, float]:
+        return {"gate": float(self.gate())}
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        return {
+            "num_tokens": trial.suggest_categorical("num_tokens", [4, 8, 16]),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+            "gate_init": trial.suggest_float("gate_init", 0.1, 0.9),
+        }

@@ -1,0 +1,5 @@
+"""Sonic branch: gated audio cross-attention of its own, after SonicDiffusion."""
+
+from variants.sonic.variant import Sonic
+
+VARIANT = Sonic

@@ -1,0 +1,152 @@
+"""Sonic: audio gets a gated cross-attention of its own beside the text's.
+
+After SonicDiffusion (arXiv 2405.00878): `h = h + f * tanh(g) * Attn(LayerNorm(h), audio)` after
+attn2 and before the feed-forward of a transformer block.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from core.conditioning.attention import (
+    AudioProcessor,
+    GatedCrossAttention,
+    GatedResidualAttention,
+)
+from core.conditioning.attention_variant import AttentionVariant
+from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.variant import VariantConfig
+from variants.sonic.losses import caption_token_loss, contrastive_loss
+from variants.sonic.projectors import four_mlp, matched_mlp
+
+
+class Projector(StrEnum):
+    """The network from CLAP embedding to audio tokens."""
+
+    FOUR_MLP = "four_mlp"  # four parallel MLPs, a quarter of the tokens each
+    MATCHED_MLP = "matched_mlp"  # control: one MLP of as many parameters
+
+
+class Layers(StrEnum):
+    """The transformer blocks that listen."""
+
+    ALL = "all"
+    MID_UP = "mid_up"  # the mid block and the up blocks, as in SonicDiffusion
+
+
+PROJECTORS = {Projector.FOUR_MLP: four_mlp, Projector.MATCHED_MLP: matched_mlp}
+
+
+class SonicConfig(VariantConfig):
+    """Settings of sonic."""
+
+    projector: Projector = Projector.FOUR_MLP
+    """Network from CLAP embedding to audio tokens."""
+    num_tokens: int = Field(default=8, ge=4, multiple_of=4)
+    """Audio tokens N; a multiple of 4, two for each of four MLPs."""
+    hidden_dim: int = Field(default=1024, ge=1)
+    """Hidden width of each of the four MLPs; the control's follows from it."""
+    layers: Layers = Layers.ALL
+    """Transformer blocks that listen."""
+    gate_init: float = 0.1
+    """g at the start; tanh(g) lets audio through. 0 is the identity, but then the layers behind
+    the gate get no gradient until the gate has moved, so short stages start from 0.1."""
+    contrastive_weight: float = Field(default=0.01, ge=0)
+    """Weight of InfoNCE in stage 1. It sees classes only; 0 leaves it out."""
+    caption_weight: float = Field(default=0.01, ge=0)
+    """Weight of the squared error to the caption's tokens in stage 1; 0 leaves it out. Kept small:
+    captions name the class alone, and a large weight makes every clip of a class sound alike."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Temperature of InfoNCE; lower punishes the nearest wrong class more."""
+
+
+class Sonic(AttentionVariant):
+    """Parallel MLPs to 8 tokens; every block listens through its own gated attention."""
+
+    name = "sonic"
+    summary = "CLAP embedding through four MLPs to 8 tokens, gated audio cross-attention in blocks"
+    Config = SonicConfig
+
+    def __init__(self, config: SonicConfig, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.projector = PROJECTORS[config.projector](
+            shapes.clap_pooled_dim,
+            hidden_dim=config.hidden_dim,
+            num_tokens=config.num_tokens,
+            context_dim=shapes.context_dim,
+        )
+        self.listening = tuple(
+            block
+            for block in shapes.blocks
+            if config.layers is Layers.ALL or block.section in ("mid", "up")
+        )
+        self.layers = nn.ModuleList(
+            GatedCrossAttention(block, context_dim=shapes.context_dim, gate_init=config.gate_init)
+            for block in self.listening
+        )
+
+    @property
+    def audio_features(self) -> frozenset[AudioFeature]:
+        return frozenset({AudioFeature.CLAP_POOLED})
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        return self.projector(inputs.audio[AudioFeature.CLAP_POOLED])
+
+    def layers_by_path(self) -> dict[str, GatedCrossAttention]:
+        """The gated layers by path of the block they sit in."""
+        return {
+            block.path: layer
+            for block, layer in zip(self.listening, self.layers, strict=True)
+            if isinstance(layer, GatedCrossAttention)
+        }
+
+    def processors(self) -> dict[str, AudioProcessor]:
+        return {
+            path: GatedResidualAttention(layer, num_text_tokens=self.shapes.num_text_tokens)
+            for path, layer in self.layers_by_path().items()
+        }
+
+    def gates(self) -> dict[str, nn.Parameter]:
+        return {path: layer.gate.raw for path, layer in self.layers_by_path().items()}
+
+    def gate_values(self) -> dict[str, float]:
+        return {path: float(layer.gate()) for path, layer in self.layers_by_path().items()}
+
+    def auxiliary_losses(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Tensor]:
+        """Stage 1's InfoNCE and caption error.
+
+        They read the class and the caption to shape the projector in training; what the UNet is
+        conditioned on never depends on the class index.
+        """
+        if stage != "stage1" or conditioning.audio_BNC is None:
+            return {}
+        losses = {}
+        if self.config.contrastive_weight > 0:
+            losses["contrastive"] = self.config.contrastive_weight * contrastive_loss(
+                conditioning.audio_BNC,
+                text_BLC=inputs.text_BLC,
+                class_index_B=inputs.class_index_B,
+                temperature=self.config.temperature,
+            )
+        if self.config.caption_weight > 0:
+            losses["caption"] = self.config.caption_weight * caption_token_loss(
+                conditioning.audio_BNC, text_BLC=inputs.text_BLC
+            )
+        return losses
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        return {
+            "projector": trial.suggest_categorical("projector", [p.value for p in Projector]),
+            "num_tokens": trial.suggest_categorical("num_tokens", [4, 8, 16]),
+            "layers": trial.suggest_categorical("layers", [option.value for option in Layers]),
+            "gate_init": trial.suggest_float("gate_init", 0.02, 0.5, log=True),
+            "contrastive_weight": trial.suggest_float("contrastive_weight", 0.0, 0.1),
+            "caption_weight": trial.suggest_float("caption_weight", 0.0, 0.1),
+        }
