@@ -1,0 +1,100 @@
+"""The arithmetic of a split: a capped draw, and the division of each class among the parts."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from math import floor
+
+from core.data.manifest import Sample
+from core.randomness import rng
+
+_ROUNDING = 1e-9  # 0.1 * 30 is 3.0000000000000004: a share is not let fall or rise by that
+
+
+def draw_capped(samples: Sequence[Sample], *, cap: int, seed: int) -> tuple[Sample, ...]:
+    """At most `cap` samples of each class, whole sources first, in an order drawn by `seed`.
+
+    A source that does not fit whole is cut, so a class has exactly min(cap, its size) samples.
+    """
+    by_class: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_class[sample.class_name].append(sample)
+    chosen: list[Sample] = []
+    for name in sorted(by_class):
+        rank = _ranks({s.source for s in by_class[name]}, seed=seed, purpose="cap", name=name)
+        by_class[name].sort(key=lambda sample: (rank[sample.source], sample.id))
+        chosen.extend(by_class[name][:cap])
+    return tuple(chosen)
+
+
+def divide_classes(
+    samples: Sequence[Sample], *, seed: int, fractions: tuple[float, float, float]
+) -> tuple[list[str], list[str], list[str]]:
+    """Ids of the three parts.
+
+    Sources go, largest first and in a drawn order among equals, to the part that lacks most of
+    its target in that class. A source with samples of several classes is placed with the rarest.
+    """
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    class_sources: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        groups[sample.source].append(sample)
+        class_sources[sample.class_name].add(sample.source)
+    counts = Counter(sample.class_name for sample in samples)
+    targets = part_targets(counts, fractions=fractions)
+    placed: dict[str, int] = {}
+    for name in sorted(class_sources, key=lambda name: (len(class_sources[name]), name)):
+        rank = _ranks(class_sources[name], seed=seed, purpose="part", name=name)
+        size = {
+            source: sum(sample.class_name == name for sample in groups[source]) for source in rank
+        }
+        lack = list(targets[name])
+        empty = {0, 1, 2}
+        for source in rank:
+            if source in placed:
+                lack[placed[source]] -= size[source]
+                empty.discard(placed[source])
+        open_sources = [source for source in rank if source not in placed]
+        open_sources.sort(key=lambda source: (-size[source], rank[source]))
+        for index, source in enumerate(open_sources):
+            num_left = len(open_sources) - index
+            choice = sorted(empty) if num_left <= len(empty) else (0, 1, 2)
+            part = max(choice, key=lambda part: (lack[part], -part))
+            placed[source] = part
+            lack[part] -= size[source]
+            empty.discard(part)
+    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for source, part in placed.items():
+        parts[part].extend(sample.id for sample in groups[source])
+    return parts
+
+
+def part_targets(
+    counts: Mapping[str, int], *, fractions: tuple[float, float, float]
+) -> dict[str, tuple[int, int, int]]:
+    """(train, val, test) samples of each class.
+
+    Totals are floor(N * train), floor(N * val) and the rest; validation and test are apportioned
+    among the classes by largest remainder (ties: the larger class, then the name), with at least
+    one each; training takes what is left.
+    """
+    num_samples = sum(counts.values())
+    num_train = floor(num_samples * fractions[0] + _ROUNDING)
+    num_val = floor(num_samples * fractions[1] + _ROUNDING)
+    val = _largest_remainder(counts, share=fractions[1], total=num_val)
+    test = _largest_remainder(counts, share=fractions[2], total=num_samples - num_train - num_val)
+    return {name: (n - val[name] - test[name], val[name], test[name]) for name, n in counts.items()}
+
+
+def _largest_remainder(counts: Mapping[str, int], *, share: float, total: int) -> dict[str, int]:
+    ideal = {name: count * share for name, count in counts.items()}
+    seats = {name: max(1, floor(value + _ROUNDING)) for name, value in ideal.items()}
+    while sum(seats.values()) < total:
+        name = min(counts, key=lambda name: (seats[name] - ideal[name], -counts[name], name))
+        seats[name] += 1
+    return seats
+
+
+def _ranks(sources: set[str], *, seed: int, purpose: str, name: str) -> dict[str, int]:
+    ordered = sorted(sources)
+    order = rng(seed, "split", purpose, name).permutation(len(ordered))
+    return {ordered[int(index)]: place for place, index in enumerate(order)}

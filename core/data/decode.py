@@ -1,0 +1,293 @@
+"""Media files to arrays: one documented conversion each, and a reason for every refusal.
+
+Sound: any rate and number of channels -> mean of the channels -> 48 kHz (soxr HQ) -> the first
+`window_s` seconds, float32, level kept. Pictures: EXIF orientation applied, 16 bits scaled to 8
+(value * 255 / 65535, rounded), transparency laid on white, everything else by Pillow's own
+conversion to RGB.
+
+Shape legend: S samples, H height, W width, C colour channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from core.data.audio_header import read_audio_header
+from core.data.manifest import Reason
+from core.errors import DataError
+
+SAMPLE_RATE_HZ = 48_000
+DEFAULT_WINDOW_S = 10.0
+"""Clip length of VGGSound and of CLAP's own window."""
+MIN_DURATION_S = 0.5
+MAX_PIXELS = 64_000_000
+"""A 64-megapixel RGB picture takes 192 MB; nothing larger is decoded."""
+MIN_SIDE_PX = 16
+SUBTYPES = frozenset(
+    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
+    | {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
+)
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_SILENT_RANGE = 2.0**-14
+"""Two steps of 16-bit sound: what dither makes of digital silence."""
+_FULL_SCALE = 0.999
+_MAX_CLIPPED_SHARE = 0.1
+"""A full-scale sine spends 3 % of its time above 0.999; one driven 10 dB too hard spends 80 %."""
+_MIN_MP3_SHARE = 0.98  # the length an MP3 header promises is only approximate
+_BLOCK_S = 10
+
+
+class MediaError(DataError):
+    """A media file that cannot be used, with the machine-readable reason."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What a whole decode of a clip found."""
+
+    duration_s: float
+    """Length of the whole file."""
+    sample_rate_hz: int
+    """Rate of the file."""
+    num_channels: int
+    """Channels of the file."""
+    peak: float
+    """Largest absolute sample of the channel mean inside the window; 1 is full scale."""
+
+
+def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFacts:
+    """Facts of a clip after decoding it once to its end, in bounded memory.
+
+    Silence and clipping are judged over the first `window_s` seconds, the part that is used.
+    Raises: MediaError.
+    """
+    num_frames, window = 0, []
+    with _open_audio(path) as file:
+        left = round(window_s * file.samplerate)
+        for block_SC in _blocks(file):
+            if not np.isfinite(block_SC).all():
+                raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
+            num_frames += len(block_SC)
+            if left > 0:
+                window.append(block_SC[:left])
+                left -= len(block_SC)
+        rate, promised, is_mp3 = file.samplerate, file.frames, file.format == "MP3"
+    if num_frames < promised * (_MIN_MP3_SHARE if is_mp3 else 1.0):
+        raise MediaError(
+            Reason.TRUNCATED_AUDIO,
+            f"the audio ends after {num_frames} of {promised} samples; the file was cut short",
+        )
+    if num_frames < MIN_DURATION_S * rate:
+        raise MediaError(
+            Reason.SHORT_AUDIO,
+            f"the audio lasts {num_frames / rate:.2f} s; at least {MIN_DURATION_S} s are needed",
+        )
+    window_SC = np.concatenate(window)
+    mono_S = window_SC.mean(axis=1)
+    _check_level(mono_S, window_SC=window_SC, window_s=window_s)
+    return AudioFacts(
+        duration_s=num_frames / rate,
+        sample_rate_hz=rate,
+        num_channels=window_SC.shape[1],
+        peak=float(np.abs(mono_S).max()),
+    )
+
+
+def decode_audio(path: Path, *, window_s: float) -> np.ndarray:
+    """float32 [S], 48 kHz mono: the first `window_s` seconds, shorter where the clip is.
+
+    The level is kept, so a float file may exceed 1. Raises: MediaError.
+    """
+    with _open_audio(path) as file:
+        num_wanted = round(window_s * file.samplerate)
+        blocks = []
+        for block_SC in _blocks(file, num_frames=num_wanted):
+            blocks.append(block_SC.mean(axis=1))
+        rate = file.samplerate
+    mono_S = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+    if not np.isfinite(mono_S).all():
+        raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
+    resampled_S = resample(mono_S, from_hz=rate, to_hz=SAMPLE_RATE_HZ)
+    return resampled_S[: round(window_s * SAMPLE_RATE_HZ)]
+
+
+def resample(mono_S: np.ndarray, *, from_hz: int, to_hz: int) -> np.ndarray:
+    """float32 [S] at `to_hz`, by soxr's HQ recipe; the input itself when the rates agree."""
+    if from_hz == to_hz:
+        return mono_S.astype(np.float32, copy=False)
+    return soxr.resample(mono_S.astype(np.float32, copy=False), from_hz, to_hz, quality="HQ")
+
+
+def _open_audio(path: Path) -> soundfile.SoundFile:
+    try:
+        header = read_audio_header(path)
+    except OSError as error:
+        raise MediaError(Reason.UNREADABLE, f"the audio cannot be read: {error.strerror}") from None
+    if header.is_without_samples:
+        raise MediaError(
+            Reason.EMPTY_AUDIO,
+            f"the audio file has {path.stat().st_size} bytes and not one sample of sound",
+        )
+    if header.container is None:
+        raise MediaError(
+            Reason.UNDECODABLE_AUDIO, "the file's bytes are not wav, flac, ogg or mp3 audio"
+        )
+    if header.unsupported_codec:
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            f"the audio is coded as {header.unsupported_codec}; "
+            "wav files of PCM or float samples are read",
+        )
+    if header.is_truncated:
+        raise MediaError(
+            Reason.TRUNCATED_AUDIO, "the audio file is shorter than its header says; it was cut"
+        )
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        raise MediaError(
+            Reason.UNDECODABLE_AUDIO, f"the audio cannot be decoded: {error.error_string}"
+        ) from None
+    if file.subtype not in SUBTYPES:
+        file.close()
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT, f"audio coded as {file.subtype} is not supported"
+        )
+    if file.frames == 0:
+        file.close()
+        raise MediaError(Reason.EMPTY_AUDIO, "the audio file has a header and no samples")
+    return file
+
+
+def _blocks(file: soundfile.SoundFile, *, num_frames: int | None = None) -> Iterator[np.ndarray]:
+    """float32 [S, C] blocks to the end of the file, or of its first `num_frames` samples."""
+    left = num_frames if num_frames is not None else file.frames
+    while left > 0:
+        wanted = min(left, _BLOCK_S * file.samplerate)
+        try:
+            block_SC = file.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise MediaError(
+                Reason.UNDECODABLE_AUDIO,
+                f"the audio breaks off while decoding: {error.error_string}",
+            ) from None
+        if len(block_SC):
+            yield block_SC
+        if len(block_SC) < wanted:
+            return
+        left -= wanted
+
+
+def _check_level(mono_S: np.ndarray, *, window_SC: np.ndarray, window_s: float) -> None:
+    if float(np.ptp(mono_S)) <= _SILENT_RANGE:
+        raise MediaError(
+            Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
+        )
+    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean())
+    if clipped > _MAX_CLIPPED_SHARE:
+        raise MediaError(
+            Reason.CLIPPED_AUDIO,
+            f"{clipped:.0%} of the samples are at full scale; the recording is clipped",
+        )
+
+
+def inspect_image(path: Path) -> None:
+    """Decode a picture once, to the end, and drop it. Raises: MediaError."""
+    _load_image(path).close()
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, upright, by the conversion at the top. Raises: MediaError."""
+    image = _load_image(path)
+    try:
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged metadata makes Pillow raise a dozen different kinds
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE, f"the picture cannot be converted: {error}"
+        ) from None
+
+
+def _load_image(path: Path) -> Image.Image:
+    """The decoded picture, in the file's own mode; its size is checked from the header first."""
+    try:
+        with path.open("rb") as file:
+            image = Image.open(file, formats=IMAGE_FORMATS)
+            _check_size(*image.size)
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError(
+            Reason.HUGE_IMAGE, f"the picture has more than {MAX_PIXELS:,} pixels"
+        ) from None
+    except (MediaError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE,
+            f"the file's bytes are not a picture of a known format ({', '.join(IMAGE_FORMATS)})",
+        ) from None
+    except PermissionError as error:
+        raise MediaError(
+            Reason.UNREADABLE, f"the picture cannot be read: {error.strerror}"
+        ) from None
+    except Exception as error:  # a damaged file makes Pillow raise a dozen different kinds
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE, f"the picture cannot be decoded: {error}"
+        ) from None
+    if image.mode == "F":
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            "the picture has floating-point pixels; 8 or 16 bits are read",
+        )
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            Reason.HUGE_IMAGE,
+            f"the picture is {width} x {height}; at most {MAX_PIXELS:,} pixels are decoded",
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise MediaError(
+            Reason.SMALL_IMAGE,
+            f"the picture is {width} x {height}; each side needs at least {MIN_SIDE_PX} pixels",
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey; 32-bit "I" is what some formats widen it to
+        values = np.asarray(image).astype(np.float64)
+        grey = np.rint(np.clip(values, 0, 65535) * (255 / 65535)).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def to_square(pixels_HWC: np.ndarray, *, size: int) -> np.ndarray:
+    """uint8 [size, size, 3]: the centre square, resized by LANCZOS."""
+    height, width = pixels_HWC.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = Image.fromarray(pixels_HWC[top : top + side, left : left + side])
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def to_vae_input(pixels_HWC: np.ndarray) -> Tensor:
+    """float32 [3, H, W] in [-1, 1], the range of the VAE, from uint8 [H, W, 3]."""
+    return torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1).float() / 127.5 - 1.0

@@ -1,0 +1,103 @@
+"""Log-mel spectrograms as SSAMBA and AST read them: Kaldi's filter-bank features, in torch.
+
+Per frame: mean removed, pre-emphasis 0.97 (the first sample by itself), symmetric Hann window,
+power spectrum of the next power of two, triangles in Kaldi's mel scale, natural log above float32
+epsilon. Frames that do not fit whole are dropped (Kaldi's `snip_edges`).
+
+Normalisation is (x - mean) / std with mean -4.268 and std 4.569, AudioSet's, as SSAMBA (arXiv
+2405.11831) does. AST (arXiv 2104.01778) divides by 2 * std: for its checkpoints set std to 9.138.
+Both pad missing frames with 0 before normalising, which is louder than silence (-15.9); a
+pretrained encoder has learnt that, so we keep it.
+
+Shape legend: B batch, S samples, T frames, F frequency bins, M mel bands.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+_PRE_EMPHASIS = 0.97
+_FLOOR = torch.finfo(torch.float32).eps
+
+
+class LogMelSettings(BaseModel):
+    """What a log-mel spectrogram is made with; a part of the feature cache's key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_rate_hz: int = Field(16_000, gt=0)
+    """Rate the sound is resampled to; half of it is the highest frequency there can be."""
+    num_mels: int = Field(128, gt=0)
+    """Mel bands M; more resolve pitch more finely."""
+    num_frames: int = Field(1024, gt=0)
+    """Frames T after padding or cropping; 1024 of 10 ms are 10.24 s."""
+    window_s: float = Field(0.025, gt=0)
+    """Length of a frame, seconds; longer resolves pitch better and time worse."""
+    hop_s: float = Field(0.010, gt=0)
+    """Distance of two frames, seconds."""
+    f_min_hz: float = Field(20.0, ge=0)
+    """Lower edge of the lowest band."""
+    f_max_hz: float = Field(8_000.0, gt=0)
+    """Upper edge of the highest band; at most half the sample rate."""
+    mean: float = -4.268
+    """Subtracted from the log-mel values."""
+    std: float = Field(4.569, gt=0)
+    """Divides what is left."""
+
+    @model_validator(mode="after")
+    def _check_band(self) -> "LogMelSettings":
+        if not self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"f_min_hz {self.f_min_hz} and f_max_hz {self.f_max_hz} do not fit "
+                f"sample_rate_hz {self.sample_rate_hz}; expected f_min < f_max <= rate / 2"
+            )
+        return self
+
+
+def log_mel(waveforms_BS: Tensor, *, settings: LogMelSettings) -> Tensor:
+    """float32 [B, M, T]: normalised log-mel of waveforms at `settings.sample_rate_hz`, [-1, 1].
+
+    All B waveforms have the same length S; one shorter than a frame is padded to a frame.
+    """
+    length = round(settings.window_s * settings.sample_rate_hz)
+    hop = round(settings.hop_s * settings.sample_rate_hz)
+    num_fft = 1 << (length - 1).bit_length()
+    if waveforms_BS.shape[1] < length:
+        waveforms_BS = torch.nn.functional.pad(waveforms_BS, (0, length - waveforms_BS.shape[1]))
+    # Frames past T are cropped away below, so their spectra are never computed.
+    frames_BTS = waveforms_BS.float().unfold(1, length, hop)[:, : settings.num_frames]
+    frames_BTS = frames_BTS - frames_BTS.mean(dim=-1, keepdim=True)
+    previous_BTS = torch.cat([frames_BTS[..., :1], frames_BTS[..., :-1]], dim=-1)
+    frames_BTS = frames_BTS - _PRE_EMPHASIS * previous_BTS
+    window_S = torch.hann_window(length, periodic=False, device=frames_BTS.device)
+    power_BTF = torch.fft.rfft(frames_BTS * window_S, n=num_fft).abs().square()
+    filters_FM = _mel_filters(settings, num_fft).to(power_BTF.device)
+    values_BTM = (power_BTF @ filters_FM).clamp(min=_FLOOR).log()
+    missing = settings.num_frames - values_BTM.shape[1]
+    if missing > 0:
+        values_BTM = torch.nn.functional.pad(values_BTM, (0, 0, 0, missing))
+    return ((values_BTM - settings.mean) / settings.std).transpose(1, 2).contiguous()
+
+
+@lru_cache(maxsize=4)
+def _mel_filters(settings: LogMelSettings, num_fft: int) -> Tensor:
+    """float32 [F, M]: triangles of height 1, straight in mel; the Nyquist bin has no weight."""
+    edges_M = torch.linspace(
+        _mel(settings.f_min_hz), _mel(settings.f_max_hz), settings.num_mels + 2, dtype=torch.float64
+    )
+    bins_F = torch.arange(num_fft // 2 + 1, dtype=torch.float64)
+    mel_F = 1127.0 * torch.log1p(bins_F * settings.sample_rate_hz / num_fft / 700.0)
+    low_M, centre_M, high_M = edges_M[:-2], edges_M[1:-1], edges_M[2:]
+    rising_FM = (mel_F[:, None] - low_M) / (centre_M - low_M)
+    falling_FM = (high_M - mel_F[:, None]) / (high_M - centre_M)
+    filters_FM = torch.minimum(rising_FM, falling_FM).clamp(min=0.0)
+    filters_FM[-1] = 0.0
+    return filters_FM.float()
+
+
+def _mel(frequency_hz: float) -> float:
+    """Kaldi's mel scale (O'Shaughnessy 1987)."""
+    return 1127.0 * math.log1p(frequency_hz / 700.0)

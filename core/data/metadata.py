@@ -1,0 +1,119 @@
+"""Rows of the user's metadata files, each field checked; a bad row is named by number."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import DataError
+
+METADATA_PATTERNS = ("metadata.json", "*_metadata*.json")
+_TEXT_FIELDS = ("video_id", "audio_path", "image_path", "class", "text")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One listed pair."""
+
+    id: str
+    audio_path: str
+    """As written in the file; not checked against the disk."""
+    image_path: str
+    class_name: str
+    caption: str
+    attributes: Mapping[str, float] | None
+
+
+def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
+    """Rows of all files together, in order.
+
+    A row that is repeated word for word, in one file or several (a balanced list beside the full
+    one), counts once. Raises: DataError naming the file, the row (from 1) and the field.
+    """
+    rows: dict[str, tuple[Row, str]] = {}
+    for path in paths:
+        if not path.resolve().is_relative_to(root):
+            raise DataError(
+                f"{path.name} is a link out of the data folder; put the file itself there"
+            )
+        for number, value in enumerate(_read_list(path), start=1):
+            place = f"{path.name}, row {number}"
+            row = _check_row(value, place=place)
+            known, known_place = rows.setdefault(row.id, (row, place))
+            if known != row:
+                raise DataError(
+                    f"{place}: video_id {row.id!r} is also in {known_place} with other values; "
+                    "expected one meaning of an id, remove or rename one of the two"
+                )
+    return tuple(row for row, _ in rows.values())
+
+
+def _read_list(path: Path) -> list[Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{path.name} is not readable as JSON ({error})") from error
+    if not isinstance(value, list):
+        raise DataError(f"{path.name} holds {_kind(value)}; expected a list of rows")
+    return value
+
+
+def _check_row(value: Any, *, place: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: got {_kind(value)}; expected an object of {_TEXT_FIELDS}")
+    for field in _TEXT_FIELDS:
+        if field not in value:
+            raise DataError(
+                f"{place}: field {field!r} is missing; expected text. The row has: "
+                f"{', '.join(map(str, value)) or 'nothing'}"
+            )
+        _check_text(value[field], field=field, place=place)
+    id_ = value["video_id"]
+    if any(character in id_ for character in "/\\") or id_ in (".", ".."):
+        raise DataError(
+            f"{place}: field 'video_id' is {id_!r}; expected no slash, since ids name files"
+        )
+    return Row(
+        id=id_,
+        audio_path=value["audio_path"],
+        image_path=value["image_path"],
+        class_name=value["class"],
+        caption=value["text"],
+        attributes=_check_attributes(value.get("attributes"), place=place),
+    )
+
+
+def _check_text(value: Any, *, field: str, place: str) -> None:
+    if not isinstance(value, str):
+        raise DataError(f"{place}: field {field!r} is {_kind(value)}; expected text")
+    if not value.strip():
+        raise DataError(f"{place}: field {field!r} is empty; expected text")
+    if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
+        raise DataError(
+            f"{place}: field {field!r} is {value!r}; expected valid Unicode without NUL"
+        )
+
+
+def _has_lone_surrogate(value: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _check_attributes(value: Any, *, place: str) -> Mapping[str, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: field 'attributes' is {_kind(value)}; expected numbers by name")
+    for name, number in value.items():
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not math.isfinite(number):
+            raise DataError(f"{place}: attribute {name!r} is {number!r}; expected a finite number")
+    return {str(name): float(number) for name, number in value.items()}
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    if value is None:
+        return "null"
+    return names.get(type(value), f"the number {value!r}")
