@@ -1,0 +1,71 @@
+"""The arms a run samples its test clips in, and one image of one arm.
+
+All arms of a clip start from the same noise, so their scores pair clip by clip.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Arm(StrEnum):
+    """What the model was given for a clip."""
+
+    AUDIO = "audio"  # the clip's own sound
+    SHUFFLED = "shuffled"  # another test clip's sound of the same class
+    SILENCE = "silence"  # a clip of digital silence
+    TEXT_ONLY = "text_only"  # the caption alone; the variant's audio is absent
+
+
+REAL = "real"
+"""Name of the reference rows: the clip's own photograph scored like a generated image, and for
+distribution metrics real against real. It says what the scorers can give at best."""
+
+CONTROL_ARMS = (Arm.SHUFFLED, Arm.SILENCE, Arm.TEXT_ONLY)
+"""The arms that the own sound is compared with."""
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """One PNG of a run."""
+
+    sample_id: str
+    """The test clip it was made for; every score compares it with this clip, whatever it heard."""
+    arm: Arm
+    """What the model was given."""
+    draw: int
+    """Index of the initial noise, 0 up; the same in every arm and branch."""
+    path: Path
+    """The PNG that is scored."""
+    heard_id: str | None = None
+    """The clip whose sound was given; None in the silent and the text-only arm."""
+
+
+@dataclass(frozen=True)
+class TestClip:
+    """What is known of a test clip."""
+
+    __test__ = False  # pytest collects classes by this prefix
+
+    sample_id: str
+    """Unique within the split."""
+    class_name: str
+    """Class of the clip."""
+    caption: str
+    """The caption that the image was generated with."""
+    image: Path | None = None
+    """The clip's real picture; None when the split has none for it."""
+    attributes: Mapping[str, float] | None = None
+    """True attributes in [0, 1] that the sound carries, by name; None when not known."""
+
+
+def common_captions(clips: Sequence[TestClip]) -> dict[str, str]:
+    """The most frequent caption of each class (the first in alphabet where several are)."""
+    by_class: dict[str, list[str]] = {}
+    for clip in clips:
+        by_class.setdefault(clip.class_name, []).append(clip.caption)
+    return {
+        name: min(set(captions), key=lambda caption: (-captions.count(caption), caption))
+        for name, captions in sorted(by_class.items())
+    }

@@ -1,0 +1,87 @@
+"""Does the model listen: paired margins of the own sound over what it is compared with."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from harness.metrics.arms import CONTROL_ARMS, Arm
+from harness.metrics.registry import metric as declared
+
+
+@dataclass(frozen=True)
+class ListeningMargin:
+    """Advantage of the clip's own sound over a control, over clips of one run.
+
+    Positive always means that the own sound is better, also where lower is better. The interval
+    speaks of other clips under the same trained model, not of other training seeds.
+    """
+
+    metric: str
+    """Name of the per-clip metric."""
+    control: Arm
+    """What the own sound was compared with."""
+    n: int
+    """Clips that have the score in both arms."""
+    mean: float | None
+    """Mean advantage; None without clips."""
+    sd: float | None = None
+    """Standard deviation of the advantage over clips; None with fewer than 2."""
+    z: float | None = None
+    """Mean over its standard error; None where the standard error is 0 or unknown."""
+    low: float | None = None
+    """Lower end of the 95 % t interval."""
+    high: float | None = None
+    """Upper end of the 95 % t interval."""
+
+
+def clip_means(per_clip: pd.DataFrame) -> pd.DataFrame:
+    """Columns metric, arm, sample_id, class_name, value: the mean over each clip's draws.
+
+    A draw without a score (NaN) is left out; a clip without any keeps NaN.
+    """
+    keys = ["metric", "arm", "sample_id", "class_name"]
+    return per_clip.groupby(keys, sort=False, as_index=False)["value"].mean()
+
+
+def listening_margins(per_clip: pd.DataFrame) -> list[ListeningMargin]:
+    """Margins of every per-clip metric over every control arm that was sampled."""
+    means = clip_means(per_clip)
+    margins = []
+    for name, of_metric in means.groupby("metric", sort=False):
+        by_arm = of_metric.pivot(index="sample_id", columns="arm", values="value")
+        if Arm.AUDIO not in by_arm:
+            continue
+        sign = 1.0 if declared(str(name)).higher_is_better else -1.0
+        for control in CONTROL_ARMS:
+            if control in by_arm:
+                advantage = sign * (by_arm[Arm.AUDIO] - by_arm[control]).dropna()
+                margins.append(
+                    _margin(advantage.to_numpy(dtype=np.float64), metric=str(name), control=control)
+                )
+    return margins
+
+
+def _margin(
+    advantage: NDArray[np.float64], *, metric: str, control: Arm, level: float = 0.95
+) -> ListeningMargin:
+    n = len(advantage)
+    mean = float(advantage.mean()) if n else None
+    if mean is None or n < 2:
+        return ListeningMargin(metric=metric, control=control, n=n, mean=mean)
+    sd = float(advantage.std(ddof=1))
+    error = sd / math.sqrt(n)
+    half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
+    return ListeningMargin(
+        metric=metric,
+        control=control,
+        n=n,
+        mean=mean,
+        sd=sd,
+        z=mean / error if error > 0 else None,
+        low=mean - half,
+        high=mean + half,
+    )
