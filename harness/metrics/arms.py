@@ -43,10 +43,8 @@ class GeneratedImage:
 
 
 @dataclass(frozen=True)
-class TestClip:
+class ScoredClip:
     """What is known of a test clip."""
-
-    __test__ = False  # pytest collects classes by this prefix
 
     sample_id: str
     """Unique within the split."""
@@ -60,7 +58,7 @@ class TestClip:
     """True attributes in [0, 1] that the sound carries, by name; None when not known."""
 
 
-def common_captions(clips: Sequence[TestClip]) -> dict[str, str]:
+def common_captions(clips: Sequence[ScoredClip]) -> dict[str, str]:
     """The most frequent caption of each class (the first in alphabet where several are)."""
     by_class: dict[str, list[str]] = {}
     for clip in clips:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.arms import TestClip
+from harness.metrics.arms import ScoredClip
 from harness.metrics.scorers import ImageReading, Scorers
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ class Batch:
     """All images of a run with the real ones, each embedded once."""
 
     def __init__(
-        self, rows: Sequence[Row], *, by_id: Mapping[str, TestClip], scorers: Scorers
+        self, rows: Sequence[Row], *, by_id: Mapping[str, ScoredClip], scorers: Scorers
     ) -> None:
         self.rows = rows
         self.clips = list(by_id.values())

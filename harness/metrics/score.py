@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.randomness import rng
 from harness.metrics import distribution
-from harness.metrics.arms import REAL, Arm, GeneratedImage, TestClip, common_captions
+from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
 from harness.metrics.batch import Batch, Row
 from harness.metrics.clip_scores import WaveformOf, clip_scores
 from harness.metrics.controls import ListeningMargin, clip_means, listening_margins
@@ -84,7 +84,7 @@ class RunScores:
 def score_images(
     images: Sequence[GeneratedImage],
     *,
-    clips: Sequence[TestClip],
+    clips: Sequence[ScoredClip],
     scorers: Scorers,
     waveform_of: WaveformOf | None = None,
     class_captions: Mapping[str, str] | None = None,
@@ -142,7 +142,7 @@ def _headline_arm(arms: Mapping[str, object]) -> str:
 
 
 def _require_sound_input(
-    images: Sequence[GeneratedImage], *, by_id: Mapping[str, TestClip], num_clips: int
+    images: Sequence[GeneratedImage], *, by_id: Mapping[str, ScoredClip], num_clips: int
 ) -> None:
     if not images:
         raise ValueError("got no images; expected at least one")
