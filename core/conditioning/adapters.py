@@ -109,6 +109,8 @@ class LoraAdapter(UnetAdapter):
         )
         self._unet: Any = unet
         self._unet.add_adapter(config, adapter_name=_PEFT_NAME)
+        # peft's fresh dropouts are in training mode whatever the UNet is in.
+        self._unet.train(self._unet.training)
         for parameter in self.named_parameters().values():
             parameter.data = parameter.data.float()
 
