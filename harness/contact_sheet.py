@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from core.data.atomic import write_atomic
 from core.errors import UsageError
 from core.foundation.judge import mel_filters
 from harness.metrics.pictures import fitted, read_rgb
@@ -96,6 +98,7 @@ def contact_sheet(
     Raises:
         UsageError: no rows, or more than fit on one sheet.
         DataError: an image file that cannot be read.
+        NoSpaceError: the disk is full.
     """
     if not 1 <= len(rows) <= _MAX_ROWS:
         raise UsageError(f"a contact sheet of {len(rows)} rows; expected 1 to {_MAX_ROWS}")
@@ -126,10 +129,9 @@ def contact_sheet(
             if layout.has_shuffled:
                 other = row.shuffled.get(name)
                 _paste(sheet, draw, other, left=left + _CELL + _GAP, top=top)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    sheet.save(part, format="PNG", optimize=True)
-    part.replace(out)
+    png = BytesIO()
+    sheet.save(png, format="PNG", optimize=True)
+    write_atomic(out, content=png.getvalue())
     return out
 
 
