@@ -87,7 +87,7 @@ class Baseline(AttentionVariant):
         return {"gate": self.gate.raw}
 
     def gate_values(self) -> dict[str, float]:
-        return {"gate": float(self.gate())}
+        return {"gate": self.gate().item()}
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:

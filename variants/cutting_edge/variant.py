@@ -133,7 +133,7 @@ class CuttingEdge(AttentionVariant):
         return {path: layer.gate.raw for path, layer in self.layers_by_path().items()}
 
     def gate_values(self) -> dict[str, float]:
-        return {path: float(layer.gate()) for path, layer in self.layers_by_path().items()}
+        return {path: layer.gate().item() for path, layer in self.layers_by_path().items()}
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:

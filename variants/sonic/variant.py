@@ -114,7 +114,7 @@ class Sonic(AttentionVariant):
         return {path: layer.gate.raw for path, layer in self.layers_by_path().items()}
 
     def gate_values(self) -> dict[str, float]:
-        return {path: float(layer.gate()) for path, layer in self.layers_by_path().items()}
+        return {path: layer.gate().item() for path, layer in self.layers_by_path().items()}
 
     def auxiliary_losses(
         self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str

@@ -1,0 +1,106 @@
+"""The selective scan against its mathematics, another implementation and finite differences."""
+
+import pytest
+import torch
+from mambapy.mamba import MambaBlock as ReferenceBlock
+from mambapy.mamba import MambaConfig as ReferenceConfig
+from torch import Tensor
+
+from variants.cutting_edge import selective_scan as module
+from variants.cutting_edge.selective_scan import selective_scan
+
+
+def scan_inputs(
+    *, steps: int = 7, channels: int = 5, state: int = 3, dtype: torch.dtype = torch.float64
+) -> dict[str, Tensor]:
+    """Inputs of two directions and three rows, within the ranges a trained mixer has."""
+    draws = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draws, dtype=torch.float64).to(dtype)
+
+    return {
+        "x_GBLE": normal(2, 3, steps, channels),
+        "dt_GBLE": normal(2, 3, steps, channels).exp() * 0.1,
+        "A_GES": -normal(2, channels, state).exp(),
+        "B_GBLS": normal(2, 3, steps, state),
+        "C_GBLS": normal(2, 3, steps, state),
+        "D_GE": normal(2, channels),
+    }
+
+
+def sequential_scan(inputs: dict[str, Tensor]) -> Tensor:
+    """The recurrence of the paper, one scalar state at a time, in float64."""
+    x, dt, A, B, C, D = (tensor.double() for tensor in inputs.values())
+    y = torch.zeros_like(x)
+    for g in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            for e in range(x.shape[3]):
+                state = torch.zeros(A.shape[-1], dtype=torch.float64)
+                for t in range(x.shape[2]):
+                    decay = torch.exp(dt[g, b, t, e] * A[g, e])
+                    state = decay * state + dt[g, b, t, e] * B[g, b, t] * x[g, b, t, e]
+                    y[g, b, t, e] = state @ C[g, b, t] + D[g, e] * x[g, b, t, e]
+    return y
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_scan_is_the_recurrence_of_the_paper(dtype: torch.dtype, atol: float) -> None:
+    """Catches: a step that reads the state before or after its turn, or groups mixed up."""
+    inputs = scan_inputs(dtype=dtype)
+    got = selective_scan(**inputs)
+    assert got.dtype == dtype
+    assert torch.allclose(got.double(), sequential_scan(inputs), atol=atol)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_scan_has_the_gradients_of_finite_differences(steps: int) -> None:
+    """Catches: an error in the written-out adjoint, for any of the six inputs."""
+    inputs = scan_inputs(steps=steps, channels=2, state=2)
+    names = list(inputs)
+    tensors = tuple(tensor.requires_grad_() for tensor in inputs.values())
+    assert torch.autograd.gradcheck(
+        lambda *values: selective_scan(**dict(zip(names, values, strict=True))), tensors
+    )
+
+
+def test_scan_agrees_with_mambapy_forwards_and_backwards() -> None:
+    """Catches: a convention of ours (signs, axes, D) that differs from everyone else's."""
+    inputs = scan_inputs(steps=19, channels=8, state=4, dtype=torch.float32)
+    for tensor in inputs.values():
+        tensor.requires_grad_()
+    block = ReferenceBlock(ReferenceConfig(d_model=4, n_layers=1, d_state=4))
+    ours = selective_scan(**inputs)
+    theirs = torch.stack(
+        [
+            block.selective_scan(x, dt, A, B, C, D)
+            for x, dt, A, B, C, D in zip(*inputs.values(), strict=True)
+        ]
+    )
+    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    weights = torch.linspace(-1, 1, ours.numel()).view_as(ours)
+    ours_grads = torch.autograd.grad((ours * weights).sum(), list(inputs.values()))
+    theirs_grads = torch.autograd.grad((theirs * weights).sum(), list(inputs.values()))
+    for ours_grad, theirs_grad in zip(ours_grads, theirs_grads, strict=True):
+        assert torch.allclose(ours_grad, theirs_grad, rtol=1e-3, atol=1e-5)
+
+
+def test_low_precision_input_is_scanned_in_float32() -> None:
+    """Catches: a state kept in bfloat16 or under autocast, which forgets within a few steps."""
+    inputs = scan_inputs(steps=33, dtype=torch.bfloat16)
+    exact = sequential_scan(inputs)
+    got = selective_scan(**inputs)
+    assert got.dtype == torch.bfloat16
+    assert torch.allclose(got.double(), exact, rtol=2**-7, atol=1e-3)
+    full = {name: tensor.float() for name, tensor in inputs.items()}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(selective_scan(**full), selective_scan(**full))
+        under = selective_scan(**full)
+    assert torch.equal(under, selective_scan(**full))
+
+
+def test_cpu_tensors_stay_off_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: dispatch at import, which sends CPU tensors to CUDA kernels once they are there."""
+    monkeypatch.setattr(module, "has_fused_kernel", lambda: True)
+    inputs = scan_inputs()
+    assert torch.allclose(selective_scan(**inputs), sequential_scan(inputs))
