@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.data.atomic import write_atomic
 from core.errors import UsageError
 from core.foundation.judge import mel_filters
-from harness.metrics.pictures import fitted, read_rgb
+from harness.metrics.pictures import read_square
 
 _CELL = 192  # px: three times a 64 px image, which keeps its pixels square
 _GAP = 12
@@ -93,7 +93,7 @@ def contact_sheet(
     """Write the sheet to `out` and return it; `columns` are the branches, left to right.
 
     With any shuffled image on it, each branch has two images a row: its own sound and another
-    clip's. Small images are enlarged by whole factors where they fit, without smoothing.
+    clip's. Images are shown as the scorers see them, at one size.
 
     Raises:
         UsageError: no rows, or more than fit on one sheet.
@@ -277,16 +277,7 @@ def _paste(
     if path is None:
         draw.rectangle((left, top, left + _CELL - 1, top + _CELL - 1), fill=_EMPTY)
         return
-    sheet.paste(_enlarged(read_rgb(path)), (left, top))
-
-
-def _enlarged(image: Image.Image) -> Image.Image:
-    """The centred square at cell size: small images by whole pixels first, so edges stay true."""
-    side = min(image.size)
-    factor = max(1, _CELL // side)
-    square = fitted(image, height=side, width=side)
-    whole = square.resize((side * factor, side * factor), resample=Image.Resampling.NEAREST)
-    return whole.resize((_CELL, _CELL), resample=Image.Resampling.LANCZOS)
+    sheet.paste(Image.fromarray(read_square(path, size=_CELL)), (left, top))
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

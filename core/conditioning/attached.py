@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from core.conditioning.adapters import UnetAdapter
-from core.conditioning.conditioning import Conditioning
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import Variant
 
@@ -38,15 +37,9 @@ class AttachedVariant:
         """Where the UNet lives."""
         return self.unet.device
 
-    def predict(
-        self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning
-    ) -> Tensor:
-        """The UNet's prediction [B, C, H, W] under this conditioning."""
-        return self.unet(
-            noisy_BCHW.to(self.unet.dtype),
-            timesteps_B,
-            encoder_hidden_states=conditioning.context().to(self.unet.dtype),
-        ).sample
+    def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, context_BKC: Tensor) -> Tensor:
+        """The UNet's prediction [B, C, H, W] under a context packed by `Conditioning.context`."""
+        return predict(self.unet, noisy_BCHW, timesteps_B, context_BKC)
 
     def parameters(self, groups: Iterable[ParameterGroup]) -> dict[str, nn.Parameter]:
         """Trainable parameters of these groups, by the name they are saved under."""
@@ -93,3 +86,10 @@ class AttachedVariant:
             raise ValueError(f"tensors of no known part: {', '.join(unknown[:5])}")
         self.variant.load_state_dict(own, strict=True)
         self.adapter.load_state_dict(adapter)
+
+
+def predict(unet: Any, noisy_BCHW: Tensor, timesteps_B: Tensor, context_BKC: Tensor) -> Tensor:
+    """The prediction [B, C, H, W] of a UNet, with or without a variant on it."""
+    return unet(
+        noisy_BCHW.to(unet.dtype), timesteps_B, encoder_hidden_states=context_BKC.to(unet.dtype)
+    ).sample

@@ -36,6 +36,14 @@ class ConditioningInputs:
     def __len__(self) -> int:
         return self.text_BLC.shape[0]
 
+    def to(self, device: torch.device | str) -> "ConditioningInputs":
+        """The same on another device."""
+        return ConditioningInputs(
+            text_BLC=self.text_BLC.to(device),
+            audio={feature: values.to(device) for feature, values in self.audio.items()},
+            class_index_B=self.class_index_B.to(device),
+        )
+
 
 @dataclass(frozen=True)
 class Conditioning:

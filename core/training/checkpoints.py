@@ -6,7 +6,6 @@ every file's SHA-256 is checked on loading. Nothing is ever unpickled.
 """
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from core.data.atomic import file_sha256, sync_folder
 from core.errors import MismatchError, NoSpaceError
 
 _NAME = re.compile(r"^step-(\d{8})$")
@@ -63,14 +63,14 @@ class CheckpointFolder:
             save_file(tensors, temporary / "tensors.safetensors")
             state = {"global_step": checkpoint.global_step, **checkpoint.state}
             (temporary / "state.json").write_text(json.dumps(state, sort_keys=True))
-            hashes = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+            hashes = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
             (temporary / _HASHES).write_text(json.dumps(hashes, sort_keys=True))
             for path in temporary.iterdir():
-                _sync(path)
+                sync_folder(path)
             final = self.folder / name
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
-            _sync(self.folder)
+            sync_folder(self.folder)
         _verify(final)
         self._prune()
 
@@ -135,42 +135,10 @@ def no_space_is_a_sentence(where: Path, *, remove: Path | None = None) -> Iterat
         ) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, synced to disk.
-
-    Raises:
-        NoSpaceError: the disk is full; the previous file is intact.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with no_space_is_a_sentence(path.parent):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync(path.parent)
-
-
 def _verify(folder: Path) -> None:
     hashes = json.loads((folder / _HASHES).read_text())
     if set(hashes) != {"tensors.safetensors", "state.json"}:
         raise ValueError(f"unexpected files listed: {sorted(hashes)}")
     for name, expected in hashes.items():
-        if _sha256(folder / name) != expected:
+        if file_sha256(folder / name) != expected:
             raise ValueError(f"{name} does not match its hash")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

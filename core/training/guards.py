@@ -8,18 +8,41 @@ Shape legend: B batch, C latent channels, H W latent height and width.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from core.conditioning.attached import AttachedVariant
-from core.conditioning.conditioning import Conditioning, ConditioningInputs
-from core.conditioning.stage import ParameterGroup, Stage
+from core.conditioning.attached import AttachedVariant, predict
+from core.conditioning.conditioning import ConditioningInputs
 from core.errors import GuardError
-from core.randomness import normal, torch_seeded
+from core.randomness import normal
 
-_BATCH_TOLERANCE = 1e-3
+# Largest relative difference that rounding of another batch shape explains, with room to spare;
+# the defects these checks are for are 100 times larger.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Real clips and noise on which the checks run, and the bare UNet's answer to them."""
+
+    inputs: ConditioningInputs
+    noisy_BCHW: Tensor
+    timesteps_B: Tensor
+    plain_BCHW: Tensor
+
+    @classmethod
+    def take(cls, unet: Any, inputs: ConditioningInputs, *, latent_shape: Sequence[int]) -> Self:
+        """Ask the UNet before anything is attached to it."""
+        shape = (len(inputs), *latent_shape)
+        noisy_BCHW = normal(shape, seed=0, name=("preflight", "latents")).to(unet.device)
+        timesteps_B = torch.linspace(50, 950, len(inputs)).long().to(unet.device)
+        with torch.no_grad():
+            plain_BCHW = predict(unet, noisy_BCHW, timesteps_B, inputs.text_BLC)
+        return cls(inputs, noisy_BCHW, timesteps_B, plain_BCHW)
 
 
 def check_features_differ(inputs: ConditioningInputs) -> None:
@@ -42,40 +65,43 @@ def check_batch_equals_singles(model: AttachedVariant, inputs: ConditioningInput
     with torch.no_grad():
         together = model.variant.condition(inputs).context()
         alone = torch.cat([model.variant.condition(row).context() for row in _rows(inputs)])
-    difference = float((together - alone).abs().max())
-    scale = max(1.0, float(alone.abs().max()))
-    if difference > _BATCH_TOLERANCE * scale:
-        raise GuardError(
-            f"a clip in a batch gets other tokens than the clip alone (largest difference "
-            f"{difference:.2g}): something mixes samples, for example a batch statistic"
-        )
+    _require_equal(
+        together,
+        alone,
+        "a clip in a batch gets other tokens than the clip alone (largest difference {:.2g}): "
+        "something mixes samples, for example a batch statistic",
+    )
 
 
-def check_silent_identity(
-    model: AttachedVariant,
-    inputs: ConditioningInputs,
-    plain_prediction: Callable[[Tensor, Tensor, Conditioning], Tensor],
-    *,
-    noisy_BCHW: Tensor,
-    timesteps_B: Tensor,
-) -> None:
-    """Raises GuardError where a clip without sound differs from the frozen UNet before training.
-
-    plain_prediction: the UNet's prediction before anything was attached.
-    """
+def check_silent_identity(model: AttachedVariant, probe: Probe) -> None:
+    """Raises GuardError where a clip without sound differs from the frozen UNet before training."""
+    drop_B = torch.ones(len(probe.inputs), dtype=torch.bool, device=model.device)
     model.set_training(False)
-    drop_B = torch.ones(len(inputs), dtype=torch.bool, device=noisy_BCHW.device)
     with torch.no_grad():
-        silent = model.variant.condition(inputs).with_audio_dropped(drop_B)
-        attached = model.predict(noisy_BCHW, timesteps_B, silent)
-        text_only = Conditioning(text_BLC=inputs.text_BLC)
-        plain = plain_prediction(noisy_BCHW, timesteps_B, text_only)
-    difference = float((attached - plain).abs().max())
-    if difference > _BATCH_TOLERANCE * max(1.0, float(plain.abs().max())):
-        raise GuardError(
-            f"with its sound dropped the variant changes the frozen UNet's output by "
-            f"{difference:.2g}: its layers are not the identity without audio"
-        )
+        silent = model.variant.condition(probe.inputs).with_audio_dropped(drop_B)
+        attached = model.predict(probe.noisy_BCHW, probe.timesteps_B, silent.context())
+    _require_equal(
+        attached,
+        probe.plain_BCHW,
+        "with its sound dropped the variant changes the frozen UNet's output by {:.2g}: its "
+        "layers are not the identity without audio",
+    )
+
+
+def check_adapter_identity(model: AttachedVariant, probe: Probe) -> None:
+    """Raises GuardError where the fresh UNet adapter is not the identity."""
+    model.set_training(False)
+    with torch.no_grad():
+        context = model.variant.condition(probe.inputs).context()
+        model.adapter.disable()
+        without = model.predict(probe.noisy_BCHW, probe.timesteps_B, context)
+        model.adapter.enable()
+        with_adapter = model.predict(probe.noisy_BCHW, probe.timesteps_B, context)
+    _require_equal(
+        with_adapter,
+        without,
+        "the fresh UNet adapter changes the output by {:.2g}; it must start as the identity",
+    )
 
 
 def check_gradient_reach(
@@ -158,58 +184,26 @@ def check_frozen_unchanged(before: str, after: str) -> None:
         )
 
 
-def preflight(
-    model: AttachedVariant,
-    inputs: ConditioningInputs,
-    plain_prediction: Callable[[Tensor, Tensor, Conditioning], Tensor],
-    *,
-    latent_shape: Sequence[int],
-    stages: Sequence[Stage],
-) -> list[str]:
+def preflight(model: AttachedVariant, probe: Probe) -> list[str]:
     """Run every check that needs the model, on real clips; returns the names of those passed.
 
     Raises:
         GuardError: the first check that fails.
     """
-    device = model.device
-    shape = (len(inputs), *latent_shape)
-    noisy_BCHW = normal(shape, seed=0, name=("preflight", "latents")).to(device)
-    timesteps_B = torch.linspace(50, 950, len(inputs)).long().to(device)
     passed = []
-    if inputs.audio:
-        check_features_differ(inputs)
-        check_batch_equals_singles(model, inputs)
+    if probe.inputs.audio:
+        check_features_differ(probe.inputs)
+        check_batch_equals_singles(model, probe.inputs)
         passed += ["features_differ", "batch_equals_singles"]
-    check_silent_identity(
-        model, inputs, plain_prediction, noisy_BCHW=noisy_BCHW, timesteps_B=timesteps_B
-    )
-    passed.append("silent_identity")
-    if any(ParameterGroup.UNET_ADAPTER in stage.trains for stage in stages):
-        _check_adapter_identity(model, inputs, noisy_BCHW=noisy_BCHW, timesteps_B=timesteps_B)
-        passed.append("adapter_identity")
-    return passed
+    check_silent_identity(model, probe)
+    check_adapter_identity(model, probe)
+    return [*passed, "silent_identity", "adapter_identity"]
 
 
-def _check_adapter_identity(
-    model: AttachedVariant,
-    inputs: ConditioningInputs,
-    *,
-    noisy_BCHW: Tensor,
-    timesteps_B: Tensor,
-) -> None:
-    model.set_training(False)
-    with torch.no_grad(), torch_seeded(0, "preflight", "adapter"):
-        conditioning = model.variant.condition(inputs)
-        model.adapter.disable()
-        without = model.predict(noisy_BCHW, timesteps_B, conditioning)
-        model.adapter.enable()
-        with_adapter = model.predict(noisy_BCHW, timesteps_B, conditioning)
-    difference = float((with_adapter - without).abs().max())
-    if difference > _BATCH_TOLERANCE * max(1.0, float(without.abs().max())):
-        raise GuardError(
-            f"the fresh UNet adapter changes the output by {difference:.2g}; it must start as "
-            "the identity"
-        )
+def _require_equal(got: Tensor, expected: Tensor, message: str) -> None:
+    difference = float((got.float() - expected.float()).abs().max())
+    if not difference <= _TOLERANCE * max(1.0, float(expected.float().abs().max())):
+        raise GuardError(message.format(difference))
 
 
 def _rows(inputs: ConditioningInputs) -> Iterable[ConditioningInputs]:

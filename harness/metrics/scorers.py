@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.errors import MismatchError, UsageError
 from core.foundation.judge import Judge, prepare_images, prepare_sounds
 from core.foundation.sources import Source, missing_weights, resolve_source
-from harness.metrics.pictures import batches
+from harness.metrics.pictures import square_batches
 from harness.metrics.provenance import refuse_conditioners
 from harness.metrics.registry import Extractor
 
@@ -54,7 +54,7 @@ class ClipScorer:
             for key in ("image_mean", "image_std")
         )
         features = []
-        for pixels in batches(paths, height=size, width=size, batch_size=BATCH_SIZE):
+        for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE):
             x_B3HW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
             normal = ((x_B3HW - mean) / std).to(self._device)
             vision = self.model.vision_model(pixel_values=normal)
@@ -104,9 +104,9 @@ class ImageJudge:
     @torch.inference_mode()
     def read(self, paths: Sequence[Path]) -> ImageReading:
         """The judgement of each file."""
-        height, width = self._model.config.input_size
+        size, _ = self._model.config.input_size
         embeddings, attributes = [], []
-        for pixels in batches(paths, height=height, width=width, batch_size=BATCH_SIZE):
+        for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE):
             judged = self._model(prepare_images(pixels, self._model.config).to(self._device))
             embeddings.append(judged.embedding)
             attributes.append(judged.attributes)

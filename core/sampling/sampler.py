@@ -1,0 +1,125 @@
+"""Guided sampling of any variant, the one sampler for every branch.
+
+Shape legend: B batch, C latent channels, H W latent height and width.
+
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import Conditioning
+from core.randomness import normal
+
+
+class Sampler(StrEnum):
+    """Solver of the sampling ODE; each is deterministic given the first noise."""
+
+    DDIM = "ddim"  # Song et al. 2021, eta 0
+    DPM_SOLVER_PP = "dpm_solver++"  # Lu et al. 2022, second order multistep
+    UNIPC = "unipc"  # Zhao et al. 2023
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Weights of classifier-free guidance; 1 is none.
+
+    text: of the caption against the empty prompt. audio: of the sound against the caption alone.
+    """
+
+    text: float
+    audio: float
+
+
+def build_solver(kind: Sampler, *, noise_scheduler: Any) -> Any:
+    """The diffusers scheduler for `kind`, on the foundation's own noise schedule."""
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+
+    config = noise_scheduler.config
+    if kind is Sampler.DDIM:
+        return DDIMScheduler.from_config(config)
+    if kind is Sampler.UNIPC:
+        return UniPCMultistepScheduler.from_config(config)
+    return DPMSolverMultistepScheduler.from_config(
+        config, algorithm_type="dpmsolver++", use_karras_sigmas=False
+    )
+
+
+def initial_noise(
+    sample_ids: Sequence[str], *, draws: Sequence[int], seed: int, latent_shape: Sequence[int]
+) -> Tensor:
+    """First noise [B, C, H, W]: a function of seed, sample and draw alone, so branches pair."""
+    return torch.stack(
+        [
+            normal(latent_shape, seed=seed, name=("sample", sample_id, draw))
+            for sample_id, draw in zip(sample_ids, draws, strict=True)
+        ]
+    )
+
+
+@torch.no_grad()
+def sample_latents(
+    model: AttachedVariant,
+    *,
+    conditioning: Conditioning,
+    null_text_LC: Tensor,
+    noise_BCHW: Tensor,
+    solver: Any,
+    steps: int,
+    guidance: Guidance,
+    precision: str = "float32",
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Tensor:
+    """Scaled latents [B, C, H, W] sampled under `conditioning`, float32.
+
+    The prediction is guided by text and sound independently (after Brooks et al. 2023, eq. 3,
+    with text as the first condition):
+    e = e(none) + s_text (e(text) - e(none)) + s_audio (e(text, audio) - e(text)).
+    A term that cancels is not computed: without audio tokens, or with a weight of 1.
+    """
+    device = model.device
+    num_rows = noise_BCHW.shape[0]
+    everything_B = torch.ones(num_rows, dtype=torch.bool, device=device)
+    silent = conditioning.with_audio_dropped(everything_B)
+    null = silent.with_text_dropped(everything_B, null_text_LC=null_text_LC.to(device))
+    is_heard = conditioning.audio_BNC is not None and not _is_absent(conditioning)
+
+    # Weights of the full, the text-only and the null prediction; they sum to 1.
+    audio_weight = guidance.audio if is_heard else 0.0
+    weighted = [
+        (conditioning, audio_weight),
+        (silent, guidance.text - audio_weight),
+        (null, 1.0 - guidance.text),
+    ]
+    passes = [(c, w) for c, w in weighted if w != 0.0]
+    context_BKC = torch.cat([condition.context() for condition, _ in passes])
+
+    model.set_training(False)
+    solver.set_timesteps(steps, device=device)
+    latents_BCHW = noise_BCHW.to(device) * solver.init_noise_sigma
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    for index, timestep in enumerate(solver.timesteps):
+        noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
+        with autocast:
+            predicted = model.predict(
+                torch.cat([noisy_BCHW] * len(passes)),
+                timestep.expand(num_rows * len(passes)),
+                context_BKC,
+            ).float()
+        chunks = predicted.chunk(len(passes))
+        guided_BCHW = sum(
+            (weight * chunk for (_, weight), chunk in zip(passes, chunks, strict=True)),
+            start=torch.zeros_like(chunks[0]),
+        )
+        latents_BCHW = solver.step(guided_BCHW, timestep, latents_BCHW).prev_sample
+        on_step(index + 1)
+    return latents_BCHW.float()
+
+
+def _is_absent(conditioning: Conditioning) -> bool:
+    return conditioning.audio_mask_BN is not None and not bool(conditioning.audio_mask_BN.any())

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM stop a run at an optimiser-step boundary, after a checkpoint."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+from core.errors import HarnessError
+
+
+class Interrupted(HarnessError):
+    """A signal asked the run to stop; it can be resumed."""
+
+    def __init__(self, signal_number: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(
+            f"stopped by {name} after writing a checkpoint; run the same command again to go on"
+        )
+        self.exit_code = 128 + signal_number
+
+
+class InterruptFlag:
+    """While entered, notes SIGINT and SIGTERM instead of dying; a second one kills at once."""
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    @property
+    def is_set(self) -> bool:
+        """A signal has come."""
+        return self._received is not None
+
+    def raise_if_set(self) -> None:
+        """Raises Interrupted where a signal has come."""
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def __enter__(self) -> Self:
+        # Only the main thread may set handlers; elsewhere (a test's thread) signals are not ours.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._received = number

@@ -1,0 +1,456 @@
+"""The one staged loop that trains every variant.
+
+Every random number is drawn by name (see `core.randomness`), so a resumed run needs no generator
+state and is bit-identical to an uninterrupted one, and all branches see the same order, timesteps
+and noise.
+
+Shape legend: B batch, C latent channels, H W latent height and width.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
+from core.randomness import torch_seeded
+from core.training import guards
+from core.training.checkpoints import Checkpoint, CheckpointFolder
+from core.training.interrupts import InterruptFlag
+from core.training.objective import (
+    StepDraws,
+    TrainingData,
+    add_noise,
+    draw_step,
+    per_sample_mse,
+    sample_latents,
+    validation_draws,
+)
+from core.training.plan import TrainingPlan, batch_indices, learning_rate_factor
+
+GATE_WINDOW = (0.35, 0.45)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimiser step, for the event log and the progress display."""
+
+    stage: str
+    step: int
+    stage_steps: int
+    global_step: int
+    total_steps: int
+    loss: float
+    losses: Mapping[str, float]
+    grad_norm: float
+    lr: float
+    gates: Mapping[str, float]
+    validation_loss: float | None
+
+
+@dataclass
+class StageResult:
+    """What a finished stage leaves for the record."""
+
+    stage: str
+    steps_planned: int
+    steps_done: int
+    seconds: float = 0.0
+    samples_seen: int = 0
+    last_loss: float | None = None
+    validation_loss: float | None = None
+    kept_step: int | None = None
+    trainable_parameters: int = 0
+    stopped_by: str = StopCriterion.STEPS
+    gates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """All stages and the guards that watched them."""
+
+    stages: tuple[StageResult, ...]
+    guards_passed: tuple[str, ...]
+    resumed_from: int | None
+
+
+def train(
+    model: AttachedVariant,
+    *,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    latent_shape: tuple[int, int, int],
+    seed: int,
+    checkpoints: CheckpointFolder,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+    on_resume: Callable[[int], None] = lambda global_step: None,
+) -> TrainingResult:
+    """Train `model` through every stage of `plan`, resuming from the newest checkpoint.
+
+    scheduler: diffusers noise scheduler of the foundation. checkpoints: written every
+    `plan.checkpoint_every` steps, at stage ends, and when the process is told to stop.
+    on_resume: called with the global step of the checkpoint that training goes on from.
+
+    Raises:
+        GuardError: the run would be void (NaN, a dead or swallowed parameter, a moved frozen one).
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written first.
+        MismatchError, NoSpaceError: see `CheckpointFolder`.
+    """
+    frozen_before = guards.parameters_hash(model.frozen_parameters())
+    newest = checkpoints.latest()
+    if newest is not None:
+        model.load_state_dict({n[6:]: t for n, t in newest.tensors.items() if n[:6] == "model."})
+        on_resume(newest.global_step)
+    results = [StageResult(**r) for r in newest.state["results"]] if newest else []
+    adapter_in_use = False
+    with InterruptFlag() as interrupt:
+        for index, stage in enumerate(plan.stages):
+            adapter_in_use |= ParameterGroup.UNET_ADAPTER in stage.trains
+            if index < len(results) or stage.steps == 0:
+                continue
+            loop = _StageLoop(
+                model,
+                data=data,
+                plan=plan,
+                stage_index=index,
+                scheduler=scheduler,
+                latent_shape=latent_shape,
+                seed=seed,
+                use_adapter=adapter_in_use,
+            )
+            if newest is not None and newest.state["stage"] == stage.name:
+                loop.restore(newest)
+            results.append(
+                loop.run(
+                    finished=results, checkpoints=checkpoints, interrupt=interrupt, on_step=on_step
+                )
+            )
+    model.adapter.enable()
+    model.set_training(False)
+    guards.check_frozen_unchanged(frozen_before, guards.parameters_hash(model.frozen_parameters()))
+    return TrainingResult(
+        stages=tuple(results),
+        guards_passed=("gradient_reach", "finite", "moved", "frozen_unchanged"),
+        resumed_from=None if newest is None else newest.global_step,
+    )
+
+
+class _StageLoop:
+    """One stage: optimiser, schedule, validation and the state a checkpoint needs."""
+
+    def __init__(
+        self,
+        model: AttachedVariant,
+        *,
+        data: TrainingData,
+        plan: TrainingPlan,
+        stage_index: int,
+        scheduler: Any,
+        latent_shape: tuple[int, int, int],
+        seed: int,
+        use_adapter: bool,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.plan = plan
+        self.stage: Stage = plan.stages[stage_index]
+        self.first_step = plan.first_step(stage_index)
+        self.scheduler = scheduler
+        self.latent_shape = latent_shape
+        self.num_timesteps = int(scheduler.config.num_train_timesteps)
+        self.seed = seed
+        self.step = 0
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.reached: set[str] = set()
+        self.result = StageResult(self.stage.name, self.stage.steps, 0)
+        if use_adapter:
+            model.adapter.enable()
+        else:
+            model.adapter.disable()
+        self.trained = model.train_only(self.stage.trains)
+        self.before = {name: p.detach().clone() for name, p in self.trained.items()}
+        self.optimizer = self._optimizer()
+        self.result.trainable_parameters = sum(p.numel() for p in self.trained.values())
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        gates = self.model.parameters([ParameterGroup.GATES])
+        gate_ids = {id(p) for p in gates.values()}
+        modules = [p for p in self.trained.values() if id(p) not in gate_ids]
+        trained_gates = [p for p in self.trained.values() if id(p) in gate_ids]
+        groups: list[dict[str, Any]] = []
+        if modules:
+            groups.append(
+                {
+                    "params": modules,
+                    "peak_lr": self.stage.lr,
+                    "weight_decay": self.stage.weight_decay,
+                }
+            )
+        if trained_gates:
+            groups.append(
+                {"params": trained_gates, "peak_lr": self.stage.gate_lr, "weight_decay": 0.0}
+            )
+        return torch.optim.AdamW(groups, lr=self.stage.lr, foreach=False)
+
+    # One stage ---------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        finished: list[StageResult],
+        checkpoints: CheckpointFolder,
+        interrupt: InterruptFlag,
+        on_step: Callable[[StepReport], None],
+    ) -> StageResult:
+        started = time.monotonic()
+        seconds_before = self.result.seconds
+        is_open = True
+        while is_open and self.step < self.stage.steps:
+            loss, losses, grad_norm = self._optimise()
+            self.step += 1
+            validation_loss = None
+            is_last = self.step == self.stage.steps
+            if is_last or self.step % self.plan.validate_every == 0:
+                validation_loss = self._validate()
+            gates = self.model.variant.gate_values()
+            if self.stage.stop is StopCriterion.GATE_WINDOW and gates:
+                mean_gate = sum(gates.values()) / len(gates)
+                if GATE_WINDOW[0] <= mean_gate <= GATE_WINDOW[1]:
+                    is_open = False
+                    self.result.stopped_by = StopCriterion.GATE_WINDOW
+            self.result.seconds = seconds_before + time.monotonic() - started
+            self.result.last_loss = loss
+            on_step(self._report(loss, losses, grad_norm, gates, validation_loss))
+            if is_open and not is_last:
+                if interrupt.is_set:
+                    checkpoints.save(self._checkpoint(finished))
+                    interrupt.raise_if_set()
+                if self.step % self.plan.checkpoint_every == 0:
+                    checkpoints.save(self._checkpoint(finished))
+        self._finish()
+        checkpoints.save(self._checkpoint([*finished, self.result]))
+        interrupt.raise_if_set()
+        return self.result
+
+    def _finish(self) -> None:
+        guards.check_gradient_reach(
+            {name: None for name in self.trained}, stage=self.stage.name, seen=self.reached
+        )
+        guards.check_moved(self.before, self.trained, stage=self.stage.name)
+        self.result.kept_step = self.step
+        if self.stage.stop is StopCriterion.VALIDATION_LOSS and self.best is not None:
+            _, self.result.kept_step, tensors = self.best
+            with torch.no_grad():
+                for name, parameter in self.trained.items():
+                    parameter.copy_(tensors[name])
+        self.result.steps_done = self.step
+        self.result.samples_seen = self.step * self.plan.batch_size
+        self.result.gates = self.model.variant.gate_values()
+
+    def _report(
+        self,
+        loss: float,
+        losses: Mapping[str, float],
+        grad_norm: float,
+        gates: Mapping[str, float],
+        validation_loss: float | None,
+    ) -> StepReport:
+        return StepReport(
+            stage=self.stage.name,
+            step=self.step,
+            stage_steps=self.stage.steps,
+            global_step=self.first_step + self.step,
+            total_steps=self.plan.total_steps,
+            loss=loss,
+            losses=losses,
+            grad_norm=grad_norm,
+            lr=self.optimizer.param_groups[0]["lr"],
+            gates=gates,
+            validation_loss=validation_loss,
+        )
+
+    # One step ----------------------------------------------------------------------------
+
+    def _optimise(self) -> tuple[float, dict[str, float], float]:
+        """One optimiser step over `accumulation` micro-batches."""
+        plan, step = self.plan, self.step
+        chosen = batch_indices(
+            self.first_step + step,
+            batch_size=plan.batch_size,
+            num_samples=len(self.data.train_ids),
+            seed=self.seed,
+        )
+        draws = draw_step(
+            seed=self.seed,
+            stage=self.stage.name,
+            step=step,
+            slots=plan.batch_size,
+            latent_shape=self.latent_shape,
+            num_timesteps=self.num_timesteps,
+            text_dropout=plan.text_dropout,
+            audio_dropout=plan.audio_dropout,
+            horizontal_flip=self.data.horizontal_flip,
+        )
+        factor = learning_rate_factor(
+            step, steps=self.stage.steps, warmup_steps=self.stage.warmup_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        self.model.set_training(True)
+        total: dict[str, float] = {}
+        with torch_seeded(self.seed, "dropout", self.stage.name, step):
+            for micro in range(plan.accumulation):
+                slots = slice(micro * plan.micro_batch, (micro + 1) * plan.micro_batch)
+                ids = [self.data.train_ids[i] for i in chosen[slots]]
+                losses = self._losses(ids, draws, slots)
+                loss = torch.stack(list(losses.values())).sum() / plan.accumulation
+                loss.backward()
+                for name, value in losses.items():
+                    total[name] = total.get(name, 0.0) + value.item() / plan.accumulation
+        parameters = list(self.trained.values())
+        grad_norm = float(nn.utils.clip_grad_norm_(parameters, plan.grad_clip))
+        loss_value = sum(total.values())
+        guards.check_finite(loss_value, grad_norm, stage=self.stage.name, step=step)
+        self._note_gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss_value, total, grad_norm
+
+    def _losses(self, ids: list[str], draws: StepDraws, slots: slice) -> dict[str, Tensor]:
+        device = self.model.device
+        latents_BCHW = sample_latents(
+            self.data, ids, draws.flipped[slots].tolist(), draws.latent_noise[slots]
+        )
+        batch = add_noise(
+            self.scheduler,
+            latents_BCHW.to(device),
+            noise_BCHW=draws.noise[slots].to(device),
+            timesteps_B=torch.from_numpy(draws.timesteps[slots]).to(device),
+        )
+        inputs = self.data.inputs(ids).to(device)
+        with self._autocast():
+            conditioning = self.model.variant.condition(inputs)
+            heard = conditioning.with_text_dropped(
+                torch.from_numpy(draws.drop_text[slots]).to(device),
+                null_text_LC=self.data.features.null_text.to(device),
+            ).with_audio_dropped(torch.from_numpy(draws.drop_audio[slots]).to(device))
+            prediction = self.model.predict(
+                batch.noisy_BCHW, batch.timesteps_B, heard.context()
+            )
+            auxiliary = self.model.variant.auxiliary_losses(
+                inputs, conditioning, stage=self.stage.name
+            )
+        weight_B = torch.tensor([self.data.class_weight[i] for i in ids], device=device)
+        mse_B = per_sample_mse(prediction, batch.target_BCHW)
+        return {"diffusion": (weight_B * mse_B).mean(), **auxiliary}
+
+    def _note_gradients(self) -> None:
+        for name, parameter in self.trained.items():
+            if name in self.reached or parameter.grad is None:
+                continue
+            if bool((parameter.grad != 0).any()):
+                self.reached.add(name)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.model.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.plan.precision == "bfloat16",
+        )
+
+    # Validation --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Unweighted mean loss of the validation clips on fixed timesteps and noise."""
+        self.model.set_training(False)
+        device = self.model.device
+        total = 0.0
+        ids = self.data.validation_ids
+        size = max(self.plan.micro_batch, 16)
+        for start in range(0, len(ids), size):
+            part = list(ids[start : start + size])
+            inputs = self.data.inputs(part).to(device)
+            latents_BCHW = sample_latents(
+                self.data, part, [False] * len(part), torch.zeros(len(part), *self.latent_shape)
+            ).to(device)
+            with self._autocast():
+                context_BKC = self.model.variant.condition(inputs).context()
+                for draw in range(self.plan.validation_draws):
+                    timesteps_B, noise_BCHW = validation_draws(
+                        part,
+                        draw=draw,
+                        draws=self.plan.validation_draws,
+                        num_timesteps=self.num_timesteps,
+                        latent_shape=self.latent_shape,
+                    )
+                    batch = add_noise(
+                        self.scheduler,
+                        latents_BCHW,
+                        noise_BCHW=noise_BCHW.to(device),
+                        timesteps_B=timesteps_B.to(device),
+                    )
+                    predicted = self.model.predict(
+                        batch.noisy_BCHW, batch.timesteps_B, context_BKC
+                    )
+                    total += float(per_sample_mse(predicted, batch.target_BCHW).double().sum())
+        loss = total / (len(ids) * self.plan.validation_draws)
+        self.result.validation_loss = loss
+        if self.best is None or loss < self.best[0]:
+            tensors = {name: p.detach().clone() for name, p in self.trained.items()}
+            self.best = (loss, self.step, tensors)
+        return loss
+
+    # Checkpoints -------------------------------------------------------------------------
+
+    def _checkpoint(self, finished: list[StageResult]) -> Checkpoint:
+        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        tensors |= {f"before.{n}": t for n, t in self.before.items()}
+        names = {id(p): name for name, p in self.trained.items()}
+        for parameter, state in self.optimizer.state.items():
+            for key, value in state.items():
+                tensors[f"optimizer.{key}.{names[id(parameter)]}"] = torch.as_tensor(value)
+        if self.best is not None:
+            tensors |= {f"best.{n}": t for n, t in self.best[2].items()}
+        return Checkpoint(
+            global_step=self.first_step + self.step,
+            tensors={n: t.contiguous() for n, t in tensors.items()},
+            state={
+                "stage": self.stage.name,
+                "step": self.step,
+                "seconds": self.result.seconds,
+                "reached": sorted(self.reached),
+                "best": None if self.best is None else [self.best[0], self.best[1]],
+                "results": [vars(result) for result in finished],
+            },
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint taken inside this stage."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            found = {n[len(prefix) :]: t for n, t in checkpoint.tensors.items()}
+            return {n: found[n] for n in self.trained if prefix + n in checkpoint.tensors}
+
+        device = self.model.device
+        self.step = checkpoint.state["step"]
+        self.reached = set(checkpoint.state["reached"])
+        self.result.seconds = checkpoint.state["seconds"]
+        self.before = {n: t.to(device) for n, t in part("before.").items()}
+        if checkpoint.state["best"] is not None:
+            loss, step = checkpoint.state["best"]
+            self.best = (loss, step, {n: t.to(device) for n, t in part("best.").items()})
+        for name, parameter in self.trained.items():
+            state = {}
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                tensor = checkpoint.tensors.get(f"optimizer.{key}.{name}")
+                if tensor is not None:
+                    state[key] = tensor.clone() if key == "step" else tensor.to(device)
+            if state:
+                self.optimizer.state[parameter] = state
+

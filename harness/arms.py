@@ -1,0 +1,152 @@
+"""Sampling a run's test clips in every arm, at the same noise."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.data.features import SplitFeatures
+from core.data.split import Split
+from core.foundation.foundation import Foundation
+from core.randomness import rng
+from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
+from harness.metrics.arms import Arm, GeneratedImage
+from harness.settings import SamplingSettings
+
+# An id comes from the user's metadata or file names and must not choose where we write.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class _Request:
+    sample_id: str
+    arm: Arm
+    draw: int
+    heard_id: str | None
+
+
+def shuffle_within_class(split: Split) -> dict[str, str]:
+    """Another test clip of the same class for each test clip that has one.
+
+    A cycle through a seeded order, so that each sound is used once and none meets its own image.
+    """
+    partners: dict[str, str] = {}
+    for class_name in split.classes:
+        ids = [i for i in split.test if split.samples[i].class_name == class_name]
+        order = [ids[k] for k in rng(0, "shuffle", class_name).permutation(len(ids))]
+        if len(order) > 1:
+            partners |= dict(zip(order, [*order[1:], order[0]], strict=True))
+    return partners
+
+
+def sample_arms(
+    model: AttachedVariant,
+    *,
+    split: Split,
+    features: SplitFeatures,
+    foundation: Foundation,
+    settings: SamplingSettings,
+    seed: int,
+    precision: str,
+    out: Path,
+    progress: Callable[[int, int], None],
+) -> list[GeneratedImage]:
+    """Write one PNG for each arm, test clip and draw below `out`, at `<arm>/<id>-<draw>.png`."""
+    requests = list(_requests(split, draws=settings.images_per_clip, listens=_listens(model)))
+    solver = build_solver(settings.sampler, noise_scheduler=foundation.noise_scheduler)
+    images: list[GeneratedImage] = []
+    for arm in Arm:
+        of_arm = [request for request in requests if request.arm is arm]
+        for start in range(0, len(of_arm), settings.batch_size):
+            batch = of_arm[start : start + settings.batch_size]
+            latents_BCHW = sample_latents(
+                model,
+                conditioning=_conditioning(model, batch, features=features, arm=arm),
+                null_text_LC=features.null_text,
+                noise_BCHW=initial_noise(
+                    [request.sample_id for request in batch],
+                    draws=[request.draw for request in batch],
+                    seed=seed,
+                    latent_shape=foundation.latent_shape,
+                ),
+                solver=solver,
+                steps=settings.steps,
+                guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
+                precision=precision,
+            )
+            pixels = _pixels(foundation, latents_BCHW)
+            for request, picture in zip(batch, pixels, strict=True):
+                path = out / arm / f"{file_stem(request.sample_id)}-{request.draw}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+                images.append(
+                    GeneratedImage(request.sample_id, arm, request.draw, path, request.heard_id)
+                )
+            progress(len(images), len(requests))
+    return images
+
+
+def file_stem(sample_id: str) -> str:
+    """A file name for a sample: its id where that is plain, else made plain, with a hash."""
+    if _PLAIN_ID.fullmatch(sample_id):
+        return sample_id
+    mark = blake2b(sample_id.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return f"{_NOT_PLAIN.sub('_', sample_id)[:60]}-{mark}"
+
+
+def _listens(model: AttachedVariant) -> bool:
+    return bool(model.variant.audio_features)
+
+
+def _requests(split: Split, *, draws: int, listens: bool) -> Iterator[_Request]:
+    partners = shuffle_within_class(split)
+    for sample_id in split.test:
+        for draw in range(draws):
+            yield _Request(sample_id, Arm.TEXT_ONLY, draw, None)
+            if listens:
+                yield _Request(sample_id, Arm.AUDIO, draw, sample_id)
+                yield _Request(sample_id, Arm.SILENCE, draw, None)
+                if sample_id in partners:
+                    yield _Request(sample_id, Arm.SHUFFLED, draw, partners[sample_id])
+
+
+@torch.no_grad()
+def _conditioning(
+    model: AttachedVariant, batch: Sequence[_Request], *, features: SplitFeatures, arm: Arm
+) -> Conditioning:
+    """What training saw, from `Variant.condition`, with the arm's sound in place of the own."""
+    ids = [request.sample_id for request in batch]
+    heard = [request.heard_id or request.sample_id for request in batch]
+
+    def audio(feature: AudioFeature) -> torch.Tensor:
+        if arm is Arm.SILENCE:
+            return torch.stack([features.silence(feature)] * len(batch))
+        return features.audio(feature, heard)
+
+    device = model.device
+    model.set_training(False)
+    conditioning = model.variant.condition(
+        ConditioningInputs(
+            text_BLC=features.text(ids).to(device),
+            audio={f: audio(f).to(device) for f in sorted(model.variant.audio_features)},
+            class_index_B=features.class_index(ids).to(device),
+        )
+    )
+    if arm is Arm.TEXT_ONLY:
+        everything_B = torch.ones(len(batch), dtype=torch.bool, device=device)
+        return conditioning.with_audio_dropped(everything_B)
+    return conditioning
+
+
+def _pixels(foundation: Foundation, latents_BCHW: torch.Tensor) -> np.ndarray:
+    images_B3HW = foundation.decode_latents(latents_BCHW)
+    rounded = (images_B3HW * 255).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,174 @@
+"""What is known of a run, on disk: the only thing that comparisons and reports read."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.data.atomic import json_sha256, write_atomic
+from core.errors import DataError, UsageError
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class RunIdentity(BaseModel):
+    """What a run is: two runs with the same identity give the same numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    """Name of the branch."""
+    seed: int
+    """Seed of training and sampling."""
+    profile: str
+    """Name of the profile, for people; its settings are what counts."""
+    settings: dict[str, Any]
+    """Every resolved setting of the profile."""
+    variant_config: dict[str, Any]
+    """Every resolved setting of the variant."""
+    split_hash: str
+    """Hash of the split."""
+    code: dict[str, str]
+    """Hash of the sources of the variant, of the shared core and of the metrics."""
+    models: dict[str, str]
+    """Hash or commit of each frozen model and scorer."""
+
+    @property
+    def run_id(self) -> str:
+        """Short hash of everything that decides the numbers, led by variant and seed."""
+        content = self.model_dump(mode="json", exclude={"profile"})
+        return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
+
+
+class RunRecord(BaseModel):
+    """Everything about one run, failures included; written atomically when it ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    """Format of this record."""
+    run_id: str
+    """See `RunIdentity.run_id`."""
+    status: Status
+    """How it ended."""
+    identity: RunIdentity
+    """What it is."""
+    command: str
+    """The command that repeats it."""
+    started_at: str
+    """UTC time the last process on it started, ISO 8601."""
+    finished_at: str
+    """UTC time it ended."""
+    split: dict[str, Any]
+    """Counts of each class and part, class weights, exclusions by reason, the lock's path."""
+    parameters: dict[str, int] = {}
+    """Trainable parameters by group."""
+    stages: list[dict[str, Any]] = []
+    """Each stage's steps, seconds, losses and gates."""
+    guards_passed: list[str] = []
+    """Checks that this run passed."""
+    metrics: dict[str, Any] = {}
+    """Scores with the clip's own sound, each with n, extractor, its hash and direction."""
+    arms: dict[str, Any] = {}
+    """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
+    controls: list[dict[str, Any]] = []
+    """Paired margins of the own sound over each control."""
+    test_openings: int = 0
+    """How often this run has read the test split."""
+    cost: dict[str, Any] = {}
+    """Seconds by phase, peak memory, device."""
+    environment: dict[str, str] = {}
+    """Versions and machine."""
+    notices: list[str] = []
+    """What went wrong and was repaired, such as a damaged cache shard."""
+    error: str | None = None
+    """Why it failed."""
+
+    def save(self, folder: Path) -> Path:
+        """Write `record.json` into the run's folder, whole or not at all."""
+        path = folder / RECORD
+        write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
+        return path
+
+
+def load_record(path: Path) -> RunRecord:
+    """The record in a file or a run's folder.
+
+    Raises:
+        DataError: it is missing or not a record of this format.
+    """
+    if path.is_dir():
+        path = path / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"no record at {path} ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{path} is not a run record of format {SCHEMA_VERSION}: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
+
+
+def find_record(name: str, *, results: Path) -> RunRecord:
+    """The record of a run named by id, by the unique start of an id, or by path.
+
+    Raises:
+        UsageError: no run or several of that name.
+    """
+    if Path(name).exists():
+        return load_record(Path(name))
+    runs = results / "runs"
+    found = sorted(p.parent.name for p in runs.glob(f"{name}*/{RECORD}")) if runs.is_dir() else []
+    if name in found:
+        found = [name]
+    if len(found) != 1:
+        listing = ", ".join(found[:5]) if found else f"there is none like it in {runs}"
+        raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
+    return load_record(runs / found[0])
+
+
+def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:
+    """SHA-256 over the Python sources below `roots`, by relative path and content."""
+    left_out = tuple(leave_out)
+    digest = hashlib.sha256()
+    for root in roots:
+        for path in sorted(root.rglob("*.py")):
+            if not any(path.is_relative_to(folder) for folder in left_out):
+                digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Versions of what computes, and the machine's kind."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    found["cpus"] = str(os.cpu_count())
+    return found
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

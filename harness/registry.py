@@ -1,0 +1,98 @@
+"""The variants there are: folders under `variants/` and entry points of other packages."""
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import variants
+from core.conditioning.variant import Variant
+from core.errors import UsageError, suggestion
+
+ENTRY_POINT_GROUP = "branch_harness.variants"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a variant comes from: `module` holds (or re-exports) the class under `attribute`."""
+
+    name: str
+    module: str
+    attribute: str
+
+    def load(self) -> type[Variant]:
+        """Import the variant's class.
+
+        Raises:
+            UsageError: it cannot be imported or is no variant, with its own error.
+        """
+        try:
+            loaded = getattr(import_module(self.module), self.attribute)
+        except Exception as error:
+            raise UsageError(
+                f"variant '{self.name}' ({self.module}) cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(loaded, type) and issubclass(loaded, Variant)):
+            raise UsageError(
+                f"variant '{self.name}': {self.module}.{self.attribute} is {loaded!r}; expected a "
+                "subclass of core.conditioning.variant.Variant"
+            )
+        if loaded.name != self.name:
+            raise UsageError(
+                f"variant registered as '{self.name}' calls itself '{loaded.name}'; the folder or "
+                "entry point and the class attribute `name` must agree"
+            )
+        return loaded
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the variant's package, whose sources identify a run."""
+        file = import_module(self.module).__file__
+        if file is None:
+            raise UsageError(f"variant '{self.name}': {self.module} has no source file")
+        return Path(file).parent
+
+
+def registrations() -> dict[str, Registration]:
+    """Every variant by name, none imported.
+
+    Raises:
+        UsageError: two of them have one name.
+    """
+    found: dict[str, Registration] = {}
+    for registration in (*_folders(), *_entry_points()):
+        if registration.name in found:
+            raise UsageError(
+                f"two variants are named '{registration.name}': "
+                f"{found[registration.name].module} and {registration.module}; rename one"
+            )
+        found[registration.name] = registration
+    return dict(sorted(found.items()))
+
+
+def find_variant(name: str) -> Registration:
+    """The registration of `name`.
+
+    Raises:
+        UsageError: no such variant.
+    """
+    known = registrations()
+    if name not in known:
+        raise UsageError(
+            f"no variant named '{name}'; known: {', '.join(known)}{suggestion(name, known)}"
+        )
+    return known[name]
+
+
+def _folders() -> Iterator[Registration]:
+    for module in pkgutil.iter_modules(variants.__path__):
+        if module.ispkg:
+            yield Registration(module.name, f"variants.{module.name}", "VARIANT")
+
+
+def _entry_points() -> Iterator[Registration]:
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        yield Registration(point.name, point.module, point.attr or "VARIANT")

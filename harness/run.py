@@ -1,0 +1,603 @@
+"""One run: settings and data in, a record out. Everything else only calls this or reads records."""
+
+import json
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.conditioning.adapters import attach_unet_adapter
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.stage import ParameterGroup, Stage
+from core.conditioning.variant import Variant, VariantConfig
+from core.data.atomic import write_atomic
+from core.data.decode import decode_audio
+from core.data.features import SplitFeatures, prepare_features
+from core.data.split import verify
+from core.data.weights import ClassWeights, class_weights
+from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
+from core.foundation.foundation import Foundation
+from core.foundation.sources import resolve_source
+from core.randomness import torch_seeded
+from core.training import guards
+from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
+from core.training.interrupts import Interrupted
+from core.training.loop import StepReport, TrainingResult, train
+from core.training.objective import TrainingData
+from core.training.plan import TrainingPlan
+from harness.arms import sample_arms
+from harness.metrics.arms import GeneratedImage, ScoredClip
+from harness.metrics.score import RunScores, score_images
+from harness.metrics.scorers import Scorers
+from harness.progress import Display
+from harness.records import RECORD, RunIdentity, RunRecord, Status, code_hash, environment, now
+from harness.registry import find_variant
+from harness.runlock import held
+from harness.settings import Profile, StageSettings, load_profile, parse_settings
+from harness.splits import PreparedSplit, prepare_split
+
+_PROBE_CLIPS = 8
+_STAGE_GROUPS = (
+    (ParameterGroup.AUDIO, ParameterGroup.GATES),
+    (ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER),
+    (ParameterGroup.GATES,),
+)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for."""
+
+    variant: str
+    profile: str = "tiny"
+    seed: int = 0
+    overrides: tuple[str, ...] = ()
+    data: str | None = None
+    results: Path = Path("results")
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = ["harness run", f"--variant {self.variant}", f"--profile {self.profile}"]
+        words.append(f"--seed {self.seed}")
+        words += [f"--set {_quoted(item)}" for item in self.overrides]
+        words += [f"--data {_quoted(self.data)}"] if self.data is not None else []
+        words += [f"--results {_quoted(str(self.results))}"] if str(self.results) != "results" else []
+        return " ".join(words)
+
+
+def _quoted(text: str) -> str:
+    from shlex import quote
+
+    return quote(text)
+
+
+@dataclass
+class PlannedRun:
+    """A run whose settings are resolved and whose identity is known; nothing is computed yet."""
+
+    request: RunRequest
+    profile: Profile
+    variant: type[Variant]
+    config: VariantConfig
+    prepared: PreparedSplit
+    identity: RunIdentity
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives."""
+        return self.request.results / "runs" / self.identity.run_id
+
+    @property
+    def finished_record(self) -> RunRecord | None:
+        """The record of a finished run of the same identity, or None."""
+        path = self.folder / RECORD
+        if not path.is_file():
+            return None
+        record = RunRecord.model_validate_json(path.read_bytes())
+        if record.identity.run_id != self.identity.run_id:
+            raise MismatchError(
+                f"{path} is the record of {record.identity.run_id}, not of {self.identity.run_id}; "
+                "it was edited or copied: move it away"
+            )
+        return record if record.status is Status.FINISHED else None
+
+    @cached_property
+    def plan(self) -> TrainingPlan:
+        """The schedule in the loop's own terms."""
+        profile = self.profile
+        stages = tuple(
+            _stage(f"stage{number}", settings, groups)
+            for number, (settings, groups) in enumerate(
+                zip((profile.stage1, profile.stage2, profile.stage3), _STAGE_GROUPS, strict=True),
+                start=1,
+            )
+        )
+        training = profile.training
+        return TrainingPlan(
+            stages=stages,
+            micro_batch=training.micro_batch,
+            accumulation=training.accumulation,
+            grad_clip=training.grad_clip,
+            precision=training.precision,
+            text_dropout=training.text_dropout,
+            audio_dropout=training.audio_dropout,
+            checkpoint_every=training.checkpoint_every,
+            validate_every=training.validate_every,
+            validation_draws=training.validation_draws,
+        )
+
+
+def _stage(name: str, settings: StageSettings, groups: tuple[ParameterGroup, ...]) -> Stage:
+    return Stage(
+        name=name,
+        steps=settings.steps,
+        lr=settings.lr,
+        gate_lr=settings.gate_lr,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        trains=groups,
+        stop=settings.stop,
+    )
+
+
+def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
+    """Resolve settings, data and identity.
+
+    Raises:
+        UsageError, DataError, MismatchError, MissingWeightsError: what the user has to change.
+    """
+    registration = find_variant(request.variant)
+    variant = registration.load()
+    profile = load_profile(
+        request.profile, overrides=request.overrides, variant=request.variant
+    )
+    for name in profile.variants:
+        find_variant(name)
+    config = parse_settings(
+        variant.Config,
+        profile.variants.get(request.variant, {}),
+        what=f"setting of variant {request.variant}:",
+    )
+    prepared = prepare_split(
+        request.data, settings=profile.data, results=request.results, progress=display.phase
+    )
+    settings = profile.model_dump(mode="json", exclude={"variants"})
+    # --data says where pairs lie; what they are is in the split's hash.
+    settings["data"].pop("source")
+    identity = RunIdentity(
+        variant=request.variant,
+        seed=request.seed,
+        profile=request.profile,
+        settings=settings,
+        variant_config=config.model_dump(mode="json"),
+        split_hash=prepared.split.hash,
+        code=_code_hashes(registration.folder),
+        models=_model_hashes(profile),
+    )
+    return PlannedRun(request, profile, variant, config, prepared, identity)
+
+
+def _code_hashes(variant_folder: Path) -> dict[str, str]:
+    core = _package("core")
+    harness = _package("harness")
+    return {
+        "variant": code_hash([variant_folder]),
+        # The corpus acts through the split, the embedded models through their weights.
+        "core": code_hash(
+            [core], leave_out=[core / "data" / "corpus", core / "foundation" / "embedded"]
+        ),
+        "metrics": code_hash([harness / "metrics"]),
+    }
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise HarnessError(f"package '{name}' is not installed as a folder")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _model_hashes(profile: Profile) -> dict[str, str]:
+    scorers = profile.scorers
+    sources = {
+        "stable_diffusion": profile.foundation.stable_diffusion,
+        "clap": profile.foundation.clap,
+        "clip": scorers.clip,
+        "image_judge": scorers.image_judge,
+        "audio_judge": scorers.audio_judge,
+    }
+    return {
+        role: resolve_source(name).fingerprint() for role, name in sources.items() if name is not None
+    }
+
+
+def run(request: RunRequest, *, display: Display) -> RunRecord:
+    """The record of a finished run: found, resumed, or made.
+
+    Raises:
+        HarnessError: a sentence and an exit code; a failed run leaves a record that says so.
+    """
+    planned = plan_run(request, display=display)
+    found = planned.finished_record
+    if found is not None:
+        return found
+    with no_space_is_a_sentence(planned.folder):
+        planned.folder.mkdir(parents=True, exist_ok=True)
+    with held(planned.folder):
+        _require_same_identity(planned)
+        found = planned.finished_record
+        return found if found is not None else _execute(planned, display=display)
+
+
+def _require_same_identity(planned: PlannedRun) -> None:
+    path = planned.folder / "identity.json"
+    content = planned.identity.model_dump_json(indent=2) + "\n"
+    if path.is_file():
+        theirs, ours = json.loads(path.read_text()), json.loads(content)
+        changed = [key for key in ours if ours[key] != theirs.get(key) and key != "profile"]
+        if changed:
+            raise MismatchError(
+                f"{planned.folder} holds a run with another {', '.join(changed)}; it was edited or "
+                "copied: move the folder away and run again"
+            )
+        return
+    write_atomic(path, content=content.encode())
+
+
+def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
+    started_at = now()
+    work = _Work(planned, display=display)
+    try:
+        record = work.finish(started_at=started_at)
+    except (Interrupted, NoSpaceError, BusyError):
+        raise  # the run is not over: the same command goes on with it
+    except torch.OutOfMemoryError as error:
+        failure = HarnessError(
+            "out of memory: lower training.micro_batch and raise training.accumulation by the "
+            "same factor (their product is the batch size, which a comparison keeps), or lower "
+            f"sampling.batch_size ({str(error).splitlines()[0]})"
+        )
+        work.fail(failure, started_at=started_at)
+        raise failure from error
+    except HarnessError as error:
+        work.fail(error, started_at=started_at)
+        raise
+    except Exception as error:
+        (planned.folder / "traceback.txt").write_text(traceback.format_exc())
+        work.fail(error, started_at=started_at)
+        raise
+    record.save(planned.folder)
+    return record
+
+
+class _Work:
+    """The phases of one run; each leaves its seconds."""
+
+    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+        self.planned = planned
+        self.display = display
+        self.folder = planned.folder
+        self.split = planned.prepared.split
+        self.seconds: dict[str, float] = {}
+        self.guards: list[str] = []
+        self.notices: list[str] = []
+        self.training: TrainingResult | None = None
+        self.parameters: dict[str, int] = {}
+        self.test_openings = 0
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.set_num_threads(planned.profile.training.num_threads)
+
+    def finish(self, *, started_at: str) -> RunRecord:
+        """All phases, one after the other."""
+        profile = self.planned.profile
+        with self._timed("verify"):
+            verify(self.split)
+        self._check_settings()
+        weights = class_weights(self.split, rule=profile.data.class_weights)
+        foundation = Foundation(
+            stable_diffusion=profile.foundation.stable_diffusion,
+            clap=profile.foundation.clap,
+            device=self.device,
+            dtype=profile.foundation.dtype,
+        )
+        with self._timed("build"):
+            variant = self._build_variant(foundation)
+        with self._timed("features"):
+            features = self._features(foundation, variant)
+        model, data = self._attach(foundation, variant, features=features, weights=weights)
+        with self._timed("train"):
+            self.training = self._train(model, data=data, foundation=foundation)
+        self.guards += self.training.guards_passed
+        self._save_weights(model)
+        with self._timed("sample"):
+            images = self._sample(model, foundation=foundation, features=features)
+        model.detach()
+        with self._timed("score"):
+            scores = self._score(images)
+        return self._record(started_at=started_at, scores=scores)
+
+    # Phases ------------------------------------------------------------------------------
+
+    def _check_settings(self) -> None:
+        sampling, training = self.planned.profile.sampling, self.planned.profile.training
+        guards.check_guidance_was_trained(
+            text_guidance=sampling.text_guidance,
+            audio_guidance=sampling.audio_guidance,
+            text_dropout=training.text_dropout,
+            audio_dropout=training.audio_dropout,
+        )
+        self.guards.append("guidance_was_trained")
+
+    def _build_variant(self, foundation: Foundation) -> Variant:
+        data = self.planned.profile.data
+        shapes = foundation.shapes(
+            log_mel=(data.log_mel.num_mels, data.log_mel.num_frames),
+            num_classes=len(self.split.classes),
+        )
+        with torch_seeded(self.planned.request.seed, "init", "variant"):
+            return self.planned.variant(self.planned.config, shapes=shapes).to(self.device)
+
+    def _features(self, foundation: Foundation, variant: Variant) -> SplitFeatures:
+        data = self.planned.profile.data
+        features = prepare_features(
+            self.split,
+            foundation=foundation,
+            audio_features=variant.audio_features,
+            log_mel=data.log_mel,
+            window_s=data.window_s,
+            horizontal_flip=data.horizontal_flip,
+            cache_dir=self.planned.request.results / "cache" / "features",
+            progress=lambda done, total: self.display.phase("encoding pairs", done, total),
+        )
+        self.notices += features.notices
+        return features
+
+    def _attach(
+        self,
+        foundation: Foundation,
+        variant: Variant,
+        *,
+        features: SplitFeatures,
+        weights: ClassWeights,
+    ) -> tuple[AttachedVariant, TrainingData]:
+        """Attach the variant and run the preflight checks on real training clips."""
+        profile, seed = self.planned.profile, self.planned.request.seed
+        by_id = {i: weights.weights[self.split.samples[i].class_name] for i in self.split.train}
+        guards.check_class_weights(list(by_id.values()))
+        data = TrainingData(
+            features=features,
+            train_ids=self.split.train,
+            validation_ids=self.split.val,
+            class_weight=by_id,
+            audio_features=variant.audio_features,
+            scaling_factor=float(foundation.vae.config.scaling_factor),
+            horizontal_flip=profile.data.horizontal_flip,
+        )
+        spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
+        ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]
+        probe = guards.Probe.take(
+            foundation.unet, data.inputs(ids).to(self.device), latent_shape=foundation.latent_shape
+        )
+
+        def adapter(unet: Any) -> Any:
+            with torch_seeded(seed, "init", "unet_adapter"):
+                return attach_unet_adapter(
+                    unet,
+                    kind=variant.unet_adapter,
+                    lora_rank=profile.lora.rank,
+                    lora_alpha=profile.lora.alpha,
+                    lora_dropout=profile.lora.dropout,
+                )
+
+        model = AttachedVariant(variant, unet=foundation.unet, attach_adapter=adapter)
+        self.parameters = {
+            str(group): sum(p.numel() for p in model.parameters([group]).values())
+            for group in ParameterGroup
+        }
+        with torch.autocast(
+            self.device,
+            dtype=torch.bfloat16,
+            enabled=profile.training.precision == "bfloat16",
+        ):
+            self.guards += ["class_weights", *guards.preflight(model, probe)]
+        return model, data
+
+    def _train(
+        self, model: AttachedVariant, *, data: TrainingData, foundation: Foundation
+    ) -> TrainingResult:
+        checkpoints = CheckpointFolder(self.folder / "checkpoints")
+        with EventLog(self.folder / "events.jsonl") as events:
+
+            def on_step(report: StepReport) -> None:
+                events.write(report)
+                self.display.step(report)
+
+            result = train(
+                model,
+                data=data,
+                plan=self.planned.plan,
+                scheduler=foundation.noise_scheduler,
+                latent_shape=foundation.latent_shape,
+                seed=self.planned.request.seed,
+                checkpoints=checkpoints,
+                on_step=on_step,
+                on_resume=lambda step: self._resumed(step, events),
+            )
+        self.notices += checkpoints.notices
+        return result
+
+    def _resumed(self, step: int, events: "EventLog") -> None:
+        events.keep_up_to(step)
+        self.display.say(f"resuming {self.planned.identity.run_id} after step {step}")
+
+    def _save_weights(self, model: AttachedVariant) -> None:
+        from safetensors.torch import save
+
+        tensors = {n: t.cpu().contiguous() for n, t in model.state_dict().items()}
+        write_atomic(self.folder / "weights.safetensors", content=save(tensors))
+
+    def _sample(
+        self, model: AttachedVariant, *, foundation: Foundation, features: SplitFeatures
+    ) -> list[GeneratedImage]:
+        self.test_openings += 1
+        profile = self.planned.profile
+        out = self.folder / "images"
+        shutil.rmtree(out, ignore_errors=True)
+        with no_space_is_a_sentence(out):
+            return sample_arms(
+                model,
+                split=self.split,
+                features=features,
+                foundation=foundation,
+                settings=profile.sampling,
+                seed=self.planned.request.seed,
+                precision=profile.training.precision,
+                out=out,
+                progress=lambda done, total: self.display.phase("sampling", done, total),
+            )
+
+    def _score(self, images: Sequence[GeneratedImage]) -> RunScores:
+        profile, split = self.planned.profile, self.split
+        self.display.phase("scoring", 0, len(images))
+        scorers = Scorers.load(
+            clip=profile.scorers.clip,
+            image_judge=profile.scorers.image_judge,
+            audio_judge=profile.scorers.audio_judge,
+            conditioners=[profile.foundation.stable_diffusion, profile.foundation.clap],
+            device=self.device,
+        )
+        window_s = profile.data.window_s
+        scores = score_images(
+            images,
+            clips=[
+                ScoredClip(
+                    sample_id=sample_id,
+                    class_name=split.samples[sample_id].class_name,
+                    caption=split.samples[sample_id].caption,
+                    image=split.root / split.samples[sample_id].image_path,
+                    attributes=split.samples[sample_id].attributes,
+                )
+                for sample_id in split.test
+            ],
+            scorers=scorers,
+            waveform_of=lambda sample_id: decode_audio(
+                split.root / split.samples[sample_id].audio_path, window_s=window_s
+            ),
+            floor_images=[split.root / split.samples[i].image_path for i in split.val],
+        )
+        table = scores.per_clip.to_csv(index=False)
+        write_atomic(self.folder / "per_clip.csv", content=table.encode())
+        self.display.phase("scoring", len(images), len(images))
+        return scores
+
+    # Records -----------------------------------------------------------------------------
+
+    def fail(self, error: Exception, *, started_at: str) -> None:
+        """Leave a record that says why the run failed."""
+        message = str(error) or type(error).__name__
+        self._record(started_at=started_at, error=message).save(self.folder)
+
+    def _record(
+        self, *, started_at: str, scores: RunScores | None = None, error: str | None = None
+    ) -> RunRecord:
+        scored: Mapping[str, Any] = scores.record() if scores is not None else {}
+        return RunRecord(
+            run_id=self.planned.identity.run_id,
+            status=Status.FINISHED if error is None else Status.FAILED,
+            identity=self.planned.identity,
+            command=self.planned.request.command,
+            started_at=started_at,
+            finished_at=now(),
+            split=self._split_facts(),
+            parameters=self.parameters,
+            stages=[asdict(stage) for stage in self.training.stages] if self.training else [],
+            guards_passed=self.guards,
+            metrics=scored.get("summary", {}),
+            arms=scored.get("arms", {}),
+            controls=scored.get("controls", []),
+            test_openings=self.test_openings,
+            cost={
+                "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+                "peak_memory_bytes": _peak_memory_bytes(self.device),
+                "device": _device_name(self.device),
+                "resumed_from_step": self.training.resumed_from if self.training else None,
+            },
+            environment=environment(),
+            notices=self.notices,
+            error=error,
+        )
+
+    def _split_facts(self) -> dict[str, Any]:
+        weights = class_weights(self.split, rule=self.planned.profile.data.class_weights)
+        return {
+            "lock": str(self.planned.prepared.lock),
+            "hash": self.split.hash,
+            "counts": {
+                name: {part.value: n for part, n in parts.items()}
+                for name, parts in self.split.counts.items()
+            },
+            "class_weights": weights.weights,
+            "excluded": dict(self.planned.prepared.exclusions),
+            "num_input": self.planned.prepared.num_input,
+        }
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = time.monotonic() - started
+
+
+class EventLog:
+    """Append-only JSONL of every optimiser step."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> "EventLog":
+        self._file = self._path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+    def write(self, report: StepReport) -> None:
+        """Append one step."""
+        self._file.write(json.dumps(asdict(report)) + "\n")
+        self._file.flush()
+
+    def keep_up_to(self, global_step: int) -> None:
+        """Drop the steps after a checkpoint, which the resumed run makes again."""
+        self._file.close()
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
+            # A kill can leave half a line at the end.
+            if line.endswith("\n") and json.loads(line)["global_step"] <= global_step:
+                kept.append(line)
+        write_atomic(self._path, content="".join(kept).encode())
+        self._file = self._path.open("a", encoding="utf-8")
+
+
+def _peak_memory_bytes(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"

@@ -1,0 +1,99 @@
+"""From what `--data` names to a split that is verified on disk.
+
+A user's folder is only read; its manifest and lock file go to `results/data/`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from core.data.atomic import json_sha256, write_atomic
+from core.data.clean import build_manifest
+from core.data.corpus import write_corpus
+from core.data.manifest import Manifest
+from core.data.split import Split, load_split, make_split
+from core.errors import DataError, UsageError
+from harness.settings import DataSettings
+
+_EMBEDDED_CORPUS = "embedded:corpus"
+_LOCK = "split.json"
+_SIGNATURE = "signature.txt"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PreparedSplit:
+    """A split, its lock file, and what cleaning left out (empty for a lock given as such)."""
+
+    split: Split
+    lock: Path
+    exclusions: Mapping[str, int]
+    num_input: int | None
+
+
+def prepare_split(
+    data: str | None, *, settings: DataSettings, results: Path, progress: Progress
+) -> PreparedSplit:
+    """The split of a lock file, a folder of pairs, or the profile's own source.
+
+    Raises:
+        UsageError: nothing is named, or what is named does not exist.
+        DataError: the folder cannot be used.
+    """
+    source = data if data is not None else settings.source
+    if source is None:
+        raise UsageError(
+            "this profile has no data of its own; name a folder of pairs or a lock file with --data"
+        )
+    if source == _EMBEDDED_CORPUS:
+        folder = results / "data" / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+        write_corpus(
+            folder,
+            seed=settings.corpus_seed,
+            progress=lambda done, total: progress("writing the embedded corpus", done, total),
+        )
+        return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return PreparedSplit(load_split(path), path, {}, None)
+    if not path.exists():
+        raise DataError(f"no folder or lock file at {path}; --data takes one of them")
+    name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    work = results / "data" / f"{path.resolve().name}-{name}"
+    return _from_folder(path, settings=settings, work=work, progress=progress)
+
+
+def _from_folder(
+    folder: Path, *, settings: DataSettings, work: Path, progress: Progress
+) -> PreparedSplit:
+    signature = _signature(folder, settings)
+    lock, stamp = work / _LOCK, work / _SIGNATURE
+    if lock.is_file() and stamp.is_file() and stamp.read_text() == signature:
+        split, manifest = load_split(lock, root=folder.resolve()), Manifest.load(work, root=folder)
+    else:
+        manifest = build_manifest(
+            folder,
+            max_excluded_share=settings.max_excluded_share,
+            window_s=settings.window_s,
+            progress=lambda done, total: progress("reading every file once", done, total),
+        )
+        split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+        work.mkdir(parents=True, exist_ok=True)
+        manifest.save(work)
+        split.save(lock)
+        write_atomic(stamp, content=signature.encode())
+    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
+    return PreparedSplit(split, lock, reasons, manifest.num_input)
+
+
+def _signature(folder: Path, settings: DataSettings) -> str:
+    """Changes when a file is added, removed, resized or touched, or another split is asked for."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            stat = path.stat()
+            files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
+    rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
+    return json_sha256({"files": files, "rule": rule})
