@@ -37,9 +37,9 @@ def synthesise_clip(cls: str, attributes: Attributes, rng: np.random.Generator) 
     require_class(cls)
     peak_s = onset_time_s(attributes.onset)
     subject = _unit_rms(_VOICES[cls](attributes.pitch, peak_s, rng))
-    subject = _unit_rms(_shape(subject, _lowpass(SUBJECT_CUTOFF_HZ)))
-    # Bounded crest: spiky classes could not reach the loud end otherwise.
-    subject = _unit_rms(np.tanh(subject / 2.5))
+    # Bounded crest: spiky classes could not reach the loud end otherwise. Cut after that, since
+    # it adds overtones.
+    subject = _unit_rms(_shape(np.tanh(subject / 2.5), _lowpass(SUBJECT_CUTOFF_HZ)))
     hiss_db = HISS_DB[0] + (HISS_DB[1] - HISS_DB[0]) * attributes.hiss
     hiss = _unit_rms(_noise(rng, 1.0 - _lowpass(HISS_CUTOFF_HZ))) * 10 ** (hiss_db / 20)
     level_db = LOUDNESS_DBFS[0] + (LOUDNESS_DBFS[1] - LOUDNESS_DBFS[0]) * attributes.intensity
@@ -166,7 +166,8 @@ def _dog_barking(pitch: float, peak_s: float, rng: np.random.Generator) -> np.nd
     for k in range(-8, 9):
         at = peak_s + k * gap + (rng.normal(0, 0.02) if k else 0.0)
         height = 0.25 + 0.75 * np.exp(-0.5 * ((at - peak_s) / 0.35) ** 2)
-        bark = np.where(at > _T, np.exp(-((_T - at) ** 2) / 0.0004), np.exp(-(_T - at) / 0.07))
+        since = _T - at
+        bark = np.exp(np.where(since < 0, -(since**2) / 0.0004, -since / 0.07))
         envelope += height * bark.astype(np.float32)
         glide = np.maximum(glide, bark.astype(np.float32))
     voice = _unit_rms(_harmonics(fundamental * (0.8 + 0.35 * glide), 8, 0.8))

@@ -1,0 +1,191 @@
+"""The painter: a latent UNet and its text encoder, trained together on captioned pictures.
+
+Legend: B batch, C channels, h and w latent cells, L text tokens, D text width.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from core.foundation.embedded import vae as autoencoder
+from core.foundation.embedded.bpe import MAX_LENGTH, clip_tokenizer
+from core.foundation.embedded.loop import Recipe, train
+from core.foundation.embedded.plan import Plan
+from core.foundation.embedded.samples import Samples, image_samples
+from core.foundation.embedded.words import SEEN, thin
+from core.randomness import normal, rng, torch_seeded
+
+STEPS = 8_000
+TEXT_WIDTH = 128
+EMPTY_SHARE, CLASS_ONLY_SHARE = 0.10, 0.35
+# Min-SNR weighting, Hang et al. 2023, eq. 5; their gamma.
+MIN_SNR_GAMMA = 5.0
+
+
+def recipe(plan: Plan) -> Recipe:
+    """Trained on one core in about an hour."""
+    return Recipe(
+        steps=plan.steps(STEPS),
+        batch_size=32,
+        learning_rate=1e-3,
+        ema_decay=0.9985,
+        final_share=0.01,
+    )
+
+
+def new_scheduler() -> DDIMScheduler:
+    """DDIM with the noise schedule of Stable Diffusion v1.5."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def new_unet(seed: int) -> UNet2DConditionModel:
+    """Two levels, 8x8 and 4x4, with cross attention at both and in the middle."""
+    with torch_seeded(seed, "unet", "init"):
+        return UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D",) * 2,
+            up_block_types=("CrossAttnUpBlock2D",) * 2,
+            cross_attention_dim=TEXT_WIDTH,
+            attention_head_dim=4,  # the number of heads, in this configuration
+            norm_num_groups=16,
+        )
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer, seed: int) -> CLIPTextModel:
+    """Two layers over the caption's tokens."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        projection_dim=TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=MAX_LENGTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch_seeded(seed, "text_encoder", "init"):
+        return CLIPTextModel(config)
+
+
+def tokens_of(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """int64 [B, L], padded to the full length as pipelines do."""
+    return tokenizer(
+        texts, padding="max_length", truncation=True, max_length=MAX_LENGTH, return_tensors="pt"
+    ).input_ids
+
+
+def train_diffusion(plan: Plan) -> tuple[StableDiffusionPipeline, float]:
+    """The whole pipeline, and the seconds that training took; needs the autoencoder built."""
+    vae = AutoencoderKL.from_pretrained(
+        plan.require("stable_diffusion", part="vae") / "vae", local_files_only=True
+    ).eval()
+    samples = image_samples(plan, "conditioners", plan.count(autoencoder.NUM_TRAIN))
+    moments_NChw = _latents(vae, samples)
+    codes = SEEN.codes(samples.class_N, samples.attributes_NA)
+    tokenizer = clip_tokenizer()
+    unet, text_encoder = new_unet(plan.seed), new_text_encoder(tokenizer, plan.seed)
+    scheduler = new_scheduler()
+    alpha_bar_T = scheduler.alphas_cumprod.clone()
+    snr_T = alpha_bar_T / (1 - alpha_bar_T)
+    weight_T = snr_T.clamp(max=MIN_SNR_GAMMA) / snr_T
+    settings = recipe(plan)
+
+    def loss_at(step: int) -> Tensor:
+        draw = rng(plan.seed, "diffusion", "batch", step)
+        chosen = draw.integers(0, len(samples), settings.batch_size)
+        thinned = thin(
+            codes[chosen], draw, empty_share=EMPTY_SHARE, class_only_share=CLASS_ONLY_SHARE
+        )
+        context_BLD = text_encoder(
+            tokens_of(tokenizer, [SEEN.text(code) for code in thinned])
+        ).last_hidden_state
+        x_BChw = moments_NChw[chosen]
+        eps_BChw = normal(x_BChw.shape, seed=plan.seed, name=("diffusion", "noise", step))
+        # One timestep from each of B equal slices: less variance than B independent draws.
+        slices = (np.arange(len(chosen)) + draw.random(len(chosen))) / len(chosen)
+        timesteps_B = torch.from_numpy((slices * len(alpha_bar_T)).astype(np.int64))
+        noisy_BChw = scheduler.add_noise(x_BChw, eps_BChw, timesteps_B)
+        predicted_BChw = unet(noisy_BChw, timesteps_B, context_BLD).sample
+        error_B = (predicted_BChw - eps_BChw).square().mean(dim=(1, 2, 3))
+        return (weight_T[timesteps_B] * error_B).mean()
+
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+    def snapshot(step: int) -> None:
+        save_pipeline(pipeline, plan.cache / "snapshots" / f"step-{step:05d}")
+
+    seconds = train([unet, text_encoder], loss_at, settings, name="diffusion", snapshot=snapshot)
+    return pipeline, seconds
+
+
+def save_pipeline(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+    """Write diffusers' own folder format."""
+    pipeline.save_pretrained(folder)
+
+
+def _latents(vae: AutoencoderKL, samples: Samples) -> Tensor:
+    return autoencoder.encode(vae, samples.values) * vae.config.scaling_factor
+
+
+@torch.no_grad()
+def paint(
+    pipeline: StableDiffusionPipeline,
+    texts: list[str],
+    *,
+    seed: int,
+    num_steps: int = 20,
+    guidance_scale: float = 3.0,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """uint8 [N, 64, 64, 3]: one picture a text, with noise by position in the list."""
+    scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    tokenizer, unet = pipeline.tokenizer, pipeline.unet
+    latents = torch.cat(
+        [normal((1, 4, 8, 8), seed=seed, name=("paint", k)) for k in range(len(texts))]
+    )
+    painted = []
+    for first in range(0, len(texts), batch_size):
+        part = texts[first : first + batch_size]
+        tokens = tokens_of(tokenizer, ["" for _ in part] + part)
+        context = pipeline.text_encoder(tokens).last_hidden_state
+        x = latents[first : first + batch_size]
+        scheduler.set_timesteps(num_steps)
+        for timestep in scheduler.timesteps:
+            without, given = unet(torch.cat([x, x]), timestep, context).sample.chunk(2)
+            eps = without + guidance_scale * (given - without)
+            x = scheduler.step(eps, timestep, x).prev_sample
+        painted.append(autoencoder.decode(pipeline.vae, x / pipeline.vae.config.scaling_factor))
+    return np.concatenate(painted)

@@ -1,0 +1,193 @@
+"""Judges: small networks that name a picture's or clip's class and attributes, and tell whether
+the two belong together. They score; they never condition.
+
+Legend: B batch, C channels, H and W image rows and columns (mel bands and frames for sound),
+N samples of a waveform, A attributes, D embedding width, F feature width.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import PretrainedConfig, PreTrainedModel
+
+
+class JudgeConfig(PretrainedConfig):
+    """What a judge hears or sees, and what it answers."""
+
+    model_type = "judge"
+
+    def __init__(
+        self,
+        modality: str = "image",
+        class_names: list[str] | None = None,
+        attribute_names: list[str] | None = None,
+        num_channels: int = 3,
+        input_size: list[int] | None = None,
+        input_mean: float = 0.0,
+        input_std: float = 1.0,
+        widths: list[int] | None = None,
+        feature_dim: int = 192,
+        embedding_dim: int = 64,
+        sample_rate_hz: int = 48_000,
+        num_mel_bins: int = 64,
+        fft_size: int = 2_048,
+        hop_length: int = 1_536,
+        lowest_hz: float = 40.0,
+        highest_hz: float = 20_000.0,
+        **kwargs: Any,
+    ) -> None:
+        """`input_mean` and `input_std` normalise pixels in [0, 1] or log-mel decibels; the last
+        six fields set the log-mel and matter to sound alone."""
+        self.modality = modality
+        self.class_names = list(class_names or [])
+        self.attribute_names = list(attribute_names or [])
+        self.num_channels = num_channels
+        self.input_size = list(input_size or [64, 64])
+        self.input_mean = input_mean
+        self.input_std = input_std
+        self.widths = list(widths or [32, 64, 96, 128])
+        self.feature_dim = feature_dim
+        self.embedding_dim = embedding_dim
+        self.sample_rate_hz = sample_rate_hz
+        self.num_mel_bins = num_mel_bins
+        self.fft_size = fft_size
+        self.hop_length = hop_length
+        self.lowest_hz = lowest_hz
+        self.highest_hz = highest_hz
+        super().__init__(**kwargs)
+
+
+@dataclass
+class Judgement:
+    """A judge's answers for a batch."""
+
+    class_logits: Tensor
+    """float [B, classes], in the order of `config.class_names`."""
+    attributes: Tensor
+    """float [B, A] in [0, 1], in the order of `config.attribute_names`."""
+    embedding: Tensor
+    """float [B, D] of unit length; a picture's and its clip's have a high cosine."""
+    features: Tensor
+    """float [B, F]: what the heads read; for distances between sets."""
+
+
+class Judge(PreTrainedModel):
+    """A convolutional network over pictures or log-mel spectrograms."""
+
+    config_class = JudgeConfig
+    main_input_name = "pixels_BCHW"
+
+    def __init__(self, config: JudgeConfig) -> None:
+        super().__init__(config)
+        layers: list[nn.Module] = []
+        width_in = config.num_channels
+        for width in config.widths:
+            layers += [
+                nn.Conv2d(width_in, width, 3, padding=1),
+                nn.GroupNorm(8, width),
+                nn.SiLU(),
+                nn.Conv2d(width, width, 3, stride=2, padding=1),
+                nn.GroupNorm(8, width),
+                nn.SiLU(),
+            ]
+            width_in = width
+        self.trunk = nn.Sequential(*layers)
+        # Flattened, not averaged over places: position and time are among the answers.
+        cells = math.prod(_halved(side, times=len(config.widths)) for side in config.input_size)
+        self.neck = nn.Sequential(nn.Linear(width_in * cells, config.feature_dim), nn.SiLU())
+        self.class_head = nn.Linear(config.feature_dim, len(config.class_names))
+        self.attribute_head = nn.Linear(config.feature_dim, len(config.attribute_names))
+        self.embedding_head = nn.Linear(config.feature_dim, config.embedding_dim)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave torch's own initialisation."""
+
+    def forward(self, pixels_BCHW: Tensor) -> Judgement:
+        """Judge a batch of `prepare_images` or `prepare_sounds`."""
+        normal_BCHW = (pixels_BCHW - self.config.input_mean) / self.config.input_std
+        features_BF = self.neck(self.trunk(normal_BCHW).flatten(1))
+        return Judgement(
+            class_logits=self.class_head(features_BF),
+            attributes=torch.sigmoid(self.attribute_head(features_BF)),
+            embedding=F.normalize(self.embedding_head(features_BF), dim=-1),
+            features=features_BF,
+        )
+
+
+def _halved(side: int, *, times: int) -> int:
+    for _ in range(times):
+        side = (side + 1) // 2
+    return side
+
+
+def prepare_images(images_BHWC: np.ndarray, config: JudgeConfig) -> Tensor:
+    """float32 [B, 3, H, W] in [0, 1] from uint8 [B, h, w, 3], resized to the judge's size.
+
+    Raises: ValueError when the array is not a batch of 8-bit RGB pictures.
+    """
+    if images_BHWC.dtype != np.uint8 or images_BHWC.ndim != 4 or images_BHWC.shape[3] != 3:
+        raise ValueError(
+            f"got {images_BHWC.dtype} {images_BHWC.shape}; expected uint8 [B, height, width, 3]"
+        )
+    pixels = torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).float() / 255.0
+    size = tuple(config.input_size)
+    if pixels.shape[2:] != size:
+        pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return pixels.contiguous()
+
+
+def prepare_sounds(waveforms_BN: np.ndarray, config: JudgeConfig) -> Tensor:
+    """float32 [B, 1, mel, frames] in decibels from waveforms at `config.sample_rate_hz`.
+
+    Longer clips are cut at the end, shorter ones padded with silence. Loudness is kept.
+    Raises: ValueError when the array is not [B, N].
+    """
+    if waveforms_BN.ndim != 2:
+        raise ValueError(f"got shape {waveforms_BN.shape}; expected [B, samples]")
+    x_BN = torch.from_numpy(np.ascontiguousarray(waveforms_BN, dtype=np.float32))
+    frames = config.input_size[1]
+    wanted = frames * config.hop_length
+    x_BN = F.pad(x_BN[:, :wanted], (0, max(0, wanted - x_BN.shape[1])))
+    window = torch.hann_window(config.fft_size)
+    spectrum = torch.stft(
+        x_BN, config.fft_size, config.hop_length, window=window, center=True, return_complex=True
+    )
+    power_BKT = spectrum[..., :frames].abs().square() / window.square().sum()
+    filters_MK = torch.from_numpy(
+        mel_filters(
+            config.num_mel_bins,
+            config.fft_size,
+            config.sample_rate_hz,
+            config.lowest_hz,
+            config.highest_hz,
+        )
+    )
+    return 10.0 * torch.log10(filters_MK @ power_BKT + 1e-8)[:, None]
+
+
+@lru_cache(maxsize=4)
+def mel_filters(
+    num_bands: int, fft_size: int, sample_rate_hz: int, lowest_hz: float, highest_hz: float
+) -> np.ndarray:
+    """float32 [bands, fft_size / 2 + 1]: triangles even on the mel scale, each of unit area.
+
+    The scale is O'Shaughnessy's 1987: 2595 log10(1 + f / 700).
+    """
+    ends = 2595.0 * np.log10(1.0 + np.array([lowest_hz, highest_hz]) / 700.0)
+    corners_hz = 700.0 * (10.0 ** (np.linspace(*ends, num_bands + 2) / 2595.0) - 1.0)
+    frequency_hz = np.linspace(0.0, sample_rate_hz / 2, fft_size // 2 + 1)
+    low, mid, high = (corners_hz[k : k + num_bands, None] for k in range(3))
+    rising, falling = (frequency_hz - low) / (mid - low), (high - frequency_hz) / (high - mid)
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    # A band narrower than one bin would be empty: it takes its nearest bin.
+    empty = weights.sum(axis=1) == 0
+    nearest = np.abs(frequency_hz[None] - mid).argmin(axis=1)
+    weights[empty, nearest[empty]] = 1.0
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
