@@ -16,7 +16,7 @@ from core.errors import UsageError
 from core.foundation.judge import mel_filters
 from harness.metrics.pictures import read_square
 
-_CELL = 192  # px: three times a 64 px image, which keeps its pixels square
+_CELL = 192  # px: three times a 64 px image
 _GAP = 12
 _GROUP_GAP = 32
 _MARGIN = 32

@@ -1,0 +1,239 @@
+"""Scoring whole runs with the shipped scorers: painters that listen, painters that do not."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from core.data.corpus.classes import caption
+from core.data.corpus.pairs import make_pair
+from core.errors import UsageError
+from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
+from harness.metrics.registry import METRICS, Level, metric
+from harness.metrics.score import RunScores, score_images
+from harness.metrics.scorers import Scorers
+
+CLASSES = ("dog_barking", "engine", "fire", "siren")
+PER_CLASS = 8
+
+
+class World:
+    """Clips whose real pictures stand in for what a perfect listener would paint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.waveforms: dict[str, np.ndarray] = {}
+        self.clips: list[ScoredClip] = []
+        for name in CLASSES:
+            for index in range(PER_CLASS):
+                pair = make_pair(name, seed=5, namespace="test of scores", index=index)
+                sample_id = f"{name}-{index}"
+                path = folder / f"{sample_id}.png"
+                Image.fromarray(pair.image).save(path)
+                self.waveforms[sample_id] = pair.clip
+                self.clips.append(
+                    ScoredClip(sample_id, name, caption(name), path, asdict(pair.attributes))
+                )
+
+    def painted(self, arm: Arm, *, shift: int, draw: int = 0) -> list[GeneratedImage]:
+        """What a perfect listener paints on hearing the clip `shift` further in the class."""
+        images = []
+        for position, clip in enumerate(self.clips):
+            first = position - position % PER_CLASS
+            heard = self.clips[first + (position - first + shift) % PER_CLASS]
+            assert heard.image is not None
+            images.append(GeneratedImage(clip.sample_id, arm, draw, heard.image, heard.sample_id))
+        return images
+
+    def score(self, images, scorers, **options) -> RunScores:
+        options = {"clips": self.clips, "waveform_of": self.waveforms.__getitem__, **options}
+        return score_images(images, scorers=scorers, **options)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def scorers() -> Scorers:
+    return Scorers.load(
+        clip="embedded:clip",
+        image_judge="embedded:image_judge",
+        audio_judge="embedded:audio_judge",
+        conditioners=["embedded:clap", "embedded:stable_diffusion"],
+    )
+
+
+@pytest.fixture(scope="module")
+def listening(world, scorers) -> RunScores:
+    images = [
+        *world.painted(Arm.AUDIO, shift=0),
+        *world.painted(Arm.AUDIO, shift=0, draw=1),
+        *world.painted(Arm.SHUFFLED, shift=3),
+    ]
+    return world.score(images, scorers)
+
+
+def _margin(scores: RunScores, name: str, control: Arm):
+    (margin,) = [m for m in scores.controls if (m.metric, m.control) == (name, control)]
+    return margin
+
+
+def test_a_painter_that_listens_beats_its_shuffled_control(listening):
+    """Catches: scoring the shuffled arm against the sound it heard, or a wrong sign."""
+    for name in ("listening_rank", "attribute_error"):
+        margin = _margin(listening, name, Arm.SHUFFLED)
+        assert margin.n == len(CLASSES) * PER_CLASS
+        assert margin.z >= 3, name
+    assert listening.arms["shuffled"]["listening_rank"].value <= 0.5
+    assert listening.summary["listening_rank"].value > 0.6
+
+
+def test_a_painter_that_ignores_the_sound_has_no_margin(world, scorers):
+    """Catches: an advantage that comes from the class, which the caption gives away."""
+    images = [
+        *world.painted(Arm.AUDIO, shift=3),
+        *world.painted(Arm.SHUFFLED, shift=3),
+        *world.painted(Arm.TEXT_ONLY, shift=3),
+    ]
+    scores = world.score(images, scorers)
+    for margin in scores.controls:
+        assert (margin.mean, margin.z) == (0.0, None), margin.metric
+
+
+def test_images_equal_to_the_real_ones_score_like_them(listening):
+    """Catches: generated and real images treated differently, or shifted rows."""
+    for name, declared in METRICS.items():
+        if declared.level is Level.CLIP:
+            assert listening.summary[name].value == pytest.approx(
+                listening.arms[REAL][name].value, abs=1e-6
+            )
+    assert listening.summary["frechet_clip"].value == pytest.approx(0.0, abs=1e-8)
+
+
+def test_every_value_states_what_it_rests_on(listening, scorers):
+    """Catches: a number whose scorer, direction or n nobody can tell later."""
+    assert set(listening.summary) >= set(METRICS)
+    for name, value in listening.summary.items():
+        assert value.value is not None
+        assert value.arm == "audio"
+        assert value.n == len(CLASSES) * PER_CLASS
+        assert value.higher_is_better == metric(name).higher_is_better
+        for part in value.extractor_hash.split("+"):
+            assert part in scorers.fingerprint.values()
+    assert listening.summary["aic"].chance == 1 / len(CLASSES)
+
+
+def test_the_table_has_one_row_an_image_and_metric(listening):
+    """Catches: lost draws, or two rows that a pivot would average unseen."""
+    table = listening.per_clip
+    keys = ["sample_id", "arm", "draw", "metric"]
+    assert list(table) == ["sample_id", "class_name", "arm", "draw", "metric", "value"]
+    assert not table.duplicated(keys).any()
+    images_and_reals = 4 * len(CLASSES) * PER_CLASS
+    assert (table.groupby("metric").size() == images_and_reals).all()
+    one = table[(table["metric"] == "aic") & (table["arm"] == "audio")]
+    assert set(one["draw"]) == {0, 1}
+
+
+def test_the_record_is_plain_json_without_nan(listening):
+    """Catches: a record that other tools cannot read."""
+    text = json.dumps(listening.record(), allow_nan=False)
+    assert json.loads(text)["summary"]["kid"]["n"] == len(CLASSES) * PER_CLASS
+
+
+def test_scores_are_the_same_on_a_second_run(world, scorers, listening):
+    """Catches: randomness in scoring, the floor's halves included."""
+    images = [
+        *world.painted(Arm.AUDIO, shift=0),
+        *world.painted(Arm.AUDIO, shift=0, draw=1),
+        *world.painted(Arm.SHUFFLED, shift=3),
+    ]
+    again = world.score(images, scorers)
+    pd.testing.assert_frame_equal(again.per_clip, listening.per_clip, check_exact=True)
+    assert again.record() == listening.record()
+
+
+def test_the_floor_uses_other_real_images_where_given(world, scorers, listening):
+    """Catches: a floor of the test images against themselves."""
+    assert listening.arms[REAL]["kid"].n == len(world.clips) // 2
+    others = [clip.image for clip in world.clips[::2]]
+    scores = world.score(world.painted(Arm.AUDIO, shift=0), scorers, floor_images=others)
+    assert scores.arms[REAL]["kid"].n == len(others)
+
+
+def test_without_judges_the_hearing_scores_stay_blank_with_a_reason(world, scorers):
+    """Catches: a number invented where no scorer can give one."""
+    alone = Scorers(clip=scorers.clip)
+    scores = world.score(world.painted(Arm.AUDIO, shift=0), alone)
+    for name in ("listening_rank", "ais_win", "ais_cos", "attribute_error"):
+        value = scores.summary[name]
+        assert value.value is value.extractor is value.extractor_hash is None
+        assert value.n == 0
+        assert "judge" in value.reason
+        assert name not in set(scores.per_clip["metric"])
+    assert scores.summary["clip_score"].value is not None
+
+
+def test_without_sounds_attributes_or_pictures_only_their_metrics_are_blank(world, scorers):
+    """Catches: one missing input that takes every metric with it."""
+    bare = [replace(clip, attributes=None, image=None) for clip in world.clips]
+    images = world.painted(Arm.AUDIO, shift=0)
+    scores = score_images(images, clips=bare, scorers=scorers)
+    blank = {name for name, value in scores.summary.items() if value.value is None}
+    hearing = {"listening_rank", "ais_win", "ais_cos"}
+    assert blank == hearing | {"attribute_error", "kid", "frechet_clip"}
+    assert all(scores.summary[name].reason for name in blank)
+    assert REAL not in scores.arms
+
+
+def test_a_class_with_one_clip_has_no_listening_rank(world, scorers):
+    """Catches: a clip without rivals counted as a win, a loss or a half."""
+    keep = world.clips[: PER_CLASS + 1]
+    images = [image for image in world.painted(Arm.AUDIO, shift=0) if image.sample_id in
+              {clip.sample_id for clip in keep}]  # fmt: skip
+    scores = world.score(images, scorers, clips=keep)
+    assert scores.summary["listening_rank"].n == PER_CLASS
+    table = scores.per_clip[scores.per_clip["metric"] == "listening_rank"]
+    alone = table[table["sample_id"] == keep[-1].sample_id]
+    assert alone["value"].isna().all()
+    assert not table.drop(alone.index)["value"].isna().any()
+    json.dumps(scores.record(), allow_nan=False)
+
+
+def test_a_single_clip_leaves_everything_relative_blank(world, scorers):
+    """Catches: a division by zero, or a distance from one image."""
+    scores = world.score(world.painted(Arm.AUDIO, shift=0)[:1], scorers, clips=world.clips[:1])
+    blank = {name for name, value in scores.summary.items() if value.value is None}
+    assert blank == {"listening_rank", "ais_win", "aic", "kid", "frechet_clip"}
+    assert scores.controls == []
+
+
+def test_inputs_that_do_not_belong_together_are_refused(world, scorers):
+    """Catches: images of another split, doubled images, an empty run."""
+    images = world.painted(Arm.AUDIO, shift=0)
+    with pytest.raises(ValueError, match="no images"):
+        world.score([], scorers)
+    with pytest.raises(ValueError, match="two images"):
+        world.score([*images, images[0]], scorers)
+    with pytest.raises(ValueError, match="no test clip"):
+        world.score([replace(images[0], sample_id="elsewhere")], scorers)
+    with pytest.raises(ValueError, match="same id"):
+        world.score(images, scorers, clips=[*world.clips, world.clips[0]])
+
+
+def test_common_captions_take_the_most_frequent_of_a_class():
+    """Catches: zero-shot classes named after one odd clip."""
+    clips = [ScoredClip(str(i), "rain", text) for i, text in enumerate(["drizzle", "rain", "rain"])]
+    assert common_captions(clips) == {"rain": "rain"}
+
+
+def test_an_unknown_metric_is_refused_with_a_suggestion():
+    """Catches: a misspelt headline metric that silently ranks nothing."""
+    with pytest.raises(UsageError, match="did you mean 'listening_rank'"):
+        metric("listning_rank")
+    assert metric("attribute_error.pitch").higher_is_better is False
