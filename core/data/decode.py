@@ -159,6 +159,10 @@ def _open_audio(path: Path) -> soundfile.SoundFile:
         raise MediaError(
             Reason.UNDECODABLE_AUDIO, f"the audio cannot be decoded: {error.error_string}"
         ) from None
+    except TypeError:  # soundfile takes a name in .raw for headerless sound
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT, "the file is named as raw audio; give it its true ending"
+        ) from None
     if file.subtype not in SUBTYPES:
         file.close()
         raise MediaError(

@@ -20,7 +20,7 @@ from typing import Any
 
 import safetensors
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
@@ -31,6 +31,7 @@ _FORMAT = 1
 _SHARD_ROWS = 256
 _SETTINGS_FILE = "settings.json"
 _LOCK_FILE = ".lock"
+_SILENT_WAIT_S = 2
 _log = logging.getLogger(__name__)
 
 Compute = Callable[[Sequence[str]], Mapping[str, Tensor]]
@@ -107,13 +108,21 @@ class FeatureStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / _LOCK_FILE):
+        lock = FileLock(self.folder / _LOCK_FILE)
+        try:
+            lock.acquire(timeout=_SILENT_WAIT_S)
+        except Timeout:
+            _log.warning("another process fills %s; waiting for it", self.folder)
+            lock.acquire()
+        try:
             for leftover in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
                 leftover.unlink()
             settings = json.dumps(dict(self.settings), indent=2, sort_keys=True).encode()
             if not (self.folder / _SETTINGS_FILE).exists():
                 write_atomic(self.folder / _SETTINGS_FILE, content=settings)
             yield
+        finally:
+            lock.release()
 
     def _sound_places(self, wanted: set[str]) -> tuple[dict[str, tuple[Path, int]], list[str]]:
         """Where each wanted key lies, of shards that pass their hash; broken ones are removed."""

@@ -92,7 +92,7 @@ def _check_text(value: Any, *, field: str, place: str) -> None:
         raise DataError(f"{place}: field {field!r} is empty; expected text")
     if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
         raise DataError(
-            f"{place}: field {field!r} is {value!r}; expected valid Unicode without NUL"
+            f"{place}: field {field!r} is {value!r}; expected Unicode without NUL"
         )
 
 

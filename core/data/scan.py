@@ -90,7 +90,7 @@ def _walk(root: Path) -> _Found:
     audio: list[str] = []
     images: list[str] = []
     exclusions: list[Exclusion] = []
-    for folder, subfolders, names in os.walk(root):
+    for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable):
         subfolders.sort()
         for name in sorted(subfolders) + sorted(names):
             path = os.path.join(folder, name)
@@ -111,6 +111,10 @@ def _walk(root: Path) -> _Found:
     return _Found(tuple(audio), tuple(images), tuple(exclusions))
 
 
+def _refuse_unreadable(error: OSError) -> None:
+    raise DataError(f"the folder {error.filename} cannot be read ({error.strerror}); allow it")
+
+
 def _problem(path: str, *, root: Path, is_folder: bool) -> tuple[Reason, str] | None:
     """Why a media file, or a link to a folder, cannot be part of a pair; None when it may."""
     name = os.path.basename(path)
@@ -122,7 +126,8 @@ def _problem(path: str, *, root: Path, is_folder: bool) -> tuple[Reason, str] | 
         return Reason.OUTSIDE_ROOT, "a symbolic link that leaves the data folder is not followed"
     if is_folder:
         return Reason.NOT_A_FILE, "a symbolic link to a folder is not followed"
-    if suffix in LEFTOVER_SUFFIXES or ".temp." in name or name.startswith("."):
+    is_hidden = any(part.startswith(".") for part in Path(path).relative_to(root).parts)
+    if is_hidden or suffix in LEFTOVER_SUFFIXES or ".temp." in name:
         return (
             Reason.LEFTOVER,
             "a leftover of a download or of another program, not a finished file",

@@ -65,7 +65,7 @@ class Split:
     def __post_init__(self) -> None:
         listed = [id_ for part in Part for id_ in self.parts[part]]
         if sorted(listed) != sorted(self.samples):
-            extra = sorted((Counter(listed) - Counter(self.samples)).keys())
+            extra = sorted((Counter(listed) - Counter(list(self.samples))).keys())
             missing = sorted(set(self.samples) - set(listed))
             raise DataError(
                 f"the parts of a split must hold each sample once; in no part: {missing[:5]}, "
