@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shlex
 import shutil
 import sys
 import time
@@ -47,7 +48,7 @@ from harness.settings import Profile, StageSettings, load_profile, parse_setting
 from harness.splits import PreparedSplit, prepare_split
 
 _PROBE_CLIPS = 8
-_STAGE_GROUPS = (
+STAGE_GROUPS = (
     (ParameterGroup.AUDIO, ParameterGroup.GATES),
     (ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER),
     (ParameterGroup.GATES,),
@@ -66,20 +67,20 @@ class RunRequest:
     results: Path = Path("results")
 
     @property
+    def words(self) -> list[str]:
+        """The command line that asks for the same, word by word."""
+        words = ["harness", "run", "--variant", self.variant, "--profile", self.profile]
+        words += ["--seed", str(self.seed)]
+        for item in self.overrides:
+            words += ["--set", item]
+        if self.data is not None:
+            words += ["--data", self.data]
+        return [*words, "--results", str(self.results)]
+
+    @property
     def command(self) -> str:
-        """The command line that asks for the same."""
-        words = ["harness run", f"--variant {self.variant}", f"--profile {self.profile}"]
-        words.append(f"--seed {self.seed}")
-        words += [f"--set {_quoted(item)}" for item in self.overrides]
-        words += [f"--data {_quoted(self.data)}"] if self.data is not None else []
-        words += [f"--results {_quoted(str(self.results))}"] if str(self.results) != "results" else []
-        return " ".join(words)
-
-
-def _quoted(text: str) -> str:
-    from shlex import quote
-
-    return quote(text)
+        """The same as one line for a shell."""
+        return shlex.join(self.words)
 
 
 @dataclass
@@ -120,7 +121,7 @@ class PlannedRun:
         stages = tuple(
             _stage(f"stage{number}", settings, groups)
             for number, (settings, groups) in enumerate(
-                zip((profile.stage1, profile.stage2, profile.stage3), _STAGE_GROUPS, strict=True),
+                zip((profile.stage1, profile.stage2, profile.stage3), STAGE_GROUPS, strict=True),
                 start=1,
             )
         )

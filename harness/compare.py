@@ -1,0 +1,482 @@
+"""Plan the matrix of branches and seeds, run what is missing, pair the records, draw the sheet.
+
+A comparison reads records and nothing else; the runs are processes of `harness run`.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.data.atomic import json_sha256, write_atomic
+from core.data.decode import decode_audio
+from core.data.split import load_split
+from core.errors import HarnessError, MismatchError, UsageError
+from harness.arms import file_stem
+from harness.contact_sheet import SheetRow, choose_clips, contact_sheet
+from harness.metrics.arms import Arm, ScoredClip
+from harness.metrics.registry import metric as declared
+from harness.progress import Display
+from harness.records import RECORD, RunRecord, Status, load_record
+from harness.run import PlannedRun, RunRequest, plan_run
+from harness.show import number
+from harness.statistics import (
+    MIN_SEEDS_FOR_A_WIN,
+    Outcome,
+    PairVerdict,
+    compare_pairs,
+    detectable_effect,
+    leader,
+)
+
+_POLL_S = 1.0
+_SHEET_CLIPS_PER_CLASS = 1
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What to compare: `num_seeds` runs of each branch, equal in everything else."""
+
+    variants: tuple[str, ...]
+    num_seeds: int
+    profile: str
+    overrides: tuple[str, ...]
+    data: str | None
+    results: Path
+    metric: str = "listening_rank"
+    jobs: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Records of a whole matrix, paired by seed, and what may be said of them."""
+
+    metric: str
+    records: tuple[RunRecord, ...]
+    failed: tuple[RunRecord, ...]
+    pairs: tuple[PairVerdict, ...]
+    folder: Path
+    sheet: Path | None
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """In the order they were asked for."""
+        return tuple(dict.fromkeys(r.identity.variant for r in (*self.records, *self.failed)))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        seeds = len({r.identity.seed for r in self.records})
+        winner = leader(self.pairs)
+        if self.failed:
+            names = ", ".join(sorted({r.identity.variant for r in self.failed}))
+            return f"undecided: runs of {names} failed, and a failed run is not left out"
+        if winner is not None:
+            return f"{winner} wins on {self.metric} over {seeds} seeds"
+        if self.pairs and all(pair.outcome is Outcome.TIE for pair in self.pairs):
+            return f"tie on {self.metric} over {seeds} seeds"
+        if seeds < MIN_SEEDS_FOR_A_WIN:
+            return (
+                f"undecided: {seeds} seeds are exploratory, a win on {self.metric} needs at "
+                f"least {MIN_SEEDS_FOR_A_WIN}"
+            )
+        return f"undecided: {seeds} seeds do not separate the branches on {self.metric}"
+
+    def data(self) -> dict[str, Any]:
+        """The comparison for scripts."""
+        return _finite(
+            {
+                "verdict": self.verdict,
+                "metric": self.metric,
+                "comparison": str(self.folder / "comparison.json"),
+                "contact_sheet": None if self.sheet is None else str(self.sheet),
+                "runs": [r.run_id for r in self.records],
+                "failed": [r.run_id for r in self.failed],
+                "means": {
+                    name: {branch: cell for branch, cell in self._row(name).items()}
+                    for name in self._metrics()
+                },
+                "pairs": [asdict(pair) for pair in self.pairs],
+            }
+        )
+
+    def view(self) -> RenderableType:
+        """The comparison for people: verdict, means, paired differences, listening."""
+        parts: list[RenderableType] = [Text(self.verdict, style="bold"), Text("")]
+        parts += [self._means_table(), Text("")]
+        if self.pairs:
+            parts += [self._pairs_table(), Text("")]
+        parts += [self._listening_table(), Text("")]
+        for record in self.failed:
+            parts.append(Text(f"failed: {record.run_id}: {record.error}", style="red"))
+        parts.append(Text(f"comparison     {self.folder / 'comparison.json'}"))
+        if self.sheet is not None:
+            parts.append(Text(f"contact sheet  {self.sheet}"))
+        return Group(*parts)
+
+    def _metrics(self) -> list[str]:
+        return list(dict.fromkeys(name for r in self.records for name in r.metrics))
+
+    def _row(self, name: str) -> dict[str, float | None]:
+        return {branch: self._mean(branch, name) for branch in self.branches}
+
+    def _mean(self, branch: str, name: str) -> float | None:
+        values = [
+            r.metrics[name]["value"]
+            for r in self.records
+            if r.identity.variant == branch and name in r.metrics
+        ]
+        if not values or None in values:
+            return None
+        return math.fsum(values) / len(values)
+
+    def _means_table(self) -> Table:
+        seeds = len({r.identity.seed for r in self.records})
+        table = Table(
+            "metric",
+            "better",
+            *self.branches,
+            title=f"Means over {seeds} seeds",
+            title_justify="left",
+        )
+        for column in table.columns[2:]:
+            column.justify = "right"
+        for name in self._metrics():
+            row = self._row(name)
+            if "." in name or all(value is None for value in row.values()):
+                continue
+            direction = "higher" if declared(name).higher_is_better else "lower"
+            table.add_row(name, direction, *[number(value) for value in row.values()])
+        return table
+
+    def _pairs_table(self) -> Table:
+        table = Table(
+            "pair",
+            "seeds",
+            "difference",
+            "95 % interval",
+            "p (Holm)",
+            "p (sign flip)",
+            "detectable",
+            "outcome",
+            title=f"{self.metric}, paired by seed",
+            title_justify="left",
+        )
+        for pair in self.pairs:
+            found = pair.difference
+            outcome = pair.outcome.value
+            if pair.winner:
+                outcome += f": {pair.winner}"
+            elif pair.ahead:
+                outcome += f" ({pair.ahead} ahead)"
+            table.add_row(
+                f"{pair.first} - {pair.second}",
+                str(found.n),
+                f"{found.mean:+.3f}",
+                f"{found.low:+.3f} .. {found.high:+.3f}" if found.n > 1 else "",
+                f"{pair.adjusted_p:.3f}" if found.n > 1 else "",
+                f"{found.sign_flip_p:.3f}" if found.n > 1 else "",
+                number(pair.detectable) if found.n > 1 else "",
+                outcome,
+            )
+        return table
+
+    def _listening_table(self) -> Table:
+        table = Table(
+            "branch",
+            "seed",
+            "own sound",
+            "shuffled",
+            "text only",
+            "z over shuffled",
+            "z over text",
+            title="Does it listen? listening_rank, paired by clip within each run",
+            title_justify="left",
+        )
+        for r in self.records:
+            cells = {
+                arm: r.arms.get(arm, {}).get("listening_rank", {}).get("value")
+                for arm in ("audio", "shuffled", "text_only")
+            }
+            z = {
+                margin["control"]: margin["z"]
+                for margin in r.controls
+                if margin["metric"] == "listening_rank"
+            }
+            table.add_row(
+                r.identity.variant,
+                str(r.identity.seed),
+                *[number(value) for value in cells.values()],
+                number(z.get("shuffled"), digits=1),
+                number(z.get("text_only"), digits=1),
+            )
+        return table
+
+
+def compare(request: CompareRequest, *, display: Display) -> Comparison:
+    """Run what is missing of the matrix, then pair it.
+
+    Raises:
+        UsageError: fewer than one branch, one named twice, an unknown metric.
+        MismatchError: records that may not be compared.
+        HarnessError: a run did not end in a record.
+    """
+    planned = _plan_matrix(request, display=display)
+    missing = [run for run in planned if run.finished_record is None]
+    display.say(
+        f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
+        f"{len(planned) - len(missing)} of them done. {_power_sentence(request.num_seeds)}"
+    )
+    _run_all(missing, jobs=request.jobs, display=display)
+    records = [load_record(run.folder) for run in planned]
+    return compare_records(
+        records, metric=request.metric, results=request.results, runs=[p.folder for p in planned]
+    )
+
+
+def compare_records(
+    records: Sequence[RunRecord], *, metric: str, results: Path, runs: Sequence[Path]
+) -> Comparison:
+    """Pair finished records by seed and write the comparison and its contact sheet.
+
+    Raises:
+        MismatchError: they differ in more than branch and seed.
+    """
+    require_comparable(records)
+    finished = tuple(r for r in records if r.status is Status.FINISHED)
+    failed = tuple(r for r in records if r.status is Status.FAILED)
+    name = json_sha256({"runs": sorted(r.run_id for r in records), "metric": metric})[:12]
+    folder = results / "reports" / f"compare-{name}"
+    values = [
+        {
+            "branch": r.identity.variant,
+            "seed": r.identity.seed,
+            "value": r.metrics[metric]["value"],
+        }
+        for r in finished
+        if r.metrics.get(metric, {}).get("value") is not None
+    ]
+    pairs: list[PairVerdict] = []
+    if not failed and len({v["branch"] for v in values}) > 1:
+        pairs = compare_pairs(
+            pd.DataFrame(values), higher_is_better=declared(metric).higher_is_better
+        )
+    sheet = _sheet(finished, runs=runs, out=folder / "contact_sheet.png") if finished else None
+    comparison = Comparison(metric, finished, failed, tuple(pairs), folder, sheet)
+    content = json.dumps(comparison.data(), indent=2, allow_nan=False) + "\n"
+    write_atomic(folder / "comparison.json", content=content.encode())
+    return comparison
+
+
+def require_comparable(records: Sequence[RunRecord]) -> None:
+    """Raises MismatchError naming the first field in which two records may not differ."""
+    first = records[0]
+    for other in records[1:]:
+        for field in ("split_hash", "models", "settings"):
+            ours, theirs = getattr(first.identity, field), getattr(other.identity, field)
+            if ours != theirs:
+                raise MismatchError(
+                    f"{first.run_id} and {other.run_id} differ in {_difference(field, ours, theirs)}"
+                    "; only runs that are equal in everything but branch and seed are compared"
+                )
+        for part in ("core", "metrics"):
+            if first.identity.code[part] != other.identity.code[part]:
+                raise MismatchError(
+                    f"{first.run_id} and {other.run_id} were made by different code of "
+                    f"{part}; run the older one again"
+                )
+
+
+def _difference(field: str, ours: Any, theirs: Any) -> str:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted({*ours, *theirs}):
+            if ours.get(key) != theirs.get(key):
+                return _difference(f"{field}.{key}", ours.get(key), theirs.get(key))
+    return f"{field} ({ours} against {theirs})"
+
+
+def _power_sentence(num_seeds: int) -> str:
+    if num_seeds < 2:
+        return "One seed cannot tell branches apart: there is no difference to pair it with."
+    sentence = (
+        f"{num_seeds} seeds find a difference of {detectable_effect(num_seeds):.2f} paired seed "
+        "standard deviations in 80 % of cases"
+    )
+    if num_seeds < MIN_SEEDS_FOR_A_WIN:
+        sentence += f"; they are exploratory, a win needs {MIN_SEEDS_FOR_A_WIN}"
+    return sentence + "."
+
+
+# The matrix ------------------------------------------------------------------------------
+
+
+def _plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun]:
+    if not request.variants:
+        raise UsageError("no branch to compare; name them like --variants baseline,sonic")
+    doubled = sorted({name for name in request.variants if request.variants.count(name) > 1})
+    if doubled:
+        raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
+    declared(request.metric)
+    base = RunRequest(
+        request.variants[0],
+        request.profile,
+        0,
+        request.overrides,
+        request.data,
+        request.results,
+    )
+    # Seed by seed, so that an interrupted comparison has whole pairs.
+    return [
+        plan_run(replace(base, variant=variant, seed=seed), display=display)
+        for seed in range(request.num_seeds)
+        for variant in request.variants
+    ]
+
+
+def _num_jobs(asked: int) -> int:
+    if asked:
+        return asked
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> None:
+    """Run each in a process of its own, `jobs` at a time; a failed run does not stop the others."""
+    waiting = list(planned)
+    active: list[_Child] = []
+    try:
+        while waiting or active:
+            while waiting and len(active) < _num_jobs(jobs):
+                active.append(_Child(waiting.pop(0), display=display))
+            time.sleep(_POLL_S)
+            for child in list(active):
+                child.report()
+                if child.process.poll() is not None:
+                    active.remove(child)
+                    child.finish()
+    finally:
+        for child in active:
+            child.process.send_signal(signal.SIGTERM)
+        for child in active:
+            child.process.wait()
+
+
+class _Child:
+    """One `harness run` in a process, watched through its event log."""
+
+    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+        self.planned = planned
+        self.display = display
+        self.name = f"{planned.identity.variant} seed {planned.identity.seed}"
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        self.log = planned.folder / "run.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "harness", *planned.request.words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        self.report()
+
+    def report(self) -> None:
+        """Show the last step on the event log."""
+        total = self.planned.plan.total_steps
+        self.display.phase(self.name, min(self._steps_done(), total - 1), total)
+
+    def finish(self) -> None:
+        """Take the end of the process note.
+
+        Raises:
+            HarnessError: it left no record.
+        """
+        if not (self.planned.folder / RECORD).is_file():
+            tail = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise HarnessError(
+                f"{self.name} ended with exit code {self.process.returncode} and no record: "
+                f"{tail[0] if tail else 'nothing was said'} (log: {self.log})"
+            )
+        record = load_record(self.planned.folder)
+        self.display.phase(self.name, self.planned.plan.total_steps, self.planned.plan.total_steps)
+        if record.status is Status.FAILED:
+            self.display.say(f"{self.name} failed: {record.error}")
+            return
+        seconds = sum(record.cost["seconds"].values())
+        rank = number(record.metrics["listening_rank"]["value"]) or "blank"
+        self.display.say(f"{self.name} done in {seconds:.0f} s, listening rank {rank}")
+
+    def _steps_done(self) -> int:
+        try:
+            lines = (self.planned.folder / "events.jsonl").read_text().splitlines()
+            return int(json.loads(lines[-1])["global_step"])
+        except (OSError, ValueError, IndexError, KeyError):
+            return 0
+
+
+# The sheet -------------------------------------------------------------------------------
+
+
+def _sheet(records: Sequence[RunRecord], *, runs: Sequence[Path], out: Path) -> Path:
+    """Sound, real picture and each branch's image of some test clips, for the first seed."""
+    seed = min(r.identity.seed for r in records)
+    of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
+    folders = {folder.name: folder for folder in runs}
+    split = load_split(Path(next(iter(of_seed.values())).split["lock"]))
+    window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
+    clips = choose_clips(
+        [
+            ScoredClip(i, split.samples[i].class_name, split.samples[i].caption)
+            for i in split.test
+        ],
+        per_class=_SHEET_CLIPS_PER_CLASS,
+    )
+
+    def images(sample_id: str, arm: Arm) -> dict[str, Path]:
+        paths = {
+            branch: folders[r.run_id] / "images" / arm / f"{file_stem(sample_id)}-0.png"
+            for branch, r in of_seed.items()
+        }
+        return {branch: path for branch, path in paths.items() if path.is_file()}
+
+    rows = [
+        SheetRow(
+            label=clip.class_name.replace("_", " "),
+            sample_id=clip.sample_id,
+            real=split.root / split.samples[clip.sample_id].image_path,
+            images=images(clip.sample_id, Arm.AUDIO),
+            waveform=decode_audio(
+                split.root / split.samples[clip.sample_id].audio_path, window_s=window_s
+            ),
+            shuffled=images(clip.sample_id, Arm.SHUFFLED),
+        )
+        for clip in clips
+    ]
+    profile = records[0].identity.profile
+    title = f"Test clips chosen by hash, seed {seed}, profile {profile}"
+    return contact_sheet(rows, columns=list(of_seed), out=out, title=title)
+
+
+def _finite(value: Any) -> Any:
+    """NaN is not JSON: a number that could not be had is null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

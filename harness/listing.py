@@ -1,0 +1,102 @@
+"""What each variant is and trains, from shapes alone: no weights are read."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from core.conditioning.adapters import attach_unet_adapter
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.stage import ParameterGroup
+from core.errors import HarnessError
+from core.foundation.architecture import Architecture, read_architecture
+from harness.registry import Registration, registrations
+from harness.run import STAGE_GROUPS
+from harness.settings import Profile, load_profile, parse_settings
+
+_NUM_CLASSES = 8  # the user's; only a variant with a vector per class depends on it
+
+
+@dataclass(frozen=True)
+class DescribedVariant:
+    """A line of `harness list`."""
+
+    name: str
+    """Name for --variant."""
+    summary: str = ""
+    """What it is."""
+    hears: tuple[str, ...] = ()
+    """Audio features it reads."""
+    unet_adapter: str = ""
+    """How it adapts the UNet from stage 2 on."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """Trainable parameters by group."""
+    stages: dict[str, int] = field(default_factory=dict)
+    """Trainable parameters by stage."""
+    error: str | None = None
+    """Why it cannot be used."""
+
+    def data(self) -> dict[str, Any]:
+        """For scripts."""
+        return asdict(self)
+
+
+def describe_variants(profile_name: str) -> list[DescribedVariant]:
+    """Every registered variant at the profile's size; a broken one says so and harms no other.
+
+    Raises:
+        UsageError: no such profile.
+    """
+    profile = load_profile(profile_name)
+    architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
+    described = []
+    for registration in registrations().values():
+        try:
+            described.append(_describe(registration, profile=profile, architecture=architecture))
+        except HarnessError as error:
+            described.append(DescribedVariant(registration.name, error=str(error)))
+    return described
+
+
+def _describe(
+    registration: Registration, *, profile: Profile, architecture: Architecture
+) -> DescribedVariant:
+    variant_class = registration.load()
+    config = parse_settings(
+        variant_class.Config,
+        profile.variants.get(registration.name, {}),
+        what=f"setting of variant {registration.name}:",
+    )
+    log_mel = profile.data.log_mel
+    shapes: FoundationShapes = architecture.shapes(
+        log_mel=(log_mel.num_mels, log_mel.num_frames), num_classes=_NUM_CLASSES
+    )
+    with torch.device("meta"):
+        variant = variant_class(config, shapes=shapes)
+        model = AttachedVariant(
+            variant,
+            unet=architecture.meta_unet(),
+            attach_adapter=lambda unet: attach_unet_adapter(
+                unet,
+                kind=variant.unet_adapter,
+                lora_rank=profile.lora.rank,
+                lora_alpha=profile.lora.alpha,
+                lora_dropout=profile.lora.dropout,
+            ),
+        )
+    counts = {
+        group: sum(p.numel() for p in model.parameters([group]).values())
+        for group in ParameterGroup
+    }
+    return DescribedVariant(
+        name=registration.name,
+        summary=variant.summary,
+        hears=tuple(sorted(variant.audio_features)),
+        unet_adapter=variant.unet_adapter.value,
+        parameters={str(group): count for group, count in counts.items()},
+        stages={
+            f"stage{number}": sum(counts[group] for group in groups)
+            for number, groups in enumerate(STAGE_GROUPS, start=1)
+        },
+    )
