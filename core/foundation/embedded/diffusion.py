@@ -24,7 +24,7 @@ from core.foundation.embedded.samples import Samples, image_samples
 from core.foundation.embedded.words import SEEN, thin
 from core.randomness import normal, rng, torch_seeded
 
-STEPS = 8_000
+STEPS = 7_000
 TEXT_WIDTH = 128
 EMPTY_SHARE, CLASS_ONLY_SHARE = 0.10, 0.35
 # Min-SNR weighting, Hang et al. 2023, eq. 5; their gamma.
@@ -63,13 +63,13 @@ def new_unet(seed: int) -> UNet2DConditionModel:
             sample_size=8,
             in_channels=4,
             out_channels=4,
-            block_out_channels=(64, 128),
+            block_out_channels=(48, 96),
             layers_per_block=1,
             down_block_types=("CrossAttnDownBlock2D",) * 2,
             up_block_types=("CrossAttnUpBlock2D",) * 2,
             cross_attention_dim=TEXT_WIDTH,
             attention_head_dim=4,  # the number of heads, in this configuration
-            norm_num_groups=16,
+            norm_num_groups=8,
         )
 
 

@@ -20,7 +20,7 @@ from core.foundation.judge import Judge, JudgeConfig, Judgement, prepare_images,
 from core.randomness import rng, torch_seeded
 
 NUM_TRAIN, NUM_HELD_OUT = 8_000, 800
-STEPS = 2_400
+STEPS = 1_500
 ATTRIBUTE_WEIGHT, AGREEMENT_WEIGHT = 10.0, 0.5
 # Cosines are sharpened by this before the softmax; fixed, so that agreement keeps its meaning.
 TEMPERATURE = 0.07

@@ -24,6 +24,8 @@ class Recipe:
     """Share of the steps over which the rate rises."""
     final_share: float = 0.02
     """The rate's last value, as a share of the peak."""
+    horizon: float = 1.0
+    """Length of the decay over the length of training; above 1 it ends while the rate is high."""
     weight_decay: float = 0.01
     """AdamW's, on matrices only."""
     ema_decay: float = 0.998
@@ -68,10 +70,11 @@ class Average:
 
 def rate_share(step: int, recipe: Recipe) -> float:
     """Share of the peak learning rate at `step`."""
-    warmup = max(1, round(recipe.steps * recipe.warmup_share))
+    horizon = round(recipe.steps * recipe.horizon)
+    warmup = max(1, round(horizon * recipe.warmup_share))
     if step < warmup:
         return (step + 1) / warmup
-    progress = (step - warmup) / max(1, recipe.steps - warmup)
+    progress = (step - warmup) / max(1, horizon - warmup)
     return recipe.final_share + (1 - recipe.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
