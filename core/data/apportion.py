@@ -32,7 +32,8 @@ def divide_classes(
     """Ids of the three parts.
 
     Sources go, largest first and in a drawn order among equals, to the part that lacks most of
-    its target in that class. A source with samples of several classes is placed with the rarest.
+    its target in that class; the last three fill parts that are still empty. A source with samples
+    of several classes is placed with the rarest.
     """
     groups: dict[str, list[Sample]] = defaultdict(list)
     class_sources: dict[str, set[str]] = defaultdict(set)
@@ -74,8 +75,8 @@ def part_targets(
     """(train, val, test) samples of each class.
 
     Totals are floor(N * train), floor(N * val) and the rest; validation and test are apportioned
-    among the classes by largest remainder (ties: the larger class, then the name), with at least
-    one each; training takes what is left.
+    among the classes by largest remainder (ties: the larger class, then the name); training takes
+    what is left. A class may get no seat; `divide_classes` gives it one all the same.
     """
     num_samples = sum(counts.values())
     num_train = floor(num_samples * fractions[0] + _ROUNDING)
@@ -87,7 +88,7 @@ def part_targets(
 
 def _largest_remainder(counts: Mapping[str, int], *, share: float, total: int) -> dict[str, int]:
     ideal = {name: count * share for name, count in counts.items()}
-    seats = {name: max(1, floor(value + _ROUNDING)) for name, value in ideal.items()}
+    seats = {name: floor(value + _ROUNDING) for name, value in ideal.items()}
     while sum(seats.values()) < total:
         name = min(counts, key=lambda name: (seats[name] - ideal[name], -counts[name], name))
         seats[name] += 1

@@ -19,24 +19,17 @@ import torch
 from torch import Tensor
 
 from core.conditioning.conditioning import AudioFeature
-from core.data.decode import (
-    SAMPLE_RATE_HZ,
-    MediaError,
-    decode_audio,
-    decode_image,
-    resample,
-    to_square,
-    to_vae_input,
-)
+from core.data.decode import SAMPLE_RATE_HZ, resample
 from core.data.feature_store import FeatureStore, FeatureTable
+from core.data.locked_media import SILENCE, LockedMedia
 from core.data.log_mel import LogMelSettings
 from core.data.log_mel import log_mel as log_mel_of
-from core.data.split import Split, verify_sample
-from core.errors import DataError, UsageError
+from core.data.manifest import Sample
+from core.data.split import Split
+from core.errors import UsageError
 
 _CONVERSION = 1
 """Raised when `core.data.decode` or `log_mel` changes what it returns: old rows then go unused."""
-_SILENCE = "silence"
 _IMAGE_BATCH = 16
 _AUDIO_BATCH = 8
 _CLAP_FEATURES = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.CLAP_SEQUENCE})
@@ -123,7 +116,7 @@ class SplitFeatures:
 
     def silence(self, feature: AudioFeature) -> Tensor:
         """The same feature of digital silence as long as the window; no batch axis."""
-        return self._sound(feature).rows([_SILENCE], name=feature.value)[0]
+        return self._sound(feature).rows([SILENCE], name=feature.value)[0]
 
     def class_index(self, ids: Sequence[str]) -> Tensor:
         """int64 [B]: place of each sample's class in `split.classes`."""
@@ -136,7 +129,7 @@ class SplitFeatures:
             raise UsageError(f"{feature.value} was not prepared; prepared: {prepared}")
         return self.sounds[feature]
 
-    def _sample(self, id: str) -> Any:
+    def _sample(self, id: str) -> Sample:
         try:
             return self.split.samples[id]
         except KeyError:
@@ -162,9 +155,9 @@ def prepare_features(
     Raises: MismatchError when a media file is not the one that was locked; GuardError when an
     encoder returns NaN; NoSpaceError.
     """
-    loader = _Loader(split, window_s=window_s)
+    loader = LockedMedia(split, window_s=window_s)
     images = sorted({sample.image_sha256 for sample in split.samples.values()})
-    sounds = [*sorted({sample.audio_sha256 for sample in split.samples.values()}), _SILENCE]
+    sounds = [*sorted({sample.audio_sha256 for sample in split.samples.values()}), SILENCE]
     captions = ["", *sorted({sample.caption for sample in split.samples.values()})]
     flips = (False, True) if horizontal_flip else (False,)
     uses_clap = bool(audio_features & _CLAP_FEATURES)
@@ -236,46 +229,7 @@ def _spread(rows: Tensor) -> float:
     return float((rows - rows.mean(dim=0)).square().mean().sqrt() / scale) if scale > 0 else 0.0
 
 
-class _Loader:
-    """Decodes the split's files by content hash, after checking that they are still the same."""
-
-    def __init__(self, split: Split, *, window_s: float) -> None:
-        self._split = split
-        self._window_s = window_s
-        self._ids: dict[str, str] = {}
-        for id_, sample in sorted(split.samples.items()):
-            self._ids.setdefault(sample.image_sha256, id_)
-            self._ids.setdefault(sample.audio_sha256, id_)
-
-    def describe(self, key: str) -> str:
-        return f"sample {self._ids[key]!r}" if key in self._ids else key
-
-    def image(self, key: str, *, size: int, flip: bool) -> Tensor:
-        sample = self._checked(key)
-        try:
-            pixels_HWC = decode_image(self._split.root / sample.image_path)
-        except MediaError as error:
-            raise DataError(f"sample {sample.id!r}: {error}") from error
-        square_HWC = to_square(pixels_HWC, size=size)
-        return to_vae_input(square_HWC[:, ::-1] if flip else square_HWC)
-
-    def waveform(self, key: str) -> np.ndarray:
-        """float32 [S], 48 kHz mono."""
-        if key == _SILENCE:
-            return np.zeros(round(self._window_s * SAMPLE_RATE_HZ), dtype=np.float32)
-        sample = self._checked(key)
-        try:
-            return decode_audio(self._split.root / sample.audio_path, window_s=self._window_s)
-        except MediaError as error:
-            raise DataError(f"sample {sample.id!r}: {error}") from error
-
-    def _checked(self, key: str) -> Any:
-        id_ = self._ids[key]
-        verify_sample(self._split, id=id_)
-        return self._split.samples[id_]
-
-
-def _latents(foundation: Encoders, loader: _Loader, *, flip: bool) -> Any:
+def _latents(foundation: Encoders, loader: LockedMedia, *, flip: bool) -> Any:
     @torch.no_grad()
     def compute(keys: Sequence[str]) -> Mapping[str, Tensor]:
         images = [loader.image(key, size=foundation.image_size, flip=flip) for key in keys]
@@ -285,7 +239,7 @@ def _latents(foundation: Encoders, loader: _Loader, *, flip: bool) -> Any:
     return compute
 
 
-def _clap(foundation: Encoders, loader: _Loader) -> Any:
+def _clap(foundation: Encoders, loader: LockedMedia) -> Any:
     @torch.no_grad()
     def compute(keys: Sequence[str]) -> Mapping[str, Tensor]:
         encoding = foundation.encode_audio([loader.waveform(key) for key in keys])
@@ -297,7 +251,7 @@ def _clap(foundation: Encoders, loader: _Loader) -> Any:
     return compute
 
 
-def _log_mels(loader: _Loader, settings: LogMelSettings) -> Any:
+def _log_mels(loader: LockedMedia, settings: LogMelSettings) -> Any:
     def compute(keys: Sequence[str]) -> Mapping[str, Tensor]:
         # Clip by clip: padding a short clip's sound would turn absent frames into silent ones.
         return {AudioFeature.LOG_MEL.value: torch.cat([one(key) for key in keys])}

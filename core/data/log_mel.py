@@ -84,7 +84,7 @@ def log_mel(waveforms_BS: Tensor, *, settings: LogMelSettings) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _mel_filters(settings: LogMelSettings, num_fft: int) -> Tensor:
-    """float32 [F, M]: triangles of height 1, straight in mel; the Nyquist bin has no weight."""
+    """float32 [F, M]: triangles of height 1, straight in mel."""
     edges_M = torch.linspace(
         _mel(settings.f_min_hz), _mel(settings.f_max_hz), settings.num_mels + 2, dtype=torch.float64
     )
@@ -94,7 +94,6 @@ def _mel_filters(settings: LogMelSettings, num_fft: int) -> Tensor:
     rising_FM = (mel_F[:, None] - low_M) / (centre_M - low_M)
     falling_FM = (high_M - mel_F[:, None]) / (high_M - centre_M)
     filters_FM = torch.minimum(rising_FM, falling_FM).clamp(min=0.0)
-    filters_FM[-1] = 0.0
     return filters_FM.float()
 
 

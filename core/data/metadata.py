@@ -91,9 +91,7 @@ def _check_text(value: Any, *, field: str, place: str) -> None:
     if not value.strip():
         raise DataError(f"{place}: field {field!r} is empty; expected text")
     if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
-        raise DataError(
-            f"{place}: field {field!r} is {value!r}; expected Unicode without NUL"
-        )
+        raise DataError(f"{place}: field {field!r} is {value!r}; expected Unicode without NUL")
 
 
 def _has_lone_surrogate(value: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from core.data.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, inspect_audio
 from core.data.manifest import Reason
@@ -32,6 +33,15 @@ def test_every_rate_becomes_the_same_48_khz_tone(tmp_path, rate):
     assert len(got) == SAMPLE_RATE_HZ
     inner = slice(4_800, -4_800)  # the resampler's filter rings at both ends
     np.testing.assert_allclose(got[inner], tone(SAMPLE_RATE_HZ)[inner], atol=2e-3)
+
+
+def test_resampling_is_soxrs_high_quality_of_the_channel_mean(tmp_path):
+    """Catches: a cheaper recipe that lets aliases through."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((44_100, 2)).astype(np.float32)
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise, 44_100, subtype="FLOAT")
+    expected = soxr.resample(noise.mean(axis=1), 44_100, 48_000, quality="HQ")
+    np.testing.assert_array_equal(decode_audio(path, window_s=10.0), expected)
 
 
 @pytest.mark.parametrize(

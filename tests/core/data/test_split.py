@@ -108,6 +108,17 @@ def test_a_class_of_few_large_sources_is_in_every_part(manifest_of):
     assert sizes(split) == [10, 10, 10]
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_one_large_source_does_not_upset_the_shares(manifest_of, seed):
+    """Catches: a video of many clips arriving last, when only the test part has room."""
+    manifest = manifest_of({"rain": 20})
+    samples = tuple(
+        replace(sample, source="long video") if index < 8 else sample
+        for index, sample in enumerate(manifest.samples)
+    )
+    assert sizes(make_split(replace(manifest, samples=samples), seed=seed)) == [16, 2, 2]
+
+
 def test_a_class_with_too_few_sources_is_named(manifest_of):
     """Catches: a class that is never tested, or a message without a way out."""
     manifest = manifest_of({"rain": 50, "fire": 2, "siren": 1})
