@@ -115,6 +115,29 @@ def test_images_equal_to_the_real_ones_score_like_them(listening):
     assert listening.summary["frechet_clip"].value == pytest.approx(0.0, abs=1e-8)
 
 
+def test_each_row_compares_its_image_with_its_own_clip(world, scorers, listening):
+    """Catches: rows, clips and sounds falling out of step, or the heard clip as the reference."""
+    (image,) = [
+        image
+        for image in world.painted(Arm.SHUFFLED, shift=3)
+        if image.sample_id == world.clips[13].sample_id
+    ]
+    own = world.clips[13]
+    table = listening.per_clip
+    rows = table[(table["sample_id"] == own.sample_id) & (table["arm"] == "shuffled")]
+    got = rows.set_index("metric")["value"]
+    reading = scorers.image_judge.read([image.path])
+    names = scorers.image_judge.attribute_names
+    for index, name in enumerate(names):
+        error = abs(reading.attributes[0, index] - own.attributes[name])
+        assert got[f"attribute_error.{name}"] == pytest.approx(error, abs=1e-5)
+    assert got["attribute_error"] == pytest.approx(
+        np.mean([got[f"attribute_error.{name}"] for name in names])
+    )
+    (sound,) = scorers.audio_judge.embed([world.waveforms[own.sample_id]])
+    assert got["ais_cos"] == pytest.approx(float(reading.embeddings[0] @ sound), abs=1e-5)
+
+
 def test_every_value_states_what_it_rests_on(listening, scorers):
     """Catches: a number whose scorer, direction or n nobody can tell later."""
     assert set(listening.summary) >= set(METRICS)
