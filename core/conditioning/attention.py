@@ -45,8 +45,8 @@ def masked_attention(
     """Softmax attention over the present tokens; exactly 0 for a row that has none.
 
     Keys and values of absent tokens must be 0, as bias-free projections of zeros are. A row
-    without any present token may then attend to all of them: it averages zeros, where a
-    softmax over nothing would be NaN.
+    without any present token may then attend to all of them: it averages zeros, where kernels
+    differ on a softmax over nothing (0 or NaN).
     """
     attends_BN = present_BN | ~present_BN.any(dim=-1, keepdim=True)
     return functional.scaled_dot_product_attention(
