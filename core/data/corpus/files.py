@@ -109,8 +109,8 @@ def _write_pair(folder: Path, cls: str, *, seed: int, index: int) -> dict[str, o
     audio_path = f"audio/{video_id}.wav"
     image_path = f"frames/{video_id}.{'jpg' if is_jpeg else 'png'}"
     soundfile.write(folder / audio_path, pair.clip, SAMPLE_RATE_HZ, subtype="PCM_16")
-    options = {"quality": 95, "subsampling": 0} if is_jpeg else {}
-    Image.fromarray(pair.image).save(folder / image_path, **options)
+    # PNG takes no notice of the two JPEG settings.
+    Image.fromarray(pair.image).save(folder / image_path, quality=95, subsampling=0)
     return {
         "video_id": video_id,
         "audio_path": audio_path,

@@ -49,12 +49,17 @@ def _samples(
     plan: Plan, namespace: str, count: int, *, kind: str, render: Callable[..., np.ndarray]
 ) -> Samples:
     names = [(CLASSES[k % len(CLASSES)], k // len(CLASSES)) for k in range(count)]
-    key = {"seed": plan.seed, "namespace": f"foundation/{namespace}"}
+    seed, scope = plan.seed, f"foundation/{namespace}"
     path = plan.cache / f"{kind}-{namespace}-{plan.seed}-{count}.npy"
     if not path.is_file():
-        values = np.stack([render(cls, index=index, **key) for cls, index in names])
+        values = np.stack(
+            [render(cls, seed=seed, namespace=scope, index=index) for cls, index in names]
+        )
         _write_whole(path, values)
-    drawn = [pair_attributes(cls, index=index, **key).as_array() for cls, index in names]
+    drawn = [
+        pair_attributes(cls, seed=seed, namespace=scope, index=index).as_array()
+        for cls, index in names
+    ]
     return Samples(
         class_N=np.arange(count, dtype=np.int64) % len(CLASSES),
         attributes_NA=np.stack(drawn),

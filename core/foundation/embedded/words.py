@@ -90,5 +90,5 @@ def thin(
 
 def is_true(captions_MK: np.ndarray, samples_NK: np.ndarray) -> np.ndarray:
     """bool [M, N]: everything the caption names holds of the sample."""
-    same = captions_MK[:, None, :] == samples_NK[None, :, :]
-    return (same | (captions_MK == UNNAMED)[:, None, :]).all(axis=2)
+    same = np.equal(captions_MK[:, None, :], samples_NK[None, :, :])
+    return (same | np.equal(captions_MK, UNNAMED)[:, None, :]).all(axis=2)
