@@ -31,7 +31,7 @@ class ClipScorer:
     def __init__(self, source: Source, *, device: torch.device) -> None:
         from transformers import AutoTokenizer, CLIPModel
 
-        self.model = _load(CLIPModel, source, part="CLIP scorer", device=device)
+        self._model = _load(CLIPModel, source, part="CLIP scorer", device=device)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 source.location, revision=source.revision
@@ -48,7 +48,7 @@ class ClipScorer:
     @torch.inference_mode()
     def images(self, paths: Sequence[Path]) -> Array:
         """[I, D] projected image embeddings, not scaled to unit length."""
-        size = int(self.model.config.vision_config.image_size)
+        size = int(self._model.config.vision_config.image_size)
         mean, std = (
             torch.tensor(self._preprocessor[key], dtype=torch.float32)[:, None, None]
             for key in ("image_mean", "image_std")
@@ -57,14 +57,14 @@ class ClipScorer:
         for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE):
             x_B3HW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
             normal = ((x_B3HW - mean) / std).to(self._device)
-            vision = self.model.vision_model(pixel_values=normal)
-            features.append(self.model.visual_projection(vision.pooler_output))
+            vision = self._model.vision_model(pixel_values=normal)
+            features.append(self._model.visual_projection(vision.pooler_output))
         return _float64(features)
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Array:
         """[T, D] projected text embeddings, not scaled to unit length."""
-        length = int(self.model.config.text_config.max_position_embeddings)
+        length = int(self._model.config.text_config.max_position_embeddings)
         features = []
         for start in range(0, len(texts), BATCH_SIZE):
             tokens = self._tokenizer(
@@ -74,10 +74,10 @@ class ClipScorer:
                 truncation=True,
                 return_tensors="pt",
             ).to(self._device)
-            text = self.model.text_model(
+            text = self._model.text_model(
                 input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
             )
-            features.append(self.model.text_projection(text.pooler_output))
+            features.append(self._model.text_projection(text.pooler_output))
         return _float64(features)
 
 
@@ -98,6 +98,7 @@ class ImageJudge:
         self._model = _load_judge(source, modality="image", device=device)
         self._device = device
         self.attribute_names: tuple[str, ...] = tuple(self._model.config.attribute_names)
+        self.embedding_dim = int(self._model.config.embedding_dim)
         self.name = source.name
         self.fingerprint = source.fingerprint()
 
@@ -120,6 +121,7 @@ class AudioJudge:
         self._model = _load_judge(source, modality="audio", device=device)
         self._device = device
         self.sample_rate_hz = int(self._model.config.sample_rate_hz)
+        self.embedding_dim = int(self._model.config.embedding_dim)
         self.name = source.name
         self.fingerprint = source.fingerprint()
 
@@ -211,9 +213,7 @@ class Scorers:
     def _require_one_space(self) -> None:
         if self.image_judge is None or self.audio_judge is None:
             return
-        widths = [
-            int(judge._model.config.embedding_dim) for judge in (self.image_judge, self.audio_judge)
-        ]
+        widths = self.image_judge.embedding_dim, self.audio_judge.embedding_dim
         if widths[0] != widths[1]:
             raise MismatchError(
                 f"the image judge embeds in {widths[0]} dimensions, the audio judge in "
