@@ -104,10 +104,7 @@ class Comparison:
                 "contact_sheet": None if self.sheet is None else str(self.sheet),
                 "runs": [r.run_id for r in self.records],
                 "failed": [r.run_id for r in self.failed],
-                "means": {
-                    name: {branch: cell for branch, cell in self._row(name).items()}
-                    for name in self._metrics()
-                },
+                "means": {name: self._row(name) for name in self._metrics()},
                 "pairs": [asdict(pair) for pair in self.pairs],
             }
         )
@@ -287,9 +284,10 @@ def require_comparable(records: Sequence[RunRecord]) -> None:
         for field in ("split_hash", "models", "settings"):
             ours, theirs = getattr(first.identity, field), getattr(other.identity, field)
             if ours != theirs:
+                where = _difference(field, ours, theirs)
                 raise MismatchError(
-                    f"{first.run_id} and {other.run_id} differ in {_difference(field, ours, theirs)}"
-                    "; only runs that are equal in everything but branch and seed are compared"
+                    f"{first.run_id} and {other.run_id} differ in {where}; only runs that are "
+                    "equal in everything but branch and seed are compared"
                 )
         for part in ("core", "metrics"):
             if first.identity.code[part] != other.identity.code[part]:
@@ -439,10 +437,7 @@ def _sheet(records: Sequence[RunRecord], *, runs: Sequence[Path], out: Path) -> 
     split = load_split(Path(next(iter(of_seed.values())).split["lock"]))
     window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
     clips = choose_clips(
-        [
-            ScoredClip(i, split.samples[i].class_name, split.samples[i].caption)
-            for i in split.test
-        ],
+        [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],
         per_class=_SHEET_CLIPS_PER_CLASS,
     )
 

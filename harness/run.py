@@ -161,9 +161,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     """
     registration = find_variant(request.variant)
     variant = registration.load()
-    profile = load_profile(
-        request.profile, overrides=request.overrides, variant=request.variant
-    )
+    profile = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
     for name in profile.variants:
         find_variant(name)
     config = parse_settings(
@@ -220,7 +218,9 @@ def _model_hashes(profile: Profile) -> dict[str, str]:
         "audio_judge": scorers.audio_judge,
     }
     return {
-        role: resolve_source(name).fingerprint() for role, name in sources.items() if name is not None
+        role: resolve_source(name).fingerprint()
+        for role, name in sources.items()
+        if name is not None
     }
 
 

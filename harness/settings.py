@@ -184,7 +184,9 @@ def profile_names() -> list[str]:
     )
 
 
-def load_profile(name: str, *, overrides: Sequence[str] = (), variant: str | None = None) -> Profile:
+def load_profile(
+    name: str, *, overrides: Sequence[str] = (), variant: str | None = None
+) -> Profile:
     """The profile `name` (a shipped one, or a path to a TOML file) with `--set` items on top.
 
     overrides: `a.b=value` items; the value is read as TOML, or as text where that fails.

@@ -181,7 +181,9 @@ def runs(results: Path) -> RenderableType:
     """The same as a table."""
     rows = runs_data(results)
     if not rows:
-        return Text(f"no runs in {results / 'runs'} yet; start with: harness run --variant baseline")
+        return Text(
+            f"no runs in {results / 'runs'} yet; start with: harness run --variant baseline"
+        )
     table = Table("run", "status", "profile", "finished", "listening rank", box=None)
     for row in rows:
         rank = number(row["listening_rank"])

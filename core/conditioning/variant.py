@@ -92,11 +92,16 @@ class Variant(nn.Module, ABC):
         return Conditioning(text_BLC=inputs.text_BLC, audio_BNC=self.audio_tokens(inputs))
 
     def parameter_groups(self) -> dict[ParameterGroup, dict[str, nn.Parameter]]:
-        """Every parameter of the variant by name, gates apart from the rest."""
-        gates = self.gates()
-        gate_ids = {id(parameter) for parameter in gates.values()}
-        audio = {n: p for n, p in self.named_parameters() if id(p) not in gate_ids}
-        return {ParameterGroup.AUDIO: audio, ParameterGroup.GATES: gates}
+        """Every parameter by its name in the state dict, gates apart from the rest."""
+        gate_ids = {id(parameter) for parameter in self.gates().values()}
+        groups: dict[ParameterGroup, dict[str, nn.Parameter]] = {
+            ParameterGroup.AUDIO: {},
+            ParameterGroup.GATES: {},
+        }
+        for name, parameter in self.named_parameters():
+            is_gate = id(parameter) in gate_ids
+            groups[ParameterGroup.GATES if is_gate else ParameterGroup.AUDIO][name] = parameter
+        return groups
 
     def auxiliary_losses(
         self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str

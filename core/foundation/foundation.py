@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
-from core.errors import MismatchError
+from core.errors import MismatchError, UsageError
 from core.foundation.sources import Source, missing_weights, resolve_source
 
 CLAP_SAMPLE_RATE_HZ = 48_000
@@ -187,7 +187,17 @@ class Foundation:
 
     @torch.no_grad()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> AudioEmbedding:
-        """CLAP embeddings of mono 48 kHz float32 waveforms."""
+        """CLAP embeddings of mono 48 kHz float32 waveforms.
+
+        Raises:
+            UsageError: a waveform is longer than CLAP hears; its extractor would cut it at random.
+        """
+        longest_s = max(len(waveform) for waveform in waveforms) / CLAP_SAMPLE_RATE_HZ
+        if longest_s > self.clap_extractor.max_length_s:
+            raise UsageError(
+                f"a window of {longest_s:g} s is longer than the {self.clap_extractor.max_length_s}"
+                " s that this CLAP hears; lower data.window_s"
+            )
         inputs = self.clap_extractor(
             list(waveforms), sampling_rate=CLAP_SAMPLE_RATE_HZ, return_tensors="pt"
         )

@@ -239,7 +239,7 @@ class _StageLoop:
 
     def _finish(self) -> None:
         guards.check_gradient_reach(
-            {name: None for name in self.trained}, stage=self.stage.name, seen=self.reached
+            dict.fromkeys(self.trained), stage=self.stage.name, seen=self.reached
         )
         guards.check_moved(self.before, self.trained, stage=self.stage.name)
         self.result.kept_step = self.step
@@ -339,9 +339,7 @@ class _StageLoop:
                 torch.from_numpy(draws.drop_text[slots]).to(device),
                 null_text_LC=self.data.features.null_text.to(device),
             ).with_audio_dropped(torch.from_numpy(draws.drop_audio[slots]).to(device))
-            prediction = self.model.predict(
-                batch.noisy_BCHW, batch.timesteps_B, heard.context()
-            )
+            prediction = self.model.predict(batch.noisy_BCHW, batch.timesteps_B, heard.context())
             auxiliary = self.model.variant.auxiliary_losses(
                 inputs, conditioning, stage=self.stage.name
             )
@@ -395,9 +393,7 @@ class _StageLoop:
                         noise_BCHW=noise_BCHW.to(device),
                         timesteps_B=timesteps_B.to(device),
                     )
-                    predicted = self.model.predict(
-                        batch.noisy_BCHW, batch.timesteps_B, context_BKC
-                    )
+                    predicted = self.model.predict(batch.noisy_BCHW, batch.timesteps_B, context_BKC)
                     total += float(per_sample_mse(predicted, batch.target_BCHW).double().sum())
         loss = total / (len(ids) * self.plan.validation_draws)
         self.result.validation_loss = loss
@@ -453,4 +449,3 @@ class _StageLoop:
                     state[key] = tensor.clone() if key == "step" else tensor.to(device)
             if state:
                 self.optimizer.state[parameter] = state
-

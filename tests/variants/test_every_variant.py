@@ -119,7 +119,9 @@ def test_parameter_groups_hold_every_parameter_once(cls: type[Variant], build: B
     groups = variant.parameter_groups()
     grouped = [id(p) for group in groups.values() for p in group.values()]
     assert sorted(grouped) == sorted(id(p) for p in variant.parameters())
-    assert groups[ParameterGroup.GATES].keys() == variant.gate_values().keys()
+    gates = {id(p) for p in variant.gates().values()}
+    assert {id(p) for p in groups[ParameterGroup.GATES].values()} == gates
+    assert variant.gates().keys() == variant.gate_values().keys()
     assert len(groups[ParameterGroup.GATES]) >= 1
 
 

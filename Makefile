@@ -1,0 +1,43 @@
+# Every target makes the environment it needs. PYTHON names the interpreter to make it with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SEEDS ?= 3
+
+# One thread a process: the runs are many, and a fixed number keeps every rounding the same.
+export OMP_NUM_THREADS := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup demo test check format foundation clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make .venv with everything the other targets need.
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## Train and compare the three branches on the embedded default (no GPU, no downloads).
+	HF_HUB_OFFLINE=1 $(BIN)/harness compare --seeds $(SEEDS)
+
+test: $(READY) ## Run the tests: CPU, offline, a few minutes.
+	$(BIN)/python -m pytest -n 2
+
+check: $(READY) ## Lint, formatting and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Write the formatting that check asks for.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).
+	$(BIN)/python -m core.foundation.embedded.build --out build/foundation
+
+clean: ## Remove the environment and build outputs; results/ stays.
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

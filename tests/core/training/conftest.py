@@ -1,0 +1,144 @@
+"""A small real UNet with a variant on it, and features of a dozen clips in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from core.conditioning.adapters import attach_unet_adapter
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.shapes import FoundationShapes, block_shapes
+from core.conditioning.stage import ParameterGroup, Stage
+from core.randomness import normal, torch_seeded
+from core.training.objective import TrainingData
+from core.training.plan import TrainingPlan
+from variants.baseline import VARIANT as BASELINE
+
+LATENT_SHAPE = (4, 4, 4)
+AUDIO, GATES, ADAPTER = ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER
+
+
+@dataclass(frozen=True)
+class MemoryFeatures:
+    """Features drawn by name, so that every sample has its own."""
+
+    @property
+    def null_text(self) -> Tensor:
+        return normal((5, 32), seed=0, name=("null",))
+
+    def latent_moments(self, ids: Sequence[str], flipped: Sequence[bool]) -> tuple[Tensor, Tensor]:
+        mean = torch.stack([normal(LATENT_SHAPE, seed=0, name=("latent", i)) for i in ids])
+        return mean, torch.full_like(mean, 0.1)
+
+    def text(self, ids: Sequence[str]) -> Tensor:
+        return torch.stack([normal((5, 32), seed=0, name=("text", i)) for i in ids])
+
+    def audio(self, feature: AudioFeature, ids: Sequence[str]) -> Tensor:
+        return torch.stack([normal((16,), seed=0, name=("audio", i)) for i in ids])
+
+    def class_index(self, ids: Sequence[str]) -> Tensor:
+        return torch.tensor([int(i) % 3 for i in ids])
+
+
+def small_unet() -> UNet2DConditionModel:
+    with torch_seeded(0, "test", "unet"):
+        model = UNet2DConditionModel(
+            sample_size=4,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            norm_num_groups=8,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        )
+    return model.requires_grad_(False).eval()
+
+
+@pytest.fixture
+def make_model() -> Callable[[], AttachedVariant]:
+    """A fresh, identically initialised baseline on a fresh UNet at each call."""
+
+    def make() -> AttachedVariant:
+        unet = small_unet()
+        shapes = FoundationShapes(
+            context_dim=32,
+            num_text_tokens=5,
+            clap_pooled_dim=16,
+            clap_sequence=(4, 8),
+            log_mel=(8, 8),
+            num_classes=3,
+            blocks=block_shapes(unet),
+        )
+        with torch_seeded(0, "test", "init"):
+            variant = BASELINE(BASELINE.Config(num_tokens=2, hidden_dim=16), shapes=shapes)
+            return AttachedVariant(
+                variant,
+                unet=unet,
+                attach_adapter=lambda u: attach_unet_adapter(
+                    u, kind=variant.unet_adapter, lora_rank=2, lora_dropout=0.1
+                ),
+            )
+
+    return make
+
+
+@pytest.fixture
+def data() -> TrainingData:
+    ids = tuple(str(number) for number in range(12))
+    return TrainingData(
+        features=MemoryFeatures(),
+        train_ids=ids[:10],
+        validation_ids=ids[10:],
+        class_weight=dict.fromkeys(ids, 1.0),
+        audio_features=frozenset({AudioFeature.CLAP_POOLED}),
+        scaling_factor=1.0,
+        horizontal_flip=False,
+    )
+
+
+@pytest.fixture
+def inputs(data: TrainingData) -> ConditioningInputs:
+    return data.inputs(data.train_ids[:4])
+
+
+@pytest.fixture
+def plan() -> TrainingPlan:
+    return build_plan()
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., TrainingPlan]:
+    return build_plan
+
+
+def build_plan(
+    *, steps: tuple[int, int, int] = (4, 5, 3), micro_batch: int = 2, accumulation: int = 2
+) -> TrainingPlan:
+    groups = ((AUDIO, GATES), (AUDIO, GATES, ADAPTER), (GATES,))
+    return TrainingPlan(
+        stages=tuple(
+            Stage(f"stage{n}", count, 1e-3, 1e-2, 0.01, 1, trains)
+            for n, (count, trains) in enumerate(zip(steps, groups, strict=True), start=1)
+        ),
+        micro_batch=micro_batch,
+        accumulation=accumulation,
+        grad_clip=0.5,
+        precision="float32",
+        text_dropout=0.2,
+        audio_dropout=0.2,
+        checkpoint_every=2,
+        validate_every=2,
+        validation_draws=2,
+    )
+
+
+@pytest.fixture
+def scheduler() -> DDPMScheduler:
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )

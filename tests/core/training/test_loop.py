@@ -1,0 +1,305 @@
+"""The staged loop: what it trains, what it leaves alone, and that it resumes exactly."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.stage import ParameterGroup, StopCriterion
+from core.errors import GuardError, MismatchError
+from core.training.checkpoints import CheckpointFolder
+from core.training.interrupts import Interrupted
+from core.training.loop import StepReport, TrainingResult, train
+from core.training.objective import TrainingData
+from core.training.plan import TrainingPlan
+
+MakeModel = Callable[[], AttachedVariant]
+MakePlan = Callable[..., TrainingPlan]
+LATENT_SHAPE = (4, 4, 4)
+
+
+def run(
+    model: AttachedVariant,
+    *,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    folder: Path,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+) -> TrainingResult:
+    return train(
+        model,
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        latent_shape=LATENT_SHAPE,
+        seed=3,
+        checkpoints=CheckpointFolder(folder),
+        on_step=on_step,
+    )
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_two_runs_with_one_seed_end_bit_identical(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: a draw that depends on global generator state or on the order of calls."""
+    first, second = make_model(), make_model()
+    run(first, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "a")
+    torch.randn(17)
+    run(second, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "b")
+    assert same(first.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 6, 10])
+def test_an_interrupted_run_resumes_bit_identical(
+    make_model: MakeModel,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    tmp_path: Path,
+    stop_after: int,
+) -> None:
+    """Catches: optimiser state, dropout, data order or the best weights lost on resume."""
+    plan = replace(
+        plan,
+        stages=(
+            *plan.stages[:2],
+            replace(plan.stages[2], stop=StopCriterion.VALIDATION_LOSS),
+        ),
+    )
+    whole, broken = make_model(), make_model()
+    whole_losses: list[float] = []
+    run(
+        whole,
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path / "whole",
+        on_step=lambda report: whole_losses.append(report.loss),
+    )
+
+    def stop(report: StepReport) -> None:
+        if report.global_step == stop_after:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as stopped:
+        run(
+            broken,
+            data=data,
+            plan=plan,
+            scheduler=scheduler,
+            folder=tmp_path / "broken",
+            on_step=stop,
+        )
+    assert stopped.value.exit_code == 143
+    resumed = make_model()
+    losses: list[float] = []
+    result = run(
+        resumed,
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path / "broken",
+        on_step=lambda report: losses.append(report.loss),
+    )
+    assert result.resumed_from == stop_after
+    assert losses == whole_losses[stop_after:]
+    assert same(whole.state_dict(), resumed.state_dict())
+
+
+def test_a_finished_schedule_is_not_trained_again(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: a resume that repeats the last stage on top of itself."""
+    first, second = make_model(), make_model()
+    run(first, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+    steps: list[int] = []
+    run(
+        second,
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path,
+        on_step=lambda report: steps.append(report.global_step),
+    )
+    assert steps == []
+    assert same(first.state_dict(), second.state_dict())
+
+
+def test_accumulation_takes_one_optimiser_step_for_all_micro_batches(
+    make_model: MakeModel,
+    make_plan: MakePlan,
+    data: TrainingData,
+    scheduler: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: stepping on every micro-batch, which makes `accumulation` a lie."""
+    calls: list[int] = []
+    step = torch.optim.AdamW.step
+
+    def counted(self: torch.optim.AdamW, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    plan = make_plan(steps=(3, 0, 0), micro_batch=1, accumulation=4)
+    run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+    assert len(calls) == 3
+
+
+def test_cutting_a_batch_into_micro_batches_changes_only_roundings(
+    make_model: MakeModel, make_plan: MakePlan, data: TrainingData, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: draws that depend on the micro-batch, or a loss not divided by accumulation."""
+    whole, cut = [], []
+    for losses, micro, accumulation in ((whole, 4, 1), (cut, 1, 4)):
+        model = make_model()
+        model.variant.eval()
+        for module in (*model.variant.modules(), *model.unet.modules()):
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        plan = make_plan(steps=(3, 3, 0), micro_batch=micro, accumulation=accumulation)
+        run(
+            model,
+            data=data,
+            plan=plan,
+            scheduler=scheduler,
+            folder=tmp_path / str(micro),
+            on_step=lambda report, losses=losses: losses.append(report.loss),
+        )
+    assert whole == pytest.approx(cut, rel=1e-3)
+
+
+def test_frozen_unet_is_unchanged_after_training(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: a foundation parameter that slips into the optimiser."""
+    model = make_model()
+    before = {name: p.detach().clone() for name, p in model.frozen_parameters().items()}
+    run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+    assert all(torch.equal(before[n], p) for n, p in model.frozen_parameters().items())
+
+
+def test_each_stage_moves_exactly_the_groups_it_trains(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: LoRA lost between stages, gates trained alone that drag the modules along."""
+    model = make_model()
+    seen: dict[str, dict[str, torch.Tensor]] = {"start": model.state_dict()}
+
+    def note(report: StepReport) -> None:
+        if report.step == report.stage_steps:
+            seen[report.stage] = model.state_dict()
+
+    run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=note)
+    groups = {group: set(model.parameters([group])) for group in ParameterGroup}
+
+    def moved(before: str, after: str) -> set[str]:
+        return {n for n, t in seen[before].items() if not torch.equal(t, seen[after][n])}
+
+    audio, gates = groups[ParameterGroup.AUDIO], groups[ParameterGroup.GATES]
+    adapter = groups[ParameterGroup.UNET_ADAPTER]
+    assert moved("start", "stage1") == audio | gates
+    assert moved("stage1", "stage2") == audio | gates | adapter
+    assert moved("stage2", "stage3") == gates
+
+
+def test_a_nan_loss_stops_before_the_optimiser_step(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: NaN written into the weights, and a failed run that looks finished."""
+    model = make_model()
+    states: list[dict[str, torch.Tensor]] = []
+
+    def poison(report: StepReport) -> None:
+        if report.global_step == 2:
+            states.append(model.state_dict())
+            poisoned = replace(data, class_weight=dict.fromkeys(data.train_ids, float("nan")))
+            object.__setattr__(data, "class_weight", poisoned.class_weight)
+
+    with pytest.raises(GuardError, match="stage1 step 2: loss nan"):
+        run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=poison)
+    assert same(states[0], model.state_dict())
+
+
+def test_a_module_outside_the_graph_is_refused_by_name(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: a gate that is built, listed as trained, and never used."""
+    model = make_model()
+    model.variant.forgotten = nn.Linear(2, 2)
+    with pytest.raises(GuardError, match=r"variant\.forgotten\.weight"):
+        run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+
+
+def test_updates_that_vanish_in_rounding_are_refused(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: bfloat16 master weights that swallow every update."""
+    model = make_model()
+    plan = replace(plan, stages=(replace(plan.stages[0], lr=1e-30, gate_lr=1e-30, steps=2),))
+    with pytest.raises(GuardError, match="did not move"):
+        run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+
+
+def test_validation_uses_the_same_noise_each_time(
+    make_model: MakeModel, make_plan: MakePlan, data: TrainingData, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: fresh validation noise, which makes the best step a lottery."""
+    losses: list[float] = []
+    plan = make_plan(steps=(4, 0, 0))
+    stage = replace(plan.stages[0], lr=1e-6, gate_lr=1e-6)
+    plan = replace(plan, stages=(stage,), validate_every=1)
+    run(
+        make_model(),
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path,
+        on_step=lambda report: losses.append(report.validation_loss or 0.0),
+    )
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-3)
+
+
+def test_stage_three_keeps_the_gates_of_the_best_validation(
+    make_model: MakeModel, make_plan: MakePlan, data: TrainingData, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: 'validation_loss' that keeps the last gates whatever they score."""
+    plan = make_plan(steps=(2, 2, 6))
+    last = replace(plan.stages[2], gate_lr=3.0, stop=StopCriterion.VALIDATION_LOSS)
+    plan = replace(plan, stages=(*plan.stages[:2], last), validate_every=1)
+    losses: dict[int, float] = {}
+    gates: dict[int, float] = {}
+
+    def note(report: StepReport) -> None:
+        if report.stage == "stage3" and report.validation_loss is not None:
+            losses[report.step] = report.validation_loss
+            gates[report.step] = report.gates["gate"]
+
+    model = make_model()
+    result = run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=note)
+    best = min(losses, key=lambda step: losses[step])
+    assert result.stages[2].kept_step == best
+    assert model.variant.gate_values()["gate"] == pytest.approx(gates[best])
+
+
+def test_a_run_with_only_damaged_checkpoints_is_not_restarted(
+    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: hours of training silently begun again from zero."""
+    run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+    for path in tmp_path.glob("step-*/tensors.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(MismatchError, match="every checkpoint"):
+        run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
