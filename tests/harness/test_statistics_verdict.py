@@ -38,6 +38,8 @@ def test_five_clear_seeds_are_exploratory_and_no_win():
     got = _verdict(CLEAR[:5])
     assert (got.outcome, got.strength) == (Outcome.UNDECIDED, Strength.EXPLORATORY)
     assert (got.winner, got.ahead) == (None, "a")
+    # At alpha .1 the p-values alone would allow it.
+    assert _verdict(CLEAR[:5], alpha=0.1).outcome is Outcome.UNDECIDED
 
 
 def test_the_other_branch_wins_where_lower_is_better():
