@@ -180,8 +180,8 @@ def mel_filters(
 
     The scale is O'Shaughnessy's 1987: 2595 log10(1 + f / 700).
     """
-    ends = 2595.0 * np.log10(1.0 + np.array([lowest_hz, highest_hz]) / 700.0)
-    corners_hz = 700.0 * (10.0 ** (np.linspace(*ends, num_bands + 2) / 2595.0) - 1.0)
+    low_mel, high_mel = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (lowest_hz, highest_hz))
+    corners_hz = 700.0 * (10.0 ** (np.linspace(low_mel, high_mel, num_bands + 2) / 2595.0) - 1.0)
     frequency_hz = np.linspace(0.0, sample_rate_hz / 2, fft_size // 2 + 1)
     low, mid, high = (corners_hz[k : k + num_bands, None] for k in range(3))
     rising, falling = (frequency_hz - low) / (mid - low), (high - frequency_hz) / (high - mid)

@@ -32,7 +32,7 @@ def learn_merges(words: Iterable[Symbols]) -> list[tuple[str, str]]:
     Ties go to the pair that sorts first, so the result depends on the set of words alone.
     """
     pending = sorted(set(words))
-    merges = []
+    merges: list[tuple[str, str]] = []
     while True:
         pairs = Counter(pair for word in pending for pair in itertools.pairwise(word))
         if not pairs:
@@ -66,7 +66,7 @@ def clip_tokenizer() -> CLIPTokenizer:
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(
         vocab={token: k for k, token in enumerate(dict.fromkeys(tokens))},
-        merges=list(merges),
+        merges=merges,  # type: ignore[arg-type]  # pairs, whatever its annotation says
         model_max_length=MAX_LENGTH,
     )
 
@@ -79,6 +79,6 @@ def roberta_tokenizer() -> RobertaTokenizer:
     tokens.append("<mask>")
     return RobertaTokenizer(
         vocab={token: k for k, token in enumerate(dict.fromkeys(tokens))},
-        merges=list(merges),
+        merges=merges,  # type: ignore[arg-type]  # pairs, whatever its annotation says
         model_max_length=MAX_LENGTH,
     )

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from core.foundation.embedded import clap, clip, diffusion, judges, vae
+from core.foundation.embedded.loop import Recipe
 from core.foundation.embedded.measure import measure_diffusion
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.provenance import record_part
@@ -28,7 +29,7 @@ def build_vae(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("stable_diffusion") / "vae")
     held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
     quality = vae.measure_vae(model, held_out.values)
-    return _facts(plan, vae.recipe(plan), vae.NUM_TRAIN, seconds, quality)
+    return _facts(plan, [vae.recipe(plan)], vae.NUM_TRAIN, seconds, quality)
 
 
 def build_decoder(plan: Plan) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def build_decoder(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("stable_diffusion") / "vae")
     held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
     quality = vae.measure_vae(model, held_out.values)
-    return _facts(plan, vae.decoder_recipe(plan), vae.NUM_TRAIN, seconds, quality)
+    return _facts(plan, [vae.decoder_recipe(plan)], vae.NUM_TRAIN, seconds, quality)
 
 
 def build_judges(plan: Plan) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def build_judges(plan: Plan) -> dict[str, Any]:
     image_judge.save_pretrained(plan.folder("image_judge"))
     audio_judge.save_pretrained(plan.folder("audio_judge"))
     quality = judges.measure_judges(plan, image_judge, audio_judge, load_vae(plan))
-    return _facts(plan, judges.recipe(plan), judges.NUM_TRAIN, seconds, quality)
+    return _facts(plan, [judges.recipe(plan)], judges.NUM_TRAIN, seconds, quality)
 
 
 def build_clap(plan: Plan) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def build_clap(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("clap"))
     processor.save_pretrained(plan.folder("clap"))
     quality = clap.measure_clap(plan, model, processor)
-    return _facts(plan, clap.recipe(plan), clap.NUM_TRAIN, seconds, quality)
+    return _facts(plan, [clap.recipe(plan)], clap.NUM_TRAIN, seconds, quality)
 
 
 def build_clip(plan: Plan) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def build_clip(plan: Plan) -> dict[str, Any]:
     tokenizer.save_pretrained(plan.folder("clip"))
     processor.save_pretrained(plan.folder("clip"))
     quality = clip.measure_clip(plan, model, tokenizer, processor)
-    return _facts(plan, clip.recipe(plan), clip.NUM_TRAIN, seconds, quality)
+    return _facts(plan, [clip.recipe(plan)], clip.NUM_TRAIN, seconds, quality)
 
 
 def build_diffusion(plan: Plan) -> dict[str, Any]:
@@ -78,7 +79,8 @@ def build_diffusion(plan: Plan) -> dict[str, Any]:
     pipeline.vae = load_vae(plan)  # its decoder may have been trained on meanwhile
     diffusion.save_pipeline(pipeline, plan.folder("stable_diffusion"))
     quality = measure_diffusion(plan, pipeline, judge)
-    return _facts(plan, diffusion.recipe(plan), vae.NUM_TRAIN, seconds, quality)
+    recipes = [diffusion.form_recipe(plan), diffusion.word_recipe(plan)]
+    return _facts(plan, recipes, vae.NUM_TRAIN, seconds, quality)
 
 
 PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {
@@ -97,10 +99,12 @@ def load_vae(plan: Plan) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval()
 
 
-def _facts(plan: Plan, recipe: Any, samples: int, seconds: float, quality: Any) -> dict[str, Any]:
+def _facts(
+    plan: Plan, recipes: Sequence[Recipe], samples: int, seconds: float, quality: Any
+) -> dict[str, Any]:
     return {
         "seed": plan.seed,
-        "recipe": asdict(recipe),
+        "recipes": [asdict(recipe) for recipe in recipes],
         "samples": plan.count(samples),
         "seconds": round(seconds),
         "held_out": _rounded(asdict(quality)),

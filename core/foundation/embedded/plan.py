@@ -21,7 +21,7 @@ class Plan:
         """Training steps at this scale, at least 2."""
         return max(2, round(full * self.scale))
 
-    def count(self, full: int, *, least: int = 64) -> int:
+    def count(self, full: int, *, least: int = 16) -> int:
         """Samples at this scale, at least `least`."""
         return min(full, max(least, round(full * self.scale)))
 

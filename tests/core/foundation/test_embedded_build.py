@@ -50,7 +50,7 @@ def test_the_record_tells_of_every_part_and_file(built: Path) -> None:
     record = json.loads((built / "PROVENANCE.json").read_text())
     assert set(record["parts"]) == set(PARTS)
     for facts in record["parts"].values():
-        assert {"seed", "recipe", "samples", "seconds", "held_out"} <= set(facts)
+        assert {"seed", "recipes", "samples", "seconds", "held_out"} <= set(facts)
     assert record["sha256"] == _hashes(built)
     assert "torch" in record["libraries"]
 
