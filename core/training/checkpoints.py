@@ -67,6 +67,7 @@ class CheckpointFolder:
             (temporary / _HASHES).write_text(json.dumps(hashes, sort_keys=True))
             for path in temporary.iterdir():
                 sync_folder(path)
+            sync_folder(temporary)
             final = self.folder / name
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
@@ -88,7 +89,7 @@ class CheckpointFolder:
                 _verify(folder)
                 state = json.loads((folder / "state.json").read_text())
                 tensors = load_file(folder / "tensors.safetensors")
-            except (OSError, ValueError, SafetensorError) as error:
+            except (OSError, ValueError, TypeError, SafetensorError) as error:
                 aside = folder.with_name(folder.name + ".damaged")
                 shutil.rmtree(aside, ignore_errors=True)
                 folder.rename(aside)

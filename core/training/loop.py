@@ -94,7 +94,8 @@ def train(
 
     scheduler: diffusers noise scheduler of the foundation. checkpoints: written every
     `plan.checkpoint_every` steps, at stage ends, and when the process is told to stop.
-    on_resume: called with the global step of the checkpoint that training goes on from.
+    on_resume: called once before the first step with the global step that training goes on
+        from, 0 where there is no checkpoint.
 
     Raises:
         GuardError: the run would be void (NaN, a dead or swallowed parameter, a moved frozen one).
@@ -105,13 +106,14 @@ def train(
     newest = checkpoints.latest()
     if newest is not None:
         model.load_state_dict({n[6:]: t for n, t in newest.tensors.items() if n[:6] == "model."})
-        on_resume(newest.global_step)
+    on_resume(0 if newest is None else newest.global_step)
     results = [StageResult(**r) for r in newest.state["results"]] if newest else []
     adapter_in_use = False
     with InterruptFlag() as interrupt:
         for index, stage in enumerate(plan.stages):
             adapter_in_use |= ParameterGroup.UNET_ADAPTER in stage.trains
-            if index < len(results) or stage.steps == 0:
+            # By name: a stage of 0 steps leaves no result, so the count says nothing.
+            if stage.steps == 0 or stage.name in {result.stage for result in results}:
                 continue
             loop = _StageLoop(
                 model,
@@ -130,6 +132,7 @@ def train(
                     finished=results, checkpoints=checkpoints, interrupt=interrupt, on_step=on_step
                 )
             )
+        interrupt.raise_if_set()
     model.adapter.enable()
     model.set_training(False)
     guards.check_frozen_unchanged(frozen_before, guards.parameters_hash(model.frozen_parameters()))

@@ -303,3 +303,31 @@ def test_a_run_with_only_damaged_checkpoints_is_not_restarted(
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(MismatchError, match="every checkpoint"):
         run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+
+
+def test_a_resume_skips_a_stage_without_steps_and_repeats_none(
+    make_model: MakeModel, make_plan: MakePlan, data: TrainingData, scheduler: Any, tmp_path: Path
+) -> None:
+    """Catches: finished stages counted by place, so that a stage of 0 steps shifts them all."""
+    plan = make_plan(steps=(0, 3, 4))
+    whole, broken, resumed = make_model(), make_model(), make_model()
+    run(whole, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "whole")
+
+    def stop(report: StepReport) -> None:
+        if report.stage == "stage3" and report.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(broken, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "b", on_step=stop)
+    steps: list[tuple[str, int]] = []
+    result = run(
+        resumed,
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path / "b",
+        on_step=lambda report: steps.append((report.stage, report.step)),
+    )
+    assert steps == [("stage3", 3), ("stage3", 4)]
+    assert [stage.stage for stage in result.stages] == ["stage2", "stage3"]
+    assert same(whole.state_dict(), resumed.state_dict())
