@@ -80,6 +80,7 @@ class Judgement:
 class Judge(PreTrainedModel):
     """A convolutional network over pictures or log-mel spectrograms."""
 
+    config: JudgeConfig
     config_class = JudgeConfig
     main_input_name = "pixels_BCHW"
 

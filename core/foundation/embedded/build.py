@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from core.foundation.embedded import clap, clip, diffusion, judges, vae
+from core.foundation.embedded.library import Autoencoder
 from core.foundation.embedded.loop import Recipe
 from core.foundation.embedded.measure import measure_diffusion
 from core.foundation.embedded.plan import Plan
@@ -93,7 +94,7 @@ PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {
 }
 
 
-def load_vae(plan: Plan) -> AutoencoderKL:
+def load_vae(plan: Plan) -> Autoencoder:
     """The autoencoder built earlier."""
     folder = plan.require("stable_diffusion", part="vae") / "vae"
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval()

@@ -131,7 +131,7 @@ def train_clap(plan: Plan) -> tuple[ClapModel, ClapProcessor, float]:
     processor = new_processor()
     tokenizer = processor.tokenizer
     samples = heard(plan, "clap", plan.count(NUM_TRAIN), processor)
-    codes = HEARD.codes(samples.class_N, samples.attributes_NA)
+    codes = HEARD.codes(samples.classes, samples.attributes)
     model = new_clap(tokenizer, plan.seed)
     settings = recipe(plan)
 
@@ -174,14 +174,11 @@ def measure_clap(plan: Plan, model: ClapModel, processor: ClapProcessor) -> Clap
     sequence = torch.cat([part.last_hidden_state.mean(dim=2).flatten(1) for part in hidden])
     captions = text_vectors(model, processor.tokenizer, [caption(cls) for cls in CLASSES])
     pooled, tokens = (
-        {
-            name: ridge_error(features, samples.attributes_NA[:, k])
-            for k, name in enumerate(ATTRIBUTES)
-        }
+        {name: ridge_error(features, samples.attributes[:, k]) for k, name in enumerate(ATTRIBUTES)}
         for features in (vectors, sequence)
     )
     return ClapQuality(
-        zero_shot_accuracy=zero_shot_accuracy(captions, vectors, samples.class_N),
+        zero_shot_accuracy=zero_shot_accuracy(captions, vectors, samples.classes),
         pooled_attribute_mae=pooled,
         sequence_attribute_mae=tokens,
     )

@@ -4,6 +4,7 @@ Legend: B batch, C channels, H and W pixels, D projection width.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def new_processor() -> CLIPImageProcessorPil:
 
 def new_clip(tokenizer: CLIPTokenizer, seed: int) -> CLIPModel:
     """A vision transformer over 8 px patches and a small text tower."""
-    tower = {
+    tower: dict[str, Any] = {
         "hidden_size": WIDTH,
         "intermediate_size": 4 * WIDTH,
         "num_attention_heads": 4,
@@ -96,7 +97,7 @@ def train_clip(plan: Plan) -> tuple[CLIPModel, CLIPTokenizer, CLIPImageProcessor
     """The model, its tokenizer and processor, and the seconds that training took."""
     tokenizer, processor = clip_tokenizer(), new_processor()
     samples = image_samples(plan, "clip", plan.count(NUM_TRAIN))
-    codes = SEEN.codes(samples.class_N, samples.attributes_NA)
+    codes = SEEN.codes(samples.classes, samples.attributes)
     model = new_clip(tokenizer, plan.seed)
     mean, std = (
         torch.tensor(x)[:, None, None] for x in (processor.image_mean, processor.image_std)
@@ -146,11 +147,11 @@ def measure_clip(
     captions = text_vectors(model, tokenizer, [caption(cls) for cls in CLASSES])
     unit = torch.nn.functional.normalize
     cosine = (unit(vectors, dim=-1) @ unit(captions, dim=-1).T).numpy()
-    own = np.arange(len(CLASSES)) == samples.class_N[:, None]
+    own = np.arange(len(CLASSES)) == samples.classes[:, None]
     return ClipQuality(
-        zero_shot_accuracy=zero_shot_accuracy(captions, vectors, samples.class_N),
+        zero_shot_accuracy=zero_shot_accuracy(captions, vectors, samples.classes),
         attribute_word_accuracy=_word_accuracy(
-            model, tokenizer, vectors, samples.class_N, samples.attributes_NA
+            model, tokenizer, vectors, samples.classes, samples.attributes
         ),
         own_class_cosine=float(cosine[own].mean()),
         other_class_cosine=float(cosine[~own].mean()),

@@ -18,6 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from core.foundation.embedded import vae as autoencoder
 from core.foundation.embedded.bpe import MAX_LENGTH, clip_tokenizer
+from core.foundation.embedded.library import Autoencoder, Pipeline, Scheduler, Unet
 from core.foundation.embedded.loop import Recipe, train
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.samples import Samples, image_samples
@@ -69,7 +70,7 @@ def word_weights(snr_T: Tensor) -> Tensor:
     return snr_T.rsqrt() / snr_T.rsqrt().mean()
 
 
-def new_scheduler() -> DDIMScheduler:
+def new_scheduler() -> Scheduler:
     """DDIM with the noise schedule of Stable Diffusion v1.5."""
     return DDIMScheduler(
         num_train_timesteps=1000,
@@ -83,7 +84,7 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
-def new_unet(seed: int) -> UNet2DConditionModel:
+def new_unet(seed: int) -> Unet:
     """Two levels, 8x8 and 4x4, with cross attention at both and in the middle."""
     with torch_seeded(seed, "unet", "init"):
         return UNet2DConditionModel(
@@ -125,14 +126,14 @@ def tokens_of(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     ).input_ids
 
 
-def train_diffusion(plan: Plan) -> tuple[StableDiffusionPipeline, float]:
+def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     """The whole pipeline, and the seconds that training took; needs the autoencoder built."""
-    vae = AutoencoderKL.from_pretrained(
+    vae: Autoencoder = AutoencoderKL.from_pretrained(
         plan.require("stable_diffusion", part="vae") / "vae", local_files_only=True
     ).eval()
     samples = image_samples(plan, "conditioners", plan.count(autoencoder.NUM_TRAIN))
     moments_NChw = _latents(vae, samples)
-    codes = SEEN.codes(samples.class_N, samples.attributes_NA)
+    codes = SEEN.codes(samples.classes, samples.attributes)
     tokenizer = clip_tokenizer()
     unet, text_encoder = new_unet(plan.seed), new_text_encoder(tokenizer, plan.seed)
     scheduler = new_scheduler()
@@ -158,7 +159,7 @@ def train_diffusion(plan: Plan) -> tuple[StableDiffusionPipeline, float]:
         error_B = (predicted_BChw - eps_BChw).square().mean(dim=(1, 2, 3))
         return (weight_T[timesteps_B] * error_B).mean()
 
-    pipeline = StableDiffusionPipeline(
+    pipeline: Pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -194,18 +195,18 @@ def train_diffusion(plan: Plan) -> tuple[StableDiffusionPipeline, float]:
     return pipeline, seconds
 
 
-def save_pipeline(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
     """Write diffusers' own folder format."""
     pipeline.save_pretrained(folder)
 
 
-def _latents(vae: AutoencoderKL, samples: Samples) -> Tensor:
+def _latents(vae: Autoencoder, samples: Samples) -> Tensor:
     return autoencoder.encode(vae, samples.values) * vae.config.scaling_factor
 
 
 @torch.no_grad()
 def paint(
-    pipeline: StableDiffusionPipeline,
+    pipeline: Pipeline,
     texts: list[str],
     *,
     seed: int,
@@ -214,7 +215,7 @@ def paint(
     batch_size: int = 64,
 ) -> np.ndarray:
     """uint8 [N, 64, 64, 3]: one picture a text, with noise by position in the list."""
-    scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    scheduler: Scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     tokenizer, unet = pipeline.tokenizer, pipeline.unet
     latents = torch.cat(
         [normal((1, 4, 8, 8), seed=seed, name=("paint", k)) for k in range(len(texts))]

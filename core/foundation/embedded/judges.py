@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from core.data.corpus import ATTRIBUTES, CLASSES
 from core.foundation.embedded import vae as autoencoder
+from core.foundation.embedded.library import Autoencoder
 from core.foundation.embedded.loop import Recipe, train
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.samples import Samples, image_samples, sound_samples
@@ -68,7 +69,7 @@ def audio_config() -> JudgeConfig:
 
 def train_judges(plan: Plan) -> tuple[Judge, Judge, float]:
     """The image judge, the audio judge, and seconds taken; needs the autoencoder built."""
-    vae = AutoencoderKL.from_pretrained(
+    vae: Autoencoder = AutoencoderKL.from_pretrained(
         plan.require("stable_diffusion", part="vae") / "vae", local_files_only=True
     ).eval()
     images = image_samples(plan, "judges", plan.count(NUM_TRAIN))
@@ -77,7 +78,7 @@ def train_judges(plan: Plan) -> tuple[Judge, Judge, float]:
     with torch_seeded(plan.seed, "judges", "init"):
         image_judge, audio_judge = Judge(image_config()), Judge(audio_config())
     settings = recipe(plan)
-    per_class = [np.flatnonzero(images.class_N == k) for k in range(len(CLASSES))]
+    per_class = [np.flatnonzero(images.classes == k) for k in range(len(CLASSES))]
 
     def loss_at(step: int) -> Tensor:
         draw = rng(plan.seed, "judges", "batch", step)
@@ -88,8 +89,8 @@ def train_judges(plan: Plan) -> tuple[Judge, Judge, float]:
         seen = np.where(is_soft[:, None, None, None], soft[chosen], images.values[chosen])
         pixels_BCHW = spoil(prepare_images(seen, image_judge.config), draw)
         mel_BCHW = torch.from_numpy(sounds.values[chosen].astype(np.float32))
-        classes_B = torch.from_numpy(images.class_N[chosen])
-        attributes_BA = torch.from_numpy(images.attributes_NA[chosen])
+        classes_B = torch.from_numpy(images.classes[chosen])
+        attributes_BA = torch.from_numpy(images.attributes[chosen])
         seen_as, heard_as = image_judge(pixels_BCHW), audio_judge(mel_BCHW)
         return (
             answers_loss(seen_as, classes_B, attributes_BA)
@@ -167,7 +168,7 @@ class JudgeQuality:
 
 
 def measure_judges(
-    plan: Plan, image_judge: Judge, audio_judge: Judge, vae: AutoencoderKL
+    plan: Plan, image_judge: Judge, audio_judge: Judge, vae: Autoencoder
 ) -> JudgeQuality:
     """Quality on a namespace that trained nothing."""
     count = plan.count(NUM_HELD_OUT)
@@ -176,14 +177,14 @@ def measure_judges(
     seen = judge_images(image_judge, images.values)
     seen_soft = judge_images(image_judge, soft)
     listened = judge_batches(audio_judge, torch.from_numpy(sounds.values.astype(np.float32)))
-    own, other, top1 = _agreement(seen.embedding, listened.embedding, images.class_N)
+    own, other, top1 = _agreement(seen.embedding, listened.embedding, images.classes)
     return JudgeQuality(
-        image_class_accuracy=_accuracy(seen, images.class_N),
-        reconstruction_class_accuracy=_accuracy(seen_soft, images.class_N),
-        audio_class_accuracy=_accuracy(listened, images.class_N),
-        image_attribute_mae=_mae(seen, images.attributes_NA),
-        reconstruction_attribute_mae=_mae(seen_soft, images.attributes_NA),
-        audio_attribute_mae=_mae(listened, images.attributes_NA),
+        image_class_accuracy=_accuracy(seen, images.classes),
+        reconstruction_class_accuracy=_accuracy(seen_soft, images.classes),
+        audio_class_accuracy=_accuracy(listened, images.classes),
+        image_attribute_mae=_mae(seen, images.attributes),
+        reconstruction_attribute_mae=_mae(seen_soft, images.attributes),
+        audio_attribute_mae=_mae(listened, images.attributes),
         own_cosine=own,
         same_class_cosine=other,
         same_class_rank_top1=top1,

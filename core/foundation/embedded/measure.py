@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 
 from core.data.corpus import ATTRIBUTES, CLASSES, caption
 from core.foundation.embedded.diffusion import paint
 from core.foundation.embedded.judges import judge_images
+from core.foundation.embedded.library import Pipeline
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.words import SEEN
 from core.foundation.judge import Judge
@@ -33,9 +33,7 @@ class DiffusionQuality:
     """Error of the judged attribute against the middle of the level named."""
 
 
-def measure_diffusion(
-    plan: Plan, pipeline: StableDiffusionPipeline, judge: Judge
-) -> DiffusionQuality:
+def measure_diffusion(plan: Plan, pipeline: Pipeline, judge: Judge) -> DiffusionQuality:
     """Quality with fixed noise; no training sample is involved."""
     count = plan.count(NUM_PER_CLASS, least=2)
     class_N = np.repeat(np.arange(len(CLASSES)), count)
@@ -65,7 +63,7 @@ def measure_diffusion(
     )
 
 
-def _paint(plan: Plan, pipeline: StableDiffusionPipeline, texts: list[str]) -> np.ndarray:
+def _paint(plan: Plan, pipeline: Pipeline, texts: list[str]) -> np.ndarray:
     return paint(
         pipeline, texts, seed=plan.seed, num_steps=NUM_STEPS, guidance_scale=GUIDANCE_SCALE
     )

@@ -18,15 +18,15 @@ from core.foundation.embedded.plan import Plan
 class Samples:
     """N samples, classes taking turns."""
 
-    class_N: np.ndarray
-    """int64, index into `CLASSES`."""
-    attributes_NA: np.ndarray
-    """float32 in [0, 1], in the order of `ATTRIBUTES`."""
+    classes: np.ndarray
+    """int64 [N], index into `CLASSES`."""
+    attributes: np.ndarray
+    """float32 [N, A] in [0, 1], in the order of `ATTRIBUTES`."""
     values: np.ndarray
     """The rendered thing itself: [N, ...]."""
 
     def __len__(self) -> int:
-        return len(self.class_N)
+        return len(self.classes)
 
 
 def image_samples(plan: Plan, namespace: str, count: int) -> Samples:
@@ -61,8 +61,8 @@ def _samples(
         for cls, index in names
     ]
     return Samples(
-        class_N=np.arange(count, dtype=np.int64) % len(CLASSES),
-        attributes_NA=np.stack(drawn),
+        classes=np.arange(count, dtype=np.int64) % len(CLASSES),
+        attributes=np.stack(drawn),
         values=np.load(path),
     )
 

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from core.foundation.embedded.library import Autoencoder
 from core.foundation.embedded.loop import Recipe, train
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.samples import image_samples
@@ -36,7 +37,7 @@ def recipe(plan: Plan) -> Recipe:
     )
 
 
-def new_vae(seed: int) -> AutoencoderKL:
+def new_vae(seed: int) -> Autoencoder:
     """An untrained autoencoder, factor 8, 4 latent channels."""
     with torch_seeded(seed, "vae", "init"):
         return AutoencoderKL(
@@ -78,7 +79,7 @@ def reconstruction_loss(
     )
 
 
-def train_vae(plan: Plan) -> tuple[AutoencoderKL, float]:
+def train_vae(plan: Plan) -> tuple[Autoencoder, float]:
     """A trained autoencoder with its scaling factor set, and the seconds it took."""
     samples = image_samples(plan, "conditioners", plan.count(NUM_TRAIN))
     vae = new_vae(plan.seed).to(memory_format=torch.channels_last)
@@ -118,7 +119,7 @@ def decoder_recipe(plan: Plan) -> Recipe:
     )
 
 
-def polish_decoder(plan: Plan, vae: AutoencoderKL) -> float:
+def polish_decoder(plan: Plan, vae: Autoencoder) -> float:
     """Train the decoder on while latents stay what they are; returns the seconds taken.
 
     Once hue is safe, the weight moves to plain squared error; and a little noise on the latents
@@ -146,14 +147,14 @@ def polish_decoder(plan: Plan, vae: AutoencoderKL) -> float:
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, images_NHWC: np.ndarray, *, batch_size: int = 64) -> Tensor:
+def encode(vae: Autoencoder, images_NHWC: np.ndarray, *, batch_size: int = 64) -> Tensor:
     """Posterior means, unscaled: float32 [N, 4, 8, 8]."""
     parts = [images_NHWC[k : k + batch_size] for k in range(0, len(images_NHWC), batch_size)]
     return torch.cat([vae.encode(to_pixels(part)).latent_dist.mean for part in parts])
 
 
 @torch.no_grad()
-def decode(vae: AutoencoderKL, latents_NChw: Tensor, *, batch_size: int = 64) -> np.ndarray:
+def decode(vae: Autoencoder, latents_NChw: Tensor, *, batch_size: int = 64) -> np.ndarray:
     """uint8 [N, 64, 64, 3] from unscaled latents."""
     parts = [vae.decode(z).sample for z in latents_NChw.split(batch_size)]
     pixels = ((torch.cat(parts) + 1.0) * 127.5).round().clamp(0, 255)
@@ -172,7 +173,7 @@ class VaeQuality:
     """Of unscaled posterior means."""
 
 
-def measure_vae(vae: AutoencoderKL, images_NHWC: np.ndarray) -> VaeQuality:
+def measure_vae(vae: Autoencoder, images_NHWC: np.ndarray) -> VaeQuality:
     """Quality on these pictures, encoded and decoded in float32."""
     latents = encode(vae, images_NHWC)
     error = (decode(vae, latents).astype(np.float64) - images_NHWC) / 255.0

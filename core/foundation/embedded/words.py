@@ -81,7 +81,7 @@ def thin(
     """Captions' codes from samples' codes: some empty, some of the class alone, the rest with
     each attribute named at even odds."""
     num, width = codes_NK.shape
-    fate = draw.random(num)
+    fate = draw.random((num,))
     kept = draw.random((num, width)) < 0.5
     kept &= (fate >= empty_share + class_only_share)[:, None]
     kept[:, 0] = fate >= empty_share
