@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
@@ -18,6 +19,7 @@ from core.errors import MismatchError, UsageError
 from core.foundation.sources import Source, missing_weights, resolve_source
 
 CLAP_SAMPLE_RATE_HZ = 48_000
+_MIN_VOCABULARY = 64
 Part = Literal["vae", "text_encoder", "unet", "clap"]
 
 
@@ -61,28 +63,32 @@ class Foundation:
         """diffusers `AutoencoderKL`."""
         from diffusers import AutoencoderKL
 
-        return self._frozen(self._load(AutoencoderKL, "vae"))
+        return self._whole(AutoencoderKL, "vae")
 
     @cached_property
     def unet(self) -> Any:
         """diffusers `UNet2DConditionModel`."""
         from diffusers import UNet2DConditionModel
 
-        return self._frozen(self._load(UNet2DConditionModel, "unet"))
+        return self._whole(UNet2DConditionModel, "unet")
 
     @cached_property
     def text_encoder(self) -> Any:
         """transformers `CLIPTextModel`."""
         from transformers import CLIPTextModel
 
-        return self._frozen(self._load(CLIPTextModel, "text_encoder"))
+        return self._whole(CLIPTextModel, "text_encoder")
 
     @cached_property
     def tokenizer(self) -> Any:
         """transformers `CLIPTokenizer`."""
         from transformers import CLIPTokenizer
 
-        return self._load(CLIPTokenizer, "tokenizer")
+        tokenizer = self._load(CLIPTokenizer, "tokenizer")
+        if tokenizer.vocab_size < _MIN_VOCABULARY:  # what a missing folder loads as, unasked
+            cause = ValueError(f"its vocabulary holds {tokenizer.vocab_size} words")
+            raise missing_weights(self.stable_diffusion, "tokenizer", cause)
+        return tokenizer
 
     @cached_property
     def noise_scheduler(self) -> Any:
@@ -96,13 +102,7 @@ class Foundation:
         """transformers `ClapModel`."""
         from transformers import ClapModel
 
-        try:
-            model = ClapModel.from_pretrained(
-                self.clap_source.location, revision=self.clap_source.revision
-            )
-        except (OSError, ValueError) as error:
-            raise missing_weights(self.clap_source, "CLAP", error) from error
-        return self._frozen(model)
+        return self._frozen(load_whole(ClapModel, self.clap_source, "CLAP"))
 
     @cached_property
     def clap_extractor(self) -> Any:
@@ -223,10 +223,36 @@ class Foundation:
         except (OSError, ValueError) as error:
             raise missing_weights(self.stable_diffusion, part, error) from error
 
+    def _whole(self, cls: Any, part: str) -> nn.Module:
+        return self._frozen(load_whole(cls, self.stable_diffusion, part, subfolder=part))
+
     def _frozen(self, model: nn.Module) -> nn.Module:
         model.requires_grad_(False)
         model.eval()
         return model.to(self.device, self.dtype)
+
+
+def load_whole(cls: Any, source: Source, part: str, *, subfolder: str = "") -> Any:
+    """`cls.from_pretrained` of a source, with every weight there: the libraries would draw a
+    missing one at random and go on.
+
+    Raises:
+        MissingWeightsError: the part is missing, damaged, or lacks some of its weights.
+    """
+    try:
+        model, found = cls.from_pretrained(
+            source.location,
+            subfolder=subfolder,
+            revision=source.revision,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise missing_weights(source, part, error) from error
+    absent = sorted(found["missing_keys"])
+    if absent:
+        cause = ValueError(f"{len(absent)} of its weights are missing: {', '.join(absent[:3])}")
+        raise missing_weights(source, part, cause)
+    return model
 
 
 def foundation_shapes(

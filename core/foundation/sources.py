@@ -13,6 +13,8 @@ from pathlib import Path
 from core.errors import MissingWeightsError, UsageError
 
 EMBEDDED_PREFIX = "embedded:"
+# Whatever from_pretrained may read: configs, weights in either format, vocabularies.
+_MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".bin", ".txt", ".model"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Source:
 
         Raises:
             MissingWeightsError: the folder holds no such part, or a hub id is not in the cache.
+            UsageError: the name is neither a folder nor a hub id.
         """
         if self.is_folder:
             return _folder_hash(Path(self.location) / subfolder, self.name)
@@ -75,7 +78,7 @@ def _folder_hash(folder: Path, name: str) -> str:
     entries = []
     if folder.is_dir():
         for path in sorted(folder.rglob("*")):
-            if path.suffix in {".json", ".safetensors", ".txt"} and path.is_file():
+            if path.suffix in _MODEL_SUFFIXES and path.is_file():
                 stat = path.stat()
                 relative = path.relative_to(folder).as_posix()
                 entries.append((relative, str(path), stat.st_size, stat.st_mtime_ns))
@@ -99,9 +102,16 @@ def _file_hash(path: str, size: int, modified_ns: int) -> str:
 
 def _hub_commit(repo_id: str, revision: str | None) -> str:
     from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     for filename in ("model_index.json", "config.json"):
-        found = try_to_load_from_cache(repo_id, filename, revision=revision or "main")
+        try:
+            found = try_to_load_from_cache(repo_id, filename, revision=revision or "main")
+        except HFValidationError:
+            raise UsageError(
+                f"'{repo_id}' is neither a folder nor a hub id; expected a model folder or a hub "
+                "id like owner/model"
+            ) from None
         if isinstance(found, str):
             # .../models--owner--name/snapshots/<commit>/<filename>
             return f"{repo_id}@{Path(found).parent.name}"
