@@ -1,14 +1,16 @@
 """The command line. Heavy imports stay inside the commands, so that --help answers at once."""
 
+import errno
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from core.errors import HarnessError
+from core.errors import HarnessError, NoSpaceError
 
 EXIT_CODES = """
 Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing
@@ -158,10 +160,29 @@ def main() -> None:
     """Entry point: mistakes end in a sentence and a documented exit code."""
     # A missing model is our sentence, not a retry loop of the hub client's progress bars.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Every weight is checked on loading, so the libraries' own notes only alarm.
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it, and so do we then
+        signal.signal(signal.SIGHUP, _stop)
     try:
         app()
     except HarnessError as error:
         _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f" {error.filename}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _fail(f"cannot use{where}: {error.strerror}", NoSpaceError.exit_code if full else 1)
+
+
+def _stop(number: int, frame: object) -> None:
+    # As an exit, so that locks are let go and half-written files removed on the way out.
+    name = signal.Signals(number).name
+    _fail(f"stopped by {name}; run the same command again to go on", 128 + number)
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -22,8 +22,9 @@ from rich.text import Text
 
 from core.data.atomic import json_sha256, write_atomic
 from core.data.decode import decode_audio
-from core.data.split import load_split
+from core.data.split import Split
 from core.errors import HarnessError, MismatchError, UsageError
+from core.training.interrupts import InterruptFlag
 from harness.arms import file_stem
 from harness.contact_sheet import SheetRow, choose_clips, contact_sheet
 from harness.metrics.arms import Arm, ScoredClip
@@ -79,18 +80,26 @@ class Comparison:
     def verdict(self) -> str:
         """One sentence."""
         seeds = len({r.identity.seed for r in self.records})
+        counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
         winner = leader(self.pairs)
         if self.failed:
             names = ", ".join(sorted({r.identity.variant for r in self.failed}))
             return f"undecided: runs of {names} failed, and a failed run is not left out"
+        blank = [r for r in self.records if _value(r, self.metric) is None]
+        if blank:
+            reason = blank[0].metrics.get(self.metric, {}).get("reason") or "it was not scored"
+            return (
+                f"undecided: {self.metric} is blank in {len(blank)} of {len(self.records)} runs "
+                f"({reason})"
+            )
         if winner is not None:
             return f"{winner} wins on {self.metric} over {seeds} seeds"
         if self.pairs and all(pair.outcome is Outcome.TIE for pair in self.pairs):
             return f"tie on {self.metric} over {seeds} seeds"
         if seeds < MIN_SEEDS_FOR_A_WIN:
             return (
-                f"undecided: {seeds} seeds are exploratory, a win on {self.metric} needs at "
-                f"least {MIN_SEEDS_FOR_A_WIN}"
+                f"undecided: {counted} exploratory, a win on {self.metric} needs at least "
+                f"{MIN_SEEDS_FOR_A_WIN}"
             )
         return f"undecided: {seeds} seeds do not separate the branches on {self.metric}"
 
@@ -237,16 +246,26 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         f"{len(planned) - len(missing)} of them done. {_power_sentence(request.num_seeds)}"
     )
     _run_all(missing, jobs=request.jobs, display=display)
-    records = [load_record(run.folder) for run in planned]
     return compare_records(
-        records, metric=request.metric, results=request.results, runs=[p.folder for p in planned]
+        [load_record(run.folder) for run in planned],
+        metric=request.metric,
+        results=request.results,
+        runs=[run.folder for run in planned],
+        split=planned[0].prepared.split,
     )
 
 
 def compare_records(
-    records: Sequence[RunRecord], *, metric: str, results: Path, runs: Sequence[Path]
+    records: Sequence[RunRecord],
+    *,
+    metric: str,
+    results: Path,
+    runs: Sequence[Path],
+    split: Split,
 ) -> Comparison:
     """Pair finished records by seed and write the comparison and its contact sheet.
+
+    runs: the records' folders. split: where the clips of the sheet lie now.
 
     Raises:
         MismatchError: they differ in more than branch and seed.
@@ -257,20 +276,19 @@ def compare_records(
     name = json_sha256({"runs": sorted(r.run_id for r in records), "metric": metric})[:12]
     folder = results / "reports" / f"compare-{name}"
     values = [
-        {
-            "branch": r.identity.variant,
-            "seed": r.identity.seed,
-            "value": r.metrics[metric]["value"],
-        }
+        {"branch": r.identity.variant, "seed": r.identity.seed, "value": _value(r, metric)}
         for r in finished
-        if r.metrics.get(metric, {}).get("value") is not None
     ]
     pairs: list[PairVerdict] = []
-    if not failed and len({v["branch"] for v in values}) > 1:
+    # A run that failed or has no value must not drop out of the pairing unseen.
+    is_whole = not failed and all(v["value"] is not None for v in values)
+    if is_whole and len({v["branch"] for v in values}) > 1:
         pairs = compare_pairs(
             pd.DataFrame(values), higher_is_better=declared(metric).higher_is_better
         )
-    sheet = _sheet(finished, runs=runs, out=folder / "contact_sheet.png") if finished else None
+    sheet = None
+    if finished:
+        sheet = _sheet(finished, runs=runs, split=split, out=folder / "contact_sheet.png")
     comparison = Comparison(metric, finished, failed, tuple(pairs), folder, sheet)
     content = json.dumps(comparison.data(), indent=2, allow_nan=False) + "\n"
     write_atomic(folder / "comparison.json", content=content.encode())
@@ -279,6 +297,7 @@ def compare_records(
 
 def require_comparable(records: Sequence[RunRecord]) -> None:
     """Raises MismatchError naming the first field in which two records may not differ."""
+    _require_one_run_a_seed(records)
     first = records[0]
     for other in records[1:]:
         for field in ("split_hash", "models", "settings"):
@@ -289,12 +308,34 @@ def require_comparable(records: Sequence[RunRecord]) -> None:
                     f"{first.run_id} and {other.run_id} differ in {where}; only runs that are "
                     "equal in everything but branch and seed are compared"
                 )
-        for part in ("core", "metrics"):
-            if first.identity.code[part] != other.identity.code[part]:
+        for part in ("core", "metrics", "arms"):
+            if first.identity.code.get(part) != other.identity.code.get(part):
                 raise MismatchError(
                     f"{first.run_id} and {other.run_id} were made by different code of "
                     f"{part}; run the older one again"
                 )
+
+
+def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
+    seen: set[tuple[str, int]] = set()
+    configs: dict[str, tuple[str, Any]] = {}
+    for record in records:
+        identity = record.identity
+        own = (identity.variant_config, identity.code["variant"])
+        run_id, first = configs.setdefault(identity.variant, (record.run_id, own))
+        if own != first:
+            what = _difference("variant_config", first[0], own[0]) if own[0] != first[0] else "code"
+            raise MismatchError(
+                f"{run_id} and {record.run_id} are both {identity.variant}, with another {what}; "
+                "one branch has one configuration in a comparison"
+            )
+        if (identity.variant, identity.seed) in seen:
+            raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
+        seen.add((identity.variant, identity.seed))
+
+
+def _value(record: RunRecord, metric: str) -> float | None:
+    return record.metrics.get(metric, {}).get("value")
 
 
 def _difference(field: str, ours: Any, theirs: Any) -> str:
@@ -321,8 +362,11 @@ def _power_sentence(num_seeds: int) -> str:
 
 
 def _plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun]:
-    if not request.variants:
-        raise UsageError("no branch to compare; name them like --variants baseline,sonic")
+    if len(request.variants) < 2:
+        raise UsageError(
+            f"{len(request.variants)} branches to compare; name at least two, like --variants "
+            "baseline,sonic"
+        )
     doubled = sorted({name for name in request.variants if request.variants.count(name) > 1})
     if doubled:
         raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
@@ -354,24 +398,31 @@ def _num_jobs(asked: int) -> int:
 
 
 def _run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> None:
-    """Run each in a process of its own, `jobs` at a time; a failed run does not stop the others."""
+    """Run each in a process of its own, `jobs` at a time; a failed run does not stop the others.
+
+    Raises:
+        Interrupted: a signal came; every child was told to write a checkpoint and has ended.
+        HarnessError: a child ended without a record.
+    """
     waiting = list(planned)
     active: list[_Child] = []
-    try:
-        while waiting or active:
-            while waiting and len(active) < _num_jobs(jobs):
-                active.append(_Child(waiting.pop(0), display=display))
-            time.sleep(_POLL_S)
-            for child in list(active):
-                child.report()
-                if child.process.poll() is not None:
-                    active.remove(child)
-                    child.finish()
-    finally:
-        for child in active:
-            child.process.send_signal(signal.SIGTERM)
-        for child in active:
-            child.process.wait()
+    with InterruptFlag() as interrupt:
+        try:
+            while waiting or active:
+                interrupt.raise_if_set()
+                while waiting and len(active) < _num_jobs(jobs):
+                    active.append(_Child(waiting.pop(0), display=display))
+                time.sleep(_POLL_S)
+                for child in list(active):
+                    child.report()
+                    if child.process.poll() is not None:
+                        active.remove(child)
+                        child.finish()
+        finally:
+            for child in active:
+                child.process.send_signal(signal.SIGTERM)
+            for child in active:
+                child.process.wait()
 
 
 class _Child:
@@ -382,6 +433,8 @@ class _Child:
         self.display = display
         self.name = f"{planned.identity.variant} seed {planned.identity.seed}"
         planned.folder.mkdir(parents=True, exist_ok=True)
+        # A failed run is tried again; its old record must not pass for the new one.
+        (planned.folder / RECORD).unlink(missing_ok=True)
         self.log = planned.folder / "run.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -389,6 +442,9 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                # Ctrl-C reaches the comparison alone, which stops its children once: a second
+                # signal would kill them before their checkpoint.
+                start_new_session=True,
             )
         self.report()
 
@@ -405,10 +461,12 @@ class _Child:
         """
         if not (self.planned.folder / RECORD).is_file():
             tail = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise HarnessError(
+            error = HarnessError(
                 f"{self.name} ended with exit code {self.process.returncode} and no record: "
                 f"{tail[0] if tail else 'nothing was said'} (log: {self.log})"
             )
+            error.exit_code = max(1, self.process.returncode)
+            raise error
         record = load_record(self.planned.folder)
         self.display.phase(self.name, self.planned.plan.total_steps, self.planned.plan.total_steps)
         if record.status is Status.FAILED:
@@ -429,12 +487,11 @@ class _Child:
 # The sheet -------------------------------------------------------------------------------
 
 
-def _sheet(records: Sequence[RunRecord], *, runs: Sequence[Path], out: Path) -> Path:
+def _sheet(records: Sequence[RunRecord], *, runs: Sequence[Path], split: Split, out: Path) -> Path:
     """Sound, real picture and each branch's image of some test clips, for the first seed."""
     seed = min(r.identity.seed for r in records)
     of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
     folders = {folder.name: folder for folder in runs}
-    split = load_split(Path(next(iter(of_seed.values())).split["lock"]))
     window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
     clips = choose_clips(
         [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],

@@ -56,6 +56,9 @@ def describe_variants(profile_name: str) -> list[DescribedVariant]:
             described.append(_describe(registration, profile=profile, architecture=architecture))
         except HarnessError as error:
             described.append(DescribedVariant(registration.name, error=str(error)))
+        except Exception as error:  # a plug-in's constructor may raise anything
+            told = f"cannot be built: {type(error).__name__}: {error}"
+            described.append(DescribedVariant(registration.name, error=told))
     return described
 
 

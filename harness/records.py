@@ -45,7 +45,7 @@ class RunIdentity(BaseModel):
     split_hash: str
     """Hash of the split."""
     code: dict[str, str]
-    """Hash of the sources of the variant, of the shared core and of the metrics."""
+    """Hash of the sources of the variant, the shared core, the metrics and the arms."""
     models: dict[str, str]
     """Hash or commit of each frozen model and scorer."""
 
@@ -133,10 +133,11 @@ def find_record(name: str, *, results: Path) -> RunRecord:
     Raises:
         UsageError: no run or several of that name.
     """
-    if Path(name).exists():
+    if name and Path(name).exists():
         return load_record(Path(name))
     runs = results / "runs"
-    found = sorted(p.parent.name for p in runs.glob(f"{name}*/{RECORD}")) if runs.is_dir() else []
+    known = sorted(p.parent.name for p in runs.glob(f"*/{RECORD}"))
+    found = [run_id for run_id in known if name and run_id.startswith(name)]
     if name in found:
         found = [name]
     if len(found) != 1:
@@ -146,13 +147,17 @@ def find_record(name: str, *, results: Path) -> RunRecord:
 
 
 def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:
-    """SHA-256 over the Python sources below `roots`, by relative path and content."""
+    """SHA-256 over the Python sources below `roots`, by relative path and content.
+
+    A root is a folder or one file.
+    """
     left_out = tuple(leave_out)
     digest = hashlib.sha256()
     for root in roots:
-        for path in sorted(root.rglob("*.py")):
-            if not any(path.is_relative_to(folder) for folder in left_out):
-                digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        folder = root.parent if root.is_file() else root
+        for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
+            if not any(path.is_relative_to(other) for other in left_out):
+                digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -48,12 +48,15 @@ class Registration:
         return loaded
 
     @property
-    def folder(self) -> Path:
-        """Folder of the variant's package, whose sources identify a run."""
-        file = import_module(self.module).__file__
-        if file is None:
+    def sources(self) -> Path:
+        """What identifies the variant's code: its package's folder, or its one file."""
+        module = import_module(self.module)
+        if module.__file__ is None:
             raise UsageError(f"variant '{self.name}': {self.module} has no source file")
-        return Path(file).parent
+        file = Path(module.__file__)
+        # A module outside any package lies among everything else that is installed.
+        is_alone = "." not in self.module and not hasattr(module, "__path__")
+        return file if is_alone else file.parent
 
 
 def registrations() -> dict[str, Registration]:

@@ -1,6 +1,7 @@
 """One run: settings and data in, a record out. Everything else only calls this or reads records."""
 
 import json
+import math
 import resource
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core.conditioning.adapters import attach_unet_adapter
@@ -22,11 +24,11 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.stage import ParameterGroup, Stage
 from core.conditioning.variant import Variant, VariantConfig
 from core.data.atomic import write_atomic
-from core.data.decode import decode_audio
+from core.data.decode import decode_audio, decode_image, to_square
 from core.data.features import SplitFeatures, prepare_features
 from core.data.split import verify
 from core.data.weights import ClassWeights, class_weights
-from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
+from core.errors import BusyError, DataError, HarnessError, MismatchError, NoSpaceError
 from core.foundation.foundation import Foundation
 from core.foundation.sources import resolve_source
 from core.randomness import torch_seeded
@@ -41,7 +43,16 @@ from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
 from harness.progress import Display
-from harness.records import RECORD, RunIdentity, RunRecord, Status, code_hash, environment, now
+from harness.records import (
+    RECORD,
+    RunIdentity,
+    RunRecord,
+    Status,
+    code_hash,
+    environment,
+    load_record,
+    now,
+)
 from harness.registry import find_variant
 from harness.runlock import held
 from harness.settings import Profile, StageSettings, load_profile, parse_settings
@@ -106,7 +117,10 @@ class PlannedRun:
         path = self.folder / RECORD
         if not path.is_file():
             return None
-        record = RunRecord.model_validate_json(path.read_bytes())
+        try:
+            record = load_record(path)
+        except DataError as error:
+            raise MismatchError(f"{error}; move it away and run again") from None
         if record.identity.run_id != self.identity.run_id:
             raise MismatchError(
                 f"{path} is the record of {record.identity.run_id}, not of {self.identity.run_id}; "
@@ -164,6 +178,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     profile = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
     for name in profile.variants:
         find_variant(name)
+    models = _model_hashes(profile)  # before the data, which can take minutes to read
     config = parse_settings(
         variant.Config,
         profile.variants.get(request.variant, {}),
@@ -182,22 +197,23 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         settings=settings,
         variant_config=config.model_dump(mode="json"),
         split_hash=prepared.split.hash,
-        code=_code_hashes(registration.folder),
-        models=_model_hashes(profile),
+        code=_code_hashes(registration.sources),
+        models=models,
     )
     return PlannedRun(request, profile, variant, config, prepared, identity)
 
 
-def _code_hashes(variant_folder: Path) -> dict[str, str]:
+def _code_hashes(variant_sources: Path) -> dict[str, str]:
     core = _package("core")
     harness = _package("harness")
     return {
-        "variant": code_hash([variant_folder]),
+        "variant": code_hash([variant_sources]),
         # The corpus acts through the split, the embedded models through their weights.
         "core": code_hash(
             [core], leave_out=[core / "data" / "corpus", core / "foundation" / "embedded"]
         ),
         "metrics": code_hash([harness / "metrics"]),
+        "arms": code_hash([harness / "arms.py"]),
     }
 
 
@@ -246,7 +262,14 @@ def _require_same_identity(planned: PlannedRun) -> None:
     path = planned.folder / "identity.json"
     content = planned.identity.model_dump_json(indent=2) + "\n"
     if path.is_file():
-        theirs, ours = json.loads(path.read_text()), json.loads(content)
+        ours = json.loads(content)
+        try:
+            theirs = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError):
+            raise MismatchError(
+                f"{path} is damaged: whose run the folder holds cannot be known; move the folder "
+                "away and run again"
+            ) from None
         changed = [key for key in ours if ours[key] != theirs.get(key) and key != "profile"]
         if changed:
             raise MismatchError(
@@ -261,7 +284,8 @@ def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
     started_at = now()
     work = _Work(planned, display=display)
     try:
-        record = work.finish(started_at=started_at)
+        with no_space_is_a_sentence(planned.folder):
+            record = work.finish(started_at=started_at)
     except (Interrupted, NoSpaceError, BusyError):
         raise  # the run is not over: the same command goes on with it
     except torch.OutOfMemoryError as error:
@@ -388,9 +412,16 @@ class _Work:
         )
         spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
         ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]
-        probe = guards.Probe.take(
-            foundation.unet, data.inputs(ids).to(self.device), latent_shape=foundation.latent_shape
+        self._check_latents(foundation, features, ids)
+        autocast = torch.autocast(
+            self.device, dtype=torch.bfloat16, enabled=profile.training.precision == "bfloat16"
         )
+        with autocast:  # as in the checks below, or the roundings alone would differ
+            probe = guards.Probe.take(
+                foundation.unet,
+                data.inputs(ids).to(self.device),
+                latent_shape=foundation.latent_shape,
+            )
 
         def adapter(unet: Any) -> Any:
             with torch_seeded(seed, "init", "unet_adapter"):
@@ -407,13 +438,26 @@ class _Work:
             str(group): sum(p.numel() for p in model.parameters([group]).values())
             for group in ParameterGroup
         }
-        with torch.autocast(
-            self.device,
-            dtype=torch.bfloat16,
-            enabled=profile.training.precision == "bfloat16",
-        ):
+        with autocast:
             self.guards += ["class_weights", *guards.preflight(model, probe)]
         return model, data
+
+    def _check_latents(
+        self, foundation: Foundation, features: SplitFeatures, ids: Sequence[str]
+    ) -> None:
+        """Decode the cached latents of some clips and hold them against the files."""
+        mean_BCHW, _ = features.latent_moments(ids, [False] * len(ids))
+        scaled_BCHW = mean_BCHW * float(foundation.vae.config.scaling_factor)
+        size = foundation.image_size
+        pixels = [
+            to_square(decode_image(self.split.root / self.split.samples[i].image_path), size=size)
+            for i in ids
+        ]
+        guards.check_latents_match_pictures(
+            foundation.decode_latents(scaled_BCHW),
+            pictures_B3HW=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255,
+        )
+        self.guards.append("latents_match_pictures")
 
     def _train(
         self, model: AttachedVariant, *, data: TrainingData, foundation: Foundation
@@ -441,7 +485,8 @@ class _Work:
 
     def _resumed(self, step: int, events: "EventLog") -> None:
         events.keep_up_to(step)
-        self.display.say(f"resuming {self.planned.identity.run_id} after step {step}")
+        if step:
+            self.display.say(f"resuming {self.planned.identity.run_id} after step {step}")
 
     def _save_weights(self, model: AttachedVariant) -> None:
         from safetensors.torch import save
@@ -587,10 +632,17 @@ class EventLog:
         kept = []
         for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
             # A kill can leave half a line at the end.
-            if line.endswith("\n") and json.loads(line)["global_step"] <= global_step:
+            if line.endswith("\n") and _step_of(line) <= global_step:
                 kept.append(line)
         write_atomic(self._path, content="".join(kept).encode())
         self._file = self._path.open("a", encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["global_step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def _peak_memory_bytes(device: str) -> int:

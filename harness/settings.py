@@ -32,7 +32,8 @@ OptionalText = Annotated[str | None, BeforeValidator(lambda v: None if v == "non
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # No infinities: they would pass every lower bound, and have no place in a record.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FoundationSettings(_Settings):
@@ -199,7 +200,10 @@ def load_profile(
     if path.suffix == ".toml":
         if not path.is_file():
             raise UsageError(f"no profile file {name}")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"profile {name} is not UTF-8 text: {error}") from None
     elif name in profile_names():
         text = (files("harness") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
     else:

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.errors import DataError
 from harness.records import RECORD, RunRecord, load_record
 
 if TYPE_CHECKING:
@@ -163,7 +164,11 @@ def runs_data(results: Path) -> list[dict[str, Any]]:
     paths = sorted(folder.glob(f"*/{RECORD}")) if folder.is_dir() else []
     rows = []
     for path in paths:
-        found = load_record(path)
+        try:
+            found = load_record(path)
+        except DataError as error:
+            rows.append(_unreadable(path.parent.name, error))
+            continue
         rank = found.metrics.get("listening_rank", {}).get("value")
         rows.append(
             {
@@ -175,6 +180,17 @@ def runs_data(results: Path) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: row["finished_at"], reverse=True)
+
+
+def _unreadable(run_id: str, error: DataError) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "status": "unreadable",
+        "profile": "",
+        "finished_at": "",
+        "listening_rank": None,
+        "error": str(error),
+    }
 
 
 def runs(results: Path) -> RenderableType:

@@ -3,17 +3,20 @@
 A user's folder is only read; its manifest and lock file go to `results/data/`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+
+from filelock import FileLock
 
 from core.data.atomic import json_sha256, write_atomic
 from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
 from core.data.manifest import Manifest
 from core.data.split import Split, load_split, make_split
-from core.errors import DataError, UsageError
+from core.errors import DataError, MismatchError, UsageError
 from harness.settings import DataSettings
 
 _EMBEDDED_CORPUS = "embedded:corpus"
@@ -49,12 +52,18 @@ def prepare_split(
         )
     if source == _EMBEDDED_CORPUS:
         folder = results / "data" / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
-        write_corpus(
-            folder,
-            seed=settings.corpus_seed,
-            progress=lambda done, total: progress("writing the embedded corpus", done, total),
-        )
-        return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
+        with _one_at_a_time(folder.parent):
+            try:
+                write_corpus(
+                    folder,
+                    seed=settings.corpus_seed,
+                    progress=lambda done, total: progress(
+                        "writing the embedded corpus", done, total
+                    ),
+                )
+            except FileExistsError as error:
+                raise MismatchError(f"{error}, or delete this one") from None
+            return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
     path = Path(source).expanduser()
     if path.is_file():
         return PreparedSplit(load_split(path), path, {}, None)
@@ -62,7 +71,16 @@ def prepare_split(
         raise DataError(f"no folder or lock file at {path}; --data takes one of them")
     name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     work = results / "data" / f"{path.resolve().name}-{name}"
-    return _from_folder(path, settings=settings, work=work, progress=progress)
+    with _one_at_a_time(work):
+        return _from_folder(path, settings=settings, work=work, progress=progress)
+
+
+@contextmanager
+def _one_at_a_time(work: Path) -> Iterator[None]:
+    """Two runs started at once on one folder: the second waits and reads what the first made."""
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "prepare.lock"):
+        yield
 
 
 def _from_folder(

@@ -59,10 +59,36 @@ def check_features_differ(inputs: ConditioningInputs) -> None:
             )
 
 
+def check_latents_match_pictures(decoded_B3HW: Tensor, *, pictures_B3HW: Tensor) -> None:
+    """Raises GuardError where the cached latents are not those of the pictures in [-1, 1].
+
+    decoded_B3HW: what the VAE makes of the latents, in [0, 1]. pictures_B3HW: the files' own
+    pixels in [0, 1], read without the code that fed the encoder. Each is judged against what the
+    defect would have given, so the quality of the VAE does not matter.
+    """
+
+    def error(expected_B3HW: Tensor) -> float:
+        return float((decoded_B3HW.double() - expected_B3HW.double()).square().mean())
+
+    own = error(pictures_B3HW)
+    if len(pictures_B3HW) > 1 and error(pictures_B3HW.roll(1, dims=0)) < own:
+        raise GuardError(
+            "the cached latents decode to the pictures of other clips: rows are mixed up between "
+            "the files and the cache"
+        )
+    # A picture that reached the VAE in [0, 1] decodes to the upper half of the range.
+    if error(pictures_B3HW / 2 + 0.5) < own:
+        raise GuardError(
+            "the cached latents decode to washed-out pictures: the images reached the VAE in "
+            "[0, 1]; expected [-1, 1]"
+        )
+
+
 def check_batch_equals_singles(model: AttachedVariant, inputs: ConditioningInputs) -> None:
     """Raises GuardError where a clip's tokens depend on the clips beside it."""
     model.set_training(False)
-    with torch.no_grad():
+    # In float32, whatever the run's precision: bfloat16 rounds by more than the tolerance.
+    with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
         together = model.variant.condition(inputs).context()
         alone = torch.cat([model.variant.condition(row).context() for row in _rows(inputs)])
     _require_equal(

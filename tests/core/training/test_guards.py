@@ -1,0 +1,211 @@
+"""Each guard refuses the defect it is for, put back in, and passes the sound model."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.errors import GuardError
+from core.training import guards
+from core.training.guards import Probe
+
+MakeModel = Callable[[], AttachedVariant]
+LATENT_SHAPE = (4, 4, 4)
+POOLED = AudioFeature.CLAP_POOLED
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> AttachedVariant:
+    return make_model()
+
+
+@pytest.fixture
+def probe(model: AttachedVariant, inputs: ConditioningInputs) -> Probe:
+    """The bare UNet's answer, taken from under the model of the same test."""
+    model.adapter.disable()
+    processors = model.unet.attn_processors
+    model.variant.detach()
+    taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE)
+    model.variant.attach(model.unet)
+    model.adapter.enable()
+    assert processors.keys() == model.unet.attn_processors.keys()
+    return taken
+
+
+def test_a_sound_model_passes_the_preflight(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: a check that refuses everything."""
+    names = guards.preflight(model, probe)
+    assert names == [
+        "features_differ",
+        "batch_equals_singles",
+        "silent_identity",
+        "adapter_identity",
+    ]
+
+
+def test_audio_that_is_equal_for_all_clips_is_refused(inputs: ConditioningInputs) -> None:
+    """Catches: defect 1, a mean over time instead of channels before the encoder."""
+    one = inputs.audio[POOLED][:1].expand(len(inputs), -1)
+    noise = 1e-7 * torch.randn(one.shape, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(GuardError, match="clap_pooled is the same for all of 4"):
+        guards.check_features_differ(replace(inputs, audio={POOLED: one + noise}))
+
+
+def test_a_feature_with_nan_is_refused(inputs: ConditioningInputs) -> None:
+    """Catches: a broken encoder whose NaN compares as different."""
+    broken = inputs.audio[POOLED].clone()
+    broken[1, 2] = math.nan
+    with pytest.raises(GuardError, match="NaN"):
+        guards.check_features_differ(replace(inputs, audio={POOLED: broken}))
+
+
+class _MixesTheBatch(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, values: Tensor) -> Tensor:
+        mixed: Tensor = self.inner(values)
+        return mixed - mixed.mean(dim=0, keepdim=True)
+
+
+def test_a_variant_that_mixes_the_batch_is_refused(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: defect 2, a batch that gives other embeddings than its clips one by one."""
+    own = model.variant.audio_tokens
+    norm = _MixesTheBatch(nn.Identity())
+    model.variant.audio_tokens = lambda inputs: norm(own(inputs))
+    with pytest.raises(GuardError, match="something mixes samples"):
+        guards.preflight(model, probe)
+
+
+def test_layers_that_act_without_sound_are_refused(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: defect 4, a "zero-init" block that is not the identity."""
+    with torch.no_grad():
+        model.unet.conv_out.bias.add_(0.1)
+    with pytest.raises(GuardError, match="not the identity without audio"):
+        guards.check_silent_identity(model, probe)
+
+
+def test_a_fresh_adapter_that_acts_is_refused(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: defect 4 in LoRA, both of whose matrices were drawn at random."""
+    with torch.no_grad():
+        for name, parameter in model.adapter.named_parameters().items():
+            if "lora_B" in name:
+                parameter.add_(0.5)
+    with pytest.raises(GuardError, match="must start as the identity"):
+        guards.check_adapter_identity(model, probe)
+
+
+def test_the_adapter_check_leaves_the_adapter_on(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: a check that disables what it checked, so that stage 2 trains nothing."""
+    guards.check_adapter_identity(model, probe)
+    with torch.no_grad():
+        for parameter in model.adapter.named_parameters().values():
+            parameter.add_(0.5)
+    with pytest.raises(GuardError):
+        guards.check_silent_identity(model, probe)
+
+
+def test_bfloat16_rounding_is_no_defect(make_model: MakeModel, inputs: ConditioningInputs) -> None:
+    """Catches: every bfloat16 run refused, the bare UNet having been asked in float32."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model = make_model()
+        model.adapter.disable()
+        model.variant.detach()
+        taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE)
+        model.variant.attach(model.unet)
+        model.adapter.enable()
+        guards.preflight(model, taken)
+
+
+def test_parameters_outside_the_graph_are_named() -> None:
+    """Catches: defect 3, a gate that is built and never used, its gradient None or all zeros."""
+    gradients: dict[str, Tensor | None] = {
+        "used": torch.ones(2),
+        "unused": None,
+        "zeros": torch.zeros(2),
+        "seen_before": None,
+    }
+    with pytest.raises(GuardError, match=r"stage1 trains 2 parameters.*unused, zeros"):
+        guards.check_gradient_reach(gradients, stage="stage1", seen=["seen_before"])
+    guards.check_gradient_reach({"used": torch.ones(1)}, stage="stage1")
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)]
+)
+def test_a_loss_or_gradient_that_is_not_finite_is_refused(loss: float, norm: float) -> None:
+    """Catches: NaN stepped into the weights."""
+    with pytest.raises(GuardError, match="stage2 step 7"):
+        guards.check_finite(loss, norm, stage="stage2", step=7)
+    guards.check_finite(1.0, 1.0, stage="stage2", step=7)
+
+
+def test_a_parameter_that_never_moved_is_named() -> None:
+    """Catches: defect 5, bfloat16 masters that swallow small updates."""
+    before = {"still": torch.ones(2, dtype=torch.bfloat16), "moved": torch.ones(2)}
+    after = {
+        "still": nn.Parameter(before["still"] + 1e-5),
+        "moved": nn.Parameter(before["moved"] + 1e-5),
+    }
+    with pytest.raises(GuardError, match="1 parameters did not move in all of stage1: still"):
+        guards.check_moved(before, after, stage="stage1")
+
+
+def test_a_frozen_parameter_that_moved_by_one_bit_is_noticed(model: AttachedVariant) -> None:
+    """Catches: defect 6, a foundation that trains along."""
+    before = guards.parameters_hash(model.frozen_parameters())
+    guards.check_frozen_unchanged(before, guards.parameters_hash(model.frozen_parameters()))
+    weight = next(iter(model.frozen_parameters().values()))
+    with torch.no_grad():
+        weight.view(-1)[0] = torch.nextafter(weight.view(-1)[0], torch.tensor(9.0))
+    with pytest.raises(GuardError, match="frozen UNet changed"):
+        guards.check_frozen_unchanged(before, guards.parameters_hash(model.frozen_parameters()))
+
+
+@pytest.mark.parametrize("name", ["text", "audio"])
+def test_guidance_by_a_condition_that_was_never_dropped_is_refused(name: str) -> None:
+    """Catches: defect 11, guidance without condition dropout in training."""
+    sound: dict[str, Any] = {
+        "text_guidance": 5.0,
+        "audio_guidance": 2.0,
+        "text_dropout": 0.1,
+        "audio_dropout": 0.1,
+    }
+    guards.check_guidance_was_trained(**sound)
+    with pytest.raises(GuardError, match=rf"training\.{name}_dropout is 0"):
+        guards.check_guidance_was_trained(**{**sound, f"{name}_dropout": 0.0})
+    guards.check_guidance_was_trained(**{**sound, f"{name}_dropout": 0.0, f"{name}_guidance": 1.0})
+
+
+def test_class_weights_that_rescale_the_loss_are_refused() -> None:
+    """Catches: defect 16, weights whose mean over the samples is not 1."""
+    guards.check_class_weights([0.5, 1.5, 1.0])
+    with pytest.raises(GuardError, match=r"average 1\.3"):
+        guards.check_class_weights([1.0, 1.6])
+
+
+def pictures(count: int) -> Tensor:
+    return torch.rand((count, 3, 8, 8), generator=torch.Generator().manual_seed(5))
+
+
+def test_images_that_reached_the_vae_in_0_1_are_refused() -> None:
+    """Catches: defect 7. No range check can: [0, 1] lies inside [-1, 1]."""
+    seen_BCHW = pictures(4)
+    blurred = torch.nn.functional.avg_pool2d(seen_BCHW, 3, stride=1, padding=1)
+    guards.check_latents_match_pictures(blurred, pictures_B3HW=seen_BCHW)
+    with pytest.raises(GuardError, match=r"in \[0, 1\]"):
+        guards.check_latents_match_pictures(blurred / 2 + 0.5, pictures_B3HW=seen_BCHW)
+
+
+def test_latents_of_other_clips_are_refused() -> None:
+    """Catches: rows of the cache given to the wrong clips."""
+    seen_BCHW = pictures(4)
+    with pytest.raises(GuardError, match="other clips"):
+        guards.check_latents_match_pictures(seen_BCHW.roll(1, dims=0), pictures_B3HW=seen_BCHW)

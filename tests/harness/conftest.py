@@ -1,0 +1,69 @@
+"""A small corpus on disk, a request that trains on it for a few steps, and one finished run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.corpus import write_corpus
+from harness.progress import Display
+from harness.records import RunRecord
+from harness.run import RunRequest, run
+
+OVERRIDES = (
+    "stage1.steps=2",
+    "stage2.steps=2",
+    "stage3.steps=1",
+    "stage1.warmup_steps=0",
+    "stage2.warmup_steps=0",
+    "training.micro_batch=2",
+    "training.validate_every=9",
+    "training.validation_draws=1",
+    "sampling.steps=1",
+)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that was made once for the whole session; tests must leave its folder as it is."""
+
+    request: RunRequest
+    record: RunRecord
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of eight pairs, with spoilt files among them."""
+    folder = tmp_path_factory.mktemp("corpus") / "media"
+    write_corpus(folder, counts={"fire": 8, "siren": 8, "thunder": 8}, spoilt=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_request(
+    small_corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., RunRequest]:
+    """A run of a few steps; all requests share one results folder and so its caches."""
+    results = tmp_path_factory.mktemp("results")
+
+    def make(*overrides: str, **changes: Any) -> RunRequest:
+        words: dict[str, Any] = {
+            "variant": "baseline",
+            "overrides": (*OVERRIDES, *overrides),
+            "data": str(small_corpus),
+            "results": results,
+        }
+        return RunRequest(**{**words, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(small_request: Callable[..., RunRequest], one_thread: None) -> FinishedRun:
+    """One run from end to end."""
+    request = small_request()
+    record = run(request, display=Display())
+    return FinishedRun(request, record, request.results / "runs" / record.run_id)

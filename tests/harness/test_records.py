@@ -1,0 +1,144 @@
+"""Run identity and records on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import DataError, UsageError
+from harness.records import (
+    RECORD,
+    RunIdentity,
+    RunRecord,
+    Status,
+    code_hash,
+    find_record,
+    load_record,
+)
+from harness.show import runs_data
+
+IDENTITY: dict[str, Any] = {
+    "variant": "sonic",
+    "seed": 0,
+    "profile": "tiny",
+    "settings": {"stage1": {"lr": 1e-3}},
+    "variant_config": {"hidden_dim": 8},
+    "split_hash": "abc",
+    "code": {"variant": "1", "core": "2", "metrics": "3", "arms": "4"},
+    "models": {"clap": "5"},
+}
+PERTURBED: dict[str, Any] = {
+    "variant": "baseline",
+    "seed": 1,
+    "settings": {"stage1": {"lr": 1.0000001e-3}},
+    "variant_config": {"hidden_dim": 9},
+    "split_hash": "abd",
+    "code": {"variant": "1", "core": "2", "metrics": "3", "arms": "0"},
+    "models": {"clap": "6"},
+}
+
+
+def record(**changes: Any) -> RunRecord:
+    identity = RunIdentity(**IDENTITY)
+    fields: dict[str, Any] = {
+        "run_id": identity.run_id,
+        "status": Status.FINISHED,
+        "identity": identity,
+        "command": "harness run --variant sonic",
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "finished_at": "2026-01-01T00:01:00+00:00",
+        "split": {},
+    }
+    return RunRecord(**{**fields, **changes})
+
+
+def save(results: Path, run_id: str) -> Path:
+    folder = results / "runs" / run_id
+    folder.mkdir(parents=True)
+    return record(run_id=run_id).save(folder)
+
+
+def test_the_run_id_names_variant_and_seed() -> None:
+    """Catches: an id that a person cannot tell from another."""
+    assert RunIdentity(**IDENTITY).run_id.startswith("sonic-s0-")
+
+
+@pytest.mark.parametrize("field", sorted(PERTURBED))
+def test_every_field_of_the_identity_changes_the_run_id(field: str) -> None:
+    """Catches: a finished run returned for other settings, data, code or models."""
+    changed = RunIdentity(**{**IDENTITY, field: PERTURBED[field]})
+    assert changed.run_id != RunIdentity(**IDENTITY).run_id
+
+
+def test_every_field_of_the_identity_is_perturbed_here_but_the_profile_name() -> None:
+    """Catches: a new field of the identity that no test looks at."""
+    assert set(PERTURBED) | {"profile"} == set(RunIdentity.model_fields)
+    renamed = RunIdentity(**{**IDENTITY, "profile": "mine.toml"})
+    assert renamed.run_id == RunIdentity(**IDENTITY).run_id
+
+
+def test_a_record_survives_the_disk(tmp_path: Path) -> None:
+    """Catches: a field that JSON loses or changes."""
+    saved = record(status=Status.FAILED, error="why", metrics={"aic": {"value": None}})
+    path = saved.save(tmp_path)
+    assert path.name == RECORD
+    assert load_record(path) == load_record(tmp_path) == saved
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"run_id": "x"}'])
+def test_a_damaged_record_is_a_sentence(tmp_path: Path, content: bytes) -> None:
+    """Catches: a validation traceback in front of a user."""
+    (tmp_path / RECORD).write_bytes(content)
+    with pytest.raises(DataError, match=r"record\.json is not a run record of format"):
+        load_record(tmp_path)
+
+
+def test_a_record_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
+    """Catches: a record of a later format read as if nothing were missing."""
+    text = record().model_dump_json().replace('"command"', '"later_field": 1, "command"', 1)
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(DataError, match="later_field"):
+        load_record(tmp_path)
+
+
+def test_a_run_is_found_by_id_start_and_path(tmp_path: Path) -> None:
+    """Catches: an id that is the start of another one found twice."""
+    for run_id in ("sonic-s0-aa", "sonic-s0-aabb", "baseline-s0-cc"):
+        save(tmp_path, run_id)
+    assert find_record("base", results=tmp_path).run_id == "baseline-s0-cc"
+    assert find_record("sonic-s0-aa", results=tmp_path).run_id == "sonic-s0-aa"
+    by_path = find_record(str(tmp_path / "runs" / "sonic-s0-aabb"), results=tmp_path)
+    assert by_path.run_id == "sonic-s0-aabb"
+    with pytest.raises(UsageError, match="names 2 runs: sonic-s0-aa, sonic-s0-aabb"):
+        find_record("sonic", results=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "nope", "/no/such/run", "*", "[", "../x"])
+def test_a_name_of_no_run_is_a_sentence(tmp_path: Path, name: str) -> None:
+    """Catches: patterns and absolute paths that end in a traceback, or match every run."""
+    save(tmp_path, "sonic-s0-aa")
+    with pytest.raises(UsageError, match="names 0 runs"):
+        find_record(name, results=tmp_path)
+
+
+def test_one_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:
+    """Catches: `harness list --runs` that fails whole on one broken file."""
+    save(tmp_path, "sonic-s0-aa")
+    save(tmp_path, "sonic-s1-bb").write_text("{")
+    rows = {row["run_id"]: row["status"] for row in runs_data(tmp_path)}
+    assert rows == {"sonic-s0-aa": "finished", "sonic-s1-bb": "unreadable"}
+
+
+def test_the_code_hash_follows_names_and_contents_and_leaves_out_what_is_named(
+    tmp_path: Path,
+) -> None:
+    """Catches: changed code that keeps its old results."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "inner" / "b.py").write_text("y = 1")
+    whole, part = code_hash([tmp_path]), code_hash([tmp_path], leave_out=[tmp_path / "inner"])
+    (tmp_path / "inner" / "b.py").write_text("y = 2")
+    assert code_hash([tmp_path]) != whole
+    assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) == part
+    (tmp_path / "a.py").rename(tmp_path / "c.py")
+    assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) != part
