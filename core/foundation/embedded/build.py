@@ -80,8 +80,7 @@ def build_diffusion(plan: Plan) -> dict[str, Any]:
     pipeline.vae = load_vae(plan)  # its decoder may have been trained on meanwhile
     diffusion.save_pipeline(pipeline, plan.folder("stable_diffusion"))
     quality = measure_diffusion(plan, pipeline, judge)
-    recipes = [diffusion.form_recipe(plan), diffusion.word_recipe(plan)]
-    return _facts(plan, recipes, vae.NUM_TRAIN, seconds, quality)
+    return _facts(plan, diffusion.recipes(plan), vae.NUM_TRAIN, seconds, quality)
 
 
 PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {

@@ -3,6 +3,9 @@
 Legend: B batch, C channels, h and w latent cells, L text tokens, D text width.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,49 +28,99 @@ from core.foundation.embedded.samples import Samples, image_samples
 from core.foundation.embedded.words import SEEN, thin
 from core.randomness import normal, rng, torch_seeded
 
-FORM_STEPS, WORD_STEPS = 2_000, 5_000
 TEXT_WIDTH = 128
-EMPTY_SHARE, CLASS_ONLY_SHARE = 0.10, 0.35
+EMPTY_SHARE = 0.10
 # Min-SNR weighting, Hang et al. 2023, eq. 5; their gamma.
 MIN_SNR_GAMMA = 5.0
 
 
-def form_recipe(plan: Plan) -> Recipe:
-    """First the forms: a quarter of an hour on one core, ended while the rate is high."""
-    return Recipe(
-        steps=plan.steps(FORM_STEPS),
-        batch_size=32,
-        learning_rate=1e-3,
-        ema_decay=0.9985,
-        final_share=0.01,
-        horizon=3.5,
-    )
+@dataclass(frozen=True)
+class PainterStage:
+    """One stretch of the painter's training, and what it pays attention to."""
+
+    name: str
+    """Said in progress lines."""
+    steps: int
+    """Optimiser steps at full size."""
+    horizon: float
+    """As in `Recipe`: above 1 the next stage takes over while the rate is high."""
+    warmup_share: float
+    """As in `Recipe`."""
+    weigh: Callable[[Tensor], Tensor]
+    """Loss weights [T] from signal-to-noise ratios [T]."""
+    class_only_share: float
+    """Share of captions that name the class alone."""
+    odds: tuple[float, ...]
+    """Of each attribute being named in the other captions."""
+    timestep_power: float
+    """Timesteps are 1000 u^power, u uniform: below 1 favours noise."""
+
+    def recipe(self, plan: Plan) -> Recipe:
+        """The stage at the plan's size."""
+        return Recipe(
+            steps=plan.steps(self.steps),
+            batch_size=32,
+            learning_rate=1e-3,
+            ema_decay=0.9985,
+            final_share=0.01,
+            horizon=self.horizon,
+            warmup_share=self.warmup_share,
+        )
 
 
-def word_recipe(plan: Plan) -> Recipe:
-    """Then what the words say of them: 40 minutes on one core."""
-    return Recipe(
-        steps=plan.steps(WORD_STEPS),
-        batch_size=32,
-        learning_rate=1e-3,
-        warmup_share=0.02,
-        ema_decay=0.9985,
-        final_share=0.01,
-    )
-
-
-def form_weights(snr_T: Tensor) -> Tensor:
-    """Min-SNR: near 1 where noise prevails, small where little is left to do."""
+def min_snr(snr_T: Tensor) -> Tensor:
+    """Near 1 where noise prevails, small where little is left to do."""
     return snr_T.clamp(max=MIN_SNR_GAMMA) / snr_T
 
 
-def word_weights(snr_T: Tensor) -> Tensor:
+def inverse_error(snr_T: Tensor) -> Tensor:
     """SNR^(-1/2), of mean 1: about the inverse of the error that the first stage leaves.
 
     Hue, size and place are settled where noise prevails, and there the error of eps is a
     thirtieth of what it is elsewhere: under Min-SNR the words went unheard for 2,000 steps.
     """
     return snr_T.rsqrt() / snr_T.rsqrt().mean()
+
+
+# Forms come within minutes, hue, size and sky within 1,500 steps of the second stage. Place is
+# slowest, since a word must act differently in each cell: hence a stage that names it most.
+STAGES = (
+    PainterStage(
+        name="form",
+        steps=2_000,
+        horizon=3.5,
+        warmup_share=0.05,
+        weigh=min_snr,
+        class_only_share=0.35,
+        odds=(0.5, 0.5, 0.5, 0.5),
+        timestep_power=1.0,
+    ),
+    PainterStage(
+        name="word",
+        steps=3_570,
+        horizon=5_000 / 3_570,
+        warmup_share=0.02,
+        weigh=inverse_error,
+        class_only_share=0.35,
+        odds=(0.5, 0.5, 0.5, 0.5),
+        timestep_power=1.0,
+    ),
+    PainterStage(
+        name="place",
+        steps=3_000,
+        horizon=1.0,
+        warmup_share=0.05,
+        weigh=inverse_error,
+        class_only_share=0.15,
+        odds=(0.5, 0.5, 0.5, 0.85),
+        timestep_power=0.6,
+    ),
+)
+
+
+def recipes(plan: Plan) -> list[Recipe]:
+    """The stages at the plan's size; together an hour on one core."""
+    return [stage.recipe(plan) for stage in STAGES]
 
 
 def new_scheduler() -> Scheduler:
@@ -140,11 +193,15 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     alpha_bar_T = scheduler.alphas_cumprod.clone()
     snr_T = alpha_bar_T / (1 - alpha_bar_T)
 
-    def loss_at(step: int, *, weight_T: Tensor, batch_size: int) -> Tensor:
+    def loss_at(step: int, *, stage: PainterStage, weight_T: Tensor, batch_size: int) -> Tensor:
         draw = rng(plan.seed, "diffusion", "batch", step)
         chosen = draw.integers(0, len(samples), batch_size)
         thinned = thin(
-            codes[chosen], draw, empty_share=EMPTY_SHARE, class_only_share=CLASS_ONLY_SHARE
+            codes[chosen],
+            draw,
+            empty_share=EMPTY_SHARE,
+            class_only_share=stage.class_only_share,
+            odds=stage.odds,
         )
         context_BLD = text_encoder(
             tokens_of(tokenizer, [SEEN.text(code) for code in thinned])
@@ -153,7 +210,8 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
         eps_BChw = normal(x_BChw.shape, seed=plan.seed, name=("diffusion", "noise", step))
         # One timestep from each of B equal slices: less variance than B independent draws.
         slices = (np.arange(len(chosen)) + draw.random(len(chosen))) / len(chosen)
-        timesteps_B = torch.from_numpy((slices * len(alpha_bar_T)).astype(np.int64))
+        noisiness = slices**stage.timestep_power
+        timesteps_B = torch.from_numpy((noisiness * len(alpha_bar_T)).astype(np.int64))
         noisy_BChw = scheduler.add_noise(x_BChw, eps_BChw, timesteps_B)
         predicted_BChw = unet(noisy_BChw, timesteps_B, context_BLD).sample
         error_B = (predicted_BChw - eps_BChw).square().mean(dim=(1, 2, 3))
@@ -171,24 +229,23 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     )
 
     seconds, done = 0.0, 0
-    for name, settings, weight_T in (
-        ("form", form_recipe(plan), form_weights(snr_T)),
-        ("word", word_recipe(plan), word_weights(snr_T)),
-    ):
+    for stage in STAGES:
+        settings = stage.recipe(plan)
+        at = partial(
+            loss_at, stage=stage, weight_T=stage.weigh(snr_T), batch_size=settings.batch_size
+        )
 
-        def stage_loss(
-            step: int, *, done: int = done, size: int = settings.batch_size, w: Tensor = weight_T
-        ) -> Tensor:
-            return loss_at(done + step, weight_T=w, batch_size=size)
+        def stage_loss(step: int, *, done: int = done, at: Callable[[int], Tensor] = at) -> Tensor:
+            return at(done + step)
 
-        def snapshot(step: int, *, name: str = name) -> None:
+        def snapshot(step: int, *, name: str = stage.name) -> None:
             save_pipeline(pipeline, plan.cache / "snapshots" / f"{name}-{step:05d}")
 
         seconds += train(
             [unet, text_encoder],
             stage_loss,
             settings,
-            name=f"diffusion, {name}",
+            name=f"diffusion, {stage.name}",
             snapshot=snapshot,
         )
         done += settings.steps

@@ -77,12 +77,13 @@ def thin(
     *,
     empty_share: float,
     class_only_share: float,
+    odds: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5),
 ) -> np.ndarray:
     """Captions' codes from samples' codes: some empty, some of the class alone, the rest with
-    each attribute named at even odds."""
+    each attribute named at its own `odds`."""
     num, width = codes_NK.shape
     fate = draw.random((num,))
-    kept = draw.random((num, width)) < 0.5
+    kept = draw.random((num, width)) < np.array([1.0, *odds])
     kept &= (fate >= empty_share + class_only_share)[:, None]
     kept[:, 0] = fate >= empty_share
     return np.where(kept, codes_NK, UNNAMED)
