@@ -36,9 +36,9 @@ class FinishedRun:
 
 @pytest.fixture(scope="session")
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of eight pairs, with spoilt files among them."""
+    """Three classes, the first with two test clips to shuffle; spoilt files among them."""
     folder = tmp_path_factory.mktemp("corpus") / "media"
-    write_corpus(folder, counts={"fire": 8, "siren": 8, "thunder": 8}, spoilt=True)
+    write_corpus(folder, counts={"fire": 16, "siren": 5, "thunder": 5}, spoilt=True)
     return folder
 
 
