@@ -291,3 +291,14 @@ def test_a_resumed_event_log_drops_what_is_made_again(tmp_path: Path) -> None:
     with EventLog(path) as events:
         events.keep_up_to(0)
     assert path.read_text() == ""
+
+
+def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(small_request: MakeRequest) -> None:
+    """Catches: every full-size run refused for its roundings, or broken by mixed data types."""
+    request = small_request(
+        "training.precision=bfloat16", "foundation.dtype=bfloat16", variant="sonic"
+    )
+    record = run(request, display=Display())
+    assert record.status is Status.FINISHED
+    assert {"silent_identity", "adapter_identity", "moved"} <= set(record.guards_passed)
+    assert record.metrics["aic"]["value"] is not None
