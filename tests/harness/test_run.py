@@ -41,6 +41,11 @@ def numbers(folder: Path) -> dict[str, Any]:
     }
 
 
+def steps_logged(folder: Path) -> list[int]:
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    return [json.loads(line)["global_step"] for line in lines]
+
+
 def test_a_run_leaves_a_record_with_every_arm(finished: Any) -> None:
     """Catches: an arm that was not sampled, a score left out, a phase without its seconds."""
     record = finished.record
@@ -88,8 +93,7 @@ def test_every_test_clip_has_a_picture_in_each_arm(finished: Any) -> None:
 
 def test_the_event_log_holds_each_step_once(finished: Any) -> None:
     """Catches: a step logged twice or not at all."""
-    lines = (finished.folder / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line)["global_step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert steps_logged(finished.folder) == [1, 2, 3, 4, 5]
 
 
 def test_a_finished_run_is_returned_without_touching_a_model(
@@ -121,8 +125,12 @@ def test_a_lost_record_and_a_lost_folder_come_back_bit_identical(
         assert again.cost["resumed_from_step"] == 5
         assert numbers(finished.folder) == before
         shutil.rmtree(finished.folder)
+        finished.folder.mkdir()
+        # What a kill before the first checkpoint leaves: steps that are made again.
+        (finished.folder / "events.jsonl").write_text('{"global_step": 1}\n{"glo')
         assert run(finished.request, display=Display()).cost["resumed_from_step"] is None
         assert numbers(finished.folder) == before
+        assert steps_logged(finished.folder) == [1, 2, 3, 4, 5]
     finally:
         shutil.rmtree(finished.folder)
         shutil.copytree(kept, finished.folder)
@@ -293,10 +301,13 @@ def test_a_resumed_event_log_drops_what_is_made_again(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
-def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(small_request: MakeRequest) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(
+    small_request: MakeRequest, dtype: str
+) -> None:
     """Catches: every full-size run refused for its roundings, or broken by mixed data types."""
     request = small_request(
-        "training.precision=bfloat16", "foundation.dtype=bfloat16", variant="sonic"
+        "training.precision=bfloat16", f"foundation.dtype={dtype}", variant="sonic"
     )
     record = run(request, display=Display())
     assert record.status is Status.FINISHED
