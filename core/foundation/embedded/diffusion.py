@@ -16,7 +16,8 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from torch import Tensor
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from core.foundation.embedded import vae as autoencoder
@@ -54,6 +55,8 @@ class PainterStage:
     """Of each attribute being named in the other captions."""
     timestep_power: float
     """Timesteps are 1000 u^power, u uniform: below 1 favours noise."""
+    coordinate_weight: float
+    """Of the coordinate probes' loss; 0 leaves them out."""
 
     def recipe(self, plan: Plan) -> Recipe:
         """The stage at the plan's size."""
@@ -82,8 +85,9 @@ def inverse_error(snr_T: Tensor) -> Tensor:
     return snr_T.rsqrt() / snr_T.rsqrt().mean()
 
 
-# Forms come within minutes, hue, size and sky within 1,500 steps of the second stage. Place is
-# slowest, since a word must act differently in each cell: hence a stage that names it most.
+# Forms come within minutes, hue, size and sky within 1,500 steps of the second stage. Place does
+# not come by itself, since a word must act differently in each cell and no cell knows its column:
+# hence a stage that names it most and asks each cell where it is.
 STAGES = (
     PainterStage(
         name="form",
@@ -94,6 +98,7 @@ STAGES = (
         class_only_share=0.35,
         odds=(0.5, 0.5, 0.5, 0.5),
         timestep_power=1.0,
+        coordinate_weight=0.0,
     ),
     PainterStage(
         name="word",
@@ -104,6 +109,7 @@ STAGES = (
         class_only_share=0.35,
         odds=(0.5, 0.5, 0.5, 0.5),
         timestep_power=1.0,
+        coordinate_weight=0.0,
     ),
     PainterStage(
         name="place",
@@ -114,6 +120,7 @@ STAGES = (
         class_only_share=0.15,
         odds=(0.5, 0.5, 0.5, 0.85),
         timestep_power=0.6,
+        coordinate_weight=0.03,
     ),
 )
 
@@ -121,6 +128,42 @@ STAGES = (
 def recipes(plan: Plan) -> list[Recipe]:
     """The stages at the plan's size; together an hour on one core."""
     return [stage.recipe(plan) for stage in STAGES]
+
+
+class CoordinateProbes(nn.Module):
+    """Linear heads that read each cell's row and column off the features that attention is given.
+
+    A convolution can tell where a cell lies from the zeros that pad the border, but nothing in
+    painting one centred subject teaches it to. The heads serve training only.
+    """
+
+    def __init__(self, unet: Unet, seed: int) -> None:
+        super().__init__()
+        blocks = [m for m in unet.modules() if isinstance(m, Transformer2DModel)]
+        with torch_seeded(seed, "coordinate probes", "init"):
+            self.heads = nn.ModuleList(nn.Conv2d(m.in_channels, 2, 1) for m in blocks)
+        self._seen: dict[int, Tensor] = {}
+        self._hooks = [
+            block.register_forward_pre_hook(partial(self._see, k)) for k, block in enumerate(blocks)
+        ]
+
+    def _see(self, index: int, block: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self._seen[index] = given[0]
+
+    def loss(self) -> Tensor:
+        """Squared error of the coordinates in [-1, 1], for the UNet's last forward pass."""
+        errors = []
+        for k, head in enumerate(self.heads):
+            x_BChw = self._seen.pop(k)
+            rows, columns = (torch.linspace(-1.0, 1.0, side) for side in x_BChw.shape[2:])
+            truth = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+            errors.append((head(x_BChw) - truth).square().mean())
+        return torch.stack(errors).mean()
+
+    def remove(self) -> None:
+        """Take the hooks off the UNet."""
+        for hook in self._hooks:
+            hook.remove()
 
 
 def new_scheduler() -> Scheduler:
@@ -193,7 +236,14 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     alpha_bar_T = scheduler.alphas_cumprod.clone()
     snr_T = alpha_bar_T / (1 - alpha_bar_T)
 
-    def loss_at(step: int, *, stage: PainterStage, weight_T: Tensor, batch_size: int) -> Tensor:
+    def loss_at(
+        step: int,
+        *,
+        stage: PainterStage,
+        weight_T: Tensor,
+        batch_size: int,
+        probes: CoordinateProbes | None,
+    ) -> Tensor:
         draw = rng(plan.seed, "diffusion", "batch", step)
         chosen = draw.integers(0, len(samples), batch_size)
         thinned = thin(
@@ -215,7 +265,8 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
         noisy_BChw = scheduler.add_noise(x_BChw, eps_BChw, timesteps_B)
         predicted_BChw = unet(noisy_BChw, timesteps_B, context_BLD).sample
         error_B = (predicted_BChw - eps_BChw).square().mean(dim=(1, 2, 3))
-        return (weight_T[timesteps_B] * error_B).mean()
+        loss = (weight_T[timesteps_B] * error_B).mean()
+        return loss + stage.coordinate_weight * probes.loss() if probes else loss
 
     pipeline: Pipeline = StableDiffusionPipeline(
         vae=vae,
@@ -231,8 +282,13 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     seconds, done = 0.0, 0
     for stage in STAGES:
         settings = stage.recipe(plan)
+        probes = CoordinateProbes(unet, plan.seed) if stage.coordinate_weight else None
         at = partial(
-            loss_at, stage=stage, weight_T=stage.weigh(snr_T), batch_size=settings.batch_size
+            loss_at,
+            stage=stage,
+            weight_T=stage.weigh(snr_T),
+            batch_size=settings.batch_size,
+            probes=probes,
         )
 
         def stage_loss(step: int, *, done: int = done, at: Callable[[int], Tensor] = at) -> Tensor:
@@ -242,13 +298,15 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
             save_pipeline(pipeline, plan.cache / "snapshots" / f"{name}-{step:05d}")
 
         seconds += train(
-            [unet, text_encoder],
+            [unet, text_encoder, *([probes] if probes else [])],
             stage_loss,
             settings,
             name=f"diffusion, {stage.name}",
             snapshot=snapshot,
         )
         done += settings.steps
+        if probes:
+            probes.remove()
     return pipeline, seconds
 
 

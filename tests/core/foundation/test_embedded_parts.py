@@ -10,6 +10,12 @@ from torch import nn
 from core.data.corpus import ATTRIBUTES, CLASSES, Attributes, synthesise_clip
 from core.foundation.embedded.bpe import clip_tokenizer, learn_merges, roberta_tokenizer
 from core.foundation.embedded.contrast import contrastive_loss, ridge_error, zero_shot_accuracy
+from core.foundation.embedded.diffusion import (
+    CoordinateProbes,
+    inverse_error,
+    min_snr,
+    new_unet,
+)
 from core.foundation.embedded.judges import agreement_loss, audio_config, image_config
 from core.foundation.embedded.loop import Average, Recipe, rate_share, train
 from core.foundation.embedded.words import HEARD, SEEN, UNNAMED, is_true, thin
@@ -188,3 +194,31 @@ def test_every_mel_band_hears_and_a_tone_falls_into_its_own() -> None:
     mel = 2595 * np.log10(1 + np.array([40.0, 1_000.0, 20_000.0]) / 700)
     expected = (mel[1] - mel[0]) / (mel[2] - mel[0]) * 65 - 1
     assert abs(int(filters[:, tone_bin].argmax()) - expected) < 1
+
+
+def test_coordinate_probes_leave_the_unet_as_it_was() -> None:
+    """Catches: hooks or heads of the training that stay in the shipped painter."""
+    unet = new_unet(0).eval()
+    names = set(unet.state_dict())
+    given = (torch.randn(2, 4, 8, 8), torch.tensor([10, 900]), torch.randn(2, 24, 128))
+    with torch.no_grad():
+        before = unet(*given).sample
+        probes = CoordinateProbes(unet, 0)
+        inside = unet(*given).sample
+        # Coordinates in [-1, 1] have a mean square of 0.43 on 8x8 and 0.56 on 4x4 cells.
+        assert 0.3 < probes.loss().item() < 3.0
+        probes.remove()
+        unet(*given)
+    torch.testing.assert_close(inside, before, atol=0.0, rtol=0.0)
+    assert set(unet.state_dict()) == names
+    with pytest.raises(KeyError):
+        probes.loss()
+
+
+def test_later_stages_weigh_noise_more() -> None:
+    """Catches: weights upside down, which would spend the training on the last detail."""
+    snr = torch.tensor([0.01, 1.0, 100.0])
+    torch.testing.assert_close(min_snr(snr), torch.tensor([1.0, 1.0, 0.05]))
+    weights = inverse_error(snr)
+    torch.testing.assert_close(weights.mean(), torch.tensor(1.0))
+    torch.testing.assert_close(weights / weights[1], torch.tensor([10.0, 1.0, 0.1]))
