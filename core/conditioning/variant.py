@@ -32,7 +32,9 @@ class VariantConfig(BaseModel):
     Each field's docstring is its description.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Variant(nn.Module, ABC):

@@ -112,7 +112,7 @@ class Foundation:
         try:
             return ClapFeatureExtractor.from_pretrained(
                 self.clap_source.location,
-                revision=self.clap_source.revision,
+                revision=self.clap_source.revision,  # type: ignore[arg-type]
                 frequency_min=50,
                 truncation="rand_trunc",
                 padding="repeatpad",

@@ -71,6 +71,7 @@ def test_the_last_of_two_overrides_counts() -> None:
         ("stage1.lr=0", r"'stage1\.lr' cannot be 0.*greater than 0"),
         ("stage1.lr=nan", r"'stage1\.lr' cannot be nan"),
         ("training.grad_clip=inf", r"'training\.grad_clip' cannot be inf"),
+        ("data.log_mel.std=inf", r"'data\.log_mel\.std' cannot be inf"),
         ("stage1.steps=many", r"'stage1\.steps' cannot be 'many'"),
         ("stage1.steps=", r"'stage1\.steps' cannot be ''"),
         ("training.text_dropout=1", r"'training\.text_dropout' cannot be 1"),
