@@ -26,13 +26,17 @@ from core.foundation.embedded.library import Autoencoder, Pipeline, Scheduler, U
 from core.foundation.embedded.loop import Recipe, train
 from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.samples import Samples, image_samples
-from core.foundation.embedded.words import SEEN, thin
+from core.foundation.embedded.words import SEEN, UNNAMED, thin
 from core.randomness import normal, rng, torch_seeded
 
 TEXT_WIDTH = 128
 EMPTY_SHARE = 0.10
 # Min-SNR weighting, Hang et al. 2023, eq. 5; their gamma.
 MIN_SNR_GAMMA = 5.0
+# Each starts out about as large as the painter's own loss.
+CELL_WEIGHT, TOKEN_WEIGHT = 0.03, 0.3
+# Padding behind the longest caption: where the painter looks most.
+NUM_PROBED_TOKENS = 6
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class PainterStage:
     """Of each attribute being named in the other captions."""
     timestep_power: float
     """Timesteps are 1000 u^power, u uniform: below 1 favours noise."""
-    coordinate_weight: float
-    """Of the coordinate probes' loss; 0 leaves them out."""
+    has_probes: bool
+    """Whether cells and tokens are asked what they know, see `Probes`."""
 
     def recipe(self, plan: Plan) -> Recipe:
         """The stage at the plan's size."""
@@ -98,7 +102,7 @@ STAGES = (
         class_only_share=0.35,
         odds=(0.5, 0.5, 0.5, 0.5),
         timestep_power=1.0,
-        coordinate_weight=0.0,
+        has_probes=False,
     ),
     PainterStage(
         name="word",
@@ -109,18 +113,18 @@ STAGES = (
         class_only_share=0.35,
         odds=(0.5, 0.5, 0.5, 0.5),
         timestep_power=1.0,
-        coordinate_weight=0.0,
+        has_probes=False,
     ),
     PainterStage(
         name="place",
-        steps=3_000,
+        steps=2_600,
         horizon=1.0,
         warmup_share=0.05,
         weigh=inverse_error,
         class_only_share=0.15,
         odds=(0.5, 0.5, 0.5, 0.85),
         timestep_power=0.6,
-        coordinate_weight=0.03,
+        has_probes=True,
     ),
 )
 
@@ -130,18 +134,20 @@ def recipes(plan: Plan) -> list[Recipe]:
     return [stage.recipe(plan) for stage in STAGES]
 
 
-class CoordinateProbes(nn.Module):
-    """Linear heads that read each cell's row and column off the features that attention is given.
+class Probes(nn.Module):
+    """Linear heads that ask each cell where it is and the last tokens what the caption named.
 
-    A convolution can tell where a cell lies from the zeros that pad the border, but nothing in
-    painting one centred subject teaches it to. The heads serve training only.
+    A word of place moves nothing until cells know their column, text tells left from right, and
+    attention joins the two; each alone earns nothing, so painting never starts on any. The heads
+    teach the first two and serve training only.
     """
 
     def __init__(self, unet: Unet, seed: int) -> None:
         super().__init__()
         blocks = [m for m in unet.modules() if isinstance(m, Transformer2DModel)]
-        with torch_seeded(seed, "coordinate probes", "init"):
-            self.heads = nn.ModuleList(nn.Conv2d(m.in_channels, 2, 1) for m in blocks)
+        with torch_seeded(seed, "probes", "init"):
+            self.cells = nn.ModuleList(nn.Conv2d(m.in_channels, 2, 1) for m in blocks)
+            self.tokens = nn.Linear(TEXT_WIDTH, len(SEEN.levels))
         self._seen: dict[int, Tensor] = {}
         self._hooks = [
             block.register_forward_pre_hook(partial(self._see, k)) for k, block in enumerate(blocks)
@@ -150,15 +156,22 @@ class CoordinateProbes(nn.Module):
     def _see(self, index: int, block: nn.Module, given: tuple[Tensor, ...]) -> None:
         self._seen[index] = given[0]
 
-    def loss(self) -> Tensor:
-        """Squared error of the coordinates in [-1, 1], for the UNet's last forward pass."""
-        errors = []
-        for k, head in enumerate(self.heads):
+    def loss(self, context_BLD: Tensor, captions_BK: np.ndarray) -> Tensor:
+        """Squared errors of the coordinates, in [-1, 1], for the UNet's last forward pass, and of
+        the levels named, in [0, 1]."""
+        cells = []
+        for k, head in enumerate(self.cells):
             x_BChw = self._seen.pop(k)
             rows, columns = (torch.linspace(-1.0, 1.0, side) for side in x_BChw.shape[2:])
             truth = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-            errors.append((head(x_BChw) - truth).square().mean())
-        return torch.stack(errors).mean()
+            cells.append((head(x_BChw) - truth).square().mean())
+        levels_BA = torch.from_numpy(captions_BK[:, 1:])
+        steps_A = torch.tensor([len(words) - 1.0 for words in SEEN.levels])
+        told_BA = self.tokens(context_BLD[:, -NUM_PROBED_TOKENS:].mean(dim=1))
+        is_named_BA = levels_BA != UNNAMED
+        error_BA = (told_BA - levels_BA / steps_A).square() * is_named_BA
+        tokens = error_BA.sum() / is_named_BA.sum().clamp(min=1)
+        return CELL_WEIGHT * torch.stack(cells).mean() + TOKEN_WEIGHT * tokens
 
     def remove(self) -> None:
         """Take the hooks off the UNet."""
@@ -242,7 +255,7 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
         stage: PainterStage,
         weight_T: Tensor,
         batch_size: int,
-        probes: CoordinateProbes | None,
+        probes: Probes | None,
     ) -> Tensor:
         draw = rng(plan.seed, "diffusion", "batch", step)
         chosen = draw.integers(0, len(samples), batch_size)
@@ -266,7 +279,7 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
         predicted_BChw = unet(noisy_BChw, timesteps_B, context_BLD).sample
         error_B = (predicted_BChw - eps_BChw).square().mean(dim=(1, 2, 3))
         loss = (weight_T[timesteps_B] * error_B).mean()
-        return loss + stage.coordinate_weight * probes.loss() if probes else loss
+        return loss + probes.loss(context_BLD, thinned) if probes else loss
 
     pipeline: Pipeline = StableDiffusionPipeline(
         vae=vae,
@@ -282,7 +295,7 @@ def train_diffusion(plan: Plan) -> tuple[Pipeline, float]:
     seconds, done = 0.0, 0
     for stage in STAGES:
         settings = stage.recipe(plan)
-        probes = CoordinateProbes(unet, plan.seed) if stage.coordinate_weight else None
+        probes = Probes(unet, plan.seed) if stage.has_probes else None
         at = partial(
             loss_at,
             stage=stage,
