@@ -33,16 +33,6 @@ def build_vae(plan: Plan) -> dict[str, Any]:
     return _facts(plan, [vae.recipe(plan)], vae.NUM_TRAIN, seconds, quality)
 
 
-def build_decoder(plan: Plan) -> dict[str, Any]:
-    """Trains stable_diffusion/vae's decoder on; latents, and so the painter, are not touched."""
-    model = load_vae(plan)
-    seconds = vae.polish_decoder(plan, model)
-    model.save_pretrained(plan.folder("stable_diffusion") / "vae")
-    held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
-    quality = vae.measure_vae(model, held_out.values)
-    return _facts(plan, [vae.decoder_recipe(plan)], vae.NUM_TRAIN, seconds, quality)
-
-
 def build_judges(plan: Plan) -> dict[str, Any]:
     """Trains and writes image_judge and audio_judge."""
     image_judge, audio_judge, seconds = judges.train_judges(plan)
@@ -71,6 +61,16 @@ def build_clip(plan: Plan) -> dict[str, Any]:
     return _facts(plan, [clip.recipe(plan)], clip.NUM_TRAIN, seconds, quality)
 
 
+def build_decoder(plan: Plan) -> dict[str, Any]:
+    """Trains stable_diffusion/vae's decoder on; latents, and so the painter, are not touched."""
+    model = load_vae(plan)
+    seconds = vae.polish_decoder(plan, model)
+    model.save_pretrained(plan.folder("stable_diffusion") / "vae")
+    held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
+    quality = vae.measure_vae(model, held_out.values)
+    return _facts(plan, [vae.decoder_recipe(plan)], vae.NUM_TRAIN, seconds, quality)
+
+
 def build_diffusion(plan: Plan) -> dict[str, Any]:
     """Trains and writes stable_diffusion, around the autoencoder already there."""
     judge = Judge.from_pretrained(
@@ -85,10 +85,10 @@ def build_diffusion(plan: Plan) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {
     "vae": build_vae,
-    "decoder": build_decoder,
-    "judges": build_judges,
+    "judges": build_judges,  # before the decoder's polish: softer pictures make a sturdier judge
     "clap": build_clap,
     "clip": build_clip,
+    "decoder": build_decoder,
     "diffusion": build_diffusion,
 }
 
