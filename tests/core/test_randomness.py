@@ -5,7 +5,6 @@ import torch
 
 from core.randomness import normal, rng, torch_seeded
 
-
 GOLDEN = [261456, 613138, 390169]
 
 

@@ -38,7 +38,7 @@ def pairs() -> list[Pair]:
 
 
 @pytest.fixture(scope="module")
-def class_N(pairs: list[Pair]) -> np.ndarray:  # noqa: N802
+def class_N(pairs: list[Pair]) -> np.ndarray:
     """int64 [N]: the pairs' classes."""
     return np.array([CLASSES.index(pair.cls) for pair in pairs])
 
