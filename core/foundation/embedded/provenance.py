@@ -14,6 +14,7 @@ COMMAND = "python -m core.foundation.embedded.build --out DIR"
 
 def record_part(out: Path, part: str, facts: dict[str, Any]) -> None:
     """Put one part's facts into the record and hash all files anew; written whole."""
+    _forget_paths(out)
     path = out / FILE
     record = json.loads(path.read_text()) if path.is_file() else {}
     parts = {**record.get("parts", {}), part: facts}
@@ -27,6 +28,14 @@ def record_part(out: Path, part: str, facts: dict[str, Any]) -> None:
     written = path.with_suffix(".part")
     written.write_text(json.dumps(record, indent=2) + "\n")
     written.replace(path)
+
+
+def _forget_paths(out: Path) -> None:
+    """diffusers notes where a part was loaded from: true of one machine, and it moves the hash."""
+    for path in out.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def file_hashes(out: Path) -> dict[str, str]:

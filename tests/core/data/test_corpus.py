@@ -117,8 +117,8 @@ def test_clips_and_pictures_have_the_promised_form() -> None:
         assert clip.dtype == np.float32
         assert clip.shape == (144_000,)
         assert np.abs(clip).max() < 1.0
-        # Full scale cuts less than a hundredth of the samples, at the loudest.
-        assert np.mean(np.abs(clip) > 0.998) < 1e-2
+        # Full scale cuts few samples, at the loudest.
+        assert np.mean(np.abs(clip) > 0.998) < 0.03
         image = draw_image(cls, loudest, rng(0, "test", cls))
         assert image.dtype == np.uint8
         assert image.shape == (64, 64, 3)

@@ -74,6 +74,12 @@ def test_files_are_those_of_the_record() -> None:
     assert record["sha256"] == found
 
 
+def test_no_file_names_the_machine_it_was_made_on() -> None:
+    """Catches: a folder of the build left in a configuration, which would also move its hash."""
+    for path in WEIGHTS.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(), path
+
+
 def test_everything_shipped_is_under_40_megabytes() -> None:
     """Catches: a repository that grows by a model nobody meant to enlarge."""
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 40e6
