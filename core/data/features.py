@@ -39,9 +39,9 @@ class AudioEncoding(Protocol):
     """What an audio encoder returns."""
 
     @property
-    def pooled_BD(self) -> Tensor: ...  # noqa: N802
+    def pooled_BD(self) -> Tensor: ...
     @property
-    def sequence_BTD(self) -> Tensor: ...  # noqa: N802
+    def sequence_BTD(self) -> Tensor: ...
 
 
 class Encoders(Protocol):
