@@ -11,8 +11,8 @@ from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.errors import HarnessError
 from core.foundation.architecture import Architecture, read_architecture
+from harness.planning import STAGE_GROUPS
 from harness.registry import Registration, registrations
-from harness.run import STAGE_GROUPS
 from harness.settings import Profile, load_profile, parse_settings
 
 _NUM_CLASSES = 8  # the user's; only a variant with a vector per class depends on it

@@ -1,19 +1,14 @@
 """One run: settings and data in, a record out. Everything else only calls this or reads records."""
 
 import json
-import math
 import resource
-import shlex
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,223 +16,37 @@ import torch
 
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
-from core.conditioning.stage import ParameterGroup, Stage
-from core.conditioning.variant import Variant, VariantConfig
+from core.conditioning.stage import ParameterGroup
+from core.conditioning.variant import Variant
 from core.data.atomic import write_atomic
 from core.data.decode import decode_audio, decode_image, to_square
 from core.data.features import SplitFeatures, prepare_features
 from core.data.split import verify
 from core.data.weights import ClassWeights, class_weights
-from core.errors import BusyError, DataError, HarnessError, MismatchError, NoSpaceError
+from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
 from core.foundation.foundation import Foundation
-from core.foundation.sources import resolve_source
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
 from core.training.loop import StepReport, TrainingResult, train
 from core.training.objective import TrainingData
-from core.training.plan import TrainingPlan
 from harness.arms import sample_arms
+from harness.events import EventLog
 from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
+from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.records import (
-    RECORD,
-    RunIdentity,
     RunRecord,
     Status,
-    code_hash,
     environment,
-    load_record,
     now,
 )
-from harness.registry import find_variant
 from harness.runlock import held
-from harness.settings import Profile, StageSettings, load_profile, parse_settings
-from harness.splits import PreparedSplit, prepare_split
 
 _PROBE_CLIPS = 8
-STAGE_GROUPS = (
-    (ParameterGroup.AUDIO, ParameterGroup.GATES),
-    (ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER),
-    (ParameterGroup.GATES,),
-)
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the user asked for."""
-
-    variant: str
-    profile: str = "tiny"
-    seed: int = 0
-    overrides: tuple[str, ...] = ()
-    data: str | None = None
-    results: Path = Path("results")
-
-    @property
-    def words(self) -> list[str]:
-        """The command line that asks for the same, word by word."""
-        words = ["harness", "run", "--variant", self.variant, "--profile", self.profile]
-        words += ["--seed", str(self.seed)]
-        for item in self.overrides:
-            words += ["--set", item]
-        if self.data is not None:
-            words += ["--data", self.data]
-        return [*words, "--results", str(self.results)]
-
-    @property
-    def command(self) -> str:
-        """The same as one line for a shell."""
-        return shlex.join(self.words)
-
-
-@dataclass
-class PlannedRun:
-    """A run whose settings are resolved and whose identity is known; nothing is computed yet."""
-
-    request: RunRequest
-    profile: Profile
-    variant: type[Variant]
-    config: VariantConfig
-    prepared: PreparedSplit
-    identity: RunIdentity
-    notices: list[str] = field(default_factory=list)
-
-    @property
-    def folder(self) -> Path:
-        """Where the run lives."""
-        return self.request.results / "runs" / self.identity.run_id
-
-    @property
-    def finished_record(self) -> RunRecord | None:
-        """The record of a finished run of the same identity, or None."""
-        path = self.folder / RECORD
-        if not path.is_file():
-            return None
-        try:
-            record = load_record(path)
-        except DataError as error:
-            raise MismatchError(f"{error}; move it away and run again") from None
-        if record.identity.run_id != self.identity.run_id:
-            raise MismatchError(
-                f"{path} is the record of {record.identity.run_id}, not of {self.identity.run_id}; "
-                "it was edited or copied: move it away"
-            )
-        return record if record.status is Status.FINISHED else None
-
-    @cached_property
-    def plan(self) -> TrainingPlan:
-        """The schedule in the loop's own terms."""
-        profile = self.profile
-        stages = tuple(
-            _stage(f"stage{number}", settings, groups)
-            for number, (settings, groups) in enumerate(
-                zip((profile.stage1, profile.stage2, profile.stage3), STAGE_GROUPS, strict=True),
-                start=1,
-            )
-        )
-        training = profile.training
-        return TrainingPlan(
-            stages=stages,
-            micro_batch=training.micro_batch,
-            accumulation=training.accumulation,
-            grad_clip=training.grad_clip,
-            precision=training.precision,
-            text_dropout=training.text_dropout,
-            audio_dropout=training.audio_dropout,
-            checkpoint_every=training.checkpoint_every,
-            validate_every=training.validate_every,
-            validation_draws=training.validation_draws,
-        )
-
-
-def _stage(name: str, settings: StageSettings, groups: tuple[ParameterGroup, ...]) -> Stage:
-    return Stage(
-        name=name,
-        steps=settings.steps,
-        lr=settings.lr,
-        gate_lr=settings.gate_lr,
-        weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup_steps,
-        trains=groups,
-        stop=settings.stop,
-    )
-
-
-def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
-    """Resolve settings, data and identity.
-
-    Raises:
-        UsageError, DataError, MismatchError, MissingWeightsError: what the user has to change.
-    """
-    registration = find_variant(request.variant)
-    variant = registration.load()
-    profile = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
-    for name in profile.variants:
-        find_variant(name)
-    models = _model_hashes(profile)  # before the data, which can take minutes to read
-    config = parse_settings(
-        variant.Config,
-        profile.variants.get(request.variant, {}),
-        what=f"setting of variant {request.variant}:",
-    )
-    prepared = prepare_split(
-        request.data, settings=profile.data, results=request.results, progress=display.phase
-    )
-    settings = profile.model_dump(mode="json", exclude={"variants"})
-    # --data says where pairs lie; what they are is in the split's hash.
-    settings["data"].pop("source")
-    identity = RunIdentity(
-        variant=request.variant,
-        seed=request.seed,
-        profile=request.profile,
-        settings=settings,
-        variant_config=config.model_dump(mode="json"),
-        split_hash=prepared.split.hash,
-        code=_code_hashes(registration.sources),
-        models=models,
-    )
-    return PlannedRun(request, profile, variant, config, prepared, identity)
-
-
-def _code_hashes(variant_sources: Path) -> dict[str, str]:
-    core = _package("core")
-    harness = _package("harness")
-    return {
-        "variant": code_hash([variant_sources]),
-        # The corpus acts through the split, the embedded models through their weights.
-        "core": code_hash(
-            [core], leave_out=[core / "data" / "corpus", core / "foundation" / "embedded"]
-        ),
-        "metrics": code_hash([harness / "metrics"]),
-        "arms": code_hash([harness / "arms.py"]),
-    }
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise HarnessError(f"package '{name}' is not installed as a folder")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _model_hashes(profile: Profile) -> dict[str, str]:
-    scorers = profile.scorers
-    sources = {
-        "stable_diffusion": profile.foundation.stable_diffusion,
-        "clap": profile.foundation.clap,
-        "clip": scorers.clip,
-        "image_judge": scorers.image_judge,
-        "audio_judge": scorers.audio_judge,
-    }
-    return {
-        role: resolve_source(name).fingerprint()
-        for role, name in sources.items()
-        if name is not None
-    }
 
 
 def run(request: RunRequest, *, display: Display) -> RunRecord:
@@ -606,43 +415,6 @@ class _Work:
             yield
         finally:
             self.seconds[phase] = time.monotonic() - started
-
-
-class EventLog:
-    """Append-only JSONL of every optimiser step."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> "EventLog":
-        self._file = self._path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
-
-    def write(self, report: StepReport) -> None:
-        """Append one step."""
-        self._file.write(json.dumps(asdict(report)) + "\n")
-        self._file.flush()
-
-    def keep_up_to(self, global_step: int) -> None:
-        """Drop the steps after a checkpoint, which the resumed run makes again."""
-        self._file.close()
-        kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
-            # A kill can leave half a line at the end.
-            if line.endswith("\n") and _step_of(line) <= global_step:
-                kept.append(line)
-        write_atomic(self._path, content="".join(kept).encode())
-        self._file = self._path.open("a", encoding="utf-8")
-
-
-def _step_of(line: str) -> float:
-    try:
-        return int(json.loads(line)["global_step"])
-    except (ValueError, TypeError, KeyError):
-        return math.inf
 
 
 def _peak_memory_bytes(device: str) -> int:

@@ -25,6 +25,7 @@ from core.data.log_mel import LogMelSettings
 from core.data.weights import ClassWeighting
 from core.errors import UsageError, suggestion
 from core.sampling.sampler import Sampler
+from core.training.plan import LossWeighting
 
 Model = TypeVar("Model", bound=BaseModel)
 # TOML has no null, so "none" stands for it.
@@ -119,6 +120,8 @@ class TrainingSettings(_Settings):
     """Share of training samples that see the empty prompt, for guidance."""
     audio_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of training samples that hear nothing, for guidance."""
+    loss_weighting: LossWeighting = LossWeighting.UNIFORM
+    """How much each noise level counts; `high_noise` learns what a sound asks for sooner."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Optimiser steps between checkpoints; there is one at each stage end too."""
     validate_every: int = Field(default=250, ge=1)

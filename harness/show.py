@@ -16,7 +16,7 @@ from harness.records import RECORD, RunRecord, load_record
 if TYPE_CHECKING:
     from harness.compare import Comparison
     from harness.listing import DescribedVariant
-    from harness.run import PlannedRun
+    from harness.planning import PlannedRun
 
 _PLAIN_WIDTH = 120
 

@@ -30,7 +30,12 @@ from core.training.objective import (
     sample_latents,
     validation_draws,
 )
-from core.training.plan import TrainingPlan, batch_indices, learning_rate_factor
+from core.training.plan import (
+    TrainingPlan,
+    batch_indices,
+    learning_rate_factor,
+    timestep_weights,
+)
 
 GATE_WINDOW = (0.35, 0.45)
 
@@ -166,6 +171,9 @@ class _StageLoop:
         self.scheduler = scheduler
         self.latent_shape = latent_shape
         self.num_timesteps = int(scheduler.config.num_train_timesteps)
+        self.timestep_weight_T = timestep_weights(
+            plan.loss_weighting, alphas_cumprod_T=scheduler.alphas_cumprod
+        ).to(model.device)
         self.seed = seed
         self.step = 0
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
@@ -347,6 +355,7 @@ class _StageLoop:
                 inputs, conditioning, stage=self.stage.name
             )
         weight_B = torch.tensor([self.data.class_weight[i] for i in ids], device=device)
+        weight_B = weight_B * self.timestep_weight_T[batch.timesteps_B]
         mse_B = per_sample_mse(prediction, batch.target_BCHW)
         return {"diffusion": (weight_B * mse_B).mean(), **auxiliary}
 

@@ -2,12 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from core.conditioning.stage import Stage
 from core.randomness import rng
+
+
+class LossWeighting(StrEnum):
+    """How much each noise level counts in the training loss; the mean over timesteps is 1."""
+
+    UNIFORM = "uniform"  # Ho et al. 2020, the simple objective
+    HIGH_NOISE = "high_noise"  # in proportion to SNR^-1/2: what a picture shows is decided there
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,7 @@ class TrainingPlan:
     precision: `float32` or `bfloat16` (autocast; master weights are float32 either way).
     text_dropout, audio_dropout: share of samples trained without caption, without sound.
     validation_draws: fixed (timestep, noise) pairs for each validation clip.
+    loss_weighting: how much each noise level counts; validation counts all alike.
     """
 
     stages: tuple[Stage, ...]
@@ -29,6 +39,7 @@ class TrainingPlan:
     checkpoint_every: int
     validate_every: int
     validation_draws: int
+    loss_weighting: LossWeighting = LossWeighting.UNIFORM
 
     @property
     def batch_size(self) -> int:
@@ -43,6 +54,18 @@ class TrainingPlan:
     def total_steps(self) -> int:
         """Optimiser steps of the whole schedule."""
         return self.first_step(len(self.stages))
+
+
+def timestep_weights(weighting: LossWeighting, *, alphas_cumprod_T: torch.Tensor) -> torch.Tensor:
+    """Loss weight of each timestep [T], float32, mean 1.
+
+    alphas_cumprod_T: the noise schedule's; SNR = alpha / (1 - alpha).
+    """
+    if weighting is LossWeighting.UNIFORM:
+        return torch.ones_like(alphas_cumprod_T, dtype=torch.float32)
+    alphas_T = alphas_cumprod_T.double()
+    weight_T = ((1 - alphas_T) / alphas_T).sqrt()
+    return (weight_T / weight_T.mean()).float()
 
 
 def learning_rate_factor(step: int, *, steps: int, warmup_steps: int) -> float:

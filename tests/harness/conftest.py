@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from core.data.corpus import write_corpus
+from harness.planning import RunRequest
 from harness.progress import Display
 from harness.records import RunRecord
-from harness.run import RunRequest, run
+from harness.run import run
 
 OVERRIDES = (
     "stage1.steps=2",

@@ -23,9 +23,9 @@ from harness.compare import (
     compare_records,
     require_comparable,
 )
+from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RECORD, RunRecord, Status, load_record
-from harness.run import RunRequest, plan_run
 
 MakeRequest = Callable[..., RunRequest]
 METRIC = "aic"

@@ -18,10 +18,12 @@ from core.errors import BusyError, DataError, GuardError, MismatchError
 from core.foundation.foundation import Foundation
 from core.training import guards
 from harness import run as runs
+from harness.events import EventLog
 from harness.metrics.arms import Arm
+from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RECORD, Status, load_record
-from harness.run import EventLog, RunRequest, plan_run, run
+from harness.run import run
 from harness.runlock import held
 
 MakeRequest = Callable[..., RunRequest]

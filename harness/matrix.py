@@ -1,0 +1,115 @@
+"""The missing runs of a comparison, each in a process of its own, a few at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from core.errors import HarnessError
+from core.training.interrupts import InterruptFlag
+from harness.planning import PlannedRun
+from harness.progress import Display
+from harness.records import RECORD, Status, load_record
+from harness.show import number
+
+_POLL_S = 1.0
+
+
+def _num_jobs(asked: int) -> int:
+    if asked:
+        return asked
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> None:
+    """Run each in a process of its own, `jobs` at a time; a failed run does not stop the others.
+
+    Raises:
+        Interrupted: a signal came; every child was told to write a checkpoint and has ended.
+        HarnessError: a child ended without a record.
+    """
+    waiting = list(planned)
+    active: list[_Child] = []
+    with InterruptFlag() as interrupt:
+        try:
+            while waiting or active:
+                interrupt.raise_if_set()
+                while waiting and len(active) < _num_jobs(jobs):
+                    active.append(_Child(waiting.pop(0), display=display))
+                time.sleep(_POLL_S)
+                for child in list(active):
+                    child.report()
+                    if child.process.poll() is not None:
+                        active.remove(child)
+                        child.finish()
+        finally:
+            for child in active:
+                child.process.send_signal(signal.SIGTERM)
+            for child in active:
+                child.process.wait()
+
+
+class _Child:
+    """One `harness run` in a process, watched through its event log."""
+
+    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+        self.planned = planned
+        self.display = display
+        self.name = f"{planned.identity.variant} seed {planned.identity.seed}"
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        # A failed run is tried again; its old record must not pass for the new one.
+        (planned.folder / RECORD).unlink(missing_ok=True)
+        self.log = planned.folder / "run.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "harness", *planned.request.words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                # Ctrl-C reaches the comparison alone, which stops its children once: a second
+                # signal would kill them before their checkpoint.
+                start_new_session=True,
+            )
+        self.report()
+
+    def report(self) -> None:
+        """Show the last step on the event log."""
+        total = self.planned.plan.total_steps
+        self.display.phase(self.name, min(self._steps_done(), total - 1), total)
+
+    def finish(self) -> None:
+        """Take the end of the process note.
+
+        Raises:
+            HarnessError: it left no record.
+        """
+        if not (self.planned.folder / RECORD).is_file():
+            tail = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+            error = HarnessError(
+                f"{self.name} ended with exit code {self.process.returncode} and no record: "
+                f"{tail[0] if tail else 'nothing was said'} (log: {self.log})"
+            )
+            error.exit_code = max(1, self.process.returncode)
+            raise error
+        record = load_record(self.planned.folder)
+        self.display.phase(self.name, self.planned.plan.total_steps, self.planned.plan.total_steps)
+        if record.status is Status.FAILED:
+            self.display.say(f"{self.name} failed: {record.error}")
+            return
+        seconds = sum(record.cost["seconds"].values())
+        rank = number(record.metrics["listening_rank"]["value"]) or "blank"
+        self.display.say(f"{self.name} done in {seconds:.0f} s, listening rank {rank}")
+
+    def _steps_done(self) -> int:
+        try:
+            lines = (self.planned.folder / "events.jsonl").read_text().splitlines()
+            return int(json.loads(lines[-1])["global_step"])
+        except (OSError, ValueError, IndexError, KeyError):
+            return 0
