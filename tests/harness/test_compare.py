@@ -16,6 +16,7 @@ from PIL import Image
 
 from core.errors import HarnessError, MismatchError, UsageError
 from harness import compare as compare_module
+from harness import matrix as matrix_module
 from harness.compare import (
     CompareRequest,
     Comparison,
@@ -156,7 +157,7 @@ def changed(record: RunRecord, **identity: Any) -> RunRecord:
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("settings", r"differ in settings\.stage1\.lr \(0\.001 against 0\.002\)"),
+        ("settings", r"differ in settings\.stage1\.lr \(\S+ against 0\.5\)"),
         ("split_hash", r"differ in split_hash"),
         ("models", r"differ in models\.clip"),
         ("core", "different code of core"),
@@ -171,7 +172,7 @@ def test_runs_that_differ_in_more_than_branch_and_seed_are_refused(
     first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
     require_comparable([first, second])
     own = second.identity
-    stage1 = {**own.settings["stage1"], "lr": 0.002}
+    stage1 = {**own.settings["stage1"], "lr": 0.5}
     new: dict[str, Any] = {
         "settings": {"settings": {**own.settings, "stage1": stage1}},
         "split_hash": {"split_hash": "other"},
@@ -220,13 +221,13 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
 ) -> None:
     """Catches: finished runs trained again, a pair that is not in the records, no sheet."""
     started: list[str] = []
-    child = compare_module._Child
+    child = matrix_module._Child
 
     def noted(planned: Any, *, display: Display) -> Any:
         started.append(planned.identity.variant)
         return child(planned, display=display)
 
-    monkeypatch.setattr(compare_module, "_Child", noted)
+    monkeypatch.setattr(matrix_module, "_Child", noted)
     own = small_request()
     asked = CompareRequest(
         ("baseline", "sonic"), 1, "tiny", own.overrides, own.data, own.results, METRIC, jobs=1
@@ -300,7 +301,7 @@ def test_a_child_without_a_record_is_told_with_its_last_words(
     planned = plan_run(small_request(seed=60), display=Display())
     planned.folder.mkdir(parents=True)
     (planned.folder / RECORD).write_text("an old one")
-    child = compare_module._Child(planned, display=Display())
+    child = matrix_module._Child(planned, display=Display())
     child.process.kill()
     child.process.wait()
     child.log.write_text("first\nharness: no space left\n")

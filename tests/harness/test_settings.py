@@ -93,8 +93,10 @@ def test_a_mistake_in_an_override_is_one_sentence(item: str, message: str) -> No
 
 def test_a_variant_key_goes_to_the_variant_that_runs() -> None:
     """Catches: `variant.x` kept under a name that nothing reads."""
+    plain = load_profile("tiny")
     profile = load_profile("tiny", overrides=["variant.hidden_dim=32"], variant="sonic")
-    assert profile.variants == {"sonic": {"hidden_dim": 32}}
+    sonic = {**plain.variants["sonic"], "hidden_dim": 32}
+    assert profile.variants == {**plain.variants, "sonic": sonic}
     config = parse_settings(SONIC.Config, profile.variants["sonic"], what="setting of sonic:")
     assert config.model_dump()["hidden_dim"] == 32
     with pytest.raises(UsageError, match="did you mean 'hidden_dim'"):
