@@ -39,29 +39,30 @@ class PlainDisplay(Display):
     """Lines for a log file: each phase's start and end, a training line every ten seconds."""
 
     def __init__(self) -> None:
-        self._phase = ""
-        self._last = 0.0
-        self._started = time.monotonic()
+        self._shown_at: dict[str, float] = {}
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     def phase(self, name: str, done: int, total: int) -> None:
-        if name != self._phase:
-            self._phase, self._last, self._started = name, time.monotonic(), time.monotonic()
+        # Several phases can go on side by side; each has its own ten seconds.
+        if name not in self._shown_at:
+            self._shown_at[name] = time.monotonic()
             self.say(f"{name}: {total}")
-        elif time.monotonic() - self._last > _PLAIN_EVERY_S and done < total:
-            self._last = time.monotonic()
+        elif self._is_due(name) and done < total:
             self.say(f"{name}: {done}/{total}")
 
     def step(self, report: StepReport) -> None:
-        is_first = report.stage != self._phase
-        if is_first:
-            self._phase, self._started = report.stage, time.monotonic()
-        is_due = time.monotonic() - self._last > _PLAIN_EVERY_S
-        if is_first or is_due or report.validation_loss is not None:
-            self._last = time.monotonic()
+        is_first = report.stage not in self._shown_at
+        if is_first or report.validation_loss is not None or self._is_due(report.stage):
+            self._shown_at[report.stage] = time.monotonic()
             self.say(f"{report.stage} {report.step}/{report.stage_steps} {describe(report)}")
+
+    def _is_due(self, name: str) -> bool:
+        is_due = time.monotonic() - self._shown_at[name] > _PLAIN_EVERY_S
+        if is_due:
+            self._shown_at[name] = time.monotonic()
+        return is_due
 
 
 class BarDisplay(Display):
