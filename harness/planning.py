@@ -1,7 +1,7 @@
 """What a run will be, before anything is computed: resolved settings, data, schedule, identity."""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +69,6 @@ class PlannedRun:
     config: VariantConfig
     prepared: PreparedSplit
     identity: RunIdentity
-    notices: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
