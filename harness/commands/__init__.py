@@ -1,0 +1,1 @@
+"""One module a group of commands; heavy imports stay inside the functions."""

@@ -1,0 +1,87 @@
+"""`harness run`, `list` and `show`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import (
+    AsJson,
+    Data,
+    ProfileOption,
+    Results,
+    Set,
+    VariantOption,
+    print_result,
+)
+
+
+def run(
+    variant: VariantOption,
+    profile: ProfileOption = "tiny",
+    seed: Annotated[int, typer.Option(help="Seed of training and sampling.")] = 0,
+    set_: Set = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and stop.")
+    ] = False,
+) -> None:
+    """Train a branch through its three stages and score it on the test clips.
+
+    A finished run is returned at once, an unfinished one goes on from its last checkpoint.
+    """
+    from harness import run as runs
+    from harness import show
+    from harness.progress import open_display
+
+    request = runs.RunRequest(variant, profile, seed, tuple(set_ or ()), data, results)
+    with open_display() as display:
+        if dry_run:
+            planned = runs.plan_run(request, display=display)
+            print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
+            return
+        record = runs.run(request, display=display)
+    path = results / "runs" / record.run_id / "record.json"
+    payload = {
+        "run_id": record.run_id,
+        "record": str(path),
+        "status": record.status.value,
+        "metrics": record.metrics,
+    }
+    print_result(show.record(record, folder=path.parent), as_json=as_json, data=payload)
+
+
+def list_(
+    profile: ProfileOption = "tiny",
+    results: Results = Path("results"),
+    runs: Annotated[bool, typer.Option("--runs", help="List the runs instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the branches, with what each trains at the profile's size, or the runs so far."""
+    from harness import show
+
+    if runs:
+        print_result(show.runs(results), as_json=as_json, data=show.runs_data(results))
+        return
+    from harness.listing import describe_variants
+
+    described = describe_variants(profile)
+    print_result(show.variants(described), as_json=as_json, data=[v.data() for v in described])
+
+
+def show_(
+    run: Annotated[str, typer.Argument(help="Run id, the start of one, or a path.")],
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about one run."""
+    from harness import show
+    from harness.records import find_record
+
+    record = find_record(run, results=results)
+    folder = results / "runs" / record.run_id
+    print_result(
+        show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
+    )
