@@ -14,7 +14,7 @@ from core.errors import DataError
 from harness.records import RECORD, RunRecord, load_record
 
 if TYPE_CHECKING:
-    from harness.compare import Comparison
+    from harness.comparison.compare import Comparison
     from harness.listing import DescribedVariant
     from harness.planning import PlannedRun
 

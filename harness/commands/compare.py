@@ -27,8 +27,8 @@ def compare(
 ) -> None:
     """Train the branches that are not trained yet, pair them by seed and clip, and compare."""
     from harness import show
-    from harness.compare import CompareRequest
-    from harness.compare import compare as compare_runs
+    from harness.comparison.compare import compare as compare_runs
+    from harness.comparison.request import CompareRequest
     from harness.progress import open_display
 
     names = tuple(name.strip() for name in variants.split(",") if name.strip())

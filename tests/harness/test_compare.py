@@ -15,15 +15,11 @@ import pytest
 from PIL import Image
 
 from core.errors import HarnessError, MismatchError, UsageError
-from harness import compare as compare_module
 from harness import matrix as matrix_module
-from harness.compare import (
-    CompareRequest,
-    Comparison,
-    compare,
-    compare_records,
-    require_comparable,
-)
+from harness.comparison import compare as compare_module
+from harness.comparison.compare import Comparison, compare, compare_records
+from harness.comparison.eligibility import require_comparable
+from harness.comparison.request import CompareRequest
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RECORD, RunRecord, Status, load_record
@@ -66,7 +62,7 @@ def compared(
     finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[list[RunRecord]], Comparison]:
     """Compares records without drawing: the sheet has its own test."""
-    monkeypatch.setattr(compare_module, "_sheet", lambda *args, **kwargs: None)
+    monkeypatch.setattr(compare_module, "draw_sheet", lambda *args, **kwargs: None)
 
     def call(records: list[RunRecord]) -> Comparison:
         return compare_records(

@@ -1,12 +1,9 @@
-"""Plan the matrix of branches and seeds, run what is missing, pair the records, draw the sheet.
-
-A comparison reads records and nothing else; the runs are processes of `harness run`.
-"""
+"""Run what is missing of the matrix, pair the records, draw the sheet."""
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from core.data.atomic import json_sha256, write_atomic
-from core.data.decode import decode_audio
 from core.data.split import Split
-from core.errors import MismatchError, UsageError
-from harness.arms import file_stem
-from harness.contact_sheet import SheetRow, choose_clips, contact_sheet
+from harness.comparison.eligibility import require_comparable
+from harness.comparison.request import CompareRequest, plan_matrix, power_sentence
+from harness.comparison.sheet import draw_sheet
 from harness.matrix import run_all
-from harness.metrics.arms import Arm, ScoredClip
 from harness.metrics.registry import metric as declared
-from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RunRecord, Status, load_record
 from harness.show import number
-from harness.statistics import (
-    MIN_SEEDS_FOR_A_WIN,
-    Outcome,
-    PairVerdict,
-    compare_pairs,
-    detectable_effect,
-    leader,
-)
-
-_SHEET_CLIPS_PER_CLASS = 1
-
-
-@dataclass(frozen=True)
-class CompareRequest:
-    """What to compare: `num_seeds` runs of each branch, equal in everything else."""
-
-    variants: tuple[str, ...]
-    num_seeds: int
-    profile: str
-    overrides: tuple[str, ...]
-    data: str | None
-    results: Path
-    metric: str = "listening_rank"
-    jobs: int = 0
+from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict, compare_pairs, leader
 
 
 @dataclass(frozen=True)
@@ -233,11 +204,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         MismatchError: records that may not be compared.
         HarnessError: a run did not end in a record.
     """
-    planned = _plan_matrix(request, display=display)
+    planned = plan_matrix(request, display=display)
     missing = [run for run in planned if run.finished_record is None]
     display.say(
         f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
-        f"{len(planned) - len(missing)} of them done. {_power_sentence(request.num_seeds)}"
+        f"{len(planned) - len(missing)} of them done. {power_sentence(request.num_seeds)}"
     )
     run_all(missing, jobs=request.jobs, display=display)
     return compare_records(
@@ -282,142 +253,15 @@ def compare_records(
         )
     sheet = None
     if finished:
-        sheet = _sheet(finished, runs=runs, split=split, out=folder / "contact_sheet.png")
+        sheet = draw_sheet(finished, runs=runs, split=split, out=folder / "contact_sheet.png")
     comparison = Comparison(metric, finished, failed, tuple(pairs), folder, sheet)
     content = json.dumps(comparison.data(), indent=2, allow_nan=False) + "\n"
     write_atomic(folder / "comparison.json", content=content.encode())
     return comparison
 
 
-def require_comparable(records: Sequence[RunRecord]) -> None:
-    """Raises MismatchError naming the first field in which two records may not differ."""
-    _require_one_run_a_seed(records)
-    first = records[0]
-    for other in records[1:]:
-        for field in ("split_hash", "models", "settings"):
-            ours, theirs = getattr(first.identity, field), getattr(other.identity, field)
-            if ours != theirs:
-                where = _difference(field, ours, theirs)
-                raise MismatchError(
-                    f"{first.run_id} and {other.run_id} differ in {where}; only runs that are "
-                    "equal in everything but branch and seed are compared"
-                )
-        for part in ("core", "metrics", "arms"):
-            if first.identity.code.get(part) != other.identity.code.get(part):
-                raise MismatchError(
-                    f"{first.run_id} and {other.run_id} were made by different code of "
-                    f"{part}; run the older one again"
-                )
-
-
-def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
-    seen: set[tuple[str, int]] = set()
-    configs: dict[str, tuple[str, Any]] = {}
-    for record in records:
-        identity = record.identity
-        own = (identity.variant_config, identity.code["variant"])
-        run_id, first = configs.setdefault(identity.variant, (record.run_id, own))
-        if own != first:
-            what = _difference("variant_config", first[0], own[0]) if own[0] != first[0] else "code"
-            raise MismatchError(
-                f"{run_id} and {record.run_id} are both {identity.variant}, with another {what}; "
-                "one branch has one configuration in a comparison"
-            )
-        if (identity.variant, identity.seed) in seen:
-            raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
-        seen.add((identity.variant, identity.seed))
-
-
 def _value(record: RunRecord, metric: str) -> float | None:
     return record.metrics.get(metric, {}).get("value")
-
-
-def _difference(field: str, ours: Any, theirs: Any) -> str:
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted({*ours, *theirs}):
-            if ours.get(key) != theirs.get(key):
-                return _difference(f"{field}.{key}", ours.get(key), theirs.get(key))
-    return f"{field} ({ours} against {theirs})"
-
-
-def _power_sentence(num_seeds: int) -> str:
-    if num_seeds < 2:
-        return "One seed cannot tell branches apart: there is no difference to pair it with."
-    sentence = (
-        f"{num_seeds} seeds find a difference of {detectable_effect(num_seeds):.2f} paired seed "
-        "standard deviations in 80 % of cases"
-    )
-    if num_seeds < MIN_SEEDS_FOR_A_WIN:
-        sentence += f"; they are exploratory, a win needs {MIN_SEEDS_FOR_A_WIN}"
-    return sentence + "."
-
-
-# The matrix ------------------------------------------------------------------------------
-
-
-def _plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun]:
-    if len(request.variants) < 2:
-        raise UsageError(
-            f"{len(request.variants)} branches to compare; name at least two, like --variants "
-            "baseline,sonic"
-        )
-    doubled = sorted({name for name in request.variants if request.variants.count(name) > 1})
-    if doubled:
-        raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
-    declared(request.metric)
-    base = RunRequest(
-        request.variants[0],
-        request.profile,
-        0,
-        request.overrides,
-        request.data,
-        request.results,
-    )
-    # Seed by seed, so that an interrupted comparison has whole pairs.
-    return [
-        plan_run(replace(base, variant=variant, seed=seed), display=display)
-        for seed in range(request.num_seeds)
-        for variant in request.variants
-    ]
-
-
-# The sheet -------------------------------------------------------------------------------
-
-
-def _sheet(records: Sequence[RunRecord], *, runs: Sequence[Path], split: Split, out: Path) -> Path:
-    """Sound, real picture and each branch's image of some test clips, for the first seed."""
-    seed = min(r.identity.seed for r in records)
-    of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
-    folders = {folder.name: folder for folder in runs}
-    window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
-    clips = choose_clips(
-        [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],
-        per_class=_SHEET_CLIPS_PER_CLASS,
-    )
-
-    def images(sample_id: str, arm: Arm) -> dict[str, Path]:
-        paths = {
-            branch: folders[r.run_id] / "images" / arm / f"{file_stem(sample_id)}-0.png"
-            for branch, r in of_seed.items()
-        }
-        return {branch: path for branch, path in paths.items() if path.is_file()}
-
-    rows = [
-        SheetRow(
-            label=clip.class_name.replace("_", " "),
-            sample_id=clip.sample_id,
-            real=split.root / split.samples[clip.sample_id].image_path,
-            images=images(clip.sample_id, Arm.AUDIO),
-            waveform=decode_audio(
-                split.root / split.samples[clip.sample_id].audio_path, window_s=window_s
-            ),
-            shuffled=images(clip.sample_id, Arm.SHUFFLED),
-        )
-        for clip in clips
-    ]
-    profile = records[0].identity.profile
-    title = f"Test clips chosen by hash, seed {seed}, profile {profile}"
-    return contact_sheet(rows, columns=list(of_seed), out=out, title=title)
 
 
 def _finite(value: Any) -> Any:
