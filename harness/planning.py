@@ -22,7 +22,7 @@ from harness.records import (
 )
 from harness.registry import find_variant
 from harness.settings import Profile, StageSettings, load_profile, parse_settings
-from harness.splits import PreparedSplit, prepare_split
+from harness.splits import PreparedSplit, prepare_split, weights_of
 
 STAGE_GROUPS = (
     (ParameterGroup.AUDIO, ParameterGroup.GATES),
@@ -152,6 +152,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     prepared = prepare_split(
         request.data, settings=profile.data, results=request.results, progress=display.phase
     )
+    weights_of(prepared.split, settings=profile.data)  # refused here, not after the models load
     settings = profile.model_dump(mode="json", exclude={"variants"})
     # --data says where pairs lie; what they are is in the split's hash.
     settings["data"].pop("source")

@@ -22,7 +22,7 @@ from core.data.atomic import write_atomic
 from core.data.decode import decode_audio, decode_image, to_square
 from core.data.features import SplitFeatures, prepare_features
 from core.data.split import verify
-from core.data.weights import ClassWeights, class_weights
+from core.data.weights import ClassWeights
 from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
 from core.foundation.foundation import Foundation
 from core.randomness import torch_seeded
@@ -45,6 +45,7 @@ from harness.records import (
     now,
 )
 from harness.runlock import held
+from harness.splits import weights_of
 
 _PROBE_CLIPS = 8
 
@@ -139,7 +140,7 @@ class _Work:
         with self._timed("verify"):
             verify(self.split)
         self._check_settings()
-        weights = class_weights(self.split, rule=profile.data.class_weights)
+        weights = weights_of(self.split, settings=profile.data)
         foundation = Foundation(
             stable_diffusion=profile.foundation.stable_diffusion,
             clap=profile.foundation.clap,
@@ -395,7 +396,7 @@ class _Work:
         )
 
     def _split_facts(self) -> dict[str, Any]:
-        weights = class_weights(self.split, rule=self.planned.profile.data.class_weights)
+        weights = weights_of(self.split, settings=self.planned.profile.data)
         return {
             "lock": str(self.planned.prepared.lock),
             "hash": self.split.hash,
@@ -404,6 +405,7 @@ class _Work:
                 for name, parts in self.split.counts.items()
             },
             "class_weights": weights.weights,
+            "class_weighting": weights.data(),
             "excluded": dict(self.planned.prepared.exclusions),
             "num_input": self.planned.prepared.num_input,
         }

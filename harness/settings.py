@@ -22,7 +22,7 @@ from pydantic import (
 
 from core.conditioning.stage import StopCriterion
 from core.data.log_mel import LogMelSettings
-from core.data.weights import ClassWeighting
+from core.data.weights import DEFAULT_BETA, ClassWeighting
 from core.errors import UsageError, suggestion
 from core.sampling.sampler import Sampler
 from core.training.plan import LossWeighting
@@ -84,8 +84,20 @@ class DataSettings(_Settings):
     """Train on mirrored images too; wrong where left and right carry meaning."""
     class_weights: ClassWeighting = ClassWeighting.SQRT
     """Loss weight of a class from its training count; the mean over samples stays 1."""
+    class_weight_beta: float = Field(default=DEFAULT_BETA, ge=0, lt=1)
+    """Of `effective` alone; nearer 1 weights rare classes more."""
+    explicit_weights: dict[str, float] = {}
+    """Of `explicit` alone: a weight for every class, relative to each other."""
     log_mel: LogMelSettings = LogMelSettings()
     """Spectrogram for variants that bring their own audio encoder."""
+
+    @model_validator(mode="after")
+    def _weights_fit_their_rule(self) -> Self:
+        if bool(self.explicit_weights) != (self.class_weights is ClassWeighting.EXPLICIT):
+            raise ValueError(
+                "explicit_weights go with class_weights = 'explicit': give both or neither"
+            )
+        return self
 
 
 class StageSettings(_Settings):

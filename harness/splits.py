@@ -16,6 +16,7 @@ from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
 from core.data.manifest import Manifest
 from core.data.split import Split, load_split, make_split
+from core.data.weights import ClassWeights, class_weights
 from core.errors import DataError, MismatchError, UsageError
 from harness.settings import DataSettings
 
@@ -73,6 +74,16 @@ def prepare_split(
     work = results / "data" / f"{path.resolve().name}-{name}"
     with _one_at_a_time(work):
         return _from_folder(path, settings=settings, work=work, progress=progress)
+
+
+def weights_of(split: Split, *, settings: DataSettings) -> ClassWeights:
+    """The class weights that these settings ask for, over the training part of `split`."""
+    return class_weights(
+        split,
+        rule=settings.class_weights,
+        beta=settings.class_weight_beta,
+        explicit=settings.explicit_weights,
+    )
 
 
 @contextmanager

@@ -127,3 +127,12 @@ def test_a_broken_profile_file_is_a_sentence(tmp_path: Path, content: bytes) -> 
         load_profile(str(path))
     with pytest.raises(UsageError, match="no profile file"):
         load_profile(str(tmp_path / "absent.toml"))
+
+
+def test_explicit_class_weights_go_with_their_rule() -> None:
+    """Catches: typed weights that are ignored because the rule is another."""
+    items = ["data.class_weights=explicit", "data.explicit_weights.rain=1.93"]
+    assert load_profile("tiny", overrides=items).data.explicit_weights == {"rain": 1.93}
+    for item in items:
+        with pytest.raises(UsageError, match="give both or neither"):
+            load_profile("tiny", overrides=[item])

@@ -22,7 +22,10 @@ def test_square_root_weights_of_the_664_pairs():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("rule", list(ClassWeighting))
+COMPUTED = [rule for rule in ClassWeighting if rule is not ClassWeighting.EXPLICIT]
+
+
+@pytest.mark.parametrize("rule", COMPUTED)
 def test_the_mean_over_training_samples_is_one(manifest_of, rule):
     """Catches: a weighting that also changes the scale of the loss, and so the learning rate."""
     split = make_split(manifest_of(BALANCED))
@@ -45,7 +48,7 @@ def test_rules_by_hand():
     """Catches: two rules exchanged, or Cui's formula upside down."""
     counts = {"a": 4, "b": 1}
     relative = {
-        rule: weights_from_counts(counts, rule=rule, beta=0.5).relative for rule in ClassWeighting
+        rule: weights_from_counts(counts, rule=rule, beta=0.5).relative for rule in COMPUTED
     }
     assert relative[ClassWeighting.NONE] == {"a": 1.0, "b": 1.0}
     assert relative[ClassWeighting.SQRT] == {"a": 1.0, "b": 2.0}
@@ -62,3 +65,35 @@ def test_impossible_counts_and_betas_are_refused():
         weights_from_counts({"a": 1, "b": 0}, rule=ClassWeighting.SQRT)
     with pytest.raises(UsageError, match="beta is 1"):
         weights_from_counts({"a": 1}, rule=ClassWeighting.EFFECTIVE, beta=1.0)
+
+
+def test_explicit_weights_keep_their_ratios_and_the_scale_of_the_loss():
+    """Catches: typed weights that raise the learning rate, or are silently not used."""
+    weights = weights_from_counts(
+        {"a": 3, "b": 1}, rule=ClassWeighting.EXPLICIT, explicit={"b": 1.93, "a": 1.0}
+    )
+    assert weights.relative == {"a": 1.0, "b": 1.93}
+    assert weights.weights["b"] / weights.weights["a"] == pytest.approx(1.93)
+    assert 3 * weights.weights["a"] + weights.weights["b"] == pytest.approx(4)
+    assert weights.data()["rule"] == "explicit"
+
+
+@pytest.mark.parametrize(
+    ("explicit", "sentence"),
+    [
+        ({"a": 1.0}, "miss the class b"),
+        ({"a": 1.0, "b": 1.0, "bb": 2.0}, "name the class 'bb'; known: a, b; did you mean 'b'"),
+        ({"a": 1.0, "b": 0.0}, "weight of class b is 0.0"),
+        ({"a": 1.0, "b": float("inf")}, "weight of class b is inf"),
+    ],
+)
+def test_explicit_weights_that_do_not_fit_the_classes_are_refused(explicit, sentence):
+    """Catches: a class weighted 1 because its name was mistyped."""
+    with pytest.raises(UsageError, match=sentence):
+        weights_from_counts({"a": 3, "b": 1}, rule=ClassWeighting.EXPLICIT, explicit=explicit)
+
+
+def test_explicit_weights_under_another_rule_are_refused():
+    """Catches: weights in a profile that nothing reads."""
+    with pytest.raises(UsageError, match="but the rule is sqrt"):
+        weights_from_counts({"a": 1}, rule=ClassWeighting.SQRT, explicit={"a": 2.0})
