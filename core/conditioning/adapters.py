@@ -1,4 +1,4 @@
-"""Adapters of the frozen UNet behind one small interface: LoRA, SSF, or none.
+"""Adapters of the frozen UNet behind one small interface: LoRA, DoRA, (IA)^3, SSF, or none.
 
 An adapter is attached when the run is built, is the identity until it is trained, and stays for
 every later stage and resume. Whether its parameters get gradients is the training loop's
@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import IA3Config, LoraConfig, PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from core.conditioning.ssf import ScaleShift, SsfScope, scale_shift_targets
+from core.conditioning.ssf.scope import SsfScope, scale_shift_targets
+from core.conditioning.ssf.tuner import SsfConfig, SsfLayer
 from core.conditioning.variant import UnetAdapterKind
 from core.errors import GuardError, MismatchError
 
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+IA3_TARGETS = ("to_k", "to_v")
+IA3_FEEDFORWARD = ("ff.net.2",)
 _PEFT_NAME = "unet_adapter"
 
 
@@ -84,29 +87,19 @@ class NoAdapter(UnetAdapter):
         return None
 
 
-class LoraAdapter(UnetAdapter):
-    """LoRA (Hu et al. 2021) through peft on every attention projection of the UNet.
+class PeftAdapter(UnetAdapter):
+    """A peft method on a diffusers UNet; the identity until it is trained.
 
-    B starts at 0, so the UNet's output is unchanged until it is trained. A is drawn from torch's
-    generator: wrap the call in `core.randomness.torch_seeded`. Its parameters are float32
-    whatever the UNet's dtype, since bfloat16 swallows small updates.
-
-    rank, alpha: the update is alpha / rank * B A. dropout: on the input of A, in training.
+    Its parameters are float32 whatever the UNet's dtype, since bfloat16 swallows small updates.
+    What peft draws at random comes from torch's generator: wrap the call in
+    `core.randomness.torch_seeded`.
 
     Raises:
         GuardError: the UNet has a peft adapter already.
     """
 
-    def __init__(
-        self, unet: Any, *, rank: int = 8, alpha: float = 32.0, dropout: float = 0.1
-    ) -> None:
+    def __init__(self, unet: Any, config: PeftConfig) -> None:
         _require_bare(unet)
-        config = LoraConfig(
-            r=rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]  # annotated int, used as alpha / rank
-            lora_dropout=dropout,
-            target_modules=list(LORA_TARGETS),
-        )
         self._unet: Any = unet
         self._unet.add_adapter(config, adapter_name=_PEFT_NAME)
         # peft's fresh dropouts are in training mode whatever the UNet is in.
@@ -118,7 +111,7 @@ class LoraAdapter(UnetAdapter):
         return {
             name.replace(f".{_PEFT_NAME}", ""): parameter
             for name, parameter in self._unet.named_parameters()
-            if f".{_PEFT_NAME}." in name
+            if f".{_PEFT_NAME}" in name
         }
 
     def enable(self) -> None:
@@ -138,57 +131,82 @@ class LoraAdapter(UnetAdapter):
             parameter.requires_grad_(trains[name])
 
     def detach(self) -> None:
-        self._unet.unload_lora()
+        self._unet.unload_lora()  # named for LoRA, takes any peft layer off
 
 
-class SsfAdapter(UnetAdapter):
-    """SSF (Lian et al. 2022): y = gamma * x + beta after operations of the UNet.
+class LoraAdapter(PeftAdapter):
+    """LoRA (Hu et al. 2021) on every attention projection; B starts at 0.
 
-    The paper draws gamma ~ N(1, 0.02) and beta ~ N(0, 0.02); we start from exactly 1 and 0, so
-    that stage 2 starts from the same model as a branch without it.
+    rank, alpha: the update is alpha / rank * B A. dropout: on the input of A, in training.
+    is_decomposed: DoRA (Liu et al. 2024), which trains the norm of each output row apart.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        *,
+        rank: int = 8,
+        alpha: float = 32.0,
+        dropout: float = 0.1,
+        is_decomposed: bool = False,
+    ) -> None:
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # annotated int, used as alpha / rank
+            lora_dropout=dropout,
+            target_modules=list(LORA_TARGETS),
+            use_dora=is_decomposed,
+        )
+        super().__init__(unet, config)
+
+
+class Ia3Adapter(PeftAdapter):
+    """(IA)^3 (Liu et al. 2022): learned scales of keys, values and the feed-forward's inner units.
+
+    The scales start at 1.
+    """
+
+    def __init__(self, unet: Any) -> None:
+        config = IA3Config(
+            target_modules=[*IA3_TARGETS, *IA3_FEEDFORWARD],
+            feedforward_modules=list(IA3_FEEDFORWARD),
+        )
+        super().__init__(unet, config)
+
+
+class SsfAdapter(PeftAdapter):
+    """SSF (Lian et al. 2022): y = gamma * x + beta after operations of the UNet; starts at 1, 0.
 
     scope: the operations it follows.
-
-    Raises:
-        GuardError: the UNet has an adapter already.
     """
 
     def __init__(self, unet: nn.Module, *, scope: SsfScope = SsfScope.CROSS_ATTENTION) -> None:
-        _require_bare(unet)
-        targets = scale_shift_targets(unet, scope=scope)
-        self._layers = {path: ScaleShift(module) for path, module in targets.items()}
-
-    def named_parameters(self) -> dict[str, nn.Parameter]:
-        return {
-            f"{path}.{name}": parameter
-            for path, layer in self._layers.items()
-            for name, parameter in layer.named_parameters()
-        }
-
-    def enable(self) -> None:
-        for layer in self._layers.values():
-            layer.enable()
+        super().__init__(unet, SsfConfig(target_modules=scale_shift_targets(unet, scope=scope)))
 
     def disable(self) -> None:
-        for layer in self._layers.values():
-            layer.disable()
+        self.unmerge()
+        super().disable()
 
     def merge(self) -> None:
         """Fold gamma and beta into the UNet: W' = diag(gamma) W, b' = gamma b + beta.
 
         An operation without a bias gets one. The originals are kept for `unmerge`.
         """
-        for layer in self._layers.values():
-            layer.merge()
+        for layer in self._layers():
+            if not layer.merged:
+                layer.merge()
 
     def unmerge(self) -> None:
         """Put back the UNet's own tensors, exactly, and apply gamma and beta on the fly again."""
-        for layer in self._layers.values():
+        for layer in self._layers():
             layer.unmerge()
 
     def detach(self) -> None:
-        for layer in self._layers.values():
-            layer.remove()
+        self.unmerge()
+        super().detach()
+
+    def _layers(self) -> list[SsfLayer]:
+        return [module for module in self._unet.modules() if isinstance(module, SsfLayer)]
 
 
 def attach_unet_adapter(
@@ -205,8 +223,17 @@ def attach_unet_adapter(
     Raises:
         GuardError: the UNet has an adapter already.
     """
-    if kind is UnetAdapterKind.LORA:
-        return LoraAdapter(unet, rank=lora_rank, alpha=lora_alpha, dropout=lora_dropout)
+    if kind in (UnetAdapterKind.LORA, UnetAdapterKind.DORA):
+        is_decomposed = kind is UnetAdapterKind.DORA
+        return LoraAdapter(
+            unet,
+            rank=lora_rank,
+            alpha=lora_alpha,
+            dropout=lora_dropout,
+            is_decomposed=is_decomposed,
+        )
+    if kind is UnetAdapterKind.IA3:
+        return Ia3Adapter(unet)
     if kind is UnetAdapterKind.SSF:
         return SsfAdapter(unet, scope=ssf_scope)
     return NoAdapter()
@@ -216,10 +243,10 @@ def _require_bare(unet: nn.Module) -> None:
     """Refuse a UNet that is adapted already.
 
     Raises:
-        GuardError: it has peft or SSF layers.
+        GuardError: it has peft layers.
     """
     for path, module in unet.named_modules():
-        if isinstance(module, BaseTunerLayer) or ScaleShift.is_on(module):
+        if isinstance(module, BaseTunerLayer):
             raise GuardError(
                 f"the UNet has an adapter already (at {path}); a second one would train on top of "
                 "it. Load the saved state into the first, or detach it"

@@ -22,6 +22,8 @@ class UnetAdapterKind(StrEnum):
     """How the frozen UNet is adapted from stage 2 on."""
 
     LORA = "lora"
+    DORA = "dora"
+    IA3 = "ia3"
     SSF = "ssf"
     NONE = "none"
 

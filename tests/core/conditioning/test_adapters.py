@@ -14,13 +14,13 @@ from core.conditioning.adapters import (
     UnetAdapter,
     attach_unet_adapter,
 )
-from core.conditioning.ssf import SsfScope
+from core.conditioning.ssf.scope import SsfScope
 from core.conditioning.variant import UnetAdapterKind
 from core.errors import GuardError, MismatchError
 from core.randomness import torch_seeded
 
 Predict = Callable[[Tensor], Tensor]
-KINDS = (UnetAdapterKind.LORA, UnetAdapterKind.SSF)
+KINDS = tuple(kind for kind in UnetAdapterKind if kind is not UnetAdapterKind.NONE)
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +201,8 @@ def test_ssf_scales_then_shifts_one_linear(unet: UNet2DConditionModel) -> None:
     x = torch.randn(2, 3, 64)
     plain = x @ linear.weight.T
     with torch.no_grad():
-        adapter.named_parameters()[f"{name}.gamma"].fill_(2.0)
-        adapter.named_parameters()[f"{name}.beta"].fill_(-1.0)
+        adapter.named_parameters()[f"{name}.ssf_gamma"].fill_(2.0)
+        adapter.named_parameters()[f"{name}.ssf_beta"].fill_(-1.0)
     assert torch.allclose(linear(x), 2 * plain - 1, atol=1e-6)
 
 
