@@ -51,11 +51,23 @@ class Variant(nn.Module, ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     Config: ClassVar[type[VariantConfig]]
+    is_control: ClassVar[bool] = False
+    """A floor or a ceiling that branches are held against, not a branch."""
+    reads_class: ClassVar[bool] = False
+    """Whether its tokens depend on the class index; only a control's may."""
 
     def __init__(self, config: VariantConfig, *, shapes: FoundationShapes) -> None:
         super().__init__()
         self.config: Any = config
         self.shapes = shapes
+
+    @property
+    def is_identity_at_init(self) -> bool:
+        """Whether a fresh variant leaves the UNet's output as it is, with sound too.
+
+        True where every gate starts shut. Without sound every variant does, at any time.
+        """
+        return False
 
     @property
     @abstractmethod

@@ -6,6 +6,7 @@ no beta: there is no place to add it.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,10 +52,10 @@ def parametrise(model: nn.Module, *, paths: Iterable[str]) -> dict[str, nn.Param
         MismatchError: a path names no module with a weight.
         GuardError: a module is parametrised already.
     """
-    modules = {}
+    modules: dict[str, Any] = {}
     for path in paths:
         try:
-            module = model.get_submodule(path)
+            module: Any = model.get_submodule(path)
         except AttributeError:
             raise MismatchError(f"SSF: the model has no module {path!r}") from None
         if not isinstance(getattr(module, "weight", None), Tensor):
@@ -89,10 +90,11 @@ def remove(model: nn.Module) -> None:
             parametrize.remove_parametrizations(module, name, leave_parametrized=False)
 
 
-def _parametrised(model: nn.Module) -> list[nn.Module]:
+def _parametrised(model: nn.Module) -> list[Any]:
+    modules: Iterable[Any] = model.modules()
     return [
         module
-        for module in model.modules()
+        for module in modules
         if parametrize.is_parametrized(module)
         and isinstance(module.parametrizations["weight"][0], _ScaleRows)
     ]

@@ -6,7 +6,7 @@ exactly 1 and 0, so that a stage with SSF starts from the same model as one with
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from peft import PeftConfig
@@ -145,7 +145,7 @@ class SsfModel(BaseTuner):
 
     prefix = "ssf_"
     tuner_layer_cls = SsfLayer
-    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
+    target_module_mapping = {}  # noqa: RUF012  # peft declares it so; SSF has no defaults
 
     def _create_and_replace(
         self,
@@ -155,7 +155,7 @@ class SsfModel(BaseTuner):
         target_name: str,
         parent: nn.Module,
         current_key: str,
-        **optional: Any,
+        parameter_name: str | None = None,
     ) -> None:
         if isinstance(target, SsfLayer):
             target.update_layer(adapter_name, inference_mode=peft_config.inference_mode)
