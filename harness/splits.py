@@ -14,6 +14,7 @@ from filelock import FileLock
 from core.data.atomic import json_sha256, write_atomic
 from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
+from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import Manifest
 from core.data.split import Split, load_split, make_split
 from core.data.weights import ClassWeights, class_weights
@@ -125,4 +126,4 @@ def _signature(folder: Path, settings: DataSettings) -> str:
             stat = path.stat()
             files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
     rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
-    return json_sha256({"files": files, "rule": rule})
+    return json_sha256({"format": MANIFEST_FORMAT, "files": files, "rule": rule})

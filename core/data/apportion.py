@@ -10,9 +10,16 @@ from core.randomness import rng
 _ROUNDING = 1e-9  # 0.1 * 30 is 3.0000000000000004: a share is not let fall or rise by that
 
 
-def draw_capped(samples: Sequence[Sample], *, cap: int, seed: int) -> tuple[Sample, ...]:
+def draw_capped(
+    samples: Sequence[Sample],
+    *,
+    cap: int | Mapping[str, int],
+    seed: int,
+    purpose: str = "cap",
+) -> tuple[Sample, ...]:
     """At most `cap` samples of each class, whole sources first, in an order drawn by `seed`.
 
+    cap: one number for all, or one a class. purpose: names the draw; two draws of one seed differ.
     A source that does not fit whole is cut, so a class has exactly min(cap, its size) samples.
     """
     by_class: dict[str, list[Sample]] = defaultdict(list)
@@ -20,19 +27,19 @@ def draw_capped(samples: Sequence[Sample], *, cap: int, seed: int) -> tuple[Samp
         by_class[sample.class_name].append(sample)
     chosen: list[Sample] = []
     for name in sorted(by_class):
-        rank = _ranks({s.source for s in by_class[name]}, seed=seed, purpose="cap", name=name)
+        rank = _ranks({s.source for s in by_class[name]}, seed=seed, purpose=purpose, name=name)
         by_class[name].sort(key=lambda sample: (rank[sample.source], sample.id))
-        chosen.extend(by_class[name][:cap])
+        chosen.extend(by_class[name][: cap if isinstance(cap, int) else cap[name]])
     return tuple(chosen)
 
 
 def divide_classes(
-    samples: Sequence[Sample], *, seed: int, fractions: tuple[float, float, float]
-) -> tuple[list[str], list[str], list[str]]:
-    """Ids of the three parts.
+    samples: Sequence[Sample], *, seed: int, fractions: Sequence[float]
+) -> tuple[list[str], ...]:
+    """Ids of the parts, one list a fraction.
 
     Sources go, largest first and in a drawn order among equals, to the part that lacks most of
-    its target in that class; the last three fill parts that are still empty. A source with samples
+    its target in that class; the last ones fill parts that are still empty. A source with samples
     of several classes is placed with the rarest.
     """
     groups: dict[str, list[Sample]] = defaultdict(list)
@@ -42,6 +49,7 @@ def divide_classes(
         class_sources[sample.class_name].add(sample.source)
     counts = Counter(sample.class_name for sample in samples)
     targets = part_targets(counts, fractions=fractions)
+    numbers = range(len(fractions))
     placed: dict[str, int] = {}
     for name in sorted(class_sources, key=lambda name: (len(class_sources[name]), name)):
         rank = _ranks(class_sources[name], seed=seed, purpose="part", name=name)
@@ -49,7 +57,7 @@ def divide_classes(
             source: sum(sample.class_name == name for sample in groups[source]) for source in rank
         }
         lack = list(targets[name])
-        empty = {0, 1, 2}
+        empty = set(numbers)
         for source in rank:
             if source in placed:
                 lack[placed[source]] -= size[source]
@@ -58,32 +66,35 @@ def divide_classes(
         open_sources.sort(key=lambda source: (-size[source], rank[source]))
         for index, source in enumerate(open_sources):
             num_left = len(open_sources) - index
-            choice = sorted(empty) if num_left <= len(empty) else (0, 1, 2)
+            choice = sorted(empty) if num_left <= len(empty) else list(numbers)
             part = max(choice, key=lambda part: (lack[part], -part))
             placed[source] = part
             lack[part] -= size[source]
             empty.discard(part)
-    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    parts: tuple[list[str], ...] = tuple([] for _ in numbers)
     for source, part in placed.items():
         parts[part].extend(sample.id for sample in groups[source])
     return parts
 
 
 def part_targets(
-    counts: Mapping[str, int], *, fractions: tuple[float, float, float]
-) -> dict[str, tuple[int, int, int]]:
-    """(train, val, test) samples of each class.
+    counts: Mapping[str, int], *, fractions: Sequence[float]
+) -> dict[str, tuple[int, ...]]:
+    """Samples of each class in each part; the first part is training.
 
-    Totals are floor(N * train), floor(N * val) and the rest; validation and test are apportioned
+    Totals are floor(N * fraction), the last part has the rest; all but training are apportioned
     among the classes by largest remainder (ties: the larger class, then the name); training takes
     what is left. A class may get no seat; `divide_classes` gives it one all the same.
     """
     num_samples = sum(counts.values())
-    num_train = floor(num_samples * fractions[0] + _ROUNDING)
-    num_val = floor(num_samples * fractions[1] + _ROUNDING)
-    val = _largest_remainder(counts, share=fractions[1], total=num_val)
-    test = _largest_remainder(counts, share=fractions[2], total=num_samples - num_train - num_val)
-    return {name: (n - val[name] - test[name], val[name], test[name]) for name, n in counts.items()}
+    totals = [floor(num_samples * fraction + _ROUNDING) for fraction in fractions[:-1]]
+    totals.append(num_samples - sum(totals))
+    held_out = [
+        _largest_remainder(counts, share=fraction, total=total)
+        for fraction, total in zip(fractions[1:], totals[1:], strict=True)
+    ]
+    seats = {name: tuple(part[name] for part in held_out) for name in counts}
+    return {name: (n - sum(seats[name]), *seats[name]) for name, n in counts.items()}
 
 
 def _largest_remainder(counts: Mapping[str, int], *, share: float, total: int) -> dict[str, int]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from core.data.atomic import file_sha256
 from core.data.decode import DEFAULT_WINDOW_S, MediaError, inspect_audio, inspect_image
-from core.data.manifest import Exclusion, Manifest, Reason, Sample
-from core.data.scan import Candidate, Scan, scan_folder
+from core.data.manifest import Item, Manifest, Reason, Stage, Status
+from core.data.scan import scan_folder
 from core.errors import DataError, UsageError
 
 _NUM_TOP_REASONS = 4
@@ -34,39 +34,44 @@ def build_manifest(
     """
     if not 0.0 <= max_excluded_share <= 1.0:
         raise UsageError(f"max_excluded_share is {max_excluded_share}; expected 0 to 1")
-    scan = scan_folder(folder)
-    samples: list[Sample] = []
-    exclusions = list(scan.exclusions)
-    for done, result in enumerate(_inspected(scan, window_s=window_s), start=1):
-        if isinstance(result, Sample):
-            samples.append(result)
-        else:
-            exclusions.append(result)
-        if progress:
-            progress(done, len(scan.candidates))
-    manifest = Manifest(
-        root=scan.root,
-        samples=_group_duplicates(samples),
-        exclusions=tuple(sorted(exclusions, key=lambda exclusion: exclusion.subject)),
-        num_input=scan.num_input,
+    found = scan_folder(folder).manifest()
+    return clean_manifest(
+        found, max_excluded_share=max_excluded_share, window_s=window_s, progress=progress
     )
-    _require_enough(manifest, scan=scan, max_excluded_share=max_excluded_share)
+
+
+def clean_manifest(
+    found: Manifest,
+    *,
+    max_excluded_share: float,
+    window_s: float = DEFAULT_WINDOW_S,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """`found` with every candidate included or excluded; see `build_manifest`."""
+    decided: dict[str, Item] = {}
+    for done, item in enumerate(_inspected(found, window_s=window_s), start=1):
+        decided[item.id] = item
+        if progress:
+            progress(done, len(found.candidates))
+    items = (decided[item.id] if item.status is Status.CANDIDATE else item for item in found.items)
+    manifest = replace(found, items=_group_duplicates(list(items)), cleaning={"window_s": window_s})
+    _require_enough(manifest, max_excluded_share=max_excluded_share)
     return manifest
 
 
-def _inspected(scan: Scan, *, window_s: float) -> Iterable[Sample | Exclusion]:
+def _inspected(found: Manifest, *, window_s: float) -> Iterable[Item]:
     # Threads, not processes: hashing and both decoders release the interpreter lock, and a
     # process pool costs more to start than a thousand short clips cost to decode.
     num_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with ThreadPoolExecutor(num_workers) as pool:
         yield from pool.map(
-            lambda candidate: _inspect(candidate, root=scan.root, window_s=window_s),
-            scan.candidates,
+            lambda candidate: _inspect(candidate, root=found.root, window_s=window_s),
+            found.candidates,
         )
 
 
-def _inspect(candidate: Candidate, *, root: Path, window_s: float) -> Sample | Exclusion:
-    audio, image = root / candidate.audio_path, root / candidate.image_path
+def _inspect(candidate: Item, *, root: Path, window_s: float) -> Item:
+    audio, image = root / str(candidate.audio_path), root / str(candidate.image_path)
     problems: list[tuple[Reason, str]] = []
     duration_s, hashes = 0.0, ["", ""]
     try:
@@ -83,16 +88,24 @@ def _inspect(candidate: Candidate, *, root: Path, window_s: float) -> Sample | E
         except OSError as error:
             problems.append((Reason.UNREADABLE, f"cannot be read: {error.strerror}"))
     if problems:
-        detail = "; ".join(detail for _, detail in problems)
-        return Exclusion(candidate.id, problems[0][0], detail)
-    return Sample(
-        **vars(candidate), audio_sha256=hashes[0], image_sha256=hashes[1], duration_s=duration_s
+        return replace(
+            candidate,
+            status=Status.EXCLUDED,
+            reason=problems[0][0],
+            detail="; ".join(detail for _, detail in problems),
+            excluded_by=Stage.CLEAN,
+        )
+    return replace(
+        candidate,
+        status=Status.INCLUDED,
+        audio_sha256=hashes[0],
+        image_sha256=hashes[1],
+        duration_s=duration_s,
     )
 
 
-def _group_duplicates(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Samples by id; those linked by a source or by content share the least of their sources."""
-    ordered = sorted(samples, key=lambda sample: sample.id)
+def _group_duplicates(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The items; those linked by a source or by content share the least of their sources."""
     parent: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -103,25 +116,28 @@ def _group_duplicates(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
     first: dict[str, str] = {}
     duplicate_of: dict[str, str] = {}
-    for sample in ordered:
-        for content in (f"audio {sample.audio_sha256}", f"image {sample.image_sha256}"):
-            parent[find(content)] = find(f"source {sample.source}")
-            if first.setdefault(content, sample.id) != sample.id:
-                duplicate_of.setdefault(sample.id, first[content])
+    included = [item for item in items if item.status is Status.INCLUDED]
+    for item in included:
+        for content in (f"audio {item.audio_sha256}", f"image {item.image_sha256}"):
+            parent[find(content)] = find(f"source {item.source}")
+            if first.setdefault(content, item.id) != item.id:
+                duplicate_of.setdefault(item.id, first[content])
     sources: dict[str, list[str]] = defaultdict(list)
-    for sample in ordered:
-        sources[find(f"source {sample.source}")].append(sample.source)
+    for item in included:
+        sources[find(f"source {item.source}")].append(str(item.source))
     return tuple(
         replace(
-            sample,
-            source=min(sources[find(f"source {sample.source}")]),
-            duplicate_of=duplicate_of.get(sample.id),
+            item,
+            source=min(sources[find(f"source {item.source}")]),
+            duplicate_of=duplicate_of.get(item.id),
         )
-        for sample in ordered
+        if item.status is Status.INCLUDED
+        else item
+        for item in items
     )
 
 
-def _require_enough(manifest: Manifest, *, scan: Scan, max_excluded_share: float) -> None:
+def _require_enough(manifest: Manifest, *, max_excluded_share: float) -> None:
     share = len(manifest.exclusions) / manifest.num_input
     head = (
         f"{len(manifest.exclusions)} of {manifest.num_input} items in {manifest.root} are unusable"
@@ -133,7 +149,7 @@ def _require_enough(manifest: Manifest, *, scan: Scan, max_excluded_share: float
             f"{head} ({share:.1%}), more than the allowed {max_excluded_share:.1%}. "
             f"{_top_reasons(manifest.exclusions)} Repair or remove them, or allow a larger share."
         )
-    empty = sorted(set(scan.classes) - set(manifest.classes))
+    empty = sorted(set(manifest.named_classes) - set(manifest.classes))
     if empty:
         raise DataError(
             f"no usable pair in class {', '.join(map(repr, empty))}; expected at least one. "
@@ -141,11 +157,11 @@ def _require_enough(manifest: Manifest, *, scan: Scan, max_excluded_share: float
         )
 
 
-def _top_reasons(exclusions: Sequence[Exclusion]) -> str:
-    counts = Counter(exclusion.reason for exclusion in exclusions)
-    example = {exclusion.reason: exclusion for exclusion in reversed(exclusions)}
+def _top_reasons(exclusions: Sequence[Item]) -> str:
+    counts = Counter(item.reason for item in exclusions if item.reason is not None)
+    example = {item.reason: item for item in reversed(exclusions)}
     parts = [
-        f"{reason.value}: {count} (such as {example[reason].subject}: {example[reason].detail})"
+        f"{reason.value}: {count} (such as {example[reason].id}: {example[reason].detail})"
         for reason, count in counts.most_common(_NUM_TOP_REASONS)
     ]
     return f"Most frequent reasons: {'; '.join(parts)}." if parts else ""

@@ -1,12 +1,17 @@
-"""What a folder of media holds: the clean samples, and every excluded item with its reason."""
+"""What was found in a user's data: one row an item, kept or excluded with its reason.
+
+`harness data ingest` writes the rows as candidates, `harness data clean` decides each of them.
+Nothing ever leaves the table: candidates + included + excluded = input.
+"""
 
 import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +19,23 @@ from core.data.atomic import write_atomic
 from core.errors import DataError
 
 MANIFEST_FILE = "manifest.parquet"
-EXCLUSIONS_FILE = "exclusions.parquet"
-_FORMAT = 1
+FORMAT = 2
 _HEADER_KEY = b"harness_manifest"
+
+
+class Status(StrEnum):
+    """What became of an item."""
+
+    CANDIDATE = "candidate"  # its files exist; not decoded yet
+    INCLUDED = "included"
+    EXCLUDED = "excluded"
+
+
+class Stage(StrEnum):
+    """Who excluded an item. What ingest left out, cleaning does not look at again."""
+
+    INGEST = "ingest"
+    CLEAN = "clean"
 
 
 class Reason(StrEnum):
@@ -41,6 +60,19 @@ class Reason(StrEnum):
     UNDECODABLE_IMAGE = "undecodable_image"
     HUGE_IMAGE = "huge_image"
     SMALL_IMAGE = "small_image"
+    UNDECODABLE_VIDEO = "undecodable_video"
+    BROKEN_ARCHIVE = "broken_archive"
+    UNSAFE_MEMBER = "unsafe_member"
+    HUGE_MEMBER = "huge_member"
+    NO_LABEL = "no_label"
+    UNMAPPED_LABEL = "unmapped_label"
+    NO_MEDIA = "no_media"
+    REPEATED = "repeated"
+
+
+SELECTION_REASONS = frozenset({Reason.UNMAPPED_LABEL, Reason.NO_MEDIA, Reason.REPEATED})
+"""Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
+is no dirty folder. They count as excluded, but not towards the share that stops a run."""
 
 
 @dataclass(frozen=True)
@@ -69,47 +101,151 @@ class Sample:
     """What is known of the sound beyond its class; None where nothing is."""
     duplicate_of: str | None = None
     """The first id with the same audio or image bytes; None when the content is unique."""
+    source_label: str | None = None
+    """The label as it was found, before any map from labels to classes."""
+    official_split: str | None = None
+    """`train` or `test` where the data set's own list divides it; None elsewhere."""
 
 
-@dataclass(frozen=True)
-class Exclusion:
-    """One item of the input that is not a sample."""
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the input. None where something is not known, or not yet.
 
-    subject: str
-    """Sample id of a pair, or path relative to the root of a loose file."""
-    reason: Reason
-    """Machine readable."""
-    detail: str
-    """A sentence a person understands."""
+    A new field with a default is a new column of the table; nothing else has to change.
+    """
+
+    id: str
+    """Of a pair: unique among all that are not excluded, no slash. Of a loose file: its path."""
+    status: Status
+    """Candidate, included or excluded."""
+    class_name: str | None = None
+    """The class to train on."""
+    caption: str | None = None
+    """The text prompt of the pair."""
+    source: str | None = None
+    """Group key: the video, or what else the clip was cut from."""
+    source_label: str | None = None
+    """The label as found, before any map from labels to classes."""
+    kind: str | None = None
+    """Which kind of source it came from, such as `vggsound`."""
+    origin: str | None = None
+    """Where in the source, for a person: `vggsound.csv row 17`."""
+    official_split: str | None = None
+    """`train` or `test` where the data set's own list divides it."""
+    audio_path: str | None = None
+    """Posix path relative to the manifest's root."""
+    image_path: str | None = None
+    """Posix path relative to the manifest's root."""
+    reason: Reason | None = None
+    """Why it is excluded; machine readable."""
+    detail: str | None = None
+    """The same as a sentence a person understands."""
+    excluded_by: Stage | None = None
+    """Which step excluded it."""
+    flags: tuple[str, ...] = ()
+    """What cleaning noticed about it without excluding it; machine readable, sorted."""
+    duplicate_of: str | None = None
+    """The first id with the same audio or image bytes; None when the content is unique."""
+    duration_s: float | None = None
+    """Length of the whole clip, seconds."""
+    sample_rate_hz: int | None = None
+    """Rate of the audio file."""
+    num_channels: int | None = None
+    """Channels of the audio file."""
+    rms_dbfs: float | None = None
+    """Root mean square of the channel mean inside the window; 0 is full scale."""
+    peak_dbfs: float | None = None
+    """Largest absolute sample of the same; 0 is full scale."""
+    clipped_share: float | None = None
+    """Share of the window's samples at full scale, 0 to 1."""
+    audio_bytes: int | None = None
+    """Size of the audio file."""
+    image_width: int | None = None
+    """Pixels, as stored."""
+    image_height: int | None = None
+    """Pixels, as stored."""
+    image_bytes: int | None = None
+    """Size of the image file."""
+    audio_sha256: str | None = None
+    """Hash of the audio file's bytes."""
+    image_sha256: str | None = None
+    """Hash of the image file's bytes."""
+    attributes: Mapping[str, float] | None = None
+    """What is known of the sound beyond its class. In the file: a JSON object."""
+    provenance: Mapping[str, Any] | None = None
+    """How ingest made or chose the media (frame time, sharpness). In the file: a JSON object."""
+
+    def __post_init__(self) -> None:
+        if self.status is Status.EXCLUDED:
+            needed: tuple[str, ...] = ("reason", "detail", "excluded_by")
+        else:
+            needed = ("class_name", "caption", "source", "audio_path", "image_path")
+        if self.status is Status.INCLUDED:
+            needed += ("audio_sha256", "image_sha256", "duration_s")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise DataError(f"item {self.id!r} is {self.status.value} without {', '.join(missing)}")
+
+    def sample(self) -> Sample:
+        """The pair of an included item."""
+        return Sample(**{name: getattr(self, name) for name in _SAMPLE_FIELDS})
+
+
+def excluded(
+    id_: str, reason: Reason, detail: str, *, by: Stage = Stage.INGEST, **known: Any
+) -> Item:
+    """An item that is no sample, with whatever else is `known` of it."""
+    return Item(id_, Status.EXCLUDED, reason=reason, detail=detail, excluded_by=by, **known)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A folder's pairs after cleaning; included + excluded = input, always."""
+    """Everything found in the sources; candidates + included + excluded = input, always."""
 
     root: Path
-    """Folder that the samples' paths are relative to."""
-    samples: tuple[Sample, ...]
+    """Folder that every path is relative to: the common parent of all that is referenced."""
+    items: tuple[Item, ...]
     """Sorted by id."""
-    exclusions: tuple[Exclusion, ...]
-    """Sorted by subject."""
     num_input: int
-    """Candidate pairs plus loose media files that were found."""
+    """Rows, pairs and loose media files that were found; every step must still hold them all."""
+    named_classes: tuple[str, ...] = ()
+    """Every class the sources name, also those without an item; sorted."""
+    sources: tuple[Mapping[str, Any], ...] = field(default=())
+    """What was ingested, as asked for; two ingests of equal `sources` may share a folder."""
+    cleaning: Mapping[str, Any] | None = None
+    """Settings of the cleaning; None before it."""
 
     def __post_init__(self) -> None:
-        if len(self.samples) + len(self.exclusions) != self.num_input:
+        if len(self.items) != self.num_input:
+            counts = Counter(item.status.value for item in self.items)
+            parts = " + ".join(f"{counts[status.value]} {status.value}" for status in Status)
             raise DataError(
-                f"{len(self.samples)} included + {len(self.exclusions)} excluded is not the input "
-                f"of {self.num_input}; the manifest is not complete, build it again"
+                f"{parts} is not the input of {self.num_input}; "
+                "the manifest is not complete, build it again"
             )
-        counts = Counter(sample.id for sample in self.samples)
-        repeated = [id_ for id_, count in counts.items() if count > 1]
+        ids = Counter(item.id for item in self.items if item.status is not Status.EXCLUDED)
+        repeated = [id_ for id_, count in ids.items() if count > 1]
         if repeated:
-            raise DataError(f"id {repeated[0]!r} is used by {counts[repeated[0]]} samples")
+            raise DataError(f"id {repeated[0]!r} is used by {ids[repeated[0]]} samples")
+
+    @cached_property
+    def candidates(self) -> tuple[Item, ...]:
+        """Items whose files are not decoded yet, sorted by id."""
+        return tuple(item for item in self.items if item.status is Status.CANDIDATE)
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """The usable pairs, sorted by id."""
+        return tuple(item.sample() for item in self.items if item.status is Status.INCLUDED)
+
+    @cached_property
+    def exclusions(self) -> tuple[Item, ...]:
+        """Items that are no samples, sorted by id."""
+        return tuple(item for item in self.items if item.status is Status.EXCLUDED)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, sorted."""
+        """Class names of the samples, sorted."""
         return tuple(sorted({sample.class_name for sample in self.samples}))
 
     def class_counts(self) -> dict[str, int]:
@@ -118,94 +254,97 @@ class Manifest:
 
     def reason_counts(self) -> dict[Reason, int]:
         """Number of exclusions of each reason, most frequent first."""
-        return dict(Counter(exclusion.reason for exclusion in self.exclusions).most_common())
+        reasons = (item.reason for item in self.exclusions if item.reason is not None)
+        return dict(Counter(reasons).most_common())
 
     def save(self, folder: Path) -> None:
-        """Write `manifest.parquet` and `exclusions.parquet`, each atomically.
+        """Write `manifest.parquet` atomically.
 
         The root is kept relative to `folder`, so the two can move together.
         """
         header = {
-            "format": _FORMAT,
-            "num_input": self.num_input,
+            "format": FORMAT,
             "root": Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix(),
+            "num_input": self.num_input,
+            "named_classes": list(self.named_classes),
+            "sources": [dict(source) for source in self.sources],
+            "cleaning": None if self.cleaning is None else dict(self.cleaning),
         }
-        samples = [dict(vars(sample)) for sample in self.samples]
-        for row in samples:
-            if row["attributes"] is not None:
-                row["attributes"] = json.dumps(row["attributes"], sort_keys=True)
-        exclusions = [dict(vars(e), reason=e.reason.value) for e in self.exclusions]
-        excluded = _parquet(exclusions, columns=_EXCLUSION_COLUMNS, header=header)
-        write_atomic(folder / EXCLUSIONS_FILE, content=excluded)
-        included = _parquet(samples, columns=_SAMPLE_COLUMNS, header=header)
-        write_atomic(folder / MANIFEST_FILE, content=included)
+        write_atomic(folder / MANIFEST_FILE, content=_to_parquet(self.items, header=header))
 
     @classmethod
     def load(cls, folder: Path, *, root: Path | None = None) -> "Manifest":
         """The manifest that `save` wrote; `root` overrides where the media are.
 
-        Raises: DataError when either file is missing, unreadable or of another format.
+        Raises: DataError when the file is missing, unreadable or of another format.
         """
-        header, samples = _read_parquet(folder / MANIFEST_FILE, columns=_SAMPLE_COLUMNS)
-        other_header, exclusions = _read_parquet(
-            folder / EXCLUSIONS_FILE, columns=_EXCLUSION_COLUMNS
-        )
-        if header != other_header:
-            raise DataError(
-                f"{MANIFEST_FILE} and {EXCLUSIONS_FILE} in {folder} come from two different "
-                "cleanings; clean the folder again"
-            )
-        for row in samples:
-            if row["attributes"] is not None:
-                row["attributes"] = json.loads(row["attributes"])
-        for row in exclusions:
-            row["reason"] = Reason(row["reason"])
+        header, items = _from_parquet(folder / MANIFEST_FILE)
         return cls(
             root=root if root is not None else (folder / header["root"]).resolve(),
-            samples=tuple(Sample(**row) for row in samples),
-            exclusions=tuple(Exclusion(**row) for row in exclusions),
+            items=items,
             num_input=header["num_input"],
+            named_classes=tuple(header["named_classes"]),
+            sources=tuple(header["sources"]),
+            cleaning=header["cleaning"],
         )
 
 
-_TEXT = ("id", "class_name", "caption", "source", "audio_path", "image_path")
-_SAMPLE_COLUMNS = {
-    **dict.fromkeys((*_TEXT, "audio_sha256", "image_sha256"), "string"),
-    "duration_s": "float64",
-    "attributes": "string",
-    "duplicate_of": "string",
-}
-_EXCLUSION_COLUMNS = dict.fromkeys(("subject", "reason", "detail"), "string")
+_SAMPLE_FIELDS = tuple(entry.name for entry in fields(Sample))
+_JSON_COLUMNS = frozenset({"attributes", "provenance"})
+_ENUM_COLUMNS = {"status": Status, "reason": Reason, "excluded_by": Stage}
+_INTEGER_COLUMNS = frozenset(entry.name for entry in fields(Item) if "int" in str(entry.type))
+_FLOAT_COLUMNS = frozenset(entry.name for entry in fields(Item) if str(entry.type)[:5] == "float")
+_COLUMNS = tuple(entry.name for entry in fields(Item))
 
 
-def _parquet(
-    rows: Sequence[Mapping[str, Any]], *, columns: Mapping[str, str], header: Mapping[str, Any]
-) -> bytes:
+def _to_parquet(items: Iterable[Item], *, header: Mapping[str, Any]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
+    def kind(name: str) -> pyarrow.DataType:
+        if name == "flags":
+            return pyarrow.list_(pyarrow.string())
+        if name in _INTEGER_COLUMNS:
+            return pyarrow.int64()
+        return pyarrow.float64() if name in _FLOAT_COLUMNS else pyarrow.string()
+
+    def cells(name: str) -> list[Any]:
+        values = [getattr(item, name) for item in items]
+        if name in _JSON_COLUMNS:
+            return [None if v is None else json.dumps(v, sort_keys=True) for v in values]
+        return [list(value) for value in values] if name == "flags" else values
+
     schema = pyarrow.schema(
-        [(name, pyarrow.type_for_alias(kind)) for name, kind in columns.items()],
+        [(name, kind(name)) for name in _COLUMNS],
         metadata={_HEADER_KEY: json.dumps(header).encode()},
     )
+    table = pyarrow.Table.from_pydict({name: cells(name) for name in _COLUMNS}, schema=schema)
     buffer = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), buffer)
+    parquet.write_table(table, buffer)
     return buffer.getvalue()
 
 
-def _read_parquet(
-    path: Path, *, columns: Mapping[str, str]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
     import pyarrow
     from pyarrow import parquet
 
     if not path.is_file():
-        raise DataError(f"no manifest at {path}; clean the folder of media first")
+        raise DataError(f"no manifest at {path}; run harness data ingest first")
     try:
         table = parquet.read_table(path)
         header = json.loads((table.schema.metadata or {}).get(_HEADER_KEY, b"null"))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); clean the folder again") from error
-    if header is None or header.get("format") != _FORMAT or table.column_names != list(columns):
-        raise DataError(f"{path} is not a manifest of format {_FORMAT}; clean the folder again")
-    return header, table.to_pylist()
+        raise DataError(f"{path} cannot be read ({error}); ingest the data again") from error
+    if header is None or header.get("format") != FORMAT or table.column_names != list(_COLUMNS):
+        raise DataError(f"{path} is not a manifest of format {FORMAT}; ingest the data again")
+    columns = {name: _cells(name, table.column(name).to_pylist()) for name in _COLUMNS}
+    rows = zip(*columns.values(), strict=True)
+    return header, tuple(Item(*row) for row in rows)
+
+
+def _cells(name: str, values: list[Any]) -> list[Any]:
+    if name in _ENUM_COLUMNS:
+        return [None if value is None else _ENUM_COLUMNS[name](value) for value in values]
+    if name in _JSON_COLUMNS:
+        return [None if value is None else json.loads(value) for value in values]
+    return [tuple(value) for value in values] if name == "flags" else values

@@ -1,5 +1,6 @@
 """Rows of the user's metadata files, each field checked; a bad row is named by number."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ class Row:
     class_name: str
     caption: str
     attributes: Mapping[str, float] | None
+    place: str = dataclasses.field(compare=False)
+    """File and row number, for a person."""
 
 
 def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
@@ -32,22 +35,21 @@ def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
     A row that is repeated word for word, in one file or several (a balanced list beside the full
     one), counts once. Raises: DataError naming the file, the row (from 1) and the field.
     """
-    rows: dict[str, tuple[Row, str]] = {}
+    rows: dict[str, Row] = {}
     for path in paths:
         if not path.resolve().is_relative_to(root):
             raise DataError(
                 f"{path.name} is a link out of the data folder; put the file itself there"
             )
         for number, value in enumerate(_read_list(path), start=1):
-            place = f"{path.name}, row {number}"
-            row = _check_row(value, place=place)
-            known, known_place = rows.setdefault(row.id, (row, place))
+            row = _check_row(value, place=f"{path.name}, row {number}")
+            known = rows.setdefault(row.id, row)
             if known != row:
                 raise DataError(
-                    f"{place}: video_id {row.id!r} is also in {known_place} with other values; "
+                    f"{row.place}: video_id {row.id!r} is also in {known.place} with other values; "
                     "expected one meaning of an id, remove or rename one of the two"
                 )
-    return tuple(row for row, _ in rows.values())
+    return tuple(rows.values())
 
 
 def _read_list(path: Path) -> list[Any]:
@@ -82,6 +84,7 @@ def _check_row(value: Any, *, place: str) -> Row:
         class_name=value["class"],
         caption=value["text"],
         attributes=_check_attributes(value.get("attributes"), place=place),
+        place=place,
     )
 
 

@@ -5,11 +5,11 @@ exclusion, so that included + excluded = input. Files that are no media (text, J
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from core.data.manifest import Exclusion, Reason
+from core.data.manifest import Item, Manifest, Reason, Status, excluded
 from core.data.metadata import METADATA_PATTERNS, Row, read_metadata
 from core.errors import DataError
 
@@ -29,34 +29,34 @@ LAYOUTS = """understood layouts:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A pair whose two files exist; what is in them is not known yet."""
-
-    id: str
-    class_name: str
-    caption: str
-    source: str
-    audio_path: str
-    """Posix path relative to the root, as `image_path`."""
-    image_path: str
-    attributes: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
 class Scan:
-    """What a folder holds."""
+    """What a source holds: pairs whose two files exist, and everything else with its reason."""
 
     root: Path
-    """Absolute, links resolved."""
-    candidates: tuple[Candidate, ...]
-    exclusions: tuple[Exclusion, ...]
+    """Absolute, links resolved; the paths of the items are relative to it."""
+    items: tuple[Item, ...]
+    """Candidates and exclusions, sorted by id."""
     classes: tuple[str, ...]
-    """Every class the folder names, also those without a candidate; sorted."""
+    """Every class the source names, also those without a candidate; sorted."""
+
+    @property
+    def candidates(self) -> tuple[Item, ...]:
+        """Pairs that are not decoded yet."""
+        return tuple(item for item in self.items if item.status is Status.CANDIDATE)
+
+    @property
+    def exclusions(self) -> tuple[Item, ...]:
+        """What cannot be a pair."""
+        return tuple(item for item in self.items if item.status is Status.EXCLUDED)
 
     @property
     def num_input(self) -> int:
-        """Candidate pairs plus loose media files."""
-        return len(self.candidates) + len(self.exclusions)
+        """Rows, pairs and loose media files."""
+        return len(self.items)
+
+    def manifest(self) -> Manifest:
+        """The table of this one source, before cleaning."""
+        return Manifest(self.root, self.items, self.num_input, named_classes=self.classes)
 
 
 def scan_folder(folder: Path) -> Scan:
@@ -83,13 +83,13 @@ def scan_folder(folder: Path) -> Scan:
 class _Found:
     audio: tuple[str, ...]
     images: tuple[str, ...]
-    exclusions: tuple[Exclusion, ...]
+    exclusions: tuple[Item, ...]
 
 
 def _walk(root: Path) -> _Found:
     audio: list[str] = []
     images: list[str] = []
-    exclusions: list[Exclusion] = []
+    exclusions: list[Item] = []
     for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable):
         subfolders.sort()
         for name in sorted(subfolders) + sorted(names):
@@ -101,7 +101,7 @@ def _walk(root: Path) -> _Found:
             problem = _problem(path, root=root, is_folder=is_folder)
             if problem:
                 printable = relative.encode("utf-8", "backslashreplace").decode()
-                exclusions.append(Exclusion(printable, *problem))
+                exclusions.append(excluded(printable, *problem))
             elif not is_folder:
                 suffix = os.path.splitext(name)[1].lower()
                 if suffix in AUDIO_SUFFIXES:
@@ -154,7 +154,7 @@ def is_inside(path: str | Path, *, root: Path) -> bool:
 
 def _scan_rows(root: Path, rows: tuple[Row, ...], *, found: _Found) -> Scan:
     candidates, used = [], set()
-    row_exclusions: list[Exclusion] = []
+    row_exclusions: list[Item] = []
     for row in rows:
         paths: dict[str, str] = {}
         problems: list[tuple[Reason, str]] = []
@@ -171,27 +171,40 @@ def _scan_rows(root: Path, rows: tuple[Row, ...], *, found: _Found) -> Scan:
             used |= {paths[kind], os.path.relpath(lexical, root)}
         if problems:
             detail = "; ".join(detail for _, detail in problems)
-            row_exclusions.append(Exclusion(row.id, problems[0][0], detail))
+            row_exclusions.append(excluded(row.id, problems[0][0], detail, **_row_fields(row)))
         else:
             candidates.append(
-                Candidate(
-                    id=row.id,
-                    class_name=row.class_name,
-                    caption=row.caption,
-                    source=row.id,
+                Item(
+                    row.id,
+                    Status.CANDIDATE,
                     audio_path=paths["audio"],
                     image_path=paths["image"],
-                    attributes=row.attributes,
+                    **_row_fields(row),
                 )
             )
     # A file that a row names counts with its row, once.
-    loose = [exclusion for exclusion in found.exclusions if exclusion.subject not in used]
+    loose = [exclusion for exclusion in found.exclusions if exclusion.id not in used]
     loose += [
-        Exclusion(path, Reason.NOT_LISTED, "no metadata row names this file")
-        for path in (*found.audio, *found.images)
+        excluded(path, Reason.NOT_LISTED, "no metadata row names this file", **{field: path})
+        for field, paths_found in (("audio_path", found.audio), ("image_path", found.images))
+        for path in paths_found
         if path not in used
     ]
-    return _scan(root, candidates, row_exclusions + loose, classes={row.class_name for row in rows})
+    return _scan(
+        root, [*candidates, *row_exclusions, *loose], classes={row.class_name for row in rows}
+    )
+
+
+def _row_fields(row: Row) -> dict[str, Any]:
+    return {
+        "class_name": row.class_name,
+        "source_label": row.class_name,
+        "caption": row.caption,
+        "source": row.id,
+        "kind": "metadata",
+        "origin": row.place,
+        "attributes": row.attributes,
+    }
 
 
 def _scan_class_folders(root: Path, *, found: _Found) -> Scan:
@@ -211,33 +224,39 @@ def _scan_class_folders(root: Path, *, found: _Found) -> Scan:
                 pairs.setdefault((parts[0], stem), ([], []))[index].append(path)
             else:
                 detail = "not in a class folder, nor in its audio, frames or images folder"
-                exclusions.append(Exclusion(path, Reason.NOT_LISTED, detail))
-    candidates = []
+                exclusions.append(excluded(path, Reason.NOT_LISTED, detail))
+    items = []
     for (class_name, stem), (audio, images) in sorted(pairs.items()):
-        subject = f"{class_name}.{stem}"
+        id_ = f"{class_name}.{stem}"
+        known: dict[str, Any] = {
+            "class_name": class_name,
+            "source_label": class_name,
+            "caption": caption_of(class_name),
+            "source": stem,
+            "kind": "classes",
+            "origin": class_name,
+            "audio_path": audio[0] if audio else None,
+            "image_path": images[0] if images else None,
+        }
         if len(audio) == len(images) == 1:
-            candidates.append(
-                Candidate(
-                    id=subject,
-                    class_name=class_name,
-                    caption=f"A scene with {class_name.replace('_', ' ')} sound",
-                    source=stem,
-                    audio_path=audio[0],
-                    image_path=images[0],
-                )
-            )
+            items.append(Item(id_, Status.CANDIDATE, **known))
         elif not images:
             detail = f"no picture named {stem!r} for {', '.join(audio)}"
-            exclusions.append(Exclusion(subject, Reason.MISSING_IMAGE, detail))
+            items.append(excluded(id_, Reason.MISSING_IMAGE, detail, **known))
         elif not audio:
             detail = f"no sound named {stem!r} for {', '.join(images)}"
-            exclusions.append(Exclusion(subject, Reason.MISSING_AUDIO, detail))
+            items.append(excluded(id_, Reason.MISSING_AUDIO, detail, **known))
         else:
             detail = (
                 f"more than one file for one pair: {', '.join(audio + images)}; keep one of each"
             )
-            exclusions.append(Exclusion(subject, Reason.SEVERAL_FILES, detail))
-    return _scan(root, candidates, exclusions, classes=classes)
+            items.append(excluded(id_, Reason.SEVERAL_FILES, detail, **known))
+    return _scan(root, [*items, *exclusions], classes=classes)
+
+
+def caption_of(class_name: str) -> str:
+    """The prompt of a pair that brings none."""
+    return f"A scene with {class_name.replace('_', ' ')} sound"
 
 
 def _refuse_unknown_classes(root: Path, *, found: _Found) -> None:
@@ -250,12 +269,6 @@ def _refuse_unknown_classes(root: Path, *, found: _Found) -> None:
         )
 
 
-def _scan(
-    root: Path, candidates: list[Candidate], exclusions: list[Exclusion], *, classes: set[str]
-) -> Scan:
-    return Scan(
-        root=root,
-        candidates=tuple(sorted(candidates, key=lambda candidate: candidate.id)),
-        exclusions=tuple(sorted(exclusions, key=lambda exclusion: exclusion.subject)),
-        classes=tuple(sorted(classes)),
-    )
+def _scan(root: Path, items: list[Item], *, classes: set[str]) -> Scan:
+    ordered = sorted(items, key=lambda item: item.id)
+    return Scan(root=root, items=tuple(ordered), classes=tuple(sorted(classes)))

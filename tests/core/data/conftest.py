@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.manifest import Manifest, Sample
+from core.data.manifest import Item, Manifest, Status
 
 
 @pytest.fixture
@@ -80,9 +80,10 @@ def manifest_of() -> Callable[..., Manifest]:
         counts: Mapping[str, int], *, group_size: int = 1, root: Path = Path("/media")
     ) -> Manifest:
         """A manifest without files: `group_size` clips of each source."""
-        samples = tuple(
-            Sample(
+        items = tuple(
+            Item(
                 id=f"{class_name}{index:03}",
+                status=Status.INCLUDED,
                 class_name=class_name,
                 caption=f"A scene with {class_name} sound",
                 source=f"{class_name}-video{index // group_size:03}",
@@ -95,6 +96,6 @@ def manifest_of() -> Callable[..., Manifest]:
             for class_name, count in counts.items()
             for index in range(count)
         )
-        return Manifest(root=root, samples=samples, exclusions=(), num_input=len(samples))
+        return Manifest(root=root, items=items, num_input=len(items))
 
     return make

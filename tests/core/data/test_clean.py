@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 
 from core.data.clean import build_manifest
-from core.data.manifest import Exclusion, Manifest, Reason
+from core.data.manifest import Item, Manifest, Reason, Status, excluded
 from core.errors import DataError, UsageError
 
 
@@ -43,7 +44,7 @@ def test_included_and_excluded_are_the_input(dirty):
     assert [sample.id for sample in manifest.samples] == [
         "fire3", "fire4", "rain2", "rain3", "rain4",
     ]  # fmt: skip
-    assert {e.subject: e.reason for e in manifest.exclusions} == {
+    assert {e.id: e.reason for e in manifest.exclusions} == {
         "rain0": Reason.EMPTY_AUDIO,
         "rain1": Reason.UNDECODABLE_AUDIO,
         "fire0": Reason.UNDECODABLE_IMAGE,
@@ -141,10 +142,10 @@ def test_a_saved_manifest_is_read_back_and_by_pandas(dirty, tmp_path):
     manifest = build_manifest(dirty, max_excluded_share=0.9)
     manifest.save(tmp_path / "out")
     assert Manifest.load(tmp_path / "out") == manifest
-    frame = pandas.read_parquet(tmp_path / "out/manifest.parquet")
-    assert list(frame.id) == [sample.id for sample in manifest.samples]
-    assert frame.set_index("id").loc["rain3", "caption"] == rows[3]["text"]
-    reasons = pandas.read_parquet(tmp_path / "out/exclusions.parquet").reason
+    frame = pandas.read_parquet(tmp_path / "out/manifest.parquet").set_index("id")
+    assert list(frame.index[frame.status == "included"]) == [s.id for s in manifest.samples]
+    assert frame.loc["rain3", "caption"] == rows[3]["text"]
+    reasons = frame.reason[frame.status == "excluded"]
     assert sorted(reasons) == sorted(e.reason.value for e in manifest.exclusions)
 
 
@@ -159,26 +160,32 @@ def test_a_moved_manifest_finds_its_media(dirty, tmp_path):
 
 
 def test_a_broken_manifest_is_refused(dirty, tmp_path):
-    """Catches: a parquet error shown to the user, or half a pair of files accepted."""
+    """Catches: a parquet error shown to the user, or another program's table taken for ours."""
     with pytest.raises(DataError, match="no manifest at"):
         Manifest.load(tmp_path)
-    manifest = build_manifest(dirty, max_excluded_share=0.9)
-    manifest.save(tmp_path / "out")
-    smaller = Manifest(manifest.root, manifest.samples, (), len(manifest.samples))
-    smaller.save(tmp_path / "other")
-    shutil.copy(tmp_path / "other/exclusions.parquet", tmp_path / "out/exclusions.parquet")
-    with pytest.raises(DataError, match="two different cleanings"):
+    build_manifest(dirty, max_excluded_share=0.9).save(tmp_path / "out")
+    path = tmp_path / "out/manifest.parquet"
+    pandas.read_parquet(path).to_parquet(path)
+    with pytest.raises(DataError, match="is not a manifest of format"):
         Manifest.load(tmp_path / "out")
-    (tmp_path / "out/manifest.parquet").write_bytes(b"PAR1")
+    path.write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read"):
         Manifest.load(tmp_path / "out")
 
 
 def test_a_manifest_that_does_not_add_up_is_refused(dirty):
-    """Catches: code that drops a sample on the way."""
+    """Catches: code that drops an item on the way, or keeps one twice."""
     manifest = build_manifest(dirty, max_excluded_share=0.9)
-    with pytest.raises(DataError, match="is not the input of 12"):
-        Manifest(manifest.root, manifest.samples[1:], manifest.exclusions, 12)
-    twice = (manifest.samples[0], *manifest.samples)
+    with pytest.raises(DataError, match=r"5 included \+ 6 excluded is not the input of 12"):
+        replace(manifest, items=manifest.items[1:])
+    sample = next(item for item in manifest.items if item.status is Status.INCLUDED)
     with pytest.raises(DataError, match="'fire3' is used by 2 samples"):
-        Manifest(manifest.root, twice, (Exclusion("x", Reason.LEFTOVER, "x"),), 7)
+        replace(manifest, items=(sample, *manifest.items), num_input=13)
+
+
+def test_a_row_without_what_its_status_promises_is_refused():
+    """Catches: an exclusion without a reason, or a sample without its hashes."""
+    with pytest.raises(DataError, match="excluded without detail"):
+        excluded("x", Reason.LEFTOVER, None)
+    with pytest.raises(DataError, match="candidate without class_name, caption, source, audio_pa"):
+        Item("x", Status.CANDIDATE)

@@ -11,7 +11,7 @@ from core.errors import DataError
 
 
 def excluded(scan):
-    return {exclusion.subject: exclusion.reason for exclusion in scan.exclusions}
+    return {exclusion.id: exclusion.reason for exclusion in scan.exclusions}
 
 
 def test_rows_become_candidates(write_listed):
@@ -267,7 +267,7 @@ def test_a_name_that_is_not_utf8_is_excluded(tmp_path, write_wav, write_png):
         file.write(b"x")
     (exclusion,) = scan_folder(tmp_path).exclusions
     assert exclusion.reason is Reason.UNREADABLE
-    exclusion.subject.encode()
+    exclusion.id.encode()
 
 
 def test_a_pipe_named_as_a_clip_is_excluded(tmp_path, write_wav, write_png):

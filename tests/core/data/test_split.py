@@ -64,15 +64,16 @@ def test_one_seed_gives_one_split_in_any_process_and_order(manifest_of):
     """Catches: a draw that depends on the order of files or on Python's hash seed."""
     manifest = manifest_of(BALANCED)
     expected = make_split(manifest, seed=3)
-    assert make_split(replace(manifest, samples=manifest.samples[::-1]), seed=3) == expected
+    assert make_split(replace(manifest, items=manifest.items[::-1]), seed=3) == expected
     assert make_split(manifest, seed=4).train != expected.train
     code = (
         "from pathlib import Path\n"
-        "from core.data.manifest import Manifest, Sample\n"
+        "from core.data.manifest import Item, Manifest, Status\n"
         "from core.data.split import make_split\n"
-        "s = tuple(Sample(f'{c}{k}', c, c, f'{c}{k}', 'a', 'b', f'a{c}{k}', f'i{c}{k}', 1.0)"
+        "s = tuple(Item(f'{c}{k}', Status.INCLUDED, c, c, f'{c}{k}', audio_path='a',"
+        " image_path='b', audio_sha256=f'a{c}{k}', image_sha256=f'i{c}{k}', duration_s=1.0)"
         " for c in 'xyz' for k in range(20))\n"
-        "split_hash = make_split(Manifest(Path('/m'), s, (), 60)).hash\n"
+        "split_hash = make_split(Manifest(Path('/m'), s, 60)).hash\n"
     )
     here: dict[str, str] = {}
     exec(code, here)
@@ -112,11 +113,11 @@ def test_a_class_of_few_large_sources_is_in_every_part(manifest_of):
 def test_one_large_source_does_not_upset_the_shares(manifest_of, seed):
     """Catches: a video of many clips arriving last, when only the test part has room."""
     manifest = manifest_of({"rain": 20})
-    samples = tuple(
-        replace(sample, source="long video") if index < 8 else sample
-        for index, sample in enumerate(manifest.samples)
+    items = tuple(
+        replace(item, source="long video") if index < 8 else item
+        for index, item in enumerate(manifest.items)
     )
-    assert sizes(make_split(replace(manifest, samples=samples), seed=seed)) == [16, 2, 2]
+    assert sizes(make_split(replace(manifest, items=items), seed=seed)) == [16, 2, 2]
 
 
 def test_a_class_with_too_few_sources_is_named(manifest_of):
@@ -140,8 +141,8 @@ def test_a_single_class_is_split_like_any_other(manifest_of):
 def test_a_source_of_two_classes_stays_whole(manifest_of):
     """Catches: stratification tearing a video apart that carries two labels."""
     manifest = manifest_of({"rain": 20, "thunder": 20})
-    samples = tuple(replace(sample, source=f"video{sample.id[-3:]}") for sample in manifest.samples)
-    split = make_split(replace(manifest, samples=samples))
+    items = tuple(replace(item, source=f"video{item.id[-3:]}") for item in manifest.items)
+    split = make_split(replace(manifest, items=items))
     for part in Part:
         assert split.counts["rain"][part] == split.counts["thunder"][part] >= 1
 
