@@ -18,6 +18,7 @@ class AudioFeature(StrEnum):
     CLAP_POOLED = "clap_pooled"  # [B, D], L2-normalised
     CLAP_SEQUENCE = "clap_sequence"  # [B, T, D], CLAP's last hidden state, one token per time step
     LOG_MEL = "log_mel"  # [B, M, T], normalised log-mel spectrogram
+    MSCLAP_POOLED = "msclap_pooled"  # [B, D], Microsoft's CLAP, exported, not normalised
 
 
 @dataclass(frozen=True)

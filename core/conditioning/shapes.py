@@ -28,6 +28,7 @@ class FoundationShapes:
     clap_sequence: (tokens, width) of CLAP's last hidden state, one token per time step.
     log_mel: (mel bands M, frames T).
     num_classes: classes of the split.
+    msclap_pooled_dim: width of Microsoft's CLAP 2023 embedding.
     blocks: the UNet's transformer blocks in module order.
     """
 
@@ -38,6 +39,7 @@ class FoundationShapes:
     log_mel: tuple[int, int]
     num_classes: int
     blocks: tuple[BlockShape, ...]
+    msclap_pooled_dim: int = 1024
 
 
 def block_shapes(unet: Any) -> tuple[BlockShape, ...]:
