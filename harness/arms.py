@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.conditioning.variant import Variant
 from core.data.features import SplitFeatures
 from core.data.split import Split
 from core.foundation.foundation import Foundation
@@ -60,7 +61,15 @@ def sample_arms(
     progress: Callable[[int, int], None],
 ) -> list[GeneratedImage]:
     """Write one PNG for each arm, test clip and draw below `out`, at `<arm>/<id>-<draw>.png`."""
-    requests = list(_requests(split, draws=settings.images_per_clip, listens=_listens(model)))
+    variant = model.variant
+    requests = list(
+        _requests(
+            split,
+            draws=settings.images_per_clip,
+            arms=arms_of(variant),
+            hears=bool(variant.audio_features),
+        )
+    )
     solver = build_solver(settings.sampler, noise_scheduler=foundation.noise_scheduler)
     images: list[GeneratedImage] = []
     for arm in Arm:
@@ -102,20 +111,28 @@ def file_stem(sample_id: str) -> str:
     return f"{_NOT_PLAIN.sub('_', sample_id)[:60]}-{mark}"
 
 
-def _listens(model: AttachedVariant) -> bool:
-    return bool(model.variant.audio_features)
+def arms_of(variant: Variant) -> frozenset[Arm]:
+    """The arms in which this variant can differ from its other arms.
+
+    Without sound and class there is the caption alone. What is told the class paints by its own
+    and without; another clip of the class, or silence, would repeat its own.
+    """
+    if variant.audio_features:
+        return frozenset(Arm)
+    return frozenset({Arm.AUDIO, Arm.TEXT_ONLY} if variant.reads_class else {Arm.TEXT_ONLY})
 
 
-def _requests(split: Split, *, draws: int, listens: bool) -> Iterator[_Request]:
+def _requests(split: Split, *, draws: int, arms: frozenset[Arm], hears: bool) -> Iterator[_Request]:
     partners = shuffle_within_class(split)
     for sample_id in split.test:
+        heard = {
+            Arm.AUDIO: sample_id if hears else None,
+            Arm.SHUFFLED: partners.get(sample_id),
+        }
         for draw in range(draws):
-            yield _Request(sample_id, Arm.TEXT_ONLY, draw, None)
-            if listens:
-                yield _Request(sample_id, Arm.AUDIO, draw, sample_id)
-                yield _Request(sample_id, Arm.SILENCE, draw, None)
-                if sample_id in partners:
-                    yield _Request(sample_id, Arm.SHUFFLED, draw, partners[sample_id])
+            for arm in Arm:
+                if arm in arms and not (arm is Arm.SHUFFLED and sample_id not in partners):
+                    yield _Request(sample_id, arm, draw, heard.get(arm))
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ from core.randomness import torch_seeded
 from core.training import guards
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
-from core.training.loop import StepReport, TrainingResult, train
+from core.training.loop import NOTHING_TO_TRAIN, StepReport, TrainingResult, train
 from core.training.objective import TrainingData
 from harness.arms import sample_arms
 from harness.events import EventLog
@@ -291,6 +291,12 @@ class _Work:
                 on_resume=lambda step: self._resumed(step, events),
             )
         self.notices += checkpoints.notices
+        self.notices += [
+            f"{stage.stage}: variant '{self.planned.request.variant}' has nothing to train in it, "
+            f"so its {stage.steps_planned} steps were left out"
+            for stage in result.stages
+            if stage.stopped_by == NOTHING_TO_TRAIN
+        ]
         return result
 
     def _resumed(self, step: int, events: "EventLog") -> None:

@@ -136,7 +136,7 @@ def _stages_table(stages: Iterable[Mapping[str, Any]]) -> Table:
         table.add_row(
             stage["stage"],
             f"{stage['steps_done']}/{stage['steps_planned']}",
-            str(stage["kept_step"]),
+            "" if stage["kept_step"] is None else str(stage["kept_step"]),
             f"{stage['trainable_parameters']:,}",
             number(stage["last_loss"], digits=4),
             number(stage["validation_loss"], digits=4),

@@ -219,8 +219,9 @@ def preflight(model: AttachedVariant, probe: Probe) -> list[str]:
     passed = []
     if probe.inputs.audio:
         check_features_differ(probe.inputs)
-        check_batch_equals_singles(model, probe.inputs)
-        passed += ["features_differ", "batch_equals_singles"]
+        passed.append("features_differ")
+    check_batch_equals_singles(model, probe.inputs)
+    passed.append("batch_equals_singles")
     check_silent_identity(model, probe)
     check_adapter_identity(model, probe)
     return [*passed, "silent_identity", "adapter_identity"]

@@ -38,6 +38,8 @@ from core.training.plan import (
 )
 
 GATE_WINDOW = (0.35, 0.45)
+NOTHING_TO_TRAIN = "nothing_to_train"
+"""What "stopped" a stage that trains nothing of this variant: stage 3 without gates."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ def train(
             adapter_in_use |= ParameterGroup.UNET_ADAPTER in stage.trains
             # By name: a stage of 0 steps leaves no result, so the count says nothing.
             if stage.steps == 0 or stage.name in {result.stage for result in results}:
+                continue
+            if not model.parameters(stage.trains):
+                results.append(StageResult(stage.name, stage.steps, 0, stopped_by=NOTHING_TO_TRAIN))
                 continue
             loop = _StageLoop(
                 model,
