@@ -7,6 +7,7 @@ from math import floor
 from core.data.manifest import Sample
 from core.randomness import rng
 
+OFFICIAL_TEST = "test"
 _ROUNDING = 1e-9  # 0.1 * 30 is 3.0000000000000004: a share is not let fall or rise by that
 
 
@@ -75,6 +76,38 @@ def divide_classes(
     for source, part in placed.items():
         parts[part].extend(sample.id for sample in groups[source])
     return parts
+
+
+def divide_officially(
+    samples: Sequence[Sample], *, cap: int, seed: int, fractions: Sequence[float]
+) -> tuple[list[str], ...]:
+    """Ids of (train, val, test), capped, where only the data set's own test clips are tested on.
+
+    A source with one official test clip is of the official test part whole, so that none of its
+    clips trains. Of those, a class gets at most its share of test clips, and at least one; the
+    rest of its cap is drawn from the other sources and divided between train and val.
+    """
+    held_out = {sample.source for sample in samples if sample.official_split == OFFICIAL_TEST}
+    pool = [sample for sample in samples if sample.source in held_out]
+    sizes = {
+        name: min(cap, count)
+        for name, count in Counter(sample.class_name for sample in samples).items()
+    }
+    targets = part_targets(sizes, fractions=fractions)
+    test = draw_capped(
+        pool,
+        cap={name: max(1, target[-1]) for name, target in targets.items()},
+        seed=seed,
+        purpose="official test",
+    )
+    tested = Counter(sample.class_name for sample in test)
+    learnt = draw_capped(
+        [sample for sample in samples if sample.source not in held_out],
+        cap={name: size - tested[name] for name, size in sizes.items()},
+        seed=seed,
+    )
+    shares = [fraction / sum(fractions[:-1]) for fraction in fractions[:-1]]
+    return (*divide_classes(learnt, seed=seed, fractions=shares), [sample.id for sample in test])
 
 
 def part_targets(

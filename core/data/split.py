@@ -4,18 +4,18 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.apportion import divide_classes, draw_capped
+from core.data.apportion import OFFICIAL_TEST, divide_classes, divide_officially, draw_capped
 from core.data.atomic import file_sha256, json_sha256, write_atomic
 from core.data.manifest import Manifest, Sample
 from core.errors import DataError, MismatchError, UsageError
 
-_FORMAT = 1
+_FORMAT = 2
 _HASHED_FIELDS = frozenset(
     {"id", "class_name", "caption", "source", "audio_sha256", "image_sha256", "attributes"}
 )
@@ -35,18 +35,36 @@ class Grouping(StrEnum):
     SOURCE = "source"
 
 
+class Official(StrEnum):
+    """What the data set's own division into train and test means for the draw."""
+
+    IGNORE = "ignore"
+    HONOUR = "honour"  # its test clips never train nor validate, and only they are tested on
+
+
+class Method(StrEnum):
+    """Where the division comes from."""
+
+    DRAWN = "drawn"
+    IMPORTED = "imported"
+
+
 @dataclass(frozen=True)
 class SplitRule:
-    """How a split was made; a part of its hash."""
+    """How a split was made; a part of its hash. An imported split has no cap, seed or fractions."""
 
-    cap: int
+    cap: int | None
     """Most samples of one class, over all parts."""
-    seed: int
+    seed: int | None
     """Seed of the draw."""
-    fractions: tuple[float, float, float]
+    fractions: tuple[float, float, float] | None
     """Shares of train, val and test; their sum is 1."""
     grouping: Grouping = Grouping.SOURCE
     """What stays together."""
+    official: Official = Official.IGNORE
+    """Whether the data set's own test clips are kept for the test part."""
+    method: Method = Method.DRAWN
+    """Drawn here, or taken from files of the user's."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class Split:
     """Ids of each part, sorted."""
     rule: SplitRule
     """How it was made."""
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    """What a reader should know of it, as sentences; not a part of the hash."""
 
     def __post_init__(self) -> None:
         listed = [id_ for part in Part for id_ in self.parts[part]]
@@ -112,8 +132,12 @@ class Split:
         parts = {part.value: sorted(self.parts[part]) for part in Part}
         return json_sha256({"samples": samples, "parts": parts, "rule": asdict(self.rule)})
 
-    def save(self, path: Path) -> None:
-        """Write the lock file atomically; the root is kept relative to it."""
+    def save(self, path: Path, *, facts: Mapping[str, Any] | None = None) -> None:
+        """Write the lock file atomically; the root is kept relative to it.
+
+        facts: JSON values for a reader, such as the class weights; the checksum covers them, the
+        hash does not.
+        """
         root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
         body = {
             "format": _FORMAT,
@@ -122,6 +146,8 @@ class Split:
             "counts": self.counts,
             "root": root,
             "parts": {part.value: list(self.parts[part]) for part in Part},
+            "notices": list(self.notices),
+            "facts": dict(facts or {}),
             "samples": [asdict(sample) for _, sample in sorted(self.samples.items())],
         }
         write_atomic(path, content=_lock_bytes(body))
@@ -133,28 +159,41 @@ def make_split(
     cap: int = 100,
     seed: int = 0,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    official: Official = Official.IGNORE,
 ) -> Split:
     """A split stratified by class, grouped by source and capped per class, drawn by `seed`.
 
     With one sample a source, every part of every class is within one sample of its share, and the
     parts' totals are floor(train), floor(val) and the rest. A single class is split like any other.
+    `HONOUR` keeps the data set's own test clips for the test part: see `divide_officially`.
     Raises: UsageError for impossible settings; DataError when a class has fewer than three sources,
-    so that it cannot be in all three parts.
+    or no official test clip where they are honoured, so that it cannot be in all three parts.
     """
     if cap < len(Part):
         raise UsageError(f"cap is {cap}; expected at least {len(Part)}, one sample a part")
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise UsageError(f"fractions are {fractions}; expected three positive shares that sum to 1")
-    chosen = draw_capped(manifest.samples, cap=cap, seed=seed)
-    parts = divide_classes(chosen, seed=seed, fractions=fractions)
+    if official is Official.HONOUR:
+        if not any(sample.official_split for sample in manifest.samples):
+            raise UsageError(
+                "no clip is marked as of an official train or test part, so there is none to "
+                "honour; name the data set's list (vggsound.csv), or ignore its division"
+            )
+        parts = divide_officially(manifest.samples, cap=cap, seed=seed, fractions=fractions)
+    else:
+        chosen = draw_capped(manifest.samples, cap=cap, seed=seed)
+        parts = divide_classes(chosen, seed=seed, fractions=fractions)
+    drawn = {id_ for part in parts for id_ in part}
     split = Split(
         root=manifest.root,
-        samples={sample.id: sample for sample in sorted(chosen, key=lambda sample: sample.id)},
+        samples={s.id: s for s in sorted(manifest.samples, key=lambda s: s.id) if s.id in drawn},
         parts={part: tuple(sorted(parts[index])) for index, part in enumerate(Part)},
-        rule=SplitRule(cap=cap, seed=seed, fractions=fractions),
+        rule=SplitRule(cap=cap, seed=seed, fractions=fractions, official=official),
     )
     _require_every_part(split)
-    return split
+    if official is Official.IGNORE:
+        return split
+    return replace(split, notices=_official_notices(split, manifest=manifest))
 
 
 def load_split(path: Path, *, root: Path | None = None) -> Split:
@@ -185,12 +224,17 @@ def load_split(path: Path, *, root: Path | None = None) -> Split:
             f"{path} was edited after it was written: its checksum {checksum} does not fit; "
             "make the split again, a lock is not edited by hand"
         )
-    rule = dict(body["rule"], grouping=Grouping(body["rule"]["grouping"]))
+    rule = dict(body["rule"])
+    for name, kind in (("grouping", Grouping), ("official", Official), ("method", Method)):
+        rule[name] = kind(rule[name])
+    if rule["fractions"] is not None:
+        rule["fractions"] = tuple(rule["fractions"])
     split = Split(
         root=root if root is not None else (path.parent / body["root"]).resolve(),
         samples={row["id"]: Sample(**row) for row in body["samples"]},
         parts={part: tuple(body["parts"][part.value]) for part in Part},
-        rule=SplitRule(**{**rule, "fractions": tuple(rule["fractions"])}),
+        rule=SplitRule(**rule),
+        notices=tuple(body["notices"]),
     )
     if split.hash != body["hash"]:
         raise MismatchError(f"{path} names hash {body['hash']} but holds a split of {split.hash}")
@@ -264,9 +308,37 @@ def _require_every_part(split: Split) -> None:
         for name, row in split.counts.items()
         if min(row.values()) == 0
     ]
+    if short and split.rule.official is Official.HONOUR:
+        raise DataError(
+            f"class {', '.join(short)} cannot be trained, validated and tested on with the "
+            "official division honoured: each class needs a clip of the official test part, and "
+            "two sources outside it. Add clips, remove the class, or ignore the official division"
+        )
     if short:
         raise DataError(
             f"too few independent samples to train, validate and test on class {', '.join(short)}; "
             f"each class needs at least {len(Part)} sources (3 clips that share neither video nor "
             "content). Add clips or remove the class"
         )
+
+
+def _official_notices(split: Split, *, manifest: Manifest) -> tuple[str, ...]:
+    notices = []
+    for name, row in split.counts.items():
+        share = row[Part.TEST] / sum(row.values())
+        wanted = split.rule.fractions[2] if split.rule.fractions else 0.0
+        if share < wanted / 2:
+            notices.append(
+                f"{name}: only {row[Part.TEST]} of {sum(row.values())} clips are tested on; the "
+                "official test part has no more of them"
+            )
+    left_out = sum(
+        sample.official_split == OFFICIAL_TEST and sample.id not in split.samples
+        for sample in manifest.samples
+    )
+    if left_out:
+        notices.append(
+            f"{left_out} clips of the official test part are left out: they must not train, and "
+            "the test part has its share"
+        )
+    return tuple(notices)

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from core.data.clean import build_manifest
-from core.data.split import Part, Split, SplitRule, load_split, make_split, verify
+from core.data.split import (
+    Method,
+    Official,
+    Part,
+    Split,
+    SplitRule,
+    load_split,
+    make_split,
+    verify,
+)
 from core.errors import DataError, MismatchError, UsageError
 
 ALL_COUNTS = {
@@ -43,6 +52,22 @@ def test_the_cap_draws_the_balanced_set_from_all_1549(manifest_of):
     split = make_split(manifest_of(ALL_COUNTS), cap=100)
     counts = Counter(sample.class_name for sample in split.samples.values())
     assert counts == {**BALANCED, "thunder": 100}
+
+
+def test_the_users_664_pairs_keep_their_classes_and_their_sizes(real_metadata):
+    """Catches: clips lost between the metadata and the lock, or a class far off its share."""
+    manifest = real_metadata.manifest(real_metadata.balanced)
+    split = make_split(manifest, cap=100, seed=0)
+    assert {name: sum(row.values()) for name, row in split.counts.items()} == BALANCED
+    assert sizes(split) == [531, 66, 67]
+    for name, count in BALANCED.items():
+        for part, fraction in zip(Part, (0.8, 0.1, 0.1), strict=True):
+            assert abs(split.counts[name][part] - fraction * count) <= 1.0
+    everything = make_split(real_metadata.manifest(real_metadata.unbalanced), cap=100)
+    assert {n: sum(row.values()) for n, row in everything.counts.items()} == {
+        **BALANCED,
+        "thunder": 100,
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -147,6 +172,45 @@ def test_a_source_of_two_classes_stays_whole(manifest_of):
         assert split.counts["rain"][part] == split.counts["thunder"][part] >= 1
 
 
+def officially(manifest, *, test):
+    """`manifest` with the ids that `test` accepts marked as the data set's own test clips."""
+    items = tuple(
+        replace(item, official_split="test" if test(item) else "train") for item in manifest.items
+    )
+    return replace(manifest, items=items)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_official_test_clips_never_train_where_they_are_honoured(manifest_of, seed):
+    """Catches: training on clips that others report their scores on."""
+    plain = manifest_of(BALANCED, group_size=2)
+    manifest = officially(plain, test=lambda item: int(item.id[-3:]) % 9 < 3)
+    official = {s.source for s in manifest.samples if s.official_split == "test"}
+    split = make_split(manifest, seed=seed, official=Official.HONOUR)
+    for part, expected in ((Part.TRAIN, False), (Part.VAL, False), (Part.TEST, True)):
+        assert {split.samples[id_].source in official for id_ in split.parts[part]} == {expected}
+    assert sizes(split)[2] == 67
+    assert all(min(row.values()) >= 1 for row in split.counts.values())
+    assert max(sum(row.values()) for row in split.counts.values()) <= 100
+    ignored = make_split(manifest, seed=seed)
+    assert ignored.parts == make_split(plain, seed=seed).parts
+    assert any("left out: they must not train" in notice for notice in split.notices)
+
+
+def test_a_class_short_of_official_test_clips_says_so(manifest_of):
+    """Catches: a thin test part that nobody is told of, or a class that is silently untested."""
+    manifest = manifest_of({"rain": 50, "fire": 50})
+    few = officially(manifest, test=lambda i: i.id == "fire000" or i.id.startswith("rain00"))
+    split = make_split(few, official=Official.HONOUR)
+    assert split.counts["fire"] == {Part.TRAIN: 43, Part.VAL: 6, Part.TEST: 1}
+    assert split.notices[0].startswith("fire: only 1 of 50 clips are tested on")
+    none = officially(manifest, test=lambda item: item.id.startswith("rain00"))
+    with pytest.raises(DataError, match=r"class 'fire' .* needs a clip of the official test part"):
+        make_split(none, official=Official.HONOUR)
+    with pytest.raises(UsageError, match="no clip is marked"):
+        make_split(manifest, official=Official.HONOUR)
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"cap": 2}, {"fractions": (0.9, 0.1, 0.0)}, {"fractions": (0.8, 0.1, 0.2)}],
@@ -175,7 +239,13 @@ def test_the_hash_sees_every_fact_and_not_the_place(manifest_of):
     for field, value in changes.items():
         changed = replace(split.samples[id_], **{field: value})
         assert replace(split, samples={**split.samples, id_: changed}).hash != split.hash
-    rules = {"cap": 99, "seed": 1, "fractions": (0.7, 0.2, 0.1)}
+    rules = {
+        "cap": 99,
+        "seed": 1,
+        "fractions": (0.7, 0.2, 0.1),
+        "official": Official.HONOUR,
+        "method": Method.IMPORTED,
+    }
     assert {field.name for field in fields(SplitRule)} == {*rules, "grouping"}
     for field, value in rules.items():
         assert replace(split, rule=replace(split.rule, **{field: value})).hash != split.hash
