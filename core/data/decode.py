@@ -8,7 +8,9 @@ conversion to RGB.
 Shape legend: S samples, H height, W width, C colour channels.
 """
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from core.data.audio_header import read_audio_header
 from core.data.manifest import Reason
+from core.data.near_duplicates import picture_hash, sound_fingerprint
 from core.errors import DataError
 
 SAMPLE_RATE_HZ = 48_000
@@ -40,6 +43,9 @@ _SILENT_RANGE = 2.0**-14
 _FULL_SCALE = 0.999
 _MAX_CLIPPED_SHARE = 0.1
 """A full-scale sine spends 3 % of its time above 0.999; one driven 10 dB too hard spends 80 %."""
+_SILENCE_DBFS = -200.0
+"""Stands for the minus infinity of digital silence: tables and JSON hold finite numbers."""
+_HASHED_SIDE_PX = 128  # the hash looks at 32 x 32; a jpg is decoded at an eighth to a half for it
 _MIN_MP3_SHARE = 0.98  # the length an MP3 header promises is only approximate
 _BLOCK_S = 10
 
@@ -64,6 +70,36 @@ class AudioFacts:
     """Channels of the file."""
     peak: float
     """Largest absolute sample of the channel mean inside the window; 1 is full scale."""
+    rms: float
+    """Root mean square of the same."""
+    clipped_share: float
+    """Share of the window's samples, over all channels, at full scale."""
+    fingerprint: bytes | None
+    """What a re-coded copy has in common; None for a clip that has nothing to be told by."""
+
+    @property
+    def peak_dbfs(self) -> float:
+        """Decibels of the peak, at least -200; 0 is full scale."""
+        return _dbfs(self.peak)
+
+    @property
+    def rms_dbfs(self) -> float:
+        """Decibels of the root mean square, at least -200; 0 is full scale."""
+        return _dbfs(self.rms)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a whole decode of a picture found."""
+
+    width: int
+    """Pixels, as stored."""
+    height: int
+    """Pixels, as stored."""
+    luma_spread: float
+    """Standard deviation of the luma, 0 to 128."""
+    hash: int | None
+    """Perceptual hash of the upright picture; None for a picture of one shade."""
 
 
 def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFacts:
@@ -93,27 +129,52 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
             Reason.SHORT_AUDIO,
             f"the audio lasts {num_frames / rate:.2f} s; at least {MIN_DURATION_S} s are needed",
         )
-    window_SC = np.concatenate(window)
-    mono_S = window_SC.mean(axis=1)
-    _check_level(mono_S, window_SC=window_SC, window_s=window_s)
+    window_SC = np.concatenate(window) if len(window) > 1 else window[0]
+    mono_S = channel_mean(window_SC)
+    low, high = float(mono_S.min()), float(mono_S.max())
+    if high - low <= _SILENT_RANGE:
+        raise MediaError(
+            Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
+        )
+    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean())
+    if clipped > _MAX_CLIPPED_SHARE:
+        raise MediaError(
+            Reason.CLIPPED_AUDIO,
+            f"{clipped:.0%} of the samples are at full scale; the recording is clipped",
+        )
     return AudioFacts(
         duration_s=num_frames / rate,
         sample_rate_hz=rate,
         num_channels=window_SC.shape[1],
-        peak=float(np.abs(mono_S).max()),
+        peak=max(-low, high),
+        rms=float(np.sqrt(np.dot(mono_S, mono_S) / len(mono_S))),
+        clipped_share=clipped,
+        fingerprint=sound_fingerprint(mono_S, rate_hz=rate),
     )
 
 
-def decode_audio(path: Path, *, window_s: float) -> np.ndarray:
-    """float32 [S], 48 kHz mono: the first `window_s` seconds, shorter where the clip is.
+def channel_mean(block_SC: np.ndarray) -> np.ndarray:
+    """float32 [S]; a view of the only channel where there is one."""
+    return block_SC[:, 0] if block_SC.shape[1] == 1 else block_SC.mean(axis=1)
+
+
+def _dbfs(value: float) -> float:
+    return max(20 * math.log10(value), _SILENCE_DBFS) if value > 0 else _SILENCE_DBFS
+
+
+def decode_audio(path: Path, *, window_s: float, start_s: float = 0.0) -> np.ndarray:
+    """float32 [S], 48 kHz mono: `window_s` seconds from `start_s`, shorter where the clip ends.
 
     The level is kept, so a float file may exceed 1. Raises: MediaError.
     """
     with _open_audio(path) as file:
+        num_skipped = round(start_s * file.samplerate)
         num_wanted = round(window_s * file.samplerate)
-        blocks = []
-        for block_SC in _blocks(file, num_frames=num_wanted):
-            blocks.append(block_SC.mean(axis=1))
+        blocks, num_read = [], 0
+        # Read through, not sought: a seek in an mp3 lands near the sample, not on it.
+        for block_SC in _blocks(file, num_frames=num_skipped + num_wanted):
+            blocks.append(channel_mean(block_SC[max(0, num_skipped - num_read) :]))
+            num_read += len(block_SC)
         rate = file.samplerate
     mono_S = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
     if not np.isfinite(mono_S).all():
@@ -193,29 +254,36 @@ def _blocks(file: soundfile.SoundFile, *, num_frames: int | None = None) -> Iter
         left -= wanted
 
 
-def _check_level(mono_S: np.ndarray, *, window_SC: np.ndarray, window_s: float) -> None:
-    if float(np.ptp(mono_S)) <= _SILENT_RANGE:
-        raise MediaError(
-            Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
-        )
-    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean())
-    if clipped > _MAX_CLIPPED_SHARE:
-        raise MediaError(
-            Reason.CLIPPED_AUDIO,
-            f"{clipped:.0%} of the samples are at full scale; the recording is clipped",
-        )
+def inspect_image(path: Path) -> ImageFacts:
+    """Facts of a picture after decoding it once, to its end.
 
-
-def inspect_image(path: Path) -> None:
-    """Decode a picture once, to the end, and drop it. Raises: MediaError."""
-    _load_image(path).close()
+    A jpg's whole stream is read, but transformed only at the size that the hash needs.
+    Raises: MediaError.
+    """
+    image, (width, height) = _load_image(path, side=_HASHED_SIDE_PX)
+    with _conversion_errors():
+        # Turned like `decode_image` does, so that what it would refuse is refused now.
+        grey = _to_rgb(ImageOps.exif_transpose(image)).convert("L")
+    spread = float(np.asarray(grey).std())
+    return ImageFacts(
+        width=width,
+        height=height,
+        luma_spread=spread,
+        hash=picture_hash(grey) if spread > 0 else None,
+    )
 
 
 def decode_image(path: Path) -> np.ndarray:
     """uint8 [H, W, 3] RGB, upright, by the conversion at the top. Raises: MediaError."""
-    image = _load_image(path)
-    try:
+    image, _ = _load_image(path)
+    with _conversion_errors():
         return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+
+
+@contextmanager
+def _conversion_errors() -> Iterator[None]:
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:  # damaged metadata makes Pillow raise a dozen different kinds
@@ -224,12 +292,19 @@ def decode_image(path: Path) -> np.ndarray:
         ) from None
 
 
-def _load_image(path: Path) -> Image.Image:
-    """The decoded picture, in the file's own mode; its size is checked from the header first."""
+def _load_image(path: Path, *, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """The decoded picture in the file's own mode, and its stored size, checked from the header.
+
+    side: pixels that each side has to keep; jpgs are then decoded as grey at a half to an eighth
+    where that suffices.
+    """
     try:
         with path.open("rb") as file:
             image = Image.open(file, formats=IMAGE_FORMATS)
-            _check_size(*image.size)
+            size = image.size
+            _check_size(*size)
+            if side is not None:
+                image.draft("L", (side, side))
             image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise MediaError(
@@ -255,7 +330,7 @@ def _load_image(path: Path) -> Image.Image:
             Reason.UNSUPPORTED_FORMAT,
             "the picture has floating-point pixels; 8 or 16 bits are read",
         )
-    return image
+    return image, size
 
 
 def _check_size(width: int, height: int) -> None:
