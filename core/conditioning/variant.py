@@ -38,6 +38,10 @@ class VariantConfig(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    def sources(self) -> dict[str, str]:
+        """Sources of pretrained parts the variant loads, by role; a run's id covers their hashes."""
+        return {}
+
 
 class Variant(nn.Module, ABC):
     """A conditioning branch.

@@ -17,7 +17,7 @@ from variants.sonic import VARIANT as SONIC
 SMALL = {
     BASELINE: {"hidden_dim": 32},
     SONIC: {"hidden_dim": 32},
-    CUTTING_EDGE: {"width": 16, "depth": 2, "state_dim": 4, "patch": (8, 8)},
+    CUTTING_EDGE: {"size": "own", "width": 16, "depth": 2, "state_dim": 4, "patch": (8, 8)},
 }
 
 

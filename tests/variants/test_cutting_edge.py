@@ -1,105 +1,36 @@
-"""The Mamba encoder: sizes, directions, tokens in time; and what the branch asks for."""
+"""What the branch makes of its encoder, and the settings it refuses."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from mambapy.mamba import MambaBlock as ReferenceBlock
-from mambapy.mamba import MambaConfig as ReferenceConfig
+from pydantic import ValidationError
 
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.shapes import FoundationShapes
 from core.conditioning.variant import UnetAdapterKind, Variant
-from core.errors import UsageError
+from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.mamba.storage import save_encoder
 from core.randomness import torch_seeded
 from variants.cutting_edge import VARIANT
-from variants.cutting_edge import encoder as encoder_module
-from variants.cutting_edge.encoder import BidirectionalMixer, Direction, MambaAudioEncoder
 
 Build = Callable[..., Variant]
 
 
-def encoder(**settings: object) -> MambaAudioEncoder:
-    """A small encoder of 16 mels x 32 frames; keywords override."""
-    defaults = {
-        "patch": (8, 8),
-        "width": 16,
-        "depth": 2,
-        "state_dim": 4,
-        "conv_width": 4,
-        "expand": 2,
-    }
-    with torch_seeded(0, "test", "encoder"):
-        return MambaAudioEncoder((16, 32), **{**defaults, **settings})
-
-
-@pytest.mark.parametrize(
-    ("width", "expected"), [(192, 6_922_176), (384, 25_345_920), (768, 96_698_112)]
-)
-def test_full_size_encoder_has_the_parameters_of_its_design(width: int, expected: int) -> None:
-    """Catches: a parameter shared or doubled that should not be, between the directions."""
-    settings = VARIANT.Config(width=width)
-    with torch.device("meta"):
-        model = MambaAudioEncoder(
-            (128, 1024),
-            patch=settings.patch,
-            width=settings.width,
-            depth=settings.depth,
-            state_dim=settings.state_dim,
-            conv_width=settings.conv_width,
-            expand=settings.expand,
-        )
-    assert sum(parameter.numel() for parameter in model.parameters()) == expected
-    assert VARIANT.Config().width == 192
-
-
-def test_mixer_is_two_stock_mixers_with_shared_projections() -> None:
-    """Catches: a direction not flipped back, a gate that is not flipped, a sum for a mean."""
-    with torch_seeded(0, "test", "mixer"):
-        mixer = BidirectionalMixer(8, state_dim=4, conv_width=4, expand=2)
-        x_BLW = torch.randn(2, 9, 8)
-    config = ReferenceConfig(d_model=8, n_layers=1, d_state=4, d_conv=4, pscan=False)
-    stock = []
-    for direction in mixer.directions:
-        block = ReferenceBlock(config)
-        shared = {
-            "in_proj.weight": mixer.in_proj.weight,
-            "out_proj.weight": mixer.out_proj.weight,
-        }
-        block.load_state_dict({**direction.state_dict(), **shared}, strict=True)
-        stock.append(block)
-    expected = (stock[0](x_BLW) + stock[1](x_BLW.flip(1)).flip(1)) / 2
-    assert torch.allclose(mixer(x_BLW), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("moved", "seen"), [(-1, 1), (1, -1)])
-def test_every_end_of_the_sequence_hears_the_other(moved: int, seen: int) -> None:
-    """Catches: an encoder that runs in one direction only."""
-    model = encoder(depth=1)
-    log_mel = torch.randn(1, 16, 32, generator=torch.Generator().manual_seed(0))
-    changed = log_mel.clone()
-    # Frequency-major patches: the first is the lowest band's first step, the last the top's last.
-    corner = (slice(8, 16), slice(24, 32)) if moved == -1 else (slice(0, 8), slice(0, 8))
-    changed[0][corner] += 1.0
-    difference = (model(changed) - model(log_mel)).abs().amax(dim=-1)[0]
-    assert difference[seen] > 1e-7
-
-
-def test_tokens_are_frequency_major_behind_cls() -> None:
-    """Catches: a transposed patch grid, which scrambles time."""
-    model = encoder(depth=1)
-    with torch.no_grad():
-        model.blocks[0].mixer.out_proj.weight.zero_()
-    quiet = torch.zeros(1, 16, 32)
-    changed = quiet.clone()
-    changed[0, 8:16, 16:24] = 1.0
-    moved = (model(changed) - model(quiet)).abs().amax(dim=-1)[0] > 1e-6
-    assert model.grid == (2, 4)
-    assert moved.nonzero().flatten().tolist() == [1 + 1 * 4 + 2]
+def with_msclap(inputs: ConditioningInputs) -> ConditioningInputs:
+    """The inputs with an embedding of Microsoft's CLAP, of its size and not normalised."""
+    embedding_BD = 30 * torch.randn(3, 1024, generator=torch.Generator().manual_seed(3))
+    return ConditioningInputs(
+        text_BLC=inputs.text_BLC,
+        audio={**inputs.audio, AudioFeature.MSCLAP_POOLED: embedding_BD},
+        class_index_B=inputs.class_index_B,
+    )
 
 
 def test_per_time_tokens_keep_the_order_of_time(build: Build, inputs: ConditioningInputs) -> None:
     """Catches: a mean over time where one over frequency was meant."""
-    variant = build(VARIANT, depth=1, num_clap_tokens=0)
+    variant = build(VARIANT, layout="plain", depth=1, audio="none")
     with torch.no_grad():
         variant.encoder.blocks[0].mixer.out_proj.weight.zero_()
     before = variant.audio_tokens(inputs)
@@ -111,21 +42,57 @@ def test_per_time_tokens_keep_the_order_of_time(build: Build, inputs: Conditioni
 
 @pytest.mark.parametrize(
     ("settings", "num_tokens"),
-    [({"tokens": "all"}, 1 + 8 + 4), ({"num_clap_tokens": 0}, 1 + 4), ({}, 1 + 4 + 4)],
+    [
+        ({"tokens": "all"}, 1 + 8 + 4),
+        ({"audio": "none"}, 1 + 4),
+        ({"num_pooled_tokens": 2}, 1 + 4 + 2),
+        ({"audio": "msclap"}, 1 + 4 + 4),
+        ({"layout": "aum", "block": "v1"}, 1 + 4 + 4),
+        ({"block": "mamba2", "head_dim": 8}, 1 + 4 + 4),
+        ({}, 1 + 4 + 4),
+    ],
 )
 def test_token_count_follows_the_settings(
     settings: dict[str, object], num_tokens: int, build: Build, inputs: ConditioningInputs
 ) -> None:
     """Catches: a setting that nothing reads."""
-    assert build(VARIANT, **settings).audio_tokens(inputs).shape == (3, num_tokens, 64)
+    tokens = build(VARIANT, **settings).audio_tokens(with_msclap(inputs))
+    assert tokens.shape == (3, num_tokens, 64)
 
 
-def test_clap_is_asked_for_only_when_it_is_read(build: Build) -> None:
+@pytest.mark.parametrize(
+    ("audio", "pooled"),
+    [
+        ("clap", {AudioFeature.CLAP_POOLED}),
+        ("msclap", {AudioFeature.MSCLAP_POOLED}),
+        ("none", set()),
+    ],
+)
+def test_a_pooled_embedding_is_asked_for_only_when_it_is_read(
+    audio: str, pooled: set[AudioFeature], build: Build, inputs: ConditioningInputs
+) -> None:
     """Catches: a feature cached and loaded in vain, or read without being asked for."""
-    both = frozenset({AudioFeature.LOG_MEL, AudioFeature.CLAP_POOLED})
-    assert build(VARIANT).audio_features == both
-    alone = build(VARIANT, num_clap_tokens=0)
-    assert alone.audio_features == frozenset({AudioFeature.LOG_MEL})
+    variant = build(VARIANT, audio=audio)
+    assert variant.audio_features == {AudioFeature.LOG_MEL} | pooled
+    inputs = with_msclap(inputs)
+    before = variant.audio_tokens(inputs)
+    for feature in {AudioFeature.CLAP_POOLED, AudioFeature.MSCLAP_POOLED} - pooled:
+        inputs.audio[feature].add_(1.0)
+    assert torch.equal(variant.audio_tokens(inputs), before)
+    for feature in pooled:
+        inputs.audio[feature].add_(torch.randn_like(inputs.audio[feature]))
+        moved_N = (variant.audio_tokens(inputs) - before).abs().amax(dim=(0, 2)) > 1e-6
+        assert moved_N.tolist() == [False] * 5 + [True] * 4
+
+
+def test_embedding_of_microsofts_clap_enters_at_length_one(
+    build: Build, inputs: ConditioningInputs
+) -> None:
+    """Catches: an embedding that is not normalised and drowns the encoder's tokens."""
+    variant, heard = build(VARIANT, audio="msclap"), with_msclap(inputs)
+    before = variant.audio_tokens(heard)
+    heard.audio[AudioFeature.MSCLAP_POOLED].mul_(7.0)
+    assert torch.allclose(variant.audio_tokens(heard), before, atol=1e-5)
 
 
 def test_unet_adapter_follows_the_settings(build: Build) -> None:
@@ -134,19 +101,86 @@ def test_unet_adapter_follows_the_settings(build: Build) -> None:
     assert build(VARIANT, adapt="lora").unet_adapter is UnetAdapterKind.LORA
 
 
-def test_patches_that_do_not_tile_the_spectrogram_are_refused() -> None:
+@pytest.mark.parametrize("gate_init", [0.0, 0.1])
+def test_a_shut_gate_is_what_makes_a_fresh_variant_the_identity(
+    gate_init: float, build: Build
+) -> None:
+    """Catches: a promise of identity that does not follow the setting."""
+    assert build(VARIANT, gate_init=gate_init).is_identity_at_init is (gate_init == 0)
+
+
+def test_patches_that_do_not_tile_the_spectrogram_are_refused(build: Build) -> None:
     """Catches: the end of every clip cut off in silence."""
     with pytest.raises(UsageError, match="do not tile"):
-        encoder(patch=(8, 12))
+        build(VARIANT, patch=(8, 12))
 
 
-def test_fresh_step_sizes_lie_in_their_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a bias that is not the inverse of softplus, so that a mixer starts deaf or blind."""
-    # Far from 0, where softplus and exp differ.
-    monkeypatch.setattr(encoder_module, "DT_MIN", 2.0)
-    monkeypatch.setattr(encoder_module, "DT_MAX", 8.0)
-    with torch_seeded(0, "test", "direction"):
-        direction = Direction(64, state_dim=4, conv_width=4, dt_rank=2)
-    steps = torch.nn.functional.softplus(direction.dt_proj.bias).detach()
-    assert 2.0 <= steps.min() < 2.5
-    assert 6.5 < steps.max() <= 8.0
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"width": 64}, "width is not read at size tiny"),
+        ({"size": "base", "depth": 2}, "depth is not read at size base"),
+        ({"size": "own", "width": 64}, "needs width and depth"),
+        ({"size": "own", "width": 8, "depth": 3}, "in pairs; got depth 3"),
+        ({"head_dim": 8}, "head_dim is read by block mamba2 alone"),
+        ({"block": "mamba2", "head_dim": 7}, "do not divide the inner width"),
+        ({"audio": "none", "num_pooled_tokens": 2}, "num_pooled_tokens is not read"),
+    ],
+)
+def test_settings_that_nothing_would_read_are_refused(
+    settings: dict[str, object], complaint: str
+) -> None:
+    """Catches: a width that `size` overrides in silence, a key of another block or choice."""
+    with pytest.raises(ValidationError, match=complaint):
+        VARIANT.Config(**settings)
+
+
+def test_none_by_name_unsets_what_a_profile_set() -> None:
+    """Catches: a setting of the profile that no `--set` can take back, TOML having no null."""
+    config = VARIANT.Config(size="tiny", width="none", depth="none", num_pooled_tokens="none")
+    assert config == VARIANT.Config()
+    assert VARIANT.Config(**config.model_dump()) == config
+
+
+def test_sizes_are_ssambas() -> None:
+    """Catches: a name that stands for another width."""
+    widths = {
+        size: VARIANT.Config(size=size).encoder(log_mel=(128, 1024)).width
+        for size in ("tiny", "small", "base")
+    }
+    assert widths == {"tiny": 192, "small": 384, "base": 768}
+
+
+def test_pretrained_encoder_is_loaded_and_its_folder_counts_for_the_run(
+    build: Build, tmp_path: Path
+) -> None:
+    """Catches: a folder that is named and not read, or a run id that does not depend on it."""
+    with torch_seeded(5, "test", "pretrained"):
+        donor = build(VARIANT)
+    with torch.no_grad():
+        donor.encoder.cls_W.fill_(7.0)
+    save_encoder(donor.encoder, tmp_path / "encoder")
+    variant = build(VARIANT, pretrained=str(tmp_path / "encoder"))
+    assert variant.config.sources() == {"mamba_encoder": str(tmp_path / "encoder")}
+    assert VARIANT.Config().sources() == {}
+    theirs = donor.encoder.state_dict()
+    assert all(torch.equal(t, theirs[n]) for n, t in variant.encoder.state_dict().items())
+
+
+def test_pretrained_encoder_of_other_settings_is_refused(build: Build, tmp_path: Path) -> None:
+    """Catches: weights of one layout run in another, which no shape would tell apart."""
+    save_encoder(build(VARIANT).encoder, tmp_path)
+    with pytest.raises(MismatchError, match=r"built with layout ssamba \(asked for plain\)"):
+        build(VARIANT, pretrained=str(tmp_path), layout="plain")
+    with pytest.raises(UsageError, match="is no folder"):
+        build(VARIANT, pretrained="owner/model")
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(MissingWeightsError, match=r"cannot read .*model\.safetensors"):
+        build(VARIANT, pretrained=str(tmp_path))
+
+
+def test_counting_parameters_reads_no_pretrained_weights(shapes: FoundationShapes) -> None:
+    """Catches: `harness list` that needs the weights it only counts."""
+    config = VARIANT.Config(patch=(8, 8), pretrained="/no/such/folder")
+    with torch.device("meta"):
+        assert all(p.is_meta for p in VARIANT(config, shapes=shapes).parameters())

@@ -1,13 +1,19 @@
 """The selective scan against its mathematics, another implementation and finite differences."""
 
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 import torch
 from mambapy.mamba import MambaBlock as ReferenceBlock
 from mambapy.mamba import MambaConfig as ReferenceConfig
 from torch import Tensor
 
-from variants.cutting_edge import selective_scan as module
-from variants.cutting_edge.selective_scan import selective_scan
+from core.foundation.mamba import selective_scan as module
+from core.foundation.mamba.selective_scan import selective_scan
 
 
 def scan_inputs(
@@ -99,8 +105,65 @@ def test_low_precision_input_is_scanned_in_float32() -> None:
     assert torch.equal(under, selective_scan(**full))
 
 
-def test_cpu_tensors_stay_off_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+STAND_IN = """
+import torch
+
+calls = 0
+
+
+def selective_scan_fn(u, delta, A, B, C, D):
+    # Of selective_scan_ref: u, delta [batch, dim, length], A [dim, state], B, C [batch, state,
+    # length], D [dim].
+    global calls
+    calls += 1
+    state = u.new_zeros(*u.shape[:2], A.shape[1])
+    outputs = []
+    for t in range(u.shape[2]):
+        decay = torch.exp(delta[:, :, t, None] * A)
+        drive = delta[:, :, t, None] * B[:, None, :, t] * u[:, :, t, None]
+        state = decay * state + drive
+        outputs.append((state * C[:, None, :, t]).sum(-1) + D * u[:, :, t])
+    return torch.stack(outputs, dim=-1)
+"""
+
+
+@pytest.fixture
+def mamba_ssm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A package of that name which can be imported; yields the module that holds the kernel."""
+    folder = tmp_path / "mamba_ssm" / "ops"
+    folder.mkdir(parents=True)
+    for package in (folder.parent, folder):
+        (package / "__init__.py").write_text("")
+    (folder / "selective_scan_interface.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    module.has_fused_kernel.cache_clear()
+    yield importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+    module.has_fused_kernel.cache_clear()
+    for name in [name for name in sys.modules if name.split(".")[0] == "mamba_ssm"]:
+        del sys.modules[name]
+
+
+def test_cpu_tensors_stay_off_an_importable_kernel(mamba_ssm: ModuleType) -> None:
     """Catches: dispatch at import, which sends CPU tensors to CUDA kernels once they are there."""
-    monkeypatch.setattr(module, "has_fused_kernel", lambda: True)
+    assert module.has_fused_kernel()
     inputs = scan_inputs()
     assert torch.allclose(selective_scan(**inputs), sequential_scan(inputs))
+    assert mamba_ssm.calls == 0
+
+
+def test_kernel_is_handed_its_own_layout(mamba_ssm: ModuleType) -> None:
+    """Catches: axes that only a GPU would show to be swapped."""
+    inputs = scan_inputs(dtype=torch.float32)
+    got = module._fused_scan(*inputs.values())
+    assert mamba_ssm.calls == 2
+    assert torch.allclose(got.double(), sequential_scan(inputs), atol=1e-5)
+
+
+def test_a_gpu_without_the_kernel_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Catches: a slow fallback that nobody hears of."""
+    module._say_once_that_the_kernel_is_missing.cache_clear()
+    module._say_once_that_the_kernel_is_missing()
+    module._say_once_that_the_kernel_is_missing()
+    assert [record.message.count("mamba-ssm is not installed") for record in caplog.records] == [1]
+    module._say_once_that_the_kernel_is_missing.cache_clear()

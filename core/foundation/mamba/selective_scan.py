@@ -8,6 +8,7 @@ S state size.
 """
 
 import importlib.util
+import logging
 from functools import cache
 from typing import Any
 
@@ -15,11 +16,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_log = logging.getLogger(__name__)
+
 
 @cache
 def has_fused_kernel() -> bool:
     """Whether mamba-ssm is installed; its kernels run on CUDA tensors only."""
     return importlib.util.find_spec("mamba_ssm") is not None
+
+
+@cache
+def _say_once_that_the_kernel_is_missing() -> None:
+    _log.warning(
+        "mamba-ssm is not installed, so Mamba scans run as a loop in torch: correct, but several "
+        "times slower on a GPU; `pip install branch-harness[mamba]` where CUDA is, or choose "
+        "block mamba2"
+    )
 
 
 def selective_scan(
@@ -29,10 +41,12 @@ def selective_scan(
 
     dt: step sizes, positive. A: decay rates, negative.
     CUDA tensors go to mamba-ssm's fused kernel where that is installed, which agrees to float32
-    rounding; everything else runs in torch.
+    rounding; everything else runs in torch. The device of the tensors decides, at each call.
     """
-    if x_GBLE.is_cuda and has_fused_kernel():
-        return _fused_scan(x_GBLE, dt_GBLE, A_GES, B_GBLS, C_GBLS, D_GE)
+    if x_GBLE.is_cuda:
+        if has_fused_kernel():
+            return _fused_scan(x_GBLE, dt_GBLE, A_GES, B_GBLS, C_GBLS, D_GE)
+        _say_once_that_the_kernel_is_missing()
     dtype = torch.promote_types(x_GBLE.dtype, torch.float32)
     x_LGBE, dt_LGBE, B_LGBS, C_LGBS = (
         tensor.to(dtype).permute(2, 0, 1, 3).contiguous()

@@ -1,0 +1,1 @@
+"""A bidirectional Mamba encoder of log-mel spectrograms, pretrained elsewhere or by us."""

@@ -1,0 +1,109 @@
+"""Settings of the cutting-edge branch."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from core.conditioning.optional import NONE_BY_NAME, refuse_set
+from core.conditioning.variant import UnetAdapterKind, VariantConfig
+from core.foundation.mamba.config import DEPTH, WIDTHS, Block, Layout, MambaEncoderConfig, Size
+
+OptionalInt = Annotated[int | None, NONE_BY_NAME]
+OptionalText = Annotated[str | None, NONE_BY_NAME]
+DEFAULT_POOLED_TOKENS = 4
+
+
+class Tokens(StrEnum):
+    """The encoder's tokens that the UNet reads, cls always among them."""
+
+    PER_TIME = "per_time"  # one for each step in time, the mean over frequency
+    ALL = "all"  # every patch
+
+
+class PooledAudio(StrEnum):
+    """The pooled embedding that is heard beside the encoder's tokens."""
+
+    CLAP = "clap"  # the foundation's CLAP
+    MSCLAP = "msclap"  # Microsoft's CLAP 2023, from the feature cache
+    NONE = "none"  # the encoder alone
+
+
+class CuttingEdgeConfig(VariantConfig):
+    """Settings of the cutting-edge branch; the defaults are SSAMBA tiny at full size."""
+
+    size: Size = Size.TINY
+    """Width and depth of the encoder: SSAMBA's tiny, small and base, or own."""
+    width: OptionalInt = Field(default=None, ge=1)
+    """Width of an encoder of `size = "own"`."""
+    depth: OptionalInt = Field(default=None, ge=1)
+    """Mamba blocks of an encoder of `size = "own"`; cost grows in proportion."""
+    layout: Layout = Layout.SSAMBA
+    """How blocks, cls and norms are put together: ssamba, aum, or plain."""
+    block: Block = Block.V2
+    """Bidirectional mixer: v1, v2, or mamba2, which is faster and fits no published weights."""
+    state_dim: int = Field(default=16, ge=1)
+    """State size of a channel's scan; more remembers more and costs in proportion."""
+    conv_width: int = Field(default=4, ge=1)
+    """Steps the convolution before each scan sees."""
+    expand: int = Field(default=2, ge=1)
+    """Inner width of a mixer in widths of the encoder."""
+    head_dim: OptionalInt = Field(default=None, ge=1)
+    """Channels of a head of `block = "mamba2"`; unset is 64, or all there are."""
+    patch: tuple[int, int] = (16, 16)
+    """Mel bands x frames of a patch; must tile the spectrogram. Smaller is more tokens."""
+    pretrained: OptionalText = None
+    """Folder of a pretrained encoder of the same settings (`harness convert` writes one), or
+    embedded:NAME; unset starts from nothing."""
+    tokens: Tokens = Tokens.PER_TIME
+    """Encoder tokens the UNet reads: one per time step, or every patch."""
+    audio: PooledAudio = PooledAudio.CLAP
+    """Pooled embedding beside the encoder's tokens; none is the encoder alone. The encoder may
+    start from nothing, CLAP does not."""
+    num_pooled_tokens: OptionalInt = Field(default=None, ge=1)
+    """Tokens made from the pooled embedding; unset is 4, or 0 with `audio = "none"`."""
+    gate_init: float = 0.1
+    """g of every block at the start; tanh(g) scales what audio adds. At 0 nothing behind the gate
+    gets a gradient until it has moved."""
+    adapt: UnetAdapterKind = UnetAdapterKind.SSF
+    """Adapter of the UNet from stage 2 on: ssf, lora or none."""
+
+    @model_validator(mode="after")
+    def _refuse_what_is_not_read(self) -> "CuttingEdgeConfig":
+        if self.size is Size.OWN:
+            if self.width is None or self.depth is None:
+                raise ValueError("size own needs width and depth")
+        else:
+            refuse_set(self, "width", "depth", reason=f"at size {self.size} (own reads it)")
+        if self.audio is PooledAudio.NONE:
+            refuse_set(self, "num_pooled_tokens", reason="without a pooled embedding")
+        try:
+            self.encoder(log_mel=self.patch)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
+
+    def encoder(self, *, log_mel: tuple[int, int]) -> MambaEncoderConfig:
+        """The encoder's own settings for a spectrogram of (mel bands, frames)."""
+        return MambaEncoderConfig(
+            log_mel=log_mel,
+            layout=self.layout,
+            block=self.block,
+            patch=self.patch,
+            width=self.width if self.width is not None else WIDTHS[self.size],
+            depth=self.depth if self.depth is not None else DEPTH,
+            state_dim=self.state_dim,
+            conv_width=self.conv_width,
+            expand=self.expand,
+            head_dim=self.head_dim,
+        )
+
+    @property
+    def pooled_tokens(self) -> int:
+        """Tokens made from the pooled embedding."""
+        if self.audio is PooledAudio.NONE:
+            return 0
+        return self.num_pooled_tokens or DEFAULT_POOLED_TOKENS
+
+    def sources(self) -> dict[str, str]:
+        return {} if self.pretrained is None else {"mamba_encoder": self.pretrained}
