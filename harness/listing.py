@@ -7,11 +7,11 @@ import torch
 
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
+from core.conditioning.counting import parameters_by_module
 from core.conditioning.shapes import FoundationShapes
-from core.conditioning.stage import ParameterGroup
+from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
 from core.errors import HarnessError
 from core.foundation.architecture import Architecture, read_architecture
-from harness.planning import STAGE_GROUPS
 from harness.registry import Registration, registrations
 from harness.settings import Profile, load_profile, parse_settings
 
@@ -30,10 +30,17 @@ class DescribedVariant:
     """Audio features it reads."""
     unet_adapter: str = ""
     """How it adapts the UNet from stage 2 on."""
+    is_control: bool = False
+    """A floor or a ceiling for branches; `harness compare` leaves it out unless it is named."""
     parameters: dict[str, int] = field(default_factory=dict)
     """Trainable parameters by group."""
     stages: dict[str, int] = field(default_factory=dict)
     """Trainable parameters by stage."""
+    modules: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Trainable parameters by stage, then by top-level module of the variant; its gates together
+    as `gates`, LoRA or SSF as `unet_adapter`."""
+    steps: dict[str, int] = field(default_factory=dict)
+    """Optimiser steps of each stage in the profile."""
     error: str | None = None
     """Why it cannot be used."""
 
@@ -88,18 +95,26 @@ def _describe(
                 lora_dropout=profile.lora.dropout,
             ),
         )
-    counts = {
-        group: sum(p.numel() for p in model.parameters([group]).values())
-        for group in ParameterGroup
+    modules = {
+        f"stage{number}": parameters_by_module(model, groups)
+        for number, groups in enumerate(STAGE_GROUPS, start=1)
     }
     return DescribedVariant(
         name=registration.name,
         summary=variant.summary,
         hears=tuple(sorted(variant.audio_features)),
         unet_adapter=variant.unet_adapter.value,
-        parameters={str(group): count for group, count in counts.items()},
-        stages={
-            f"stage{number}": sum(counts[group] for group in groups)
-            for number, groups in enumerate(STAGE_GROUPS, start=1)
+        is_control=variant.is_control,
+        parameters={
+            str(group): sum(parameters_by_module(model, [group]).values())
+            for group in ParameterGroup
+        },
+        stages={stage: sum(counts.values()) for stage, counts in modules.items()},
+        modules=modules,
+        steps={
+            stage: settings.steps
+            for stage, settings in zip(
+                modules, (profile.stage1, profile.stage2, profile.stage3), strict=True
+            )
         },
     )

@@ -12,6 +12,14 @@ class ParameterGroup(StrEnum):
     UNET_ADAPTER = "unet_adapter"  # LoRA or SSF on the frozen UNet
 
 
+STAGE_GROUPS = (
+    (ParameterGroup.AUDIO, ParameterGroup.GATES),
+    (ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER),
+    (ParameterGroup.GATES,),
+)
+"""What the three stages train, in order."""
+
+
 class StopCriterion(StrEnum):
     """What ends a stage and which weights it leaves behind."""
 
