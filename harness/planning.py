@@ -191,13 +191,10 @@ def _package(name: str) -> Path:
 
 
 def _model_hashes(profile: Profile) -> dict[str, str]:
-    scorers = profile.scorers
     sources = {
         "stable_diffusion": profile.foundation.stable_diffusion,
         "clap": profile.foundation.clap,
-        "clip": scorers.clip,
-        "image_judge": scorers.image_judge,
-        "audio_judge": scorers.audio_judge,
+        **profile.scorers.model_dump(),
     }
     return {
         role: resolve_source(name).fingerprint()

@@ -89,6 +89,8 @@ class RunRecord(BaseModel):
     """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
     controls: list[dict[str, Any]] = []
     """Paired margins of the own sound over each control."""
+    evaluation: dict[str, Any] = {}
+    """Scorers, scores by class, distances against n, nearest training pictures."""
     test_openings: int = 0
     """How often this run has read the test split."""
     cost: dict[str, Any] = {}

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from core.training.objective import TrainingData
 from harness.arms import sample_arms
 from harness.events import EventLog
 from harness.metrics.arms import GeneratedImage, ScoredClip
+from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
 from harness.planning import PlannedRun, RunRequest, plan_run
@@ -334,13 +336,26 @@ class _Work:
         profile, split = self.planned.profile, self.split
         self.display.phase("scoring", 0, len(images))
         scorers = Scorers.load(
-            clip=profile.scorers.clip,
-            image_judge=profile.scorers.image_judge,
-            audio_judge=profile.scorers.audio_judge,
+            **profile.scorers.model_dump(),
             conditioners=[profile.foundation.stable_diffusion, profile.foundation.clap],
             device=self.device,
         )
         window_s = profile.data.window_s
+        code = self.planned.identity.code
+        cache = FeatureCache(
+            self.planned.request.results / "cache" / "scorer_features",
+            context={
+                "split": split.hash,
+                "core": code["core"],
+                "metrics": code["metrics"],
+                "window_s": window_s,
+                "device": self.device,
+            },
+        )
+
+        def pictures(ids: Sequence[str]) -> dict[str, Path]:
+            return {i: split.root / split.samples[i].image_path for i in ids}
+
         scores = score_images(
             images,
             clips=[
@@ -357,10 +372,14 @@ class _Work:
             waveform_of=lambda sample_id: decode_audio(
                 split.root / split.samples[sample_id].audio_path, window_s=window_s
             ),
-            floor_images=[split.root / split.samples[i].image_path for i in split.val],
+            floor_images=pictures(split.val),
+            training_images=pictures(split.train),
+            split_hash=split.hash,
+            cache=cache,
         )
-        table = scores.per_clip.to_csv(index=False)
-        write_atomic(self.folder / "per_clip.csv", content=table.encode())
+        self.notices += cache.notices
+        for name, content in scores.files().items():
+            write_atomic(self.folder / name, content=content)
         self.display.phase("scoring", len(images), len(images))
         return scores
 
@@ -389,6 +408,7 @@ class _Work:
             metrics=scored.get("summary", {}),
             arms=scored.get("arms", {}),
             controls=scored.get("controls", []),
+            evaluation=scored.get("evaluation", {}),
             test_openings=self.test_openings,
             cost={
                 "seconds": {name: round(value, 3) for name, value in self.seconds.items()},

@@ -52,11 +52,18 @@ class ScorerSettings(_Settings):
     """Which models score; none of them may condition."""
 
     clip: str = "embedded:clip"
-    """Source of the CLIP model behind clip_score, aic and kid."""
+    """Source of the CLIP model behind clip_score, aic, iis_win, kid and cmmd."""
     image_judge: OptionalText = "embedded:image_judge"
     """Image half of the audio-image judge; without the pair the listening scores stay blank."""
     audio_judge: OptionalText = "embedded:audio_judge"
     """Sound half of the audio-image judge."""
+    inception: OptionalText = None
+    """Folder with the released Inception-v3 weights of FID; without it `fid` stays blank."""
+    dinov2: OptionalText = None
+    """Source of a DINOv2 model; without it `fd_dinov2` stays blank."""
+    lpips: OptionalText = None
+    """Folder with the released AlexNet weights and heads of LPIPS; without it `lpips_diversity`
+    stays blank."""
 
     @model_validator(mode="after")
     def _judges_come_in_pairs(self) -> Self:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics import per_clip
+from harness.metrics.arms import REAL
 from harness.metrics.batch import Batch
+from harness.metrics.diversity import feature_diversity, mean_distance_to_others
 from harness.metrics.registry import METRICS, attribute_metric
 
 Array = NDArray[np.float64]
@@ -24,6 +26,8 @@ def clip_scores(
     absent: dict[str, str] = {}
     _text_scores(batch, captions=captions, scores=scores, absent=absent)
     _hearing_scores(batch, waveform_of=waveform_of, scores=scores, absent=absent)
+    _picture_scores(batch, scores=scores, absent=absent)
+    _diversity_scores(batch, scores=scores, absent=absent)
     _attribute_scores(batch, scores=scores, absent=absent)
     in_order = {name: scores[name] for name in METRICS if name in scores}
     return {**in_order, **scores}, absent
@@ -62,11 +66,18 @@ def _hearing_scores(
         reason = (
             "no sounds were given"
             if batch.reading is not None and judge is not None
-            else "this profile has no pair of image and audio judge"
+            else "no pair of judges that sees and hears; the CLAP that conditions may not judge"
         )
         absent |= dict.fromkeys(("listening_rank", "ais_win", "ais_cos"), reason)
         return
-    sounds_RD = judge.embed(waveform_of(clip.sample_id) for clip in batch.clips)
+    ids = [clip.sample_id for clip in batch.clips]
+    embed, sound = judge.embed, waveform_of
+    sounds_RD = batch.cache.arrays(
+        "sounds judged",
+        ids=ids,
+        fingerprint=judge.fingerprint,
+        compute=lambda: {"embeddings": embed(sound(sample_id) for sample_id in ids)},
+    )["embeddings"]
     similarity_IR = per_clip.unit_rows(batch.reading.embeddings) @ per_clip.unit_rows(sounds_RD).T
     class_names = np.array([clip.class_name for clip in batch.clips])
     same_class_IR = class_names[batch.own][:, None] == class_names[None, :]
@@ -80,6 +91,50 @@ def _hearing_scores(
     else:
         scores["ais_win"] = per_clip.win_rate(similarity_IR, own=batch.own)
     scores["ais_cos"] = similarity_IR[np.arange(len(batch.own)), batch.own]
+
+
+def _picture_scores(batch: Batch, *, scores: dict[str, Array], absent: dict[str, str]) -> None:
+    real = batch.places(REAL, draw=0)
+    if len(real) < 2:
+        absent["iis_win"] = (
+            f"{len(real)} test clips have a picture; there is nothing to win against"
+        )
+        return
+    unit_ID = per_clip.unit_rows(batch.features_ID)
+    reference = {batch.own[row]: place for place, row in enumerate(real)}
+    has_own = np.array([column in reference for column in batch.own])
+    own = [reference.get(column, 0) for column in batch.own]
+    wins = per_clip.win_rate(unit_ID @ unit_ID[real].T, own=own)
+    scores["iis_win"] = np.where(has_own, wins, np.nan)
+
+
+def _diversity_scores(batch: Batch, *, scores: dict[str, Array], absent: dict[str, str]) -> None:
+    names = ("lpips_diversity", "judge_diversity")
+    if max(len(batch.draws(arm)) for arm in {row.arm for row in batch.rows}) < 2:
+        reason = "one image a clip; ask for more with --set sampling.images_per_clip=2"
+        absent |= dict.fromkeys(names, reason)
+        return
+    groups = [(row.sample_id, row.arm) for row in batch.rows]
+    if batch.reading is None:
+        absent["judge_diversity"] = "this profile has no image judge"
+    else:
+        scores["judge_diversity"] = feature_diversity(batch.reading.features, groups=groups)
+    lpips = batch.scorers.lpips
+    if lpips is None:
+        absent["lpips_diversity"] = "no LPIPS weights; name their folder with --set scorers.lpips="
+        return
+    members: dict[tuple[str, str], list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    apart = {
+        (i, j): float(matrix[a, b])
+        for indices in members.values()
+        if len(indices) > 1
+        for matrix in [lpips.pairwise([batch.rows[i].path for i in indices])]
+        for a, i in enumerate(indices)
+        for b, j in enumerate(indices)
+    }
+    scores["lpips_diversity"] = mean_distance_to_others(groups, distance=lambda i, j: apart[i, j])
 
 
 def _attribute_scores(batch: Batch, *, scores: dict[str, Array], absent: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.errors import GuardError
 from core.foundation.sources import Source
 
-_WEIGHTS = {".safetensors", ".bin", ".pt", ".ckpt"}
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 
 
 def refuse_conditioners(scorers: Mapping[str, Source], *, conditioners: Sequence[Source]) -> None:

@@ -23,6 +23,7 @@ class Role(StrEnum):
     AGREEMENT = "agreement"  # do image and sound, or image and class, belong together
     TEXT = "text"  # does the caption survive
     QUALITY = "quality"  # do the images look like the real ones
+    DIVERSITY = "diversity"  # do one clip's images differ
 
 
 class Extractor(StrEnum):
@@ -31,6 +32,9 @@ class Extractor(StrEnum):
     CLIP = "clip"
     IMAGE_JUDGE = "image_judge"
     JOINT = "image_judge+audio_judge"
+    INCEPTION = "inception"
+    DINOV2 = "dinov2"
+    LPIPS = "lpips"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,12 @@ class Metric:
     """One line for a reader of the report."""
     chance: float | None = None
     """Value of a model that does not listen; None where there is none or it depends on the data."""
+    min_rankable_n: int | None = None
+    """Fewest images at which it may rank; None where its expectation does not depend on n."""
 
+
+FRECHET_MIN_N = 2048
+"""Below it a Frechet distance ranks nothing: its bias, of the order D^2 / n, differs by branch."""
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -100,6 +109,17 @@ METRICS: dict[str, Metric] = {
             definition="cosine of the image and the clip's own sound in the judges' joint space",
         ),
         Metric(
+            name="iis_win",
+            higher_is_better=True,
+            level=Level.CLIP,
+            role=Role.AGREEMENT,
+            extractor=Extractor.CLIP,
+            unit="share of pictures",
+            definition="share of the other clips' real pictures that the image resembles less than "
+            "its own clip's, in CLIP; ties count half",
+            chance=0.5,
+        ),
+        Metric(
             name="aic",
             higher_is_better=True,
             level=Level.CLIP,
@@ -125,7 +145,40 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.CLIP,
             unit="squared kernel distance",
-            definition="kernel distance to the real test images on CLIP image features, unbiased",
+            definition="kernel distance (cubic polynomial) to the real test images on CLIP image "
+            "features, unbiased; not comparable with values published on Inception features",
+        ),
+        Metric(
+            name="cmmd",
+            higher_is_better=False,
+            level=Level.SET,
+            role=Role.QUALITY,
+            extractor=Extractor.CLIP,
+            unit="1000 x squared kernel distance",
+            definition="kernel distance (Gaussian, sigma 10) to the real test images on CLIP image "
+            "features of length 1, unbiased",
+        ),
+        Metric(
+            name="fid",
+            higher_is_better=False,
+            level=Level.SET,
+            role=Role.QUALITY,
+            extractor=Extractor.INCEPTION,
+            unit="squared feature distance",
+            definition="Frechet distance to the real test images on Inception-v3 pool features, "
+            "resized as clean-fid does; biased upwards at small n",
+            min_rankable_n=FRECHET_MIN_N,
+        ),
+        Metric(
+            name="fd_dinov2",
+            higher_is_better=False,
+            level=Level.SET,
+            role=Role.QUALITY,
+            extractor=Extractor.DINOV2,
+            unit="squared feature distance",
+            definition="Frechet distance to the real test images on DINOv2 class tokens; biased "
+            "upwards at small n",
+            min_rankable_n=FRECHET_MIN_N,
         ),
         Metric(
             name="frechet_clip",
@@ -136,6 +189,26 @@ METRICS: dict[str, Metric] = {
             unit="squared feature distance",
             definition="Frechet distance to the real test images on CLIP image features; biased "
             "upwards at small n, never to be read as FID",
+            min_rankable_n=FRECHET_MIN_N,
+        ),
+        Metric(
+            name="lpips_diversity",
+            higher_is_better=True,
+            level=Level.CLIP,
+            role=Role.DIVERSITY,
+            extractor=Extractor.LPIPS,
+            unit="LPIPS",
+            definition="mean pairwise LPIPS (AlexNet, 256 px) of one clip's images over its draws",
+        ),
+        Metric(
+            name="judge_diversity",
+            higher_is_better=True,
+            level=Level.CLIP,
+            role=Role.DIVERSITY,
+            extractor=Extractor.IMAGE_JUDGE,
+            unit="1 - cosine",
+            definition="mean pairwise distance of one clip's images over its draws, in the image "
+            "judge's features; not LPIPS",
         ),
     )
 }

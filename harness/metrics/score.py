@@ -1,8 +1,9 @@
 """Scores of a run: every metric, in every arm, from the PNG files.
 
-Shape legend: N images, D embedding width.
+Shape legend: I images.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,43 +13,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.randomness import rng
-from harness.metrics import distribution
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
-from harness.metrics.batch import Batch, Row
+from harness.metrics.batch import Batch, Row, picture_features
 from harness.metrics.clip_scores import WaveformOf, clip_scores
 from harness.metrics.controls import ListeningMargin, clip_means, listening_margins
-from harness.metrics.registry import metric
+from harness.metrics.feature_cache import FeatureCache
+from harness.metrics.nearest import NearestTraining, nearest_rows
+from harness.metrics.per_class import class_values
+from harness.metrics.registry import METRICS, Extractor, Level, metric
 from harness.metrics.scorers import Scorers
+from harness.metrics.set_scores import CurvePoint, set_scores
+from harness.metrics.values import MetricValue, ValueMaker
+
+__all__ = ["MetricValue", "RunScores", "score_images"]
 
 Array = NDArray[np.float64]
 
-_DISTANCES = {"kid": distribution.kid, "frechet_clip": distribution.frechet}
 _COLUMNS = ["sample_id", "class_name", "arm", "draw", "metric", "value"]
-
-
-@dataclass(frozen=True)
-class MetricValue:
-    """One number of one arm, with what is needed to compare it."""
-
-    metric: str
-    """Name in the registry."""
-    arm: str
-    """Arm it was measured in; `real` for the reference."""
-    value: float | None
-    """The number; None when it could not be had."""
-    n: int
-    """Clips (per-clip metrics) or generated images of one draw (distances) behind it."""
-    higher_is_better: bool
-    """Direction."""
-    extractor: str | None
-    """Names of the scorers."""
-    extractor_hash: str | None
-    """Hashes of the scorers' files."""
-    chance: float | None = None
-    """Value of a model that does not listen, where there is one."""
-    reason: str | None = None
-    """Why there is no value."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +44,15 @@ class RunScores:
     included."""
     controls: list[ListeningMargin]
     """Advantage of the own sound over each control, for every per-clip metric."""
+    curves: list[CurvePoint]
+    """Distances against the number of images, of the headline arm and of real against real."""
+    nearest: NearestTraining | None
+    """Nearest training picture of each image; None where no training pictures were given."""
+    image_features: dict[str, NDArray[Any]]
+    """Of each generated image: sample_id, arm, draw, and its features `clip` and, with a judge,
+    `judge`; float32, one row an image."""
+    extractors: dict[str, dict[str, str]]
+    """Name and fingerprint of each scorer, by role."""
 
     @property
     def summary(self) -> dict[str, MetricValue]:
@@ -70,7 +60,7 @@ class RunScores:
         return self.arms[_headline_arm(self.arms)]
 
     def record(self) -> dict[str, Any]:
-        """Everything but the per-clip table, ready for JSON."""
+        """Everything but the tables of single images, ready for JSON."""
         return {
             "summary": {name: asdict(value) for name, value in self.summary.items()},
             "arms": {
@@ -78,7 +68,25 @@ class RunScores:
                 for arm, values in self.arms.items()
             },
             "controls": [asdict(margin) for margin in self.controls],
+            "evaluation": {
+                "extractors": self.extractors,
+                "per_class": class_values(clip_means(self.per_clip)),
+                "distance_curves": [asdict(point) for point in self.curves],
+                "nearest_training": self.nearest.record() if self.nearest is not None else None,
+            },
         }
+
+    def files(self) -> dict[str, bytes]:
+        """What a run's folder keeps beside its record, by file name."""
+        features = io.BytesIO()
+        np.savez(features, **self.image_features)  # type: ignore[arg-type]  # see FeatureCache
+        files = {
+            "per_clip.csv": self.per_clip.to_csv(index=False).encode(),
+            "image_features.npz": features.getvalue(),
+        }
+        if self.nearest is not None:
+            files["nearest_training.csv"] = self.nearest.table.to_csv(index=False).encode()
+        return files
 
 
 def score_images(
@@ -88,7 +96,10 @@ def score_images(
     scorers: Scorers,
     waveform_of: WaveformOf | None = None,
     class_captions: Mapping[str, str] | None = None,
-    floor_images: Sequence[Path] = (),
+    floor_images: Mapping[str, Path] | None = None,
+    training_images: Mapping[str, Path] | None = None,
+    split_hash: str | None = None,
+    cache: FeatureCache | None = None,
 ) -> RunScores:
     """Score a run's images against the test clips.
 
@@ -99,8 +110,10 @@ def score_images(
     waveform_of: the sound of a clip by id, mono at the audio judge's rate; None leaves the
         metrics that hear blank.
     class_captions: what `aic` chooses among; by default each class's most frequent caption.
-    floor_images: other real images (the validation part) for the real-vs-real floor; without
-        them the real test images are halved, and the floor has half the n.
+    floor_images: other real images by id (the validation part) for the real-vs-real floor;
+        without them the real test images are halved, and the floor has half the n.
+    training_images: the training pictures by id, among which each image's nearest is sought.
+    split_hash: goes into every value. cache: features of real media; None computes them.
 
     Raises:
         ValueError: no images, a doubled image, or an image of a clip that is not in `clips`.
@@ -110,35 +123,60 @@ def score_images(
     _require_sound_input(images, by_id=by_id, num_clips=len(clips))
     rows = [Row(image.sample_id, str(image.arm), image.draw, image.path) for image in images]
     rows += [Row(clip.sample_id, REAL, 0, clip.image) for clip in clips if clip.image is not None]
-    batch = Batch(rows, by_id=by_id, scorers=scorers)
+    cache = cache if cache is not None else FeatureCache(context={})
+    batch = Batch(rows, by_id=by_id, scorers=scorers, cache=cache)
     captions = dict(class_captions or common_captions(clips))
     scores, absent = clip_scores(batch, captions=captions, waveform_of=waveform_of)
 
     table = _table(batch, scores)
     means = clip_means(table)
-    floor = scorers.clip.images(floor_images) if floor_images else None
-    arms: dict[str, dict[str, MetricValue]] = {}
-    for arm in dict.fromkeys(row.arm for row in rows):
-        values = {}
+    arms = list(dict.fromkeys(row.arm for row in rows))
+    values = ValueMaker(scorers, split_hash)
+    of_sets, curves = set_scores(
+        batch,
+        arms=arms,
+        curve_arms=(_headline_arm(dict.fromkeys(arms)), REAL),
+        floor=floor_images or {},
+        values=values,
+    )
+    by_arm: dict[str, dict[str, MetricValue]] = {}
+    for arm in arms:
         of_arm = means[means["arm"] == arm]
-        for name in (*scores, *absent):
-            values[name] = _clip_value(
+        found = {
+            name: values.of_clips(
                 name,
                 of_arm.loc[of_arm["metric"] == name, "value"].to_numpy(dtype=np.float64),
                 arm=arm,
-                reason=absent.get(name),
                 chance=1 / len(captions) if name == "aic" else metric(name).chance,
-                scorers=scorers,
             )
-        for name in _DISTANCES:
-            values[name] = _distance_value(name, batch, arm=arm, floor=floor, scorers=scorers)
-        arms[arm] = values
-    margins = listening_margins(table[table["arm"] != REAL])
-    return RunScores(per_clip=table, arms=arms, controls=margins)
+            for name in scores
+        }
+        found |= {name: values.blank(name, arm=arm, reason=absent[name]) for name in absent}
+        by_arm[arm] = _in_order({**found, **of_sets[arm]})
+    return RunScores(
+        per_clip=table,
+        arms=by_arm,
+        controls=listening_margins(table[table["arm"] != REAL]),
+        curves=curves,
+        nearest=_nearest(batch, training_images) if training_images else None,
+        image_features=_image_features(batch),
+        extractors={
+            role: {"name": scorer.name, "fingerprint": scorer.fingerprint}
+            for role, scorer in scorers.present.items()
+        },
+    )
 
 
 def _headline_arm(arms: Mapping[str, object]) -> str:
     return next(arm for arm in (*(str(arm) for arm in Arm), REAL) if arm in arms)
+
+
+def _in_order(values: Mapping[str, MetricValue]) -> dict[str, MetricValue]:
+    """As the registry has them; the errors of single attributes stay before the distances."""
+    per_clip = [n for n in METRICS if METRICS[n].level is Level.CLIP and n in values]
+    others = [n for n in values if n not in METRICS]
+    of_sets = [n for n in METRICS if METRICS[n].level is Level.SET and n in values]
+    return {name: values[name] for name in (*per_clip, *others, *of_sets)}
 
 
 def _require_sound_input(
@@ -158,8 +196,8 @@ def _require_sound_input(
         seen.add(key)
 
 
-def _table(batch: Batch, scores: Mapping[str, Array]) -> pd.DataFrame:
-    common = pd.DataFrame(
+def _rows(batch: Batch) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "sample_id": [row.sample_id for row in batch.rows],
             "class_name": [batch.clips[column].class_name for column in batch.own],
@@ -167,89 +205,35 @@ def _table(batch: Batch, scores: Mapping[str, Array]) -> pd.DataFrame:
             "draw": [row.draw for row in batch.rows],
         }
     )
+
+
+def _table(batch: Batch, scores: Mapping[str, Array]) -> pd.DataFrame:
+    common = _rows(batch)
     parts = [common.assign(metric=name, value=values) for name, values in scores.items()]
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
 
 
-def _clip_value(
-    name: str,
-    values: Array,
-    *,
-    arm: str,
-    reason: str | None,
-    chance: float | None,
-    scorers: Scorers,
-) -> MetricValue:
-    defined = values[~np.isnan(values)]
-    if reason is None and not len(defined):
-        reason = "undefined for every clip of this arm"
-    return _value(
-        name,
-        float(defined.mean()) if len(defined) else None,
-        n=len(defined),
-        arm=arm,
-        reason=reason,
-        chance=chance,
-        scorers=scorers,
+def _nearest(batch: Batch, training: Mapping[str, Path]) -> NearestTraining:
+    clip = batch.scorers.clip
+    features_TD = picture_features(
+        training, scorers=batch.scorers, extractor=Extractor.CLIP, cache=batch.cache
     )
-
-
-def _distance_value(
-    name: str, batch: Batch, *, arm: str, floor: Array | None, scorers: Scorers
-) -> MetricValue:
-    """Mean over draws of the distance to the real test images.
-
-    Images of one clip over draws are not independent samples: taken together they would bias
-    the U-statistic, so each draw is measured alone.
-    """
-    real = batch.features(REAL, draw=0)
-    if arm == REAL:
-        one, other = (floor, real) if floor is not None else _halves(real)
-        pairs = [(one, other)]
-    else:
-        pairs = [(batch.features(arm, draw=draw), real) for draw in batch.draws(arm)]
-    smallest = min(min(len(one), len(other)) for one, other in pairs)
-    if smallest < 2:
-        return _value(
-            name, None, n=0, arm=arm, scorers=scorers,
-            reason=f"a set of {smallest} images; a distance needs 2 on each side",
-        )  # fmt: skip
-    distances = [_DISTANCES[name](one, real_MD=other) for one, other in pairs]
-    return _value(
-        name,
-        float(np.mean(distances)),
-        n=min(len(one) for one, _ in pairs),
-        arm=arm,
-        scorers=scorers,
+    ids, similarity = nearest_rows(
+        batch.features_ID, training_TD=features_TD, training_ids=list(training)
     )
+    table = _rows(batch).assign(nearest_id=ids, similarity=similarity)
+    return NearestTraining(table, len(training), clip.name, clip.fingerprint)
 
 
-def _halves(features_ND: Array) -> tuple[Array, Array]:
-    order = rng(0, "real-vs-real halves", len(features_ND)).permutation(len(features_ND))
-    middle = len(order) // 2
-    return features_ND[order[:middle]], features_ND[order[middle:]]
-
-
-def _value(
-    name: str,
-    value: float | None,
-    *,
-    n: int,
-    arm: str,
-    scorers: Scorers,
-    reason: str | None = None,
-    chance: float | None = None,
-) -> MetricValue:
-    declared = metric(name)
-    extractor, extractor_hash = scorers.extractor(declared.extractor) or (None, None)
-    return MetricValue(
-        metric=name,
-        arm=arm,
-        value=value,
-        n=n,
-        higher_is_better=declared.higher_is_better,
-        extractor=extractor,
-        extractor_hash=extractor_hash,
-        chance=chance,
-        reason=reason,
-    )
+def _image_features(batch: Batch) -> dict[str, NDArray[Any]]:
+    generated = [i for i, row in enumerate(batch.rows) if row.arm != REAL]
+    rows = [batch.rows[i] for i in generated]
+    found: dict[str, NDArray[Any]] = {
+        "sample_id": np.array([row.sample_id for row in rows]),
+        "arm": np.array([row.arm for row in rows]),
+        "draw": np.array([row.draw for row in rows], dtype=np.int64),
+        "clip": batch.features_ID[generated].astype(np.float32),
+    }
+    if batch.reading is not None:
+        found["judge"] = batch.reading.features[generated].astype(np.float32)
+    return found

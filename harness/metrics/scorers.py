@@ -3,11 +3,10 @@
 Shape legend: I images, T texts, R clips, A attributes, D embedding width.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -16,13 +15,24 @@ from numpy.typing import NDArray
 from core.errors import MismatchError, UsageError
 from core.foundation.judge import Judge, prepare_images, prepare_sounds
 from core.foundation.sources import Source, missing_weights, resolve_source
+from harness.metrics.inception import InceptionScorer
+from harness.metrics.loading import BATCH_SIZE, float64, pixel_normalisation, pretrained
+from harness.metrics.lpips import LpipsScorer
 from harness.metrics.pictures import square_batches
 from harness.metrics.provenance import refuse_conditioners
 from harness.metrics.registry import Extractor
 
 Array = NDArray[np.float64]
 
-BATCH_SIZE = 64  # of 64 px images on a CPU; ViT-B/32 at 224 px needs 1 GB of GPU memory for it
+
+class PictureScorer(Protocol):
+    """Whatever turns picture files into features for distances between sets."""
+
+    name: str
+    fingerprint: str
+
+    def images(self, paths: Sequence[Path]) -> Array:
+        """[I, D] features of the files."""
 
 
 class ClipScorer:
@@ -31,12 +41,12 @@ class ClipScorer:
     def __init__(self, source: Source, *, device: torch.device) -> None:
         from transformers import AutoTokenizer, CLIPModel
 
-        self._model = _load(CLIPModel, source, part="CLIP scorer", device=device)
+        self._model = pretrained(CLIPModel, source, part="CLIP scorer", device=device)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 source.location, revision=source.revision
             )
-            self._preprocessor = _preprocessor_config(source)
+            self._mean, self._std = pixel_normalisation(source)
         except (OSError, ValueError, KeyError) as error:
             raise missing_weights(
                 source, "CLIP scorer's tokenizer or preprocessor", error
@@ -49,17 +59,13 @@ class ClipScorer:
     def images(self, paths: Sequence[Path]) -> Array:
         """[I, D] projected image embeddings, not scaled to unit length."""
         size = int(self._model.config.vision_config.image_size)
-        mean, std = (
-            torch.tensor(self._preprocessor[key], dtype=torch.float32)[:, None, None]
-            for key in ("image_mean", "image_std")
-        )
         features = []
         for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE):
             x_B3HW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
-            normal = ((x_B3HW - mean) / std).to(self._device)
+            normal = ((x_B3HW - self._mean) / self._std).to(self._device)
             vision = self._model.vision_model(pixel_values=normal)
             features.append(self._model.visual_projection(vision.pooler_output))
-        return _float64(features)
+        return float64(features)
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Array:
@@ -78,7 +84,7 @@ class ClipScorer:
                 input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
             )
             features.append(self._model.text_projection(text.pooler_output))
-        return _float64(features)
+        return float64(features)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,37 @@ class ImageReading:
     """[I, D], in the space shared with the audio judge."""
     attributes: Array
     """[I, A] in [0, 1], in the order of the judge's `attribute_names`."""
+    features: Array
+    """[I, F]: what the judge's heads read."""
+
+
+class DinoScorer:
+    """A DINOv2 vision transformer."""
+
+    SIZE = 224
+    """Side, in pixels, that Stein et al. 2023 (arXiv 2306.04675) show it."""
+
+    def __init__(self, source: Source, *, device: torch.device) -> None:
+        from transformers import Dinov2Model
+
+        self._model = pretrained(Dinov2Model, source, part="DINOv2 scorer", device=device)
+        try:
+            self._mean, self._std = pixel_normalisation(source)
+        except (OSError, ValueError, KeyError) as error:
+            raise missing_weights(source, "DINOv2 scorer's preprocessor", error) from error
+        self._device = device
+        self.name = source.name
+        self.fingerprint = source.fingerprint()
+
+    @torch.inference_mode()
+    def images(self, paths: Sequence[Path]) -> Array:
+        """[I, D] class tokens after the last layer norm."""
+        features = []
+        for pixels in square_batches(paths, size=self.SIZE, batch_size=BATCH_SIZE):
+            x_B3HW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
+            normal = ((x_B3HW - self._mean) / self._std).to(self._device)
+            features.append(self._model(pixel_values=normal).pooler_output)
+        return float64(features)
 
 
 class ImageJudge:
@@ -106,12 +143,17 @@ class ImageJudge:
     def read(self, paths: Sequence[Path]) -> ImageReading:
         """The judgement of each file."""
         size, _ = self._model.config.input_size
-        embeddings, attributes = [], []
+        embeddings, attributes, features = [], [], []
         for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE):
             judged = self._model(prepare_images(pixels, self._model.config).to(self._device))
             embeddings.append(judged.embedding)
             attributes.append(judged.attributes)
-        return ImageReading(embeddings=_float64(embeddings), attributes=_float64(attributes))
+            features.append(judged.features)
+        return ImageReading(
+            embeddings=float64(embeddings),
+            attributes=float64(attributes),
+            features=float64(features),
+        )
 
 
 class AudioJudge:
@@ -139,12 +181,12 @@ class AudioJudge:
             ).embedding
             for waveform in waveforms
         ]
-        return _float64(embeddings)
+        return float64(embeddings)
 
 
 @dataclass(frozen=True)
 class Scorers:
-    """All models that score a run. Without the judge pair the metrics that need it stay blank."""
+    """All models that score a run. Metrics whose model is not here stay blank."""
 
     clip: ClipScorer
     """Sees images and captions."""
@@ -152,6 +194,12 @@ class Scorers:
     """Sees images beside sounds, and reads attributes off them."""
     audio_judge: AudioJudge | None = None
     """Hears the clips' own sound."""
+    inception: InceptionScorer | None = None
+    """What `fid` is defined on."""
+    dinov2: DinoScorer | None = None
+    """What `fd_dinov2` is defined on."""
+    lpips: LpipsScorer | None = None
+    """Perceptual distance of two images."""
 
     @classmethod
     def load(
@@ -160,6 +208,9 @@ class Scorers:
         clip: str,
         image_judge: str | None = None,
         audio_judge: str | None = None,
+        inception: str | None = None,
+        dinov2: str | None = None,
+        lpips: str | None = None,
         conditioners: Iterable[str] = (),
         device: str | torch.device = "cpu",
     ) -> Self:
@@ -175,33 +226,32 @@ class Scorers:
             GuardError: a scorer is a conditioner.
         """
         where = torch.device(device)
-        sources = {
-            role: resolve_source(name)
-            for role, name in (
-                ("clip", clip),
-                ("image_judge", image_judge),
-                ("audio_judge", audio_judge),
-            )
-            if name is not None
+        named = {
+            "clip": clip,
+            "image_judge": image_judge,
+            "audio_judge": audio_judge,
+            "inception": inception,
+            "dinov2": dinov2,
+            "lpips": lpips,
         }
+        sources = {role: resolve_source(name) for role, name in named.items() if name is not None}
         refuse_conditioners(sources, conditioners=[resolve_source(name) for name in conditioners])
-        scorers = cls(
-            clip=ClipScorer(sources["clip"], device=where),
-            image_judge=ImageJudge(sources["image_judge"], device=where) if image_judge else None,
-            audio_judge=AudioJudge(sources["audio_judge"], device=where) if audio_judge else None,
-        )
+        loaded: dict[str, Any] = {
+            role: _CLASSES[role](source, device=where) for role, source in sources.items()
+        }
+        scorers = cls(**loaded)
         scorers._require_one_space()
         return scorers
 
     @property
+    def present(self) -> dict[str, Any]:
+        """The scorers that were loaded, by role."""
+        return {role: getattr(self, role) for role in _CLASSES if getattr(self, role) is not None}
+
+    @property
     def fingerprint(self) -> dict[str, str]:
         """Hash of each scorer's files, by role."""
-        present = {
-            "clip": self.clip,
-            "image_judge": self.image_judge,
-            "audio_judge": self.audio_judge,
-        }
-        return {role: scorer.fingerprint for role, scorer in present.items() if scorer}
+        return {role: scorer.fingerprint for role, scorer in self.present.items()}
 
     def extractor(self, extractor: Extractor) -> tuple[str, str] | None:
         """(names, hashes) of the scorers behind an extractor; None when one is not loaded."""
@@ -209,6 +259,11 @@ class Scorers:
         if None in parts:
             return None
         return "+".join(part.name for part in parts), "+".join(part.fingerprint for part in parts)
+
+    def pictures(self, extractor: Extractor) -> PictureScorer | None:
+        """The scorer whose image features an extractor's distances are measured on."""
+        scorer: PictureScorer | None = getattr(self, extractor.value)
+        return scorer
 
     def _require_one_space(self) -> None:
         if self.image_judge is None or self.audio_judge is None:
@@ -221,25 +276,8 @@ class Scorers:
             )
 
 
-def _load(cls: Any, source: Source, *, part: str, device: torch.device) -> Any:
-    try:
-        model, info = cls.from_pretrained(
-            source.location, revision=source.revision, output_loading_info=True
-        )
-    except (OSError, ValueError) as error:
-        raise missing_weights(source, part, error) from error
-    # from_pretrained fills missing weights with random ones and only warns.
-    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if wrong:
-        raise MismatchError(
-            f"the weights of '{source.name}' do not fit a {cls.__name__}: {len(wrong)} missing or "
-            f"of another shape, such as {wrong[0]}; fetch or rebuild the model"
-        )
-    return model.requires_grad_(False).eval().to(device, torch.float32)
-
-
 def _load_judge(source: Source, *, modality: str, device: torch.device) -> Any:
-    model = _load(Judge, source, part=f"{modality} judge", device=device)
+    model = pretrained(Judge, source, part=f"{modality} judge", device=device)
     if model.config.modality != modality:
         raise UsageError(
             f"'{source.name}' judges {model.config.modality}; expected a judge of {modality}"
@@ -247,23 +285,11 @@ def _load_judge(source: Source, *, modality: str, device: torch.device) -> Any:
     return model
 
 
-def _preprocessor_config(source: Source) -> dict[str, Any]:
-    """Pixel mean and std as the model was trained with; the resizer is ours for all scorers."""
-    from transformers.utils.hub import cached_file
-
-    for filename in ("preprocessor_config.json", "processor_config.json"):
-        path = cached_file(
-            source.location,
-            filename,
-            revision=source.revision,
-            _raise_exceptions_for_missing_entries=False,
-        )
-        if path is not None:
-            config = json.loads(Path(path).read_text())
-            config = config.get("image_processor", config)
-            return {key: config[key] for key in ("image_mean", "image_std")}
-    raise OSError("no preprocessor_config.json")
-
-
-def _float64(batches: Sequence[torch.Tensor]) -> Array:
-    return np.concatenate([batch.float().cpu().numpy() for batch in batches]).astype(np.float64)
+_CLASSES: dict[str, Any] = {
+    "clip": ClipScorer,
+    "image_judge": ImageJudge,
+    "audio_judge": AudioJudge,
+    "inception": InceptionScorer,
+    "dinov2": DinoScorer,
+    "lpips": LpipsScorer,
+}

@@ -1,0 +1,69 @@
+"""Features of real pictures and sounds, computed once for each split and scorer."""
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.atomic import json_sha256, write_atomic
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+class FeatureCache:
+    """Named float32 arrays of a split's real media, on disk or, without a folder, not kept.
+
+    context: what decides the features beside scorer and ids: the split's hash, the hash of the
+        code that decodes and scores, the window of the sounds.
+    """
+
+    def __init__(self, folder: Path | None = None, *, context: Mapping[str, str | float]) -> None:
+        self._folder = folder
+        self._context = dict(context)
+        self.notices: list[str] = []
+        """Damaged files that were computed anew."""
+
+    def arrays(
+        self,
+        what: str,
+        *,
+        ids: Sequence[str],
+        fingerprint: str,
+        compute: Callable[[], Mapping[str, NDArray[np.float64]]],
+    ) -> dict[str, NDArray[np.float64]]:
+        """What `compute` returns, one row for each id, from disk where it is there.
+
+        Scorers compute in float32, so keeping float32 loses nothing: a cached value is the
+        computed one bit for bit.
+        """
+        if self._folder is None:
+            return {name: _float32(rows).astype(np.float64) for name, rows in compute().items()}
+        key = json_sha256({**self._context, "what": what, "ids": list(ids), "scorer": fingerprint})
+        path = self._folder / f"{what.replace(' ', '-')}-{key[:20]}.npz"
+        found = self._load(path, num_rows=len(ids))
+        if found is None:
+            found = {name: _float32(rows) for name, rows in compute().items()}
+            buffer = io.BytesIO()
+            np.savez(buffer, **found)  # type: ignore[arg-type]  # numpy types **kwds as a flag
+            write_atomic(path, content=buffer.getvalue())
+        return {name: rows.astype(np.float64) for name, rows in found.items()}
+
+    def _load(self, path: Path, *, num_rows: int) -> Arrays | None:
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+            found = {}
+        if not found or any(len(rows) != num_rows for rows in found.values()):
+            self.notices.append(f"the cached features {path.name} were damaged and made anew")
+            return None
+        return found
+
+
+def _float32(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.asarray(rows, dtype=np.float32)

@@ -1,0 +1,124 @@
+"""One number of one arm, with what is needed to compare it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.registry import Metric, metric
+from harness.metrics.scorers import Scorers
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One number of one arm, with what is needed to compare it."""
+
+    metric: str
+    """Name in the registry."""
+    arm: str
+    """Arm it was measured in; `real` for the reference."""
+    value: float | None
+    """The number; None when it could not be had."""
+    n: int
+    """Clips (per-clip metrics) or generated images of one draw (distances) behind it."""
+    higher_is_better: bool
+    """Direction."""
+    extractor: str | None
+    """Names of the scorers."""
+    extractor_hash: str | None
+    """Hashes of the scorers' files."""
+    split_hash: str | None = None
+    """Hash of the split whose test part it was measured on."""
+    standard_error: float | None = None
+    """Over the clips of this run, never over training seeds; None where it is not known."""
+    chance: float | None = None
+    """Value of a model that does not listen, where there is one."""
+    is_rankable: bool = True
+    """Whether branches may be ranked by it; never where there is no value."""
+    caution: str | None = None
+    """A sentence to print beside the value."""
+    reason: str | None = None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True)
+class ValueMaker:
+    """Fills in what all values of a run share."""
+
+    scorers: Scorers
+    """Whose names and hashes a value carries."""
+    split_hash: str | None
+    """Hash of the split."""
+
+    def blank(self, name: str, *, arm: str, reason: str) -> MetricValue:
+        """A value that could not be had."""
+        return self._make(name, None, n=0, arm=arm, reason=reason, is_rankable=False)
+
+    def of_clips(self, name: str, values: Array, *, arm: str, chance: float | None) -> MetricValue:
+        """The mean over clips; a clip whose value is NaN is left out."""
+        defined = values[~np.isnan(values)]
+        n = len(defined)
+        if not n:
+            return self.blank(name, arm=arm, reason="undefined for every clip of this arm")
+        error = float(defined.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+        return self._make(
+            name, float(defined.mean()), n=n, arm=arm, standard_error=error, chance=chance
+        )
+
+    def of_set(
+        self, name: str, value: float, *, n: int, num_real: int, arm: str, error: float | None
+    ) -> MetricValue:
+        """A distance of `n` images to `num_real` real ones."""
+        caution = rank_caution(metric(name), n=min(n, num_real))
+        return self._make(
+            name,
+            value,
+            n=n,
+            arm=arm,
+            standard_error=error,
+            is_rankable=caution is None,
+            caution=caution,
+        )
+
+    def _make(
+        self,
+        name: str,
+        value: float | None,
+        *,
+        n: int,
+        arm: str,
+        standard_error: float | None = None,
+        chance: float | None = None,
+        is_rankable: bool = True,
+        caution: str | None = None,
+        reason: str | None = None,
+    ) -> MetricValue:
+        declared = metric(name)
+        extractor, extractor_hash = self.scorers.extractor(declared.extractor) or (None, None)
+        return MetricValue(
+            metric=name,
+            arm=arm,
+            value=value,
+            n=n,
+            higher_is_better=declared.higher_is_better,
+            extractor=extractor,
+            extractor_hash=extractor_hash,
+            split_hash=self.split_hash,
+            standard_error=standard_error,
+            chance=chance,
+            is_rankable=is_rankable,
+            caution=caution,
+            reason=reason,
+        )
+
+
+def rank_caution(declared: Metric, *, n: int) -> str | None:
+    """The sentence for a value that is too small a sample to rank by; None where it may rank."""
+    if declared.min_rankable_n is None or n >= declared.min_rankable_n:
+        return None
+    return (
+        f"{declared.name} is biased upwards at n = {n} and ranks nothing below "
+        f"n = {declared.min_rankable_n:,}; read it beside the real-vs-real floor (arm real)"
+    )
