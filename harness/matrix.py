@@ -18,7 +18,8 @@ from harness.show import number
 _POLL_S = 1.0
 
 
-def _num_jobs(asked: int) -> int:
+def num_jobs(asked: int) -> int:
+    """Runs at a time: what was asked; 0 is one a core, or one on a GPU."""
     if asked:
         return asked
     import torch
@@ -36,12 +37,13 @@ def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> No
         HarnessError: a child ended without a record.
     """
     waiting = list(planned)
+    jobs = num_jobs(jobs)
     active: list[_Child] = []
     with InterruptFlag() as interrupt:
         try:
             while waiting or active:
                 interrupt.raise_if_set()
-                while waiting and len(active) < _num_jobs(jobs):
+                while waiting and len(active) < jobs:
                     active.append(_Child(waiting.pop(0), display=display))
                 time.sleep(_POLL_S)
                 for child in list(active):

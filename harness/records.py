@@ -129,14 +129,14 @@ def load_record(path: Path) -> RunRecord:
         ) from None
 
 
-def find_record(name: str, *, results: Path) -> RunRecord:
-    """The record of a run named by id, by the unique start of an id, or by path.
+def find_record_path(name: str, *, results: Path) -> Path:
+    """Folder or file of the record of a run named by id, by the unique start of an id, or by path.
 
     Raises:
         UsageError: no run or several of that name.
     """
     if name and Path(name).exists():
-        return load_record(Path(name))
+        return Path(name)
     runs = results / "runs"
     known = sorted(p.parent.name for p in runs.glob(f"*/{RECORD}"))
     found = [run_id for run_id in known if name and run_id.startswith(name)]
@@ -145,7 +145,17 @@ def find_record(name: str, *, results: Path) -> RunRecord:
     if len(found) != 1:
         listing = ", ".join(found[:5]) if found else f"there is none like it in {runs}"
         raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
-    return load_record(runs / found[0])
+    return runs / found[0]
+
+
+def find_record(name: str, *, results: Path) -> RunRecord:
+    """The record of a run named as `find_record_path` takes it.
+
+    Raises:
+        UsageError: no run or several of that name.
+        DataError: a record that cannot be read.
+    """
+    return load_record(find_record_path(name, results=results))
 
 
 def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:

@@ -179,6 +179,16 @@ class SamplingSettings(_Settings):
     """Images made at once; changes roundings only."""
 
 
+class ComparisonSettings(_Settings):
+    """What a comparison decides by, set before its runs; it changes no run and no run id."""
+
+    metric: str = "kid"
+    """The one metric the verdict rests on."""
+    margins: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """By metric: a difference within this, in the metric's own unit, is too small to matter, and
+    branches shown to lie within it tie. Without one no tie can be claimed on the metric."""
+
+
 class Profile(_Settings):
     """All settings but the variant's name and the seed."""
 
@@ -193,6 +203,7 @@ class Profile(_Settings):
     training: TrainingSettings = TrainingSettings()
     lora: LoraSettings = LoraSettings()
     sampling: SamplingSettings = SamplingSettings()
+    comparison: ComparisonSettings = ComparisonSettings()
     variants: dict[str, dict[str, Any]] = {}
     """Differences from each variant's own defaults, by variant name."""
 

@@ -14,7 +14,6 @@ from core.errors import DataError
 from harness.records import RECORD, RunRecord, load_record
 
 if TYPE_CHECKING:
-    from harness.comparison.compare import Comparison
     from harness.listing import DescribedVariant
     from harness.planning import PlannedRun
 
@@ -205,8 +204,3 @@ def runs(results: Path) -> RenderableType:
         rank = number(row["listening_rank"])
         table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)
     return table
-
-
-def comparison(found: "Comparison") -> RenderableType:
-    """Verdict first, then the paired table."""
-    return found.view()

@@ -9,6 +9,10 @@ from harness.commands.options import AsJson, Data, ProfileOption, Results, Set, 
 
 
 def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="With --from: run ids, or where runs lie."),
+    ] = None,
     variants: Annotated[
         str, typer.Option(help="Branches, comma-separated.")
     ] = "baseline,sonic,cutting_edge",
@@ -18,23 +22,63 @@ def compare(
     data: Data = None,
     results: Results = Path("results"),
     metric: Annotated[
-        str, typer.Option(help="The one metric the verdict rests on.")
-    ] = "listening_rank",
+        str | None,
+        typer.Option(help="The one metric the verdict rests on; the profile names one."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Differences on that metric within this tie; the profile names one."),
+    ] = None,
+    from_: Annotated[
+        bool,
+        typer.Option("--from", help="Compare the RUNs that follow, and train nothing."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the folder under results/reports.")
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=0, help="Runs at a time; 0 is one a core, or one on a GPU.")
     ] = 0,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
+    ] = None,
+    allow_mixed_environment: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mixed-environment",
+            help="Compare runs of other library versions or devices; the report says so.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the branches that are not trained yet, pair them by seed and clip, and compare."""
-    from harness import show
-    from harness.comparison.compare import compare as compare_runs
-    from harness.comparison.request import CompareRequest
-    from harness.progress import open_display
+    """Train the branches that are not trained yet, pair them by seed and clip, and compare.
 
-    names = tuple(name.strip() for name in variants.split(",") if name.strip())
-    request = CompareRequest(
-        names, seeds, profile, tuple(set_ or ()), data, results, metric=metric, jobs=jobs
-    )
-    with open_display() as display:
-        comparison = compare_runs(request, display=display)
-    print_result(show.comparison(comparison), as_json=as_json, data=comparison.data())
+    With --from, nothing is trained and the branches, seeds and profile are those of the runs.
+    """
+    from core.errors import UsageError
+    from harness.comparison.compare import compare as compare_branches
+    from harness.comparison.compare import compare_existing
+    from harness.comparison.request import CompareOptions, CompareRequest
+    from harness.comparison.view import comparison_view
+    from harness.progress import open_display
+    from harness.show import console
+
+    options = CompareOptions(results, metric, margin, name, allow_mixed_environment)
+    overrides = tuple(set_ or ())
+    if bool(runs) != from_:
+        raise UsageError(
+            f"got {', '.join(runs)} without --from; write harness compare --from RUN RUN"
+            if runs
+            else "--from names no run; write harness compare --from RUN RUN"
+        )
+    if runs:
+        comparison = compare_existing(runs, options=options, overrides=overrides)
+    else:
+        names = tuple(word.strip() for word in variants.split(",") if word.strip())
+        request = CompareRequest(
+            names, seeds, profile, overrides, data, options, jobs, price_per_hour
+        )
+        with open_display() as display:
+            comparison = compare_branches(request, display=display)
+    view = comparison_view(comparison.record, files=comparison.files, width=console().width)
+    print_result(view, as_json=as_json, data=comparison.data())

@@ -1,275 +1,196 @@
-"""Run what is missing of the matrix, pair the records, draw the sheet."""
+"""Run what is missing of the matrix, or take runs that there are, and say what they show."""
 
-import json
 import math
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from core.data.atomic import json_sha256, write_atomic
-from core.data.split import Split
-from harness.comparison.eligibility import require_comparable
-from harness.comparison.request import CompareRequest, plan_matrix, power_sentence
+from core.data.split import Split, load_split
+from core.errors import HarnessError
+from harness.comparison.analysis import analyse, comparison_name
+from harness.comparison.forecast import forecast
+from harness.comparison.power import power_sentence
+from harness.comparison.record import COMPARISON, ComparisonRecord
+from harness.comparison.request import (
+    CompareOptions,
+    CompareRequest,
+    Question,
+    margins_text,
+    plan_matrix,
+    require_branches,
+    settings_of_profile,
+    settle_question,
+)
+from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.sheet import draw_sheet
-from harness.matrix import run_all
-from harness.metrics.registry import metric as declared
+from harness.matrix import num_jobs, run_all
 from harness.progress import Display
-from harness.records import RunRecord, Status, load_record
-from harness.show import number
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict, compare_pairs, leader
+from harness.settings import load_profile
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Records of a whole matrix, paired by seed, and what may be said of them."""
+    """A comparison and the files that were written of it."""
 
-    metric: str
-    records: tuple[RunRecord, ...]
-    failed: tuple[RunRecord, ...]
-    pairs: tuple[PairVerdict, ...]
+    record: ComparisonRecord
+    """Every number."""
     folder: Path
+    """Where it lies."""
     sheet: Path | None
+    """The contact sheet; None where there was nothing to draw."""
+    report: Path | None = None
+    """The HTML report."""
 
     @property
-    def branches(self) -> tuple[str, ...]:
-        """In the order they were asked for."""
-        return tuple(dict.fromkeys(r.identity.variant for r in (*self.records, *self.failed)))
-
-    @property
-    def verdict(self) -> str:
-        """One sentence."""
-        seeds = len({r.identity.seed for r in self.records})
-        counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
-        winner = leader(self.pairs)
-        if self.failed:
-            names = ", ".join(sorted({r.identity.variant for r in self.failed}))
-            return f"undecided: runs of {names} failed, and a failed run is not left out"
-        blank = [r for r in self.records if _value(r, self.metric) is None]
-        if blank:
-            reason = blank[0].metrics.get(self.metric, {}).get("reason") or "it was not scored"
-            return (
-                f"undecided: {self.metric} is blank in {len(blank)} of {len(self.records)} runs "
-                f"({reason})"
-            )
-        if winner is not None:
-            return f"{winner} wins on {self.metric} over {seeds} seeds"
-        if self.pairs and all(pair.outcome is Outcome.TIE for pair in self.pairs):
-            return f"tie on {self.metric} over {seeds} seeds"
-        if seeds < MIN_SEEDS_FOR_A_WIN:
-            return (
-                f"undecided: {counted} exploratory, a win on {self.metric} needs at least "
-                f"{MIN_SEEDS_FOR_A_WIN}"
-            )
-        return f"undecided: {seeds} seeds do not separate the branches on {self.metric}"
+    def files(self) -> list[tuple[str, Path]]:
+        """Label and path of what was written."""
+        files = [("comparison", self.folder / COMPARISON)]
+        if self.sheet is not None:
+            files.append(("contact sheet", self.sheet))
+        if self.report is not None:
+            files.append(("report", self.report))
+        return files
 
     def data(self) -> dict[str, Any]:
         """The comparison for scripts."""
-        return _finite(
-            {
-                "verdict": self.verdict,
-                "metric": self.metric,
-                "comparison": str(self.folder / "comparison.json"),
-                "contact_sheet": None if self.sheet is None else str(self.sheet),
-                "runs": [r.run_id for r in self.records],
-                "failed": [r.run_id for r in self.failed],
-                "means": {name: self._row(name) for name in self._metrics()},
-                "pairs": [asdict(pair) for pair in self.pairs],
-            }
-        )
-
-    def view(self) -> RenderableType:
-        """The comparison for people: verdict, means, paired differences, listening."""
-        parts: list[RenderableType] = [Text(self.verdict, style="bold"), Text("")]
-        parts += [self._means_table(), Text("")]
-        if self.pairs:
-            parts += [self._pairs_table(), Text("")]
-        parts += [self._listening_table(), Text("")]
-        for record in self.failed:
-            parts.append(Text(f"failed: {record.run_id}: {record.error}", style="red"))
-        parts.append(Text(f"comparison     {self.folder / 'comparison.json'}"))
-        if self.sheet is not None:
-            parts.append(Text(f"contact sheet  {self.sheet}"))
-        return Group(*parts)
-
-    def _metrics(self) -> list[str]:
-        return list(dict.fromkeys(name for r in self.records for name in r.metrics))
-
-    def _row(self, name: str) -> dict[str, float | None]:
-        return {branch: self._mean(branch, name) for branch in self.branches}
-
-    def _mean(self, branch: str, name: str) -> float | None:
-        values = [
-            r.metrics[name]["value"]
-            for r in self.records
-            if r.identity.variant == branch and name in r.metrics
-        ]
-        if not values or None in values:
-            return None
-        return math.fsum(values) / len(values)
-
-    def _means_table(self) -> Table:
-        seeds = len({r.identity.seed for r in self.records})
-        table = Table(
-            "metric",
-            "better",
-            *self.branches,
-            title=f"Means over {seeds} seeds",
-            title_justify="left",
-        )
-        for column in table.columns[2:]:
-            column.justify = "right"
-        for name in self._metrics():
-            row = self._row(name)
-            if "." in name or all(value is None for value in row.values()):
-                continue
-            direction = "higher" if declared(name).higher_is_better else "lower"
-            table.add_row(name, direction, *[number(value) for value in row.values()])
-        return table
-
-    def _pairs_table(self) -> Table:
-        table = Table(
-            "pair",
-            "seeds",
-            "difference",
-            "95 % interval",
-            "p (Holm)",
-            "p (sign flip)",
-            "detectable",
-            "outcome",
-            title=f"{self.metric}, paired by seed",
-            title_justify="left",
-        )
-        for pair in self.pairs:
-            found = pair.difference
-            outcome = pair.outcome.value
-            if pair.winner:
-                outcome += f": {pair.winner}"
-            elif pair.ahead:
-                outcome += f" ({pair.ahead} ahead)"
-            table.add_row(
-                f"{pair.first} - {pair.second}",
-                str(found.n),
-                f"{found.mean:+.3f}",
-                f"{found.low:+.3f} .. {found.high:+.3f}" if found.n > 1 else "",
-                f"{pair.adjusted_p:.3f}" if found.n > 1 else "",
-                f"{found.sign_flip_p:.3f}" if found.n > 1 else "",
-                number(pair.detectable) if found.n > 1 else "",
-                outcome,
-            )
-        return table
-
-    def _listening_table(self) -> Table:
-        table = Table(
-            "branch",
-            "seed",
-            "own sound",
-            "shuffled",
-            "text only",
-            "z over shuffled",
-            "z over text",
-            title="Does it listen? listening_rank, paired by clip within each run",
-            title_justify="left",
-        )
-        for r in self.records:
-            cells = {
-                arm: r.arms.get(arm, {}).get("listening_rank", {}).get("value")
-                for arm in ("audio", "shuffled", "text_only")
-            }
-            z = {
-                margin["control"]: margin["z"]
-                for margin in r.controls
-                if margin["metric"] == "listening_rank"
-            }
-            table.add_row(
-                r.identity.variant,
-                str(r.identity.seed),
-                *[number(value) for value in cells.values()],
-                number(z.get("shuffled"), digits=1),
-                number(z.get("text_only"), digits=1),
-            )
-        return table
+        return {
+            "report": None if self.report is None else str(self.report),
+            "comparison": str(self.folder / COMPARISON),
+            "verdict": self.record.verdict,
+            "outcome": self.record.outcome.value,
+            "winner": self.record.winner,
+            "strength": self.record.strength.value,
+            "metric": self.record.metric,
+            "contact_sheet": None if self.sheet is None else str(self.sheet),
+        }
 
 
 def compare(request: CompareRequest, *, display: Display) -> Comparison:
-    """Run what is missing of the matrix, then pair it.
+    """Run what is missing of the matrix, then compare its records.
+
+    Before any work it says what the seeds can find, and what the runs will take.
 
     Raises:
-        UsageError: fewer than one branch, one named twice, an unknown metric.
+        UsageError: fewer than two branches, one named twice, an unknown metric.
         MismatchError: records that may not be compared.
         HarnessError: a run did not end in a record.
     """
+    require_branches(request.variants)
+    profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
+    question = settle_question(request.options, settings=profile.comparison)
     planned = plan_matrix(request, display=display)
     missing = [run for run in planned if run.finished_record is None]
+    jobs = num_jobs(request.jobs)
+    expected = forecast(
+        missing,
+        results=request.options.results,
+        jobs=jobs,
+        price_per_hour=request.price_per_hour,
+    )
+    num_pairs = math.comb(len(request.variants), 2)
     display.say(
         f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
-        f"{len(planned) - len(missing)} of them done. {power_sentence(request.num_seeds)}"
+        f"{len(planned) - len(missing)} of them done. {expected.sentence()}"
     )
-    run_all(missing, jobs=request.jobs, display=display)
-    return compare_records(
-        [load_record(run.folder) for run in planned],
-        metric=request.metric,
-        results=request.results,
-        runs=[run.folder for run in planned],
+    display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
+    display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
+    run_all(missing, jobs=jobs, display=display)
+    return conclude(
+        [load_run(run.folder) for run in planned],
+        question=question,
+        options=request.options,
+        command=request.command,
         split=planned[0].prepared.split,
     )
 
 
-def compare_records(
-    records: Sequence[RunRecord],
-    *,
-    metric: str,
-    results: Path,
-    runs: Sequence[Path],
-    split: Split,
+def compare_existing(
+    names: Sequence[str], *, options: CompareOptions, overrides: Sequence[str] = ()
 ) -> Comparison:
-    """Pair finished records by seed and write the comparison and its contact sheet.
+    """Compare runs that there are, by id or place; nothing is trained.
 
-    runs: the records' folders. split: where the clips of the sheet lie now.
+    Raises:
+        UsageError: a run that is not there, or an unknown metric.
+        MismatchError: runs that may not be compared.
+        DataError: a record or table that cannot be read.
+    """
+    runs = load_runs(names, results=options.results)
+    records = [run.record for run in runs]
+    settings = settings_of_profile(
+        records[0].identity.profile, overrides=overrides, options=options
+    )
+    words = ["harness", "compare", "--from", *names]
+    split, notices = _split_of(runs[0])
+    return conclude(
+        runs,
+        question=settle_question(options, settings=settings),
+        options=options,
+        command=shlex.join([*words, *options.words()]),
+        split=split,
+        notices=notices,
+    )
+
+
+def conclude(
+    runs: Sequence[LoadedRun],
+    *,
+    question: Question,
+    options: CompareOptions,
+    command: str,
+    split: Split | None,
+    notices: Sequence[str] = (),
+) -> Comparison:
+    """Compare loaded runs; write the comparison and its contact sheet.
+
+    split: where the clips of the sheet lie now; without it there is no sheet.
 
     Raises:
         MismatchError: they differ in more than branch and seed.
+        DataError: a run's per-clip table is missing.
     """
-    require_comparable(records)
-    finished = tuple(r for r in records if r.status is Status.FINISHED)
-    failed = tuple(r for r in records if r.status is Status.FAILED)
-    name = json_sha256({"runs": sorted(r.run_id for r in records), "metric": metric})[:12]
-    folder = results / "reports" / f"compare-{name}"
-    values = [
-        {"branch": r.identity.variant, "seed": r.identity.seed, "value": _value(r, metric)}
-        for r in finished
-    ]
-    pairs: list[PairVerdict] = []
-    # A run that failed or has no value must not drop out of the pairing unseen.
-    is_whole = not failed and all(v["value"] is not None for v in values)
-    if is_whole and len({v["branch"] for v in values}) > 1:
-        pairs = compare_pairs(
-            pd.DataFrame(values), higher_is_better=declared(metric).higher_is_better
-        )
+    name = options.name or comparison_name(
+        [run.record.run_id for run in runs], metric=question.metric, margins=question.margins
+    )
+    folder = options.results / "reports" / name
+    record = analyse(
+        runs,
+        metric=question.metric,
+        margins=question.margins,
+        folder=folder,
+        command=command,
+        allow_mixed_environment=options.allow_mixed_environment,
+        notices=notices,
+    )
     sheet = None
-    if finished:
-        sheet = draw_sheet(finished, runs=runs, split=split, out=folder / "contact_sheet.png")
-    comparison = Comparison(metric, finished, failed, tuple(pairs), folder, sheet)
-    content = json.dumps(comparison.data(), indent=2, allow_nan=False) + "\n"
-    write_atomic(folder / "comparison.json", content=content.encode())
-    return comparison
+    finished = [run for run in runs if run.record.run_id not in record.failed]
+    if finished and split is not None:
+        sheet = draw_sheet(
+            [run.record for run in finished],
+            folders={run.record.run_id: run.folder for run in finished},
+            split=split,
+            out=folder / "contact_sheet.png",
+        )
+    record.save(folder)
+    return Comparison(record, folder, sheet)
 
 
-def _value(record: RunRecord, metric: str) -> float | None:
-    return record.metrics.get(metric, {}).get("value")
+def _of_no_variant(overrides: Sequence[str]) -> list[str]:
+    """Without `variant.KEY=VALUE`, which means another setting for each branch."""
+    return [item for item in overrides if not item.strip().startswith("variant.")]
 
 
-def _finite(value: Any) -> Any:
-    """NaN is not JSON: a number that could not be had is null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _split_of(run: LoadedRun) -> tuple[Split | None, list[str]]:
+    """The split that the record names, where its media still lie there."""
+    named = Path(str(run.record.split.get("lock", "")))
+    # The results folder may have moved, or the command be given from elsewhere.
+    moved = run.folder.resolve().parent.parent / "data" / named.parent.name / named.name
+    lock = named if named.is_file() else moved
+    try:
+        split = load_split(lock)
+    except HarnessError as error:
+        return None, [f"there is no contact sheet: {error}"]
+    if split.hash != run.record.identity.split_hash:
+        return None, [f"there is no contact sheet: {lock} now holds another split"]
+    return split, []

@@ -1,13 +1,42 @@
 """What is asked of a comparison, and the runs that it takes."""
 
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import UsageError
 from harness.metrics.registry import metric as declared
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, detectable_effect
+from harness.settings import ComparisonSettings, load_profile, profile_names
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How a comparison decides and where it lies, whichever runs it takes."""
+
+    results: Path
+    """Folder of runs and reports."""
+    metric: str | None = None
+    """What the verdict rests on; None: what the profile says."""
+    margin: float | None = None
+    """Differences on that metric within this tie; None: what the profile says."""
+    name: str | None = None
+    """Name of the folder under results/reports; None: made from the runs and the question."""
+    allow_mixed_environment: bool = False
+    """Whether library versions and devices may differ between runs; the record then says so."""
+
+    def words(self) -> list[str]:
+        """The options as words of a command line."""
+        words = [] if self.metric is None else ["--metric", self.metric]
+        if self.margin is not None:
+            words += ["--margin", f"{self.margin:g}"]
+        if self.name is not None:
+            words += ["--name", self.name]
+        if self.allow_mixed_environment:
+            words.append("--allow-mixed-environment")
+        return [*words, "--results", str(self.results)]
 
 
 @dataclass(frozen=True)
@@ -19,9 +48,68 @@ class CompareRequest:
     profile: str
     overrides: tuple[str, ...]
     data: str | None
-    results: Path
-    metric: str = "listening_rank"
+    options: CompareOptions
     jobs: int = 0
+    """Runs at a time; 0: one a core, or one on a GPU."""
+    price_per_hour: float | None = None
+    """Price of the machine, for the forecast."""
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = ["harness", "compare", "--variants", ",".join(self.variants)]
+        words += ["--seeds", str(self.num_seeds), "--profile", self.profile]
+        for item in self.overrides:
+            words += ["--set", item]
+        if self.data is not None:
+            words += ["--data", self.data]
+        return shlex.join([*words, *self.options.words()])
+
+
+@dataclass(frozen=True)
+class Question:
+    """What decides, settled before any run is made."""
+
+    metric: str
+    """The one metric the verdict rests on."""
+    margins: dict[str, float] = field(default_factory=dict)
+    """By metric, differences too small to matter."""
+
+
+def settle_question(options: CompareOptions, *, settings: ComparisonSettings) -> Question:
+    """The options on top of the profile's settings.
+
+    Raises:
+        UsageError: an unknown metric, or a margin that is not above 0.
+    """
+    metric = settings.metric if options.metric is None else options.metric
+    declared(metric)
+    for name in settings.margins:
+        declared(name)
+    margins: dict[str, float] = dict(settings.margins)
+    if options.margin is not None:
+        if not options.margin > 0:
+            raise UsageError(f"--margin {options.margin:g}; expected more than 0, in {metric}")
+        margins[metric] = options.margin
+    return Question(metric, margins)
+
+
+def settings_of_profile(
+    name: str, *, overrides: Sequence[str], options: CompareOptions
+) -> ComparisonSettings:
+    """What the profile of existing runs says of comparisons.
+
+    Raises:
+        UsageError: the profile can no longer be read and no metric was named instead.
+    """
+    if name in profile_names() or Path(name).is_file():
+        return load_profile(name, overrides=overrides).comparison
+    if options.metric is None:
+        raise UsageError(
+            f"the runs were made with profile {name}, which is not here to say what decides: name "
+            "it with --metric"
+        )
+    return ComparisonSettings(metric=options.metric)
 
 
 def plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun]:
@@ -30,22 +118,14 @@ def plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun
     Raises:
         UsageError: fewer than two branches, one named twice, an unknown metric.
     """
-    if len(request.variants) < 2:
-        raise UsageError(
-            f"{len(request.variants)} branches to compare; name at least two, like --variants "
-            "baseline,sonic"
-        )
-    doubled = sorted({name for name in request.variants if request.variants.count(name) > 1})
-    if doubled:
-        raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
-    declared(request.metric)
+    require_branches(request.variants)
     base = RunRequest(
         request.variants[0],
         request.profile,
         0,
         request.overrides,
         request.data,
-        request.results,
+        request.options.results,
     )
     # Seed by seed, so that an interrupted comparison has whole pairs.
     return [
@@ -55,14 +135,21 @@ def plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun
     ]
 
 
-def power_sentence(num_seeds: int) -> str:
-    """What this many seeds can find."""
-    if num_seeds < 2:
-        return "One seed cannot tell branches apart: there is no difference to pair it with."
-    sentence = (
-        f"{num_seeds} seeds find a difference of {detectable_effect(num_seeds):.2f} paired seed "
-        "standard deviations in 80 % of cases"
-    )
-    if num_seeds < MIN_SEEDS_FOR_A_WIN:
-        sentence += f"; they are exploratory, a win needs {MIN_SEEDS_FOR_A_WIN}"
-    return sentence + "."
+def require_branches(variants: Sequence[str]) -> None:
+    """Raises: UsageError for fewer than two branches, or one named twice."""
+    if len(variants) < 2:
+        raise UsageError(
+            f"{len(variants)} branches to compare; name at least two, like --variants "
+            "baseline,sonic"
+        )
+    doubled = sorted({name for name in variants if variants.count(name) > 1})
+    if doubled:
+        raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
+
+
+def margins_text(margins: Mapping[str, float], metric: str) -> str:
+    """What counts as a tie, in a sentence."""
+    margin = margins.get(metric)
+    if margin is None:
+        return f"No margin is set for {metric}, so no tie can be claimed."
+    return f"Branches within {margin:g} on {metric} tie."

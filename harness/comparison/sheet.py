@@ -1,6 +1,6 @@
 """The contact sheet of a comparison: its runs' images beside the sounds and the real pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.data.decode import decode_audio
@@ -14,12 +14,14 @@ _SHEET_CLIPS_PER_CLASS = 1
 
 
 def draw_sheet(
-    records: Sequence[RunRecord], *, runs: Sequence[Path], split: Split, out: Path
+    records: Sequence[RunRecord], *, folders: Mapping[str, Path], split: Split, out: Path
 ) -> Path:
-    """Sound, real picture and each branch's image of some test clips, for the first seed."""
+    """Sound, real picture and each branch's image of some test clips, for the first seed.
+
+    folders: where each run lies, by run id.
+    """
     seed = min(r.identity.seed for r in records)
     of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
-    folders = {folder.name: folder for folder in runs}
     window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
     clips = choose_clips(
         [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],

@@ -16,10 +16,12 @@ from PIL import Image
 
 from core.errors import HarnessError, MismatchError, UsageError
 from harness import matrix as matrix_module
-from harness.comparison import compare as compare_module
-from harness.comparison.compare import Comparison, compare, compare_records
+from harness.comparison.analysis import analyse
+from harness.comparison.compare import compare
 from harness.comparison.eligibility import require_comparable
-from harness.comparison.request import CompareRequest
+from harness.comparison.record import ComparisonRecord, load_comparison
+from harness.comparison.request import CompareOptions, CompareRequest
+from harness.comparison.runs import LoadedRun
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RECORD, RunRecord, Status, load_record
@@ -58,26 +60,22 @@ def failed(record: RunRecord) -> RunRecord:
 
 
 @pytest.fixture
-def compared(
-    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[list[RunRecord]], Comparison]:
-    """Compares records without drawing: the sheet has its own test."""
-    monkeypatch.setattr(compare_module, "draw_sheet", lambda *args, **kwargs: None)
+def compared(finished: Any, tmp_path: Path) -> Callable[[list[RunRecord]], ComparisonRecord]:
+    """Analyses records as if each lay where the one real run lies."""
 
-    def call(records: list[RunRecord]) -> Comparison:
-        return compare_records(
-            records,
+    def call(records: list[RunRecord]) -> ComparisonRecord:
+        return analyse(
+            [LoadedRun(record, finished.folder) for record in records],
             metric=METRIC,
-            results=tmp_path,
-            runs=[],
-            split=plan_run(finished.request, display=Display()).prepared.split,
+            folder=tmp_path / "reports" / "one",
+            command="harness compare",
         )
 
     return call
 
 
 def test_pairs_are_the_differences_of_each_seed(
-    finished: Any, compared: Callable[..., Comparison]
+    finished: Any, compared: Callable[..., ComparisonRecord]
 ) -> None:
     """Catches: means compared without pairing, or seeds paired in another order."""
     first, second = [0.5, 0.9, 0.7], [0.4, 0.7, 0.5]
@@ -88,13 +86,32 @@ def test_pairs_are_the_differences_of_each_seed(
     mean = sum(differences) / 3
     sd = math.sqrt(sum((d - mean) ** 2 for d in differences) / 2)
     half = 4.302653 * sd / math.sqrt(3)
-    assert (pair.first, pair.second, pair.difference.n) == ("sonic", "baseline", 3)
-    assert pair.difference.mean == pytest.approx(mean)
-    assert pair.difference.low == pytest.approx(mean - half, rel=1e-4)
-    assert pair.difference.high == pytest.approx(mean + half, rel=1e-4)
-    assert found.data()["means"][METRIC] == pytest.approx({"sonic": 0.7, "baseline": 1.6 / 3})
-    written = json.loads((found.folder / "comparison.json").read_text())
-    assert written == json.loads(json.dumps(found.data()))
+    assert (pair.first, pair.second, pair.n) == ("sonic", "baseline", 3)
+    assert pair.effect == pytest.approx(mean)
+    assert pair.sd == pytest.approx(sd)
+    assert pair.interval is not None
+    assert pair.interval.low == pytest.approx(mean - half, rel=1e-4)
+    assert pair.interval.high == pytest.approx(mean + half, rel=1e-4)
+    assert pair.differences == pytest.approx({0: 0.1, 1: 0.2, 2: 0.2})
+    row = found.row(METRIC)
+    means = {name: score.mean for name, score in row.branches.items()}
+    assert means == pytest.approx({"sonic": 0.7, "baseline": 1.6 / 3})
+    assert row.branches["sonic"].values == {0: 0.5, 1: 0.9, 2: 0.7}
+
+
+def test_a_comparison_reads_back_as_it_was_written(
+    finished: Any, compared: Callable[..., ComparisonRecord], tmp_path: Path
+) -> None:
+    """Catches: NaN in the file, a number lost on the way, a run's folder that leads nowhere."""
+    found = compared(matrix(finished.record, {"a": [0.5], "b": [0.25]}))
+    folder = tmp_path / "reports" / "one"
+    path = found.save(folder)
+    assert load_comparison(folder) == load_comparison(path) == found
+    json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
+    (pair,) = found.pairs
+    assert (pair.effect, pair.p, pair.interval) == (0.25, None, None)
+    for run in found.runs:
+        assert found.run_folder(run, folder=folder).resolve() == finished.folder.resolve()
 
 
 WIN = {"a": [0.9, 0.91, 0.92, 0.9, 0.93, 0.91, 0.9], "b": [0.5, 0.52, 0.5, 0.51, 0.5, 0.5, 0.53]}
@@ -125,7 +142,7 @@ WIN = {"a": [0.9, 0.91, 0.92, 0.9, 0.93, 0.91, 0.9], "b": [0.5, 0.52, 0.5, 0.51,
 )
 def test_the_verdict_says_no_more_than_the_seeds_allow(
     finished: Any,
-    compared: Callable[..., Comparison],
+    compared: Callable[..., ComparisonRecord],
     values: dict[str, Sequence[float | None]],
     verdict: str,
 ) -> None:
@@ -134,14 +151,14 @@ def test_the_verdict_says_no_more_than_the_seeds_allow(
 
 
 def test_a_failed_run_stays_in_and_decides_nothing(
-    finished: Any, compared: Callable[..., Comparison]
+    finished: Any, compared: Callable[..., ComparisonRecord]
 ) -> None:
     """Catches: a branch that wins because its bad seed crashed and was left out."""
     records = matrix(finished.record, {k: v[:6] for k, v in WIN.items()})
     found = compared([*records[:-1], failed(records[-1])])
     assert found.verdict == "undecided: runs of b failed, and a failed run is not left out"
-    assert found.pairs == ()
-    assert found.data()["failed"] == [records[-1].run_id]
+    assert (found.pairs, found.secondary, found.outcome) == ([], [], "undecided")
+    assert found.failed == [records[-1].run_id]
 
 
 def changed(record: RunRecord, **identity: Any) -> RunRecord:
@@ -205,9 +222,8 @@ def test_a_comparison_that_cannot_be_is_refused_at_once(
 ) -> None:
     """Catches: hours of training before a typing mistake is told."""
     request = small_request()
-    asked = CompareRequest(
-        variants, 1, "tiny", request.overrides, request.data, request.results, metric=metric
-    )
+    options = CompareOptions(request.results, metric=metric)
+    asked = CompareRequest(variants, 1, "tiny", request.overrides, request.data, options)
     with pytest.raises(UsageError, match=message):
         compare(asked, display=Display())
 
@@ -225,23 +241,26 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
 
     monkeypatch.setattr(matrix_module, "_Child", noted)
     own = small_request()
+    options = CompareOptions(own.results, METRIC)
     asked = CompareRequest(
-        ("baseline", "sonic"), 1, "tiny", own.overrides, own.data, own.results, METRIC, jobs=1
+        ("baseline", "sonic"), 1, "tiny", own.overrides, own.data, options, jobs=1
     )
     found = compare(asked, display=Display())
     assert started == ["sonic"]
     values = {
-        record.identity.variant: load_record(own.results / "runs" / record.run_id).metrics[METRIC]
-        for record in found.records
+        run.branch: load_record(own.results / "runs" / run.run_id).metrics[METRIC]
+        for run in found.record.runs
     }
-    (pair,) = found.pairs
+    (pair,) = found.record.pairs
     expected = values["baseline"]["value"] - values["sonic"]["value"]
-    assert pair.difference.mean == pytest.approx(expected)
+    assert pair.effect == pytest.approx(expected)
     assert found.sheet is not None
     with Image.open(found.sheet) as sheet:
         assert min(sheet.size) > 200
     started.clear()
-    assert compare(asked, display=Display()).verdict == found.verdict
+    again = compare(asked, display=Display())
+    assert again.record.verdict == found.record.verdict
+    assert again.folder == found.folder
     assert started == []
 
 

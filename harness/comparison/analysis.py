@@ -1,0 +1,429 @@
+"""What records allow one to say: pairs, intervals, adjusted p-values, one verdict.
+
+Nothing here runs or draws anything; the same records always give the same numbers.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from core.data.atomic import json_sha256
+from core.errors import UsageError
+from harness.comparison.eligibility import eligibility, require_comparable, samples_of, steps_of
+from harness.comparison.power import power_table
+from harness.comparison.record import (
+    BranchScore,
+    ClipBootstrap,
+    ComparedRun,
+    ComparisonRecord,
+    Interval,
+    MetricRow,
+    PairResult,
+)
+from harness.comparison.runs import LoadedRun
+from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
+from harness.metrics.controls import clip_means
+from harness.metrics.registry import METRICS, Level
+from harness.metrics.registry import metric as declared
+from harness.records import RunRecord, Status, now
+from harness.statistics import (
+    Outcome,
+    PairVerdict,
+    Strength,
+    benjamini_hochberg,
+    compare_pairs,
+    hierarchical_bootstrap,
+    leader,
+    verdict,
+)
+
+ALPHA = 0.05
+_LEVEL = 0.95
+
+
+def analyse(
+    runs: Sequence[LoadedRun],
+    *,
+    metric: str,
+    margins: Mapping[str, float] | None = None,
+    folder: Path,
+    command: str,
+    allow_mixed_environment: bool = False,
+    notices: Sequence[str] = (),
+) -> ComparisonRecord:
+    """The comparison of finished and failed runs of one matrix; writes nothing.
+
+    metric: what the verdict rests on. margins: by metric, differences too small to matter, set
+    before the runs. folder: where the comparison will be saved; the runs' places are told from
+    there.
+
+    Raises:
+        UsageError: no runs, or an unknown metric.
+        MismatchError: records that may not be compared, naming the field.
+        DataError: a per-clip table that is missing or damaged.
+    """
+    if not runs:
+        raise UsageError("no runs to compare")
+    primary = declared(metric)
+    records = [run.record for run in runs]
+    require_comparable(records, allow_mixed_environment=allow_mixed_environment)
+    margins = margins or {}
+    finished = [run for run in runs if run.record.status is Status.FINISHED]
+    failed = [r for r in records if r.status is Status.FAILED]
+    done = [run.record for run in finished]
+    branches = list(dict.fromkeys(r.identity.variant for r in records))
+    seeds = sorted({r.identity.seed for r in done})
+    caution = _caution(done, metric)
+    clips = {run.record.run_id: _headline_clips(run) for run in finished}
+    # A run that failed or has no value must not drop out of the pairing unseen.
+    pairs = [] if failed else _pairs(done, metric, margin=margins.get(metric, 0.0))
+    if caution is not None:
+        pairs = [replace(pair, outcome=Outcome.UNDECIDED, winner=None) for pair in pairs]
+    others = [name for name in _metric_names(done) if name != metric]
+    secondary = [] if failed else _secondary(done, others, margins=margins)
+    winner = leader(pairs) if pairs else None
+    outcome = Outcome.UNDECIDED
+    if winner is not None:
+        outcome = Outcome.WIN
+    elif pairs and all(pair.outcome is Outcome.TIE for pair in pairs):
+        outcome = Outcome.TIE
+    strength = Strength.EXPLORATORY
+    if pairs and all(pair.strength is Strength.CONFIRMED for pair in pairs):
+        strength = Strength.CONFIRMED
+    num_pairs = math.comb(len(branches), 2)
+    return ComparisonRecord(
+        name=folder.name,
+        created_at=now(),
+        command=command,
+        profile=records[0].identity.profile,
+        metric=metric,
+        higher_is_better=primary.higher_is_better,
+        alpha=ALPHA,
+        verdict=verdict_sentence(
+            metric=metric,
+            records=done,
+            failed=failed,
+            outcome=outcome,
+            winner=winner,
+            caution=caution,
+        ),
+        outcome=outcome,
+        winner=winner,
+        strength=strength,
+        claim=claim_sentence(
+            strength, num_seeds=len(seeds), num_pairs=max(1, num_pairs), alpha=ALPHA
+        ),
+        branches=branches,
+        seeds=seeds,
+        pairs=[_result(pair, metric, done, clips=clips, adjustment="holm") for pair in pairs],
+        secondary=[
+            _result(pair, name, done, clips=clips, adjustment="benjamini_hochberg")
+            for name, pair in secondary
+        ],
+        metrics=metric_rows(done, branches=branches, primary=metric),
+        runs=[_compared(run, folder=folder) for run in _in_order(runs, branches)],
+        failed=[r.run_id for r in failed],
+        eligibility=eligibility(records),
+        power=power_table(
+            len(seeds),
+            num_pairs=num_pairs,
+            sds={
+                f"{pair.first} - {pair.second}": pair.difference.sd
+                for pair in pairs
+                if math.isfinite(pair.difference.sd)
+            },
+            alpha=ALPHA,
+        ),
+        notices=list(notices),
+    )
+
+
+def metric_rows(
+    records: Sequence[RunRecord], *, branches: Sequence[str], primary: str | None
+) -> list[MetricRow]:
+    """The table of all metrics of finished runs, the primary one first."""
+    names = _metric_names(records)
+    if primary is not None:
+        names = [primary, *(name for name in names if name != primary)]
+    return [_row(name, records, branches, primary=primary) for name in names]
+
+
+def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str, float]) -> str:
+    """Name of a comparison's folder: the same runs and question, the same folder."""
+    content = {"runs": sorted(run_ids), "metric": metric, "margins": dict(margins)}
+    return f"compare-{json_sha256(content)[:12]}"
+
+
+# Pairs -----------------------------------------------------------------------------------
+
+
+def _seed_values(records: Sequence[RunRecord], metric: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"branch": r.identity.variant, "seed": r.identity.seed, "value": _value(r, metric)}
+            for r in records
+        ],
+        columns=["branch", "seed", "value"],
+    )
+
+
+def _value(record: RunRecord, metric: str) -> float | None:
+    return record.metrics.get(metric, {}).get("value")
+
+
+def _pairs(records: Sequence[RunRecord], metric: str, *, margin: float) -> list[PairVerdict]:
+    values = _seed_values(records, metric)
+    if values["value"].isna().any() or values["branch"].nunique() < 2:
+        return []
+    values["value"] = values["value"].astype(float)
+    return compare_pairs(
+        values,
+        higher_is_better=_higher_is_better(records, metric),
+        margin=margin,
+        alpha=ALPHA,
+        level=_LEVEL,
+    )
+
+
+def _secondary(
+    records: Sequence[RunRecord], metrics: Sequence[str], *, margins: Mapping[str, float]
+) -> list[tuple[str, PairVerdict]]:
+    """Pairs of all other metrics, adjusted together; none of them decides."""
+    found = [
+        (name, pair)
+        for name in metrics
+        for pair in _pairs(records, name, margin=margins.get(name, 0.0))
+    ]
+    adjusted = benjamini_hochberg([pair.difference.t_p for _, pair in found])
+    results = []
+    for (name, pair), p in zip(found, adjusted, strict=True):
+        judged = verdict(
+            pair.difference,
+            first=pair.first,
+            second=pair.second,
+            higher_is_better=_higher_is_better(records, name),
+            margin=pair.margin,
+            adjusted_p=float(p),
+            alpha=ALPHA,
+        )
+        if _caution(records, name) is not None:
+            judged = replace(judged, outcome=Outcome.UNDECIDED, winner=None)
+        results.append((name, replace(judged, strength=Strength.EXPLORATORY)))
+    return results
+
+
+def _caution(records: Sequence[RunRecord], metric: str) -> str | None:
+    """Why a metric may not rank here: a distance known to rank wrongly at this many images."""
+    for record in records:
+        score = record.metrics.get(metric, {})
+        if score.get("is_rankable") is False:
+            return score.get("caution") or f"not at n = {score.get('n')}"
+    return None
+
+
+def _result(
+    pair: PairVerdict,
+    metric: str,
+    records: Sequence[RunRecord],
+    *,
+    clips: Mapping[str, pd.DataFrame],
+    adjustment: Literal["holm", "benjamini_hochberg"],
+) -> PairResult:
+    found = pair.difference
+    by_branch = {
+        name: {r.identity.seed: r for r in records if r.identity.variant == name}
+        for name in (pair.first, pair.second)
+    }
+    common = sorted(by_branch[pair.first].keys() & by_branch[pair.second].keys())
+    matched = {seed: (by_branch[pair.first][seed], by_branch[pair.second][seed]) for seed in common}
+    interval = None
+    if found.n > 1:
+        interval = Interval(low=found.low, high=found.high, level=found.level)
+    return PairResult(
+        metric=metric,
+        higher_is_better=_higher_is_better(records, metric),
+        first=pair.first,
+        second=pair.second,
+        n=found.n,
+        effect=found.mean,
+        sd=_finite(found.sd),
+        interval=interval,
+        bootstrap=_clip_bootstrap(matched, metric, clips=clips),
+        p=_finite(found.t_p),
+        adjusted_p=_finite(pair.adjusted_p),
+        adjustment=adjustment,
+        sign_flip_p=_finite(found.sign_flip_p) if found.n > 1 else None,
+        smallest_sign_flip_p=_finite(found.smallest_sign_flip_p) if found.n > 1 else None,
+        margin=pair.margin,
+        detectable=_finite(pair.detectable),
+        verdict=pair.outcome,
+        strength=pair.strength,
+        winner=pair.winner,
+        ahead=pair.ahead,
+        sentence=pair_sentence(pair, metric=metric, is_primary=adjustment == "holm"),
+        differences={
+            seed: float(one.metrics[metric]["value"]) - float(other.metrics[metric]["value"])
+            for seed, (one, other) in matched.items()
+        },
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+# Clips -----------------------------------------------------------------------------------
+
+
+def _headline_clips(run: LoadedRun) -> pd.DataFrame:
+    """Columns metric, sample_id, class_name, value: each clip's mean over draws, in the arm that
+    the run's own numbers come from."""
+    arms = {score.get("arm") for score in run.record.metrics.values()}
+    table = run.per_clip
+    means = clip_means(table[table["arm"].isin(arms)])
+    return means.drop(columns="arm")
+
+
+def _clip_bootstrap(
+    matched: Mapping[int, tuple[RunRecord, RunRecord]],
+    metric: str,
+    *,
+    clips: Mapping[str, pd.DataFrame],
+) -> ClipBootstrap | None:
+    if len(matched) < 2 or not _is_per_clip(metric):
+        return None
+    parts = []
+    keys = ["sample_id", "class_name"]
+    for seed, (one, other) in matched.items():
+        ours, theirs = (
+            clips[r.run_id].loc[clips[r.run_id]["metric"] == metric].set_index(keys)["value"]
+            for r in (one, other)
+        )
+        parts.append((ours - theirs).rename("value").reset_index().assign(seed=seed))
+    differences = pd.concat(parts, ignore_index=True)
+    if differences["value"].notna().sum() == 0:
+        return None
+    found = hierarchical_bootstrap(differences, level=_LEVEL)
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return None
+    return ClipBootstrap(
+        interval=Interval(low=found.low, high=found.high, level=found.level),
+        num_seeds=found.num_seeds,
+        num_classes=found.num_classes,
+        num_clips=found.num_clips,
+        classes_drawn=found.classes_drawn,
+    )
+
+
+def _is_per_clip(metric: str) -> bool:
+    return declared(metric).level is Level.CLIP
+
+
+# Tables ----------------------------------------------------------------------------------
+
+
+def _metric_names(records: Sequence[RunRecord]) -> list[str]:
+    """Those of the runs, in the registry's order, the parts of a metric after it."""
+    found = dict.fromkeys(name for r in records for name in r.metrics)
+    order = {name: place for place, name in enumerate(METRICS)}
+    last = len(order)
+    return sorted(found, key=lambda name: (order.get(name.split(".")[0], last), name))
+
+
+def _higher_is_better(records: Sequence[RunRecord], metric: str) -> bool:
+    for record in records:
+        if metric in record.metrics:
+            return bool(record.metrics[metric]["higher_is_better"])
+    return declared(metric).higher_is_better
+
+
+def _row(
+    name: str, records: Sequence[RunRecord], branches: Sequence[str], *, primary: str | None
+) -> MetricRow:
+    about = declared(name)
+    scores = [r.metrics[name] for r in records if name in r.metrics]
+    one = scores[0] if scores else {}
+    real = next(
+        (
+            value
+            for r in records
+            if (value := r.arms.get("real", {}).get(name, {}).get("value")) is not None
+        ),
+        None,
+    )
+    return MetricRow(
+        metric=name,
+        is_primary=name == primary,
+        higher_is_better=_higher_is_better(records, name),
+        role=about.role.value,
+        unit=about.unit,
+        definition=about.definition,
+        extractor=one.get("extractor"),
+        extractor_hash=one.get("extractor_hash"),
+        n=min((int(score["n"]) for score in scores), default=0),
+        chance=one.get("chance"),
+        real=real,
+        branches={
+            branch: _branch_score(name, [r for r in records if r.identity.variant == branch])
+            for branch in branches
+        },
+    )
+
+
+def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
+    ordered = sorted(records, key=lambda r: r.identity.seed)
+    values = {r.identity.seed: _value(r, name) for r in ordered}
+    present = [value for value in values.values() if value is not None]
+    is_whole = bool(present) and len(present) == len(values)
+    mean = math.fsum(present) / len(present) if is_whole else None
+    sd = None
+    if mean is not None and len(present) > 1:
+        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in present) / (len(present) - 1))
+    reasons = [
+        r.metrics.get(name, {}).get("reason") or "it was not scored"
+        for r in ordered
+        if _value(r, name) is None
+    ]
+    return BranchScore(
+        mean=mean,
+        sd=sd,
+        values=values,
+        run_ids={r.identity.seed: r.run_id for r in ordered},
+        reason=reasons[0] if reasons else None,
+    )
+
+
+def _in_order(runs: Sequence[LoadedRun], branches: Sequence[str]) -> list[LoadedRun]:
+    place = {branch: index for index, branch in enumerate(branches)}
+    return sorted(
+        runs, key=lambda run: (run.record.identity.seed, place[run.record.identity.variant])
+    )
+
+
+def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
+    record = run.record
+    return ComparedRun(
+        run_id=record.run_id,
+        branch=record.identity.variant,
+        seed=record.identity.seed,
+        status=record.status,
+        error=record.error,
+        folder=Path(os.path.relpath(run.folder, folder)).as_posix(),
+        command=record.command,
+        finished_at=record.finished_at,
+        steps=steps_of(record),
+        samples=samples_of(record),
+        budget={"samples": samples_of(record), "steps": steps_of(record)},
+        seconds=record.cost.get("seconds", {}),
+        device=record.cost.get("device"),
+        peak_memory_bytes=record.cost.get("peak_memory_bytes"),
+        parameters=record.parameters,
+        test_openings=record.test_openings,
+        guards_passed=record.guards_passed,
+        notices=record.notices,
+    )

@@ -1,0 +1,320 @@
+"""What is known of a comparison, on disk: the only thing that its views and its report read.
+
+Beside it lie the runs it names; `ComparisonRecord.run_folder` finds them, also after the whole
+results folder has moved.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.data.atomic import write_atomic
+from core.errors import DataError
+from harness.records import Status
+from harness.statistics import Outcome, Strength
+
+SCHEMA_VERSION = 1
+COMPARISON = "comparison.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Interval(_Part):
+    """Where a value lies with the stated coverage."""
+
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    level: float
+    """Nominal coverage, such as 0.95."""
+
+
+class ClipBootstrap(_Part):
+    """Interval of a paired difference by resampling seeds, classes and clips."""
+
+    interval: Interval
+    """Where the mean difference would fall for other seeds, classes and clips."""
+    num_seeds: int
+    """Seeds drawn from."""
+    num_classes: int
+    """Classes drawn from."""
+    num_clips: int
+    """Clips drawn from."""
+    classes_drawn: bool
+    """Whether it speaks of other classes too; False: of these classes only."""
+
+
+class PairResult(_Part):
+    """One pair of branches on one metric, paired by seed. None: too few seeds for the number."""
+
+    metric: str
+    """Name in the registry."""
+    higher_is_better: bool
+    """Direction of the metric; `effect` keeps the metric's own sign."""
+    first: str
+    """Branch the difference is taken from."""
+    second: str
+    """Branch that is subtracted."""
+    n: int
+    """Seeds that both branches have."""
+    effect: float
+    """Mean over seeds of first minus second, in the metric's unit."""
+    sd: float | None
+    """Standard deviation of the difference over seeds."""
+    interval: Interval | None
+    """Student's t interval of the effect over seeds."""
+    bootstrap: ClipBootstrap | None
+    """Interval over seeds, classes and clips; None for a metric of whole sets of images."""
+    p: float | None
+    """Two-sided p of the seed-paired t-test."""
+    adjusted_p: float | None
+    """The same after the adjustment named below; what the verdict rests on."""
+    adjustment: Literal["holm", "benjamini_hochberg"]
+    """Holm over the pairs of the primary metric, Benjamini-Hochberg over everything else."""
+    sign_flip_p: float | None
+    """Two-sided p of the exact sign-flip test over seeds."""
+    smallest_sign_flip_p: float | None
+    """What `sign_flip_p` cannot go below with this many seeds."""
+    margin: float
+    """Differences within this are a tie; set before the runs; 0: no tie can be claimed."""
+    detectable: float | None
+    """True difference this many seeds find in 80 % of cases, in the metric's unit."""
+    verdict: Outcome
+    """Win, tie or undecided."""
+    strength: Strength
+    """Exploratory below 6 seeds, and on every metric but the primary one."""
+    winner: str | None
+    """The better branch of a win."""
+    ahead: str | None
+    """The branch with the better mean, whatever the verdict; None when equal."""
+    sentence: str
+    """All of it in words."""
+    differences: dict[int, float]
+    """First minus second of each seed."""
+
+
+class BranchScore(_Part):
+    """One branch on one metric."""
+
+    mean: float | None
+    """Mean over seeds; None where a seed has no value."""
+    sd: float | None
+    """Standard deviation over seeds; None with one seed or without a mean."""
+    values: dict[int, float | None]
+    """Value of each seed."""
+    run_ids: dict[int, str]
+    """Run behind each value."""
+    reason: str | None
+    """Why a value is missing."""
+
+
+class MetricRow(_Part):
+    """One metric over all branches, with what a reader must know to read it."""
+
+    metric: str
+    """Name in the registry."""
+    is_primary: bool
+    """Whether the verdict rests on it."""
+    higher_is_better: bool
+    """Direction."""
+    role: str
+    """What it is for: listening, agreement, text or quality."""
+    unit: str
+    """What one unit of it is."""
+    definition: str
+    """One line for a reader."""
+    extractor: str | None
+    """Names of the scorers."""
+    extractor_hash: str | None
+    """Hashes of the scorers' files."""
+    n: int
+    """Smallest number of clips or images behind one run's value."""
+    chance: float | None
+    """Value of a model that does not listen, where there is one."""
+    real: float | None
+    """What real pictures get: the ceiling of a score, the floor of a distance."""
+    branches: dict[str, BranchScore]
+    """Scores by branch."""
+
+
+class ComparedRun(_Part):
+    """One run of the comparison; its numbers are in its own record."""
+
+    run_id: str
+    """Identity of the run."""
+    branch: str
+    """Variant."""
+    seed: int
+    """Seed."""
+    status: Status
+    """Finished or failed; a failed run is not left out."""
+    error: str | None
+    """Why it failed."""
+    folder: str
+    """Its folder, relative to the comparison's own where that is possible."""
+    command: str
+    """The command that repeats it."""
+    finished_at: str
+    """UTC time it ended."""
+    steps: int
+    """Optimiser steps done."""
+    samples: int
+    """Training samples seen."""
+    budget: dict[str, Any]
+    """What it was allowed to spend and what it spent, by the kind of budget."""
+    seconds: dict[str, float]
+    """Seconds by phase."""
+    device: str | None
+    """What computed it."""
+    peak_memory_bytes: int | None
+    """Largest memory it held."""
+    parameters: dict[str, int]
+    """Trainable parameters by group."""
+    test_openings: int
+    """How often it read the test split."""
+    guards_passed: list[str]
+    """Checks it passed."""
+    notices: list[str]
+    """What went wrong in it and was repaired."""
+
+
+class Eligibility(_Part):
+    """What all runs share, and so may be compared; differences that were allowed are named."""
+
+    split_hash: str
+    """Hash of the split."""
+    split_counts: dict[str, dict[str, int]]
+    """Clips of each class and part."""
+    excluded: dict[str, int]
+    """Files left out, by reason."""
+    num_input: int | None
+    """Files looked at; None for a split given as a lock file."""
+    settings: dict[str, Any]
+    """The settings that are equal in all runs."""
+    settings_hash: str
+    """SHA-256 of them."""
+    models: dict[str, str]
+    """Hash of each frozen model and scorer."""
+    code: dict[str, str]
+    """Hash of the shared code by part."""
+    variant_code: dict[str, str]
+    """Hash of each branch's own code."""
+    variant_config: dict[str, dict[str, Any]]
+    """Each branch's own settings."""
+    environment: dict[str, str]
+    """Library versions, data types and devices that all runs share."""
+    mixed_environment: dict[str, dict[str, list[str]]]
+    """Field, then value, then run ids, of what was allowed to differ; empty: nothing does."""
+    guards_passed: list[str]
+    """Checks that every finished run passed."""
+    budget: dict[str, Any]
+    """Kind of the equal budget, its amount, and the largest relative deviation from it."""
+
+
+class PowerRow(_Part):
+    """What a number of seeds can find."""
+
+    num_seeds: int
+    """Seeds of each branch."""
+    detectable_sd: float | None
+    """Smallest true difference found in 80 % of cases, in paired seed standard deviations, by one
+    paired t-test at alpha; None: no number of seeds below two finds any."""
+    detectable_sd_all_pairs: float | None
+    """The same at alpha over the number of pairs, Holm's hardest step."""
+    detectable: dict[str, float]
+    """`first - second` to the smallest difference in the metric's unit, with the sd seen here."""
+    can_win: bool
+    """Whether this many seeds allow a win at all."""
+
+
+class ComparisonRecord(_Part):
+    """A comparison whole: every number of it, and where each comes from."""
+
+    schema_version: int = SCHEMA_VERSION
+    """Format of this record."""
+    name: str
+    """Name of its folder under results/reports."""
+    created_at: str
+    """UTC time, ISO 8601."""
+    command: str
+    """The command that makes it again."""
+    profile: str
+    """Name of the runs' profile."""
+    metric: str
+    """The one metric the verdict rests on."""
+    higher_is_better: bool
+    """Its direction."""
+    alpha: float
+    """Stated level of every test."""
+    verdict: str
+    """One sentence."""
+    outcome: Outcome
+    """Win: one branch wins against every other. Tie: every pair ties. Undecided: anything else."""
+    winner: str | None
+    """The branch that wins against every other one."""
+    strength: Strength
+    """How much weight the outcome bears."""
+    claim: str
+    """What that strength means, in one sentence."""
+    branches: list[str]
+    """In the order they were asked for."""
+    seeds: list[int]
+    """Seeds of the finished runs."""
+    pairs: list[PairResult]
+    """Every pair on the primary metric; empty where a run failed or has no value."""
+    secondary: list[PairResult]
+    """Every pair on every other metric that all runs have."""
+    metrics: list[MetricRow]
+    """The table of all metrics, the primary one first."""
+    runs: list[ComparedRun]
+    """Every run, the failed ones too, by seed and branch."""
+    failed: list[str]
+    """Ids of the runs that failed."""
+    eligibility: Eligibility
+    """Why these runs may be compared."""
+    power: list[PowerRow]
+    """What other numbers of seeds would find."""
+    notices: list[str] = []
+    """What a reader must know beside the numbers."""
+
+    def save(self, folder: Path) -> Path:
+        """Write `comparison.json` into the comparison's folder, whole or not at all."""
+        path = folder / COMPARISON
+        write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
+        return path
+
+    def run_folder(self, run: ComparedRun, *, folder: Path) -> Path:
+        """Where a run lies, for the comparison in `folder`."""
+        return Path(os.path.normpath(folder / run.folder))
+
+    def row(self, metric: str) -> MetricRow:
+        """The row of a metric. Raises: KeyError without one."""
+        for row in self.metrics:
+            if row.metric == metric:
+                return row
+        raise KeyError(metric)
+
+
+def load_comparison(path: Path) -> ComparisonRecord:
+    """The comparison in a file or folder.
+
+    Raises:
+        DataError: it is missing or not a comparison of this format.
+    """
+    if path.is_dir():
+        path = path / COMPARISON
+    try:
+        return ComparisonRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"no comparison at {path} ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{path} is not a comparison of format {SCHEMA_VERSION}: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}; compare the runs again"
+        ) from None
