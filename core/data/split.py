@@ -247,29 +247,28 @@ def verify(split: Split, *, progress: Callable[[int, int], None] | None = None) 
     Raises: MismatchError naming the first file that is missing or differs.
     """
     for done, id_ in enumerate(sorted(split.samples), start=1):
-        verify_sample(split, id=id_)
+        verify_sample(split.samples[id_], root=split.root)
         if progress:
             progress(done, len(split.samples))
 
 
-def verify_sample(split: Split, *, id: str) -> None:
-    """The same for one sample. Raises: MismatchError."""
-    sample = split.samples[id]
+def verify_sample(sample: Sample, *, root: Path) -> None:
+    """The same for one sample whose paths are relative to `root`. Raises: MismatchError."""
     for kind, relative, expected in (
         ("audio", sample.audio_path, sample.audio_sha256),
         ("image", sample.image_path, sample.image_sha256),
     ):
-        path = split.root / relative
+        path = root / relative
         try:
             got = file_sha256(path)
         except OSError as error:
             raise MismatchError(
-                f"sample {id!r}: the {kind} file {path} cannot be read ({error.strerror}); "
+                f"sample {sample.id!r}: the {kind} file {path} cannot be read ({error.strerror}); "
                 "put it back, or clean and split the data again"
             ) from error
         if got != expected:
             raise MismatchError(
-                f"sample {id!r}: the {kind} file {path} has changed since the split was made "
+                f"sample {sample.id!r}: the {kind} file {path} has changed since it was locked "
                 f"(sha256 {got[:12]}..., locked {expected[:12]}...); put the old file back, or "
                 "clean and split the data again"
             )

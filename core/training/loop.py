@@ -348,7 +348,7 @@ class _StageLoop:
             noise_BCHW=draws.noise[slots].to(device),
             timesteps_B=torch.from_numpy(draws.timesteps[slots]).to(device),
         )
-        inputs = self.data.inputs(ids).to(device)
+        inputs = self.data.inputs(ids, crop_draws=draws.crops[slots].tolist()).to(device)
         with self._autocast():
             conditioning = self.model.variant.condition(inputs)
             heard = conditioning.with_text_dropped(

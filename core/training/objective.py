@@ -4,7 +4,7 @@ Shape legend: B batch, C latent channels, H W latent height and width.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +28,10 @@ class Features(Protocol):
     def text(self, ids: Sequence[str]) -> Tensor:
         """Caption embeddings [B, L, C]."""
 
-    def audio(self, feature: AudioFeature, ids: Sequence[str]) -> Tensor:
-        """One audio feature, batch first."""
+    def audio(
+        self, feature: AudioFeature, ids: Sequence[str], crops: Sequence[int] | None = None
+    ) -> Tensor:
+        """One audio feature, batch first; of each clip's start, or of the crops that are named."""
 
     def class_index(self, ids: Sequence[str]) -> Tensor:
         """Class of each sample, int64 [B]."""
@@ -41,6 +43,7 @@ class TrainingData:
 
     class_weight: loss weight by sample id; its mean over the training samples is 1.
     scaling_factor: the VAE's. horizontal_flip: mirror half of the training samples.
+    num_crops: of the training clips that have more than one.
     """
 
     features: Features
@@ -50,12 +53,24 @@ class TrainingData:
     audio_features: frozenset[AudioFeature]
     scaling_factor: float
     horizontal_flip: bool
+    num_crops: Mapping[str, int] = field(default_factory=dict)
 
-    def inputs(self, ids: Sequence[str]) -> ConditioningInputs:
-        """What a variant may condition on, for these samples."""
+    def inputs(
+        self, ids: Sequence[str], *, crop_draws: Sequence[float] | None = None
+    ) -> ConditioningInputs:
+        """What a variant may condition on, for these samples.
+
+        crop_draws: a number in [0, 1) a sample, which picks one of its crops; None is its start.
+        """
+        crops = None
+        if crop_draws is not None and self.num_crops:
+            crops = [
+                int(draw * self.num_crops.get(id_, 1))
+                for id_, draw in zip(ids, crop_draws, strict=True)
+            ]
         return ConditioningInputs(
             text_BLC=self.features.text(ids),
-            audio={f: self.features.audio(f, ids) for f in sorted(self.audio_features)},
+            audio={f: self.features.audio(f, ids, crops) for f in sorted(self.audio_features)},
             class_index_B=self.features.class_index(ids),
         )
 
@@ -82,6 +97,7 @@ class StepDraws:
     flipped: np.ndarray
     drop_text: np.ndarray
     drop_audio: np.ndarray
+    crops: np.ndarray
 
 
 def draw_step(
@@ -110,6 +126,7 @@ def draw_step(
         flipped=(rng(seed, *named("flip")).random(slots) < 0.5) & horizontal_flip,
         drop_text=dropout[:, 0] < text_dropout,
         drop_audio=dropout[:, 1] < audio_dropout,
+        crops=rng(seed, *named("crop")).random(slots),
     )
 
 

@@ -1,7 +1,6 @@
 """Features of a split through small real encoders."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,13 +18,13 @@ from transformers import (
 from core.conditioning.conditioning import AudioFeature
 from core.data.clean import build_manifest
 from core.data.decode import decode_audio
-from core.data.features import collapsed_features, prepare_features
+from core.data.features import prepare_features
 from core.data.log_mel import LogMelSettings, log_mel
 from core.data.split import make_split
 from core.errors import GuardError, MismatchError, UsageError
 from core.foundation.foundation import AudioEmbedding
 
-ALL = frozenset(AudioFeature)
+ALL = frozenset(AudioFeature) - {AudioFeature.MSCLAP_POOLED}  # exported, not computed here
 MEL = LogMelSettings(num_mels=32, num_frames=60)
 
 
@@ -195,7 +194,7 @@ def test_a_second_preparation_calls_no_encoder(prepare, encoders, split):
     assert encoders.calls == (14, 3, 8)
     assert (again.num_computed, again.notices) == (0, ())
     ids = split.train
-    for feature in AudioFeature:
+    for feature in ALL:
         assert torch.equal(first.audio(feature, ids), again.audio(feature, ids))
 
 
@@ -298,14 +297,37 @@ def test_progress_reaches_its_total(prepare):
         assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
 
-def test_collapsed_features_are_named(prepare, split):
-    """Catches: training on an encoder that says the same of every clip."""
-    features = prepare()
-    ids = [*split.train, *split.val]
-    assert AudioFeature.LOG_MEL not in collapsed_features(features, ids)
-    table = features.sounds[AudioFeature.LOG_MEL]
-    constant = {name: [x * 0 + 3 for x in shards] for name, shards in table.tensors.items()}
-    mute = replace(table, tensors=constant)
-    broken = replace(features, sounds={AudioFeature.LOG_MEL: mute})
-    assert collapsed_features(broken, ids) == (AudioFeature.LOG_MEL,)
-    assert collapsed_features(broken, ids[:1]) == ()
+def test_only_training_clips_longer_than_the_window_have_crops(
+    prepare, encoders, split, write_wav, write_listed
+):
+    """Catches: a held-out clip heard at a random place, or a crop reaching beyond its clip."""
+    root = write_listed({"rain": 4, "fire": 3}, folder="long")
+    for index in range(4):
+        write_wav(root / f"audio/rain{index}.wav", seed=50 + index, duration_s=1.1)
+    longer = make_split(build_manifest(root, max_excluded_share=0))
+    features = prepare(split=longer, audio_crops=3)
+    rain = [id_ for id_ in longer.train if id_.startswith("rain")]
+    assert features.num_crops == dict.fromkeys(longer.train, 3)
+    assert len(rain) >= 2
+    id_ = rain[0]
+    crops = features.audio(AudioFeature.CLAP_POOLED, [id_] * 3, [0, 1, 2])
+    whole = decode_audio(root / f"audio/{id_}.wav", window_s=5)
+    for crop, start in enumerate((0, 14_400, 28_800)):  # room of 0.6 s at 48 kHz
+        with torch.no_grad():
+            heard = encoders.encode_audio([whole[start : start + 24_000]]).pooled_BD[0]
+        torch.testing.assert_close(crops[crop], heard, atol=1e-5, rtol=1e-4)
+    held_out = [*longer.val, *longer.test]
+    plain = prepare(split=longer)
+    assert plain.num_computed == 0
+    assert plain.num_crops == {}
+    for feature in ALL:
+        assert torch.equal(features.audio(feature, held_out), plain.audio(feature, held_out))
+        assert torch.equal(features.audio(feature, rain), plain.audio(feature, rain))
+
+
+def test_more_crops_keep_the_rows_there_are(prepare, encoders, split):
+    """Catches: every sound encoded again when a setting asks for more of it."""
+    prepare()
+    before = encoders.num_sounds
+    prepare(audio_crops=2)
+    assert encoders.num_sounds == before + len(split.train)

@@ -37,8 +37,15 @@ class MemoryFeatures:
     def text(self, ids: Sequence[str]) -> Tensor:
         return torch.stack([normal((5, 32), seed=0, name=("text", i)) for i in ids])
 
-    def audio(self, feature: AudioFeature, ids: Sequence[str]) -> Tensor:
-        return torch.stack([normal((16,), seed=0, name=("audio", i)) for i in ids])
+    def audio(
+        self, feature: AudioFeature, ids: Sequence[str], crops: Sequence[int] | None = None
+    ) -> Tensor:
+        names = [("audio", i) for i in ids]
+        if crops is not None:
+            names = [
+                (*name, crop) if crop else name for name, crop in zip(names, crops, strict=True)
+            ]
+        return torch.stack([normal((16,), seed=0, name=name) for name in names])
 
     def class_index(self, ids: Sequence[str]) -> Tensor:
         return torch.tensor([int(i) % 3 for i in ids])
