@@ -195,6 +195,7 @@ class _Work:
             log_mel=data.log_mel,
             window_s=data.window_s,
             horizontal_flip=data.horizontal_flip,
+            audio_crops=data.audio_crops,
             cache_dir=self.planned.request.results / "cache" / "features",
             progress=lambda done, total: self.display.phase("encoding pairs", done, total),
         )
@@ -221,6 +222,7 @@ class _Work:
             audio_features=variant.audio_features,
             scaling_factor=float(foundation.vae.config.scaling_factor),
             horizontal_flip=profile.data.horizontal_flip,
+            num_crops=features.num_crops,
         )
         spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
         ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]

@@ -86,7 +86,10 @@ class DataSettings(_Settings):
     max_excluded_share: float = Field(default=0.5, ge=0, le=1)
     """Largest share of unusable files before the run stops."""
     window_s: float = Field(default=10.0, gt=0)
-    """Seconds of each clip that are heard, from its start."""
+    """Seconds of each clip that are heard at once; validation and test hear its start."""
+    audio_crops: int = Field(default=1, ge=1)
+    """Windows of a longer training clip, spread over it, of which each step draws one; 1 is its
+    start alone, more let it be heard whole at the cost of as many rows in the cache."""
     horizontal_flip: bool = False
     """Train on mirrored images too; wrong where left and right carry meaning."""
     class_weights: ClassWeighting = ClassWeighting.SQRT
