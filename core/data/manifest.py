@@ -9,7 +9,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +70,9 @@ class Reason(StrEnum):
     REPEATED = "repeated"
 
 
-SELECTION_REASONS = frozenset({Reason.UNMAPPED_LABEL, Reason.NO_MEDIA, Reason.REPEATED})
+SELECTION_REASONS = frozenset(
+    {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_MEDIA, Reason.REPEATED}
+)
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
 is no dirty folder. They count as excluded, but not towards the share that stops a run."""
 
@@ -119,11 +121,13 @@ class Item:
     status: Status
     """Candidate, included or excluded."""
     class_name: str | None = None
-    """The class to train on."""
+    """The class to train on. A candidate that no list names has none and is only looked at."""
     caption: str | None = None
     """The text prompt of the pair."""
     source: str | None = None
-    """Group key: the video, or what else the clip was cut from."""
+    """The video, or what else the clip was cut from."""
+    group: str | None = None
+    """Set by cleaning: least source of all items linked by a source or by content."""
     source_label: str | None = None
     """The label as found, before any map from labels to classes."""
     kind: str | None = None
@@ -146,6 +150,10 @@ class Item:
     """What cleaning noticed about it without excluding it; machine readable, sorted."""
     duplicate_of: str | None = None
     """The first id with the same audio or image bytes; None when the content is unique."""
+    near_duplicate_audio_of: str | None = None
+    """The first id whose sound is a re-coded copy of this one's; None when there is none."""
+    near_duplicate_image_of: str | None = None
+    """The first id whose picture looks like this one's; None when there is none."""
     duration_s: float | None = None
     """Length of the whole clip, seconds."""
     sample_rate_hz: int | None = None
@@ -179,16 +187,24 @@ class Item:
         if self.status is Status.EXCLUDED:
             needed: tuple[str, ...] = ("reason", "detail", "excluded_by")
         else:
-            needed = ("class_name", "caption", "source", "audio_path", "image_path")
+            needed = ("source", "audio_path", "image_path")
         if self.status is Status.INCLUDED:
-            needed += ("audio_sha256", "image_sha256", "duration_s")
+            needed += ("class_name", "caption", "audio_sha256", "image_sha256", "duration_s")
         missing = [name for name in needed if getattr(self, name) is None]
         if missing:
             raise DataError(f"item {self.id!r} is {self.status.value} without {', '.join(missing)}")
 
     def sample(self) -> Sample:
         """The pair of an included item."""
-        return Sample(**{name: getattr(self, name) for name in _SAMPLE_FIELDS})
+        fields_ = {name: getattr(self, name) for name in _SAMPLE_FIELDS}
+        return Sample(**{**fields_, "source": self.group or self.source})
+
+    def as_ingested(self) -> "Item":
+        """The row as ingest wrote it: without what cleaning decided and measured."""
+        if self.excluded_by is Stage.INGEST:
+            return self
+        kept = {name: getattr(self, name) for name in _INGEST_FIELDS}
+        return Item(status=Status.CANDIDATE, **kept)
 
 
 def excluded(
@@ -243,6 +259,10 @@ class Manifest:
         """Items that are no samples, sorted by id."""
         return tuple(item for item in self.items if item.status is Status.EXCLUDED)
 
+    def as_ingested(self) -> "Manifest":
+        """The same before cleaning: what ingest excluded stays, everything else is a candidate."""
+        return replace(self, items=tuple(item.as_ingested() for item in self.items), cleaning=None)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names of the samples, sorted."""
@@ -289,6 +309,10 @@ class Manifest:
         )
 
 
+_INGEST_FIELDS = (
+    *("id", "class_name", "caption", "source", "source_label", "kind", "origin"),
+    *("official_split", "audio_path", "image_path", "attributes", "provenance"),
+)
 _SAMPLE_FIELDS = tuple(entry.name for entry in fields(Sample))
 _JSON_COLUMNS = frozenset({"attributes", "provenance"})
 _ENUM_COLUMNS = {"status": Status, "reason": Reason, "excluded_by": Stage}

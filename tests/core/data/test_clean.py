@@ -51,7 +51,7 @@ def test_included_and_excluded_are_the_input(dirty):
         "fire1": Reason.MISSING_IMAGE,
         "fire2": Reason.SILENT_AUDIO,
         "audio/x.wav.part": Reason.LEFTOVER,
-        "audio/spare.wav": Reason.NOT_LISTED,
+        "audio/spare.wav": Reason.MISSING_IMAGE,
     }
     assert manifest.num_input == 12
     assert manifest.class_counts() == {"fire": 2, "rain": 3}
@@ -187,5 +187,5 @@ def test_a_row_without_what_its_status_promises_is_refused():
     """Catches: an exclusion without a reason, or a sample without its hashes."""
     with pytest.raises(DataError, match="excluded without detail"):
         excluded("x", Reason.LEFTOVER, None)
-    with pytest.raises(DataError, match="candidate without class_name, caption, source, audio_pa"):
+    with pytest.raises(DataError, match="candidate without source, audio_path, image_path"):
         Item("x", Status.CANDIDATE)

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from core.data.ingest.folder import scan_folder
 from core.data.manifest import Reason
-from core.data.scan import scan_folder
 from core.errors import DataError
 
 
@@ -197,8 +197,25 @@ def test_other_media_and_unlisted_files_are_excluded_and_text_is_no_input(write_
     (root / "README.txt").write_text("hello")
     assert excluded(scan_folder(root)) == {
         "audio/x.m4a": Reason.UNSUPPORTED_FORMAT,
-        "audio/x.orig.wav": Reason.NOT_LISTED,
+        "audio/x.orig.wav": Reason.MISSING_IMAGE,
     }
+
+
+def test_an_unlisted_pair_is_looked_at_without_a_class(write_listed, write_wav, write_png):
+    """Catches: clips that were set aside as broken being told as merely not listed."""
+    root = write_listed({"rain": 1})
+    write_wav(root / "backup/audio/a.wav")
+    write_png(root / "backup/frames/a.png")
+    write_wav(root / "backup/audio/rain0.wav")
+    write_png(root / "audio/b.png")
+    scan = scan_folder(root)
+    (pair,) = (item for item in scan.candidates if item.class_name is None)
+    assert (pair.audio_path, pair.image_path) == ("backup/audio/a.wav", "backup/frames/a.png")
+    assert excluded(scan) == {
+        "backup/audio/rain0.wav": Reason.NOT_LISTED,  # its id is listed, with another file
+        "audio/b.png": Reason.MISSING_AUDIO,
+    }
+    assert [item.image_path for item in scan.exclusions] == ["audio/b.png", None]
 
 
 def test_a_folder_of_classes_is_paired_by_name(tmp_path, write_wav, write_png):
@@ -285,7 +302,7 @@ def test_sounds_and_pictures_without_classes_are_explained(
     """Catches: `audio` and `frames` being taken for two classes."""
     write_wav(tmp_path / "audio/a.wav")
     write_png(tmp_path / pictures / "a.png")
-    with pytest.raises(DataError, match=r"which class.*understood layouts") as caught:
+    with pytest.raises(DataError, match=r"which class.*--class NAME.*--label-file") as caught:
         scan_folder(tmp_path)
     assert "metadata.json" in str(caught.value)
 

@@ -1,0 +1,160 @@
+"""The rows of VGGSound's and AudioCaps' CSV lists, each field checked; a bad row is named.
+
+VGGSound's own file has no header, and quotes labels that hold a comma; AudioCaps' has one.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import DataError
+
+_VGGSOUND_COLUMNS = ("id", "start", "label", "split")
+_VGGSOUND_HEADERS = frozenset(
+    {_VGGSOUND_COLUMNS, ("youtube_id", "start_seconds", "label", "split")}
+    | {("youtube_id", "start", "label", "split")}
+)
+_AUDIOCAPS_COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+_SPLITS = frozenset({"train", "val", "test"})
+_MAX_START_S = 10_000_000
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a list."""
+
+    id: str
+    """Unique in the list: `<video id>_<start, six digits>`, and the caption's number if it has one.
+    """
+    video_id: str
+    """The YouTube id."""
+    start_s: int
+    """Where in the video the clip starts."""
+    label: str | None
+    """None in a list of captions."""
+    caption: str | None
+    """None in a list of labels."""
+    official_split: str | None
+    """`train`, `val` or `test`; None where the list does not say."""
+    place: str
+    """File and row number, for a person."""
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number of the row from 1, and its cells without blanks around them; empty rows are no rows.
+
+    Raises: DataError for a file that is not CSV in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, cells in enumerate(csv.reader(file, strict=True), start=1):
+                if any(cell.strip() for cell in cells):
+                    yield number, [cell.strip() for cell in cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name} is not readable as CSV ({error})") from None
+
+
+def _is_start(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal() and text.isascii()
+
+
+def _start(text: str, *, field: str, place: str) -> int:
+    value = float(text) if _is_start(text) else -1.0
+    if not 0 <= value <= _MAX_START_S:
+        raise DataError(f"{place}: field {field!r} is {text!r}; expected seconds from 0 upwards")
+    return int(value)
+
+
+def _checked(cells: list[str], columns: Sequence[str], *, place: str) -> dict[str, str]:
+    if len(cells) != len(columns):
+        raise DataError(
+            f"{place}: {len(cells)} fields; expected {len(columns)}: {', '.join(columns)} "
+            "(a field that holds a comma stands in double quotes)"
+        )
+    row = dict(zip(columns, cells, strict=True))
+    for field, value in row.items():
+        if not value or "\0" in value:
+            raise DataError(f"{place}: field {field!r} is {value!r}; expected text")
+    return row
+
+
+def _check_id(value: str, *, field: str, place: str) -> str:
+    if any(character in value for character in "/\\") or value in (".", ".."):
+        raise DataError(f"{place}: field {field!r} is {value!r}; expected an id without slash")
+    return value
+
+
+def read_vggsound_list(path: Path) -> list[Clip]:
+    """Every row, in order; a row that is repeated word for word stays repeated.
+
+    Raises: DataError naming the row (from 1), the field and what was expected.
+    """
+    clips: dict[str, Clip] = {}
+    result: list[Clip] = []
+    for number, cells in _rows(path):
+        if not clips and tuple(cell.lower() for cell in cells) in _VGGSOUND_HEADERS:
+            continue
+        place = f"{path.name}, row {number}"
+        row = _checked(cells, _VGGSOUND_COLUMNS, place=place)
+        start = _start(row["start"], field="start", place=place)
+        if row["split"] not in _SPLITS:
+            raise DataError(
+                f"{place}: field 'split' is {row['split']!r}; expected train, val or test"
+            )
+        video_id = _check_id(row["id"], field="id", place=place)
+        id_ = f"{video_id}_{start:06d}"
+        clip = Clip(id_, video_id, start, row["label"], None, row["split"], place)
+        known = clips.setdefault(id_, clip)
+        if (known.label, known.official_split) != (clip.label, clip.official_split):
+            raise DataError(
+                f"{place}: clip {id_!r} is also in {known.place} as {known.label!r} of "
+                f"{known.official_split}; expected one meaning of a clip, remove one of the two"
+            )
+        result.append(clip)
+    return result
+
+
+def read_audiocaps_list(path: Path) -> list[Clip]:
+    """Every row, in order; one clip may have several captions.
+
+    Raises: DataError naming the row (from 1), the field and what was expected.
+    """
+    # AudioCaps divides by file: train.csv, val.csv, test.csv.
+    official = path.stem.lower() if path.stem.lower() in _SPLITS else None
+    clips: dict[str, Clip] = {}
+    has_header = False
+    for number, cells in _rows(path):
+        if not has_header:
+            has_header = True
+            if tuple(cell.lower() for cell in cells) == _AUDIOCAPS_COLUMNS:
+                continue
+        place = f"{path.name}, row {number}"
+        row = _checked(cells, _AUDIOCAPS_COLUMNS, place=place)
+        start = _start(row["start_time"], field="start_time", place=place)
+        video_id = _check_id(row["youtube_id"], field="youtube_id", place=place)
+        caption_id = _check_id(row["audiocap_id"], field="audiocap_id", place=place)
+        id_ = f"{video_id}_{start:06d}.{caption_id}"
+        clip = Clip(id_, video_id, start, None, row["caption"], official, place)
+        known = clips.setdefault(caption_id, clip)
+        if known is not clip:
+            raise DataError(
+                f"{place}: audiocap_id {caption_id!r} is also in {known.place}; expected each once"
+            )
+    return list(clips.values())
+
+
+def is_vggsound_list(path: Path) -> bool:
+    """Whether the first row is VGGSound's. Raises: DataError for a file that is no CSV."""
+    cells = _first_cells(path)
+    is_header = tuple(cell.lower() for cell in cells) in _VGGSOUND_HEADERS
+    return is_header or (len(cells) == 4 and _is_start(cells[1]) and cells[3] in _SPLITS)
+
+
+def is_audiocaps_list(path: Path) -> bool:
+    """Whether the first row is AudioCaps' header. Raises: DataError for a file that is no CSV."""
+    return tuple(cell.lower() for cell in _first_cells(path)) == _AUDIOCAPS_COLUMNS
+
+
+def _first_cells(path: Path) -> tuple[str, ...]:
+    return tuple(next((cells for _, cells in _rows(path)), []))

@@ -1,0 +1,312 @@
+"""WebDataset shards, read as a stream: consecutive members of one key are one sample.
+
+The key is the member's name up to the first dot of its last part, the rest is its ending.
+Nothing is unpacked under a name the archive chose, so no member can leave DIR/media; members that
+try, links, devices and oversized ones are excluded with their reasons all the same.
+"""
+
+import json
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Self
+
+from core.data.decode import MediaError
+from core.data.ingest.made_media import MadePair, file_stamp
+from core.data.ingest.merge import joined
+from core.data.ingest.source import Options, Place, SourceKind
+from core.data.ingest.video_cut import cut_pair
+from core.data.ingest.videos import labelled, unmapped
+from core.data.manifest import Item, Reason, Status, excluded
+from core.data.scan import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, Scan, make_scan
+from core.errors import DataError
+
+SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_TEXT_SUFFIXES = frozenset({".json", ".txt", ".cls"})
+_MAX_TEXT_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
+_LABEL_KEYS = ("class", "label", "class_name")
+_CAPTION_KEYS = ("text", "caption")
+_SOURCE_KEYS = ("video_id", "youtube_id", "source")
+_READ_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+
+class _BoundedInfo(tarfile.TarInfo):
+    """Refuses headers that tarfile would read into memory whole, whatever size they claim."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        is_plain = info.type in (*tarfile.SUPPORTED_TYPES, tarfile.REGTYPE)
+        is_header = info.type in _LONG_HEADERS or not is_plain
+        if is_header and info.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {info.size} bytes")
+        return info
+
+
+_LONG_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
+@dataclass
+class _Entry:
+    """The members of one key, in memory."""
+
+    key: str
+    media: dict[str, bytes] = field(default_factory=dict)
+    """Endings and bytes of sounds, pictures and videos."""
+    texts: dict[str, bytes] = field(default_factory=dict)
+    """The same of json, txt and cls members."""
+    problem: tuple[Reason, str] | None = None
+
+
+def _shards(place: Place) -> list[Path]:
+    if not place.is_folder:
+        return [place.resolved] if place.resolved.name.lower().endswith(SHARD_SUFFIXES) else []
+    files = sorted(place.resolved.iterdir())
+    return [path for path in files if path.name.lower().endswith(SHARD_SUFFIXES) and path.is_file()]
+
+
+def _claims(place: Place, options: Options) -> bool:
+    return bool(_shards(place)) and not place.metadata_files
+
+
+def _read(place: Place, options: Options) -> Scan:
+    maker = options.require_maker("archives")
+    shards = _shards(place)
+    if not shards:
+        raise DataError(f"{place.path} holds no shard ({', '.join(SHARD_SUFFIXES)})")
+    items: list[Item] = []
+    classes: set[str] = set()
+    for done, shard in enumerate(shards):
+        if options.progress:
+            options.progress("reading shards", done, len(shards))
+        keys: set[str] = set()
+        for thing in _stream(shard, options):
+            item = thing if isinstance(thing, Item) else _item(thing, shard, keys, options)
+            items.append(item)
+            if item.class_name is not None:
+                classes.add(item.class_name)
+    if options.progress:
+        options.progress("reading shards", len(shards), len(shards))
+    made = make_scan(maker.folder, items, classes=classes)
+    if not place.is_folder:
+        return made
+    # Media that lie beside the shards are input too, and no part of any of them.
+    found = place.found
+    loose = found.loose(set(), detail="beside the shards, in none of them")
+    rest = make_scan(place.resolved, [*found.exclusions, *loose], classes=())
+    return joined([made, rest]) if rest.items else made
+
+
+def _stream(shard: Path, options: Options) -> Iterator[_Entry | Item]:
+    """Samples of a shard as they come, and what in it is refused."""
+    entry: _Entry | None = None
+    num_members = 0
+    try:
+        with tarfile.open(shard, mode="r|*", tarinfo=_BoundedInfo) as archive:
+            for member in archive:
+                num_members += 1
+                # Else the archive keeps every header it has seen.
+                archive.members = []  # type: ignore[attr-defined]
+                if member.isdir():
+                    continue
+                problem = _problem(member)
+                if problem:
+                    place = f"{shard.name}, member {num_members}"
+                    yield excluded(
+                        f"{shard.name}/{_printable(member.name)}", *problem, origin=place
+                    )
+                    continue
+                key, ending = _key_and_ending(member.name)
+                if entry is not None and entry.key != key:
+                    yield entry
+                    entry = None
+                entry = entry or _Entry(key)
+                _add(entry, member, archive, ending=ending, options=options)
+    except _READ_ERRORS as error:
+        # What was whole before the damage counts; the sample it hit is named with it.
+        hit = f", within {entry.key!r}" if entry else ""
+        detail = f"the archive breaks off after {num_members} members{hit}: {error}"
+        yield excluded(shard.name, Reason.BROKEN_ARCHIVE, detail, origin=shard.name)
+        return
+    if entry is not None:
+        yield entry
+
+
+def _problem(member: tarfile.TarInfo) -> tuple[Reason, str] | None:
+    name = member.name
+    if member.issym() or member.islnk():
+        return Reason.UNSAFE_MEMBER, f"a link to {_printable(member.linkname)!r} is not followed"
+    if not member.isreg():
+        return Reason.UNSAFE_MEMBER, "neither a file nor a folder (a device or a pipe)"
+    if member.issparse():
+        return Reason.UNSAFE_MEMBER, "a sparse file, whose size says nothing"
+    if name.startswith("/") or "\\" in name or name[1:2] == ":":
+        return Reason.UNSAFE_MEMBER, "an absolute path, or one of another system"
+    if ".." in name.split("/"):
+        return Reason.UNSAFE_MEMBER, "a path with '..', which leaves the archive"
+    if "\0" in name or _printable(name) != name:
+        return Reason.UNREADABLE, "the member's name is not valid UTF-8"
+    return None
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _key_and_ending(name: str) -> tuple[str, str]:
+    """`a/b.c.jpg` -> (`a/b`, `.c.jpg`), as WebDataset divides names."""
+    folder, _, last = name.removeprefix("./").rpartition("/")
+    stem, dot, ending = last.partition(".")
+    return (f"{folder}/{stem}" if folder else stem), (dot + ending).lower()
+
+
+def _add(
+    entry: _Entry,
+    member: tarfile.TarInfo,
+    archive: tarfile.TarFile,
+    *,
+    ending: str,
+    options: Options,
+) -> None:
+    is_text = ending in _TEXT_SUFFIXES
+    is_media = ending in AUDIO_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    if not is_text and not is_media:
+        return  # features, masks and the like belong to others
+    limit = _MAX_TEXT_BYTES if is_text else options.max_member_bytes
+    if member.size > limit:
+        detail = f"{member.name} has {member.size:,} bytes; at most {limit:,} are read"
+        entry.problem = entry.problem or (Reason.HUGE_MEMBER, detail)
+        return
+    file = archive.extractfile(member)
+    content = file.read() if file else b""
+    if len(content) != member.size:
+        raise tarfile.ReadError(f"{member.name} has {len(content)} of {member.size} bytes")
+    target = entry.texts if is_text else entry.media
+    if ending in target:
+        entry.problem = (Reason.SEVERAL_FILES, f"two members are called {member.name}")
+    target[ending] = content
+
+
+def _item(entry: _Entry, shard: Path, keys: set[str], options: Options) -> Item:
+    known: dict[str, Any] = {
+        "source": entry.key.rpartition("/")[2],
+        "origin": f"{shard.name}/{entry.key}",
+    }
+    id_ = entry.key.replace("/", ".")
+    if entry.key in keys:
+        detail = (
+            f"{entry.key!r} comes twice in {shard.name}; the members of a sample must be adjacent"
+        )
+        return excluded(id_, Reason.REPEATED, detail, **known)
+    keys.add(entry.key)
+    if not id_:
+        return excluded(shard.name, Reason.UNREADABLE, "a member's name has no stem", **known)
+    if entry.problem:
+        return excluded(id_, *entry.problem, **known)
+    try:
+        described = _described(entry)
+    except ValueError as error:
+        return excluded(id_, Reason.UNREADABLE, f"its text members: {error}", **known)
+    known["source"] = described.source or known["source"]
+    own = described.label
+    label = options.label(id_, str(known["source"]), own=own)
+    if label is None:
+        detail = "no .cls, no 'class' or 'label' in its .json, no --class and no --label-file row"
+        return excluded(id_, Reason.NO_LABEL, detail, **known)
+    known |= labelled(label, caption=described.caption)
+    if not options.is_mapped(label):
+        return unmapped(id_, label, options, **known)
+    return _made(id_, entry, shard, known, options)
+
+
+@dataclass(frozen=True)
+class _Description:
+    label: str | None
+    caption: str | None
+    source: str | None
+
+
+def _described(entry: _Entry) -> _Description:
+    """What the text members say. Raises: ValueError for what is not text or JSON."""
+    body: Any = json.loads(entry.texts[".json"]) if ".json" in entry.texts else {}
+    if not isinstance(body, Mapping):
+        raise ValueError(f"the .json holds {type(body).__name__}; expected an object")
+
+    def first(names: tuple[str, ...]) -> str | None:
+        for name in names:
+            value = body.get(name)
+            if isinstance(value, str) and value.strip():
+                text = value.strip()
+                text.encode()  # a lone surrogate cannot be written anywhere
+                return text
+        return None
+
+    def plain(suffix: str) -> str | None:
+        text = entry.texts.get(suffix, b"").decode("utf-8").strip()
+        if "\0" in text:
+            raise ValueError(f"the {suffix} holds NUL")
+        return text or None
+
+    return _Description(
+        label=plain(".cls") or first(_LABEL_KEYS),
+        caption=plain(".txt") or first(_CAPTION_KEYS),
+        source=first(_SOURCE_KEYS),
+    )
+
+
+def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], options: Options) -> Item:
+    sounds = sorted(AUDIO_SUFFIXES & set(entry.media))
+    pictures = sorted(IMAGE_SUFFIXES & set(entry.media))
+    videos = sorted(VIDEO_SUFFIXES & set(entry.media))
+    several = next((group for group in (sounds, pictures, videos) if len(group) > 1), None)
+    if several:
+        detail = f"more than one file for one sample: {', '.join(several)}; keep one of them"
+        return excluded(id_, Reason.SEVERAL_FILES, detail, **known)
+    is_pair = bool(sounds and pictures)
+    if not is_pair and not videos:
+        missing = Reason.MISSING_AUDIO if not sounds else Reason.MISSING_IMAGE
+        members = ", ".join(sorted(entry.media)) or "no media"
+        detail = f"no {'sound' if not sounds else 'picture'} and no video: it has {members}"
+        return excluded(id_, missing, detail, **known)
+    made_from: dict[str, Any] = {"shard": file_stamp(shard), "key": entry.key}
+
+    def make() -> MadePair:
+        if is_pair:
+            files = entry.media
+            return MadePair(files[sounds[0]], sounds[0], files[pictures[0]], pictures[0], {})
+        return cut_pair(BytesIO(entry.media[videos[0]]), start_s=0.0, window_s=options.window_s)
+
+    if not is_pair:
+        made_from["window_s"] = options.window_s
+    try:
+        pair = options.require_maker("archives").pair(made_from, name=id_, make=make)
+    except MediaError as error:
+        return excluded(id_, error.reason, str(error), **known)
+    return Item(
+        id_,
+        Status.CANDIDATE,
+        audio_path=pair.audio_path,
+        image_path=pair.image_path,
+        provenance={"shard": shard.name, "key": entry.key, **pair.provenance},
+        **known,
+    )
+
+
+KIND = SourceKind(
+    name="webdataset",
+    summary="a tar shard, or a folder of them: <key>.wav beside <key>.jpg (or <key>.mp4), "
+    "<key>.cls or <key>.json with the class; copied into DIR/media as they stream by",
+    claims=_claims,
+    read=_read,
+)
