@@ -27,7 +27,6 @@ from harness.comparison.record import (
 )
 from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
-from harness.metrics.controls import clip_means
 from harness.metrics.registry import METRICS, Level
 from harness.metrics.registry import metric as declared
 from harness.records import RunRecord, Status, now
@@ -79,7 +78,7 @@ def analyse(
     branches = list(dict.fromkeys(r.identity.variant for r in records))
     seeds = sorted({r.identity.seed for r in done})
     caution = _caution(done, metric)
-    clips = {run.record.run_id: _headline_clips(run) for run in finished}
+    clips = _headline_clips(finished)
     # A run that failed or has no value must not drop out of the pairing unseen.
     pairs = [] if failed else _pairs(done, metric, margin=margins.get(metric, 0.0))
     if caution is not None:
@@ -280,13 +279,21 @@ def _finite(value: float) -> float | None:
 # Clips -----------------------------------------------------------------------------------
 
 
-def _headline_clips(run: LoadedRun) -> pd.DataFrame:
-    """Columns metric, sample_id, class_name, value: each clip's mean over draws, in the arm that
-    the run's own numbers come from."""
-    arms = {score.get("arm") for score in run.record.metrics.values()}
-    table = run.per_clip
-    means = clip_means(table[table["arm"].isin(arms)])
-    return means.drop(columns="arm")
+def _headline_clips(runs: Sequence[LoadedRun]) -> dict[str, pd.DataFrame]:
+    """By metric, [clip, run id] each clip's mean over draws, in the arm that the run's own numbers
+    come from; the index holds sample_id and class_name."""
+    if not runs:
+        return {}
+    parts = []
+    for run in runs:
+        arms = {score.get("arm") for score in run.record.metrics.values()}
+        table = run.per_clip
+        parts.append(table[table["arm"].isin(arms)].assign(run_id=run.record.run_id))
+    joined = pd.concat(parts, ignore_index=True)
+    clip = ["sample_id", "class_name"]
+    # NaN is left out of a clip's mean; a clip without any score keeps NaN.
+    means = joined.groupby(["metric", *clip, "run_id"], sort=False)["value"].mean().unstack()
+    return {str(name): means.xs(name, level="metric") for name in joined["metric"].unique()}
 
 
 def _clip_bootstrap(
@@ -295,17 +302,16 @@ def _clip_bootstrap(
     *,
     clips: Mapping[str, pd.DataFrame],
 ) -> ClipBootstrap | None:
-    if len(matched) < 2 or not _is_per_clip(metric):
+    if len(matched) < 2 or metric not in clips or not _is_per_clip(metric):
         return None
-    parts = []
-    keys = ["sample_id", "class_name"]
-    for seed, (one, other) in matched.items():
-        ours, theirs = (
-            clips[r.run_id].loc[clips[r.run_id]["metric"] == metric].set_index(keys)["value"]
-            for r in (one, other)
+    ours, theirs = (
+        clips[metric][[runs[side].run_id for runs in matched.values()]].set_axis(
+            list(matched), axis="columns"
         )
-        parts.append((ours - theirs).rename("value").reset_index().assign(seed=seed))
-    differences = pd.concat(parts, ignore_index=True)
+        for side in (0, 1)
+    )
+    wide = (ours - theirs).rename_axis(columns="seed")
+    differences = wide.stack().rename("value").reset_index()
     if differences["value"].notna().sum() == 0:
         return None
     found = hierarchical_bootstrap(differences, level=_LEVEL)

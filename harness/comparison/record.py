@@ -226,6 +226,9 @@ class PowerRow(_Part):
     paired t-test at alpha; None: no number of seeds below two finds any."""
     detectable_sd_all_pairs: float | None
     """The same at alpha over the number of pairs, Holm's hardest step."""
+    win_sd: float | None
+    """Smallest true difference, in the same unit, that is called a win in 80 % of cases: by the
+    t-test at Holm's hardest step and the sign-flip test together; None below 6 seeds."""
     detectable: dict[str, float]
     """`first - second` to the smallest difference in the metric's unit, with the sd seen here."""
     can_win: bool

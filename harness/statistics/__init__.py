@@ -13,6 +13,7 @@ from harness.statistics.paired import (
     sign_flip_p,
     smallest_sign_flip_p,
 )
+from harness.statistics.power import detectable_win, win_power
 from harness.statistics.verdict import (
     MIN_SEEDS_FOR_A_WIN,
     Outcome,
@@ -33,6 +34,7 @@ __all__ = [
     "benjamini_hochberg",
     "compare_pairs",
     "detectable_effect",
+    "detectable_win",
     "hierarchical_bootstrap",
     "holm",
     "leader",
@@ -40,4 +42,5 @@ __all__ = [
     "sign_flip_p",
     "smallest_sign_flip_p",
     "verdict",
+    "win_power",
 ]

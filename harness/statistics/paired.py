@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,6 +110,7 @@ def smallest_sign_flip_p(num_seeds: int) -> float:
     return 2.0 ** (1 - num_seeds)
 
 
+@lru_cache(maxsize=256)
 def detectable_effect(num_seeds: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
     """Smallest true difference, in units of the paired seed sd, found with this power.
 

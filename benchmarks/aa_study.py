@@ -1,0 +1,112 @@
+"""Does the verdict keep its word? Simulated comparisons through the code that judges real ones.
+
+    python benchmarks/aa_study.py [--repeats 1000] [--out docs/images/aa_study.svg]
+
+Prints one JSON object and draws the figure of docs/statistics.md. About five minutes on a core.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from harness.comparison.study import World, coverage, experiment, naive_rate, win_rate
+from harness.statistics import detectable_win
+
+_TRAINING_VARIANCES = (0.0, 0.01, 0.05, 0.1, 0.2)
+
+
+def _rate(share: float, repeats: int) -> dict[str, float]:
+    """A share with its 95 % Clopper-Pearson interval."""
+    found = stats.binomtest(round(share * repeats), repeats).proportion_ci(0.95)
+    return {"rate": share, "low": float(found.low), "high": float(found.high), "repeats": repeats}
+
+
+def study(repeats: int) -> dict[str, Any]:
+    """All rates: false wins, naive false wins, power, coverage."""
+    worlds = {v: World(training_sd=v**0.5) for v in _TRAINING_VARIANCES}
+    false_wins = []
+    for variance, world in worlds.items():
+        of_names = {}
+        for names in (2, 3):
+            same = replace(world, effects=(0.0,) * names)
+            of_names[f"{names} names"] = _rate(win_rate(same, repeats=range(repeats)), repeats)
+        naive = _rate(naive_rate(world, repeats=20 * repeats), 20 * repeats)
+        false_wins.append({"training_variance": variance, "naive": naive, **of_names})
+    power = []
+    for seeds, names in ((6, 2), (8, 2), (8, 3), (10, 2)):
+        planted = detectable_win(seeds, num_pairs=names * (names - 1) // 2)
+        world = World(num_seeds=seeds)
+        world = replace(world, effects=(planted * world.paired_sd, *(0.0,) * (names - 1)))
+        share = _planted_found(world, repeats=repeats)
+        power.append({"seeds": seeds, "names": names, "sd": planted, **_rate(share, repeats)})
+    covered = []
+    for seeds, training, class_sd in (
+        (3, 0.05, 0.3),
+        (6, 0.01, 0.0),
+        (6, 0.05, 0.3),
+        (10, 0.2, 0.3),
+    ):
+        world = World(num_seeds=seeds, training_sd=training**0.5, class_sd=class_sd)
+        share = coverage(world, repeats=range(repeats))
+        covered.append({**asdict(world), **_rate(share, repeats)})
+    return {"false_wins": false_wins, "power": power, "coverage": covered}
+
+
+def _planted_found(world: World, *, repeats: int) -> float:
+    """How often the first pair is called a win of the branch that is truly better."""
+    wins = 0
+    for repeat in range(repeats):
+        first = experiment(world, repeat=repeat).pairs[0]
+        wins += first.winner == world.branches[0]
+    return wins / repeats
+
+
+def draw(found: dict[str, Any], *, out: Path) -> None:
+    """False wins against how much trainings differ: naive and paired by seed."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "aa-study"
+    import matplotlib.pyplot as plt
+
+    rows = found["false_wins"]
+    share = [100 * row["training_variance"] for row in rows]
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    series = {
+        "naive": "images of one training, paired by clip",
+        "2 names": "this harness, 6 seeds, two names",
+        "3 names": "this harness, 6 seeds, three names",
+    }
+    for key, label in series.items():
+        middle = [100 * row[key]["rate"] for row in rows]
+        ends = [
+            [100 * abs(row[key]["rate"] - row[key][end]) for row in rows] for end in ("low", "high")
+        ]
+        axes.errorbar(share, middle, yerr=ends, label=label, marker="o", capsize=3)
+    axes.axhline(5, color="grey", linestyle="--", linewidth=1)
+    axes.annotate("stated level", (20, 5), va="bottom", ha="right", color="grey")
+    axes.set_xlabel("variance between trainings, in % of one image's")
+    axes.set_ylabel("equal branches called a win, %")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, loc="upper left")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, metadata={"Date": None})
+
+
+def main() -> None:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=1_000)
+    parser.add_argument("--out", type=Path, default=Path("docs/images/aa_study.svg"))
+    options = parser.parse_args()
+    found = study(options.repeats)
+    draw(found, out=options.out)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
