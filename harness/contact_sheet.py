@@ -247,20 +247,36 @@ def _mel_db(row: SheetRow) -> NDArray[np.float64] | None:
     """[bands, frames] mel power in dB, low bands first; None without a sound."""
     if row.waveform is None or not len(row.waveform):
         return None
-    wave = row.waveform.astype(np.float64)
-    starts = np.linspace(0, max(0, len(wave) - _FFT_SIZE), _SOUND_WIDTH).astype(int)
+    return mel_db(
+        row.waveform,
+        sample_rate_hz=row.sample_rate_hz,
+        num_bands=(_CELL - _WAVE_HEIGHT) // 2,
+        num_frames=_SOUND_WIDTH,
+    )
+
+
+def mel_db(
+    waveform: NDArray[np.float32], *, sample_rate_hz: int, num_bands: int, num_frames: int
+) -> NDArray[np.float64]:
+    """[num_bands, num_frames] mel power in dB of a mono sound, low bands first."""
+    wave = waveform.astype(np.float64)
+    starts = np.linspace(0, max(0, len(wave) - _FFT_SIZE), num_frames).astype(int)
     padded = np.pad(wave, (0, _FFT_SIZE))
     frames = np.stack([padded[start : start + _FFT_SIZE] for start in starts])
     power = np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE), axis=1)) ** 2
-    highest_hz = min(_MEL_RANGE_HZ[1], row.sample_rate_hz / 2)
-    num_bands = (_CELL - _WAVE_HEIGHT) // 2
-    filters = mel_filters(num_bands, _FFT_SIZE, row.sample_rate_hz, _MEL_RANGE_HZ[0], highest_hz)
+    highest_hz = min(_MEL_RANGE_HZ[1], sample_rate_hz / 2)
+    filters = mel_filters(num_bands, _FFT_SIZE, sample_rate_hz, _MEL_RANGE_HZ[0], highest_hz)
     return 10.0 * np.log10(filters @ power.T + 1e-12)
 
 
-def _spectrogram(mel_db: NDArray[np.float64], *, loudest_db: float) -> Image.Image:
+def mel_shade(mel: NDArray[np.float64], *, loudest_db: float) -> NDArray[np.float64]:
+    """[bands, frames] from 0 (silent) to 1 (loudest), high bands on top."""
+    return np.clip((mel[::-1] - loudest_db) / _SHOWN_DB + 1.0, 0.0, 1.0)
+
+
+def _spectrogram(mel: NDArray[np.float64], *, loudest_db: float) -> Image.Image:
     """High bands on top, from paper (silent) to ink (loudest)."""
-    shade = np.clip((mel_db[::-1] - loudest_db) / _SHOWN_DB + 1.0, 0.0, 1.0)[..., None]
+    shade = mel_shade(mel, loudest_db=loudest_db)[..., None]
     stops = np.array([_EMPTY, _WAVE, _INK], dtype=np.float64)
     colours = np.where(
         shade < 0.7,

@@ -1,0 +1,178 @@
+"""What a section is made of; the HTML page and its Markdown twin are drawn from the same parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    """What it says; blank for a number that is missing."""
+    href: str | None = None
+    """Where the number comes from: an anchor of the page or a path relative to it."""
+    note: str = ""
+    """A second, smaller line."""
+    tone: str = ""
+    """`good`, `bad`, `warn` or `muted`; never the only carrier of a meaning."""
+    branch: int | None = None
+    """Index of the branch whose marker stands before the text."""
+    heat: float | None = None
+    """Shade of a heat map's cell: 0 to 1 for a level, -1 to 1 for a difference."""
+    is_difference: bool = False
+    """Whether `heat` is a difference, shaded in two colours."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column's head."""
+
+    title: str
+    is_number: bool = False
+    branch: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of a row is the row's head."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    is_folded: bool = False
+    """Whether a reader opens it first."""
+    row_ids: tuple[str, ...] = ()
+    """Anchors of the rows, where others link to them."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph of text."""
+
+    kind: ClassVar[str] = "paragraph"
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    kind: ClassVar[str] = "bullets"
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Why something is not shown."""
+
+    kind: ClassVar[str] = "blank"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line for the shell."""
+
+    kind: ClassVar[str] = "command"
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot at two widths, with what it says in words and the numbers behind it."""
+
+    kind: ClassVar[str] = "figure"
+    id: str
+    title: str
+    alt: str
+    """What a reader who cannot see it should know."""
+    wide: str
+    """SVG for a desktop."""
+    narrow: str
+    """SVG for a phone."""
+    legend: tuple[str, ...] = ()
+    """How to read it, a line each."""
+    data: Table | None = None
+    """The numbers; None where a table of the section holds them."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One key number."""
+
+    title: str
+    value: str
+    note: str = ""
+    href: str | None = None
+    branch: int | None = None
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Key numbers side by side."""
+
+    kind: ClassVar[str] = "cards"
+    items: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the contact sheet."""
+
+    title: str
+    alt: str
+    media: str | None
+    """Key in the media store; None where there is none."""
+    note: str = ""
+    href: str | None = None
+    branch: int | None = None
+    reason: str = ""
+    """Why there is none."""
+
+
+@dataclass(frozen=True)
+class SheetClip:
+    """One clip of the contact sheet."""
+
+    title: str
+    sample_id: str
+    caption: str
+    labels: tuple[str, ...]
+    """Why it is here: random, best, worst, with the numbers."""
+    tone: str
+    audio: str | None
+    audio_type: str
+    audio_reason: str
+    spectrogram: str | None
+    real: Picture
+    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
+    """What was heard, and each branch's image with it."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The contact sheet."""
+
+    kind: ClassVar[str] = "sheet"
+    clips: tuple[SheetClip, ...]
+
+
+Part = Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet
+
+
+@dataclass(frozen=True)
+class Section:
+    """One numbered section of the report."""
+
+    id: str
+    title: str
+    parts: Sequence[Part]
+    lead: str = ""
+    """One sentence under the title."""
+    is_brief: bool = False
+    """Whether the Markdown twin shows it."""

@@ -1,0 +1,70 @@
+"""Content to HTML and Markdown, through the templates beside this file."""
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from harness.report.content import Section
+from harness.report.facts import Facts
+from harness.report.figures.style import GLYPHS
+from harness.report.media import MediaStore
+from harness.report.sections.verdict import chips, headline, tone
+from harness.report.text import plain
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|#~$!])")
+
+
+def html(facts: Facts, *, content: list[Section], media: MediaStore) -> str:
+    """The page."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(**_context(facts, content), media=media)
+
+
+def markdown(facts: Facts, *, content: list[Section], sheet: str | None) -> str:
+    """The twin for a pull request: the sections that fit one, and where the rest is.
+
+    sheet: path of the contact sheet's picture beside the page, or None.
+    """
+    template = _environment().get_template("report.md.j2")
+    text = template.render(**_context(facts, content), sheet=sheet)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _context(facts: Facts, content: list[Section]) -> dict[str, Any]:
+    profile = sorted({run.record.identity.profile for run in facts.runs})
+    finished = sorted(run.record.finished_at for run in facts.runs)
+    return {
+        "title": plain(facts.name),
+        "headline": headline(facts),
+        "tone": tone(facts),
+        "chips": chips(facts),
+        "profile": ", ".join(plain(name) for name in profile),
+        "finished": plain(finished[-1][:10]) if finished else "",
+        "sections": content,
+        "branches": [plain(branch) for branch in facts.branches],
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness.report", "templates"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["md"] = md
+    environment.filters["glyph"] = lambda index: GLYPHS[index % len(GLYPHS)]
+    environment.filters["svg"] = Markup  # matplotlib escaped its text; nothing else comes here
+    return environment
+
+
+def md(text: object) -> str:
+    """Text that Markdown, and HTML inside it, leave as it is; no mention reaches anyone."""
+    words = _SPECIAL.sub(r"\\\1", plain(text))
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return words.replace("@", "@&#8203;").replace("://", ":&#8203;//")

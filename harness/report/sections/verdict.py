@@ -1,0 +1,175 @@
+"""Section 1: the verdict and its strength."""
+
+from harness.comparison.record import PairResult
+from harness.report.content import Card, Cards, Paragraph, Part, Section
+from harness.report.facts import Facts
+from harness.report.sections.common import branch_anchor, mean, sd
+from harness.report.text import count, digits_for, duration, interval, label, number, plain
+from harness.statistics import Outcome, Strength
+
+STRENGTH_WORDS = {
+    Strength.CONFIRMED: "Confirmatory",
+    Strength.EXPLORATORY: "Exploratory",
+}
+
+
+def headline(facts: Facts) -> str:
+    """The one sentence."""
+    if facts.comparison is not None:
+        sentence = plain(facts.comparison.verdict)
+        return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")
+    if len(facts.runs) == 1:
+        return f"One run of {plain(facts.runs[0].branch)}: what it scored, and nothing compared."
+    return f"{count(len(facts.runs), 'run')} side by side: what they scored, and nothing compared."
+
+
+def tone(facts: Facts) -> str:
+    """How the banner is coloured; the words say the same."""
+    if facts.comparison is None:
+        return "plain"
+    return {Outcome.WIN: "win", Outcome.TIE: "tie", Outcome.UNDECIDED: "undecided"}[
+        facts.comparison.outcome
+    ]
+
+
+def chips(facts: Facts) -> tuple[str, ...]:
+    """Outcome, strength and size in a few words."""
+    found = facts.comparison
+    size = (count(len(facts.seeds), "seed"), count(len(facts.branches), "branch", "branches"))
+    if found is None:
+        return ("Not compared", *size)
+    return (
+        found.outcome.value.capitalize(),
+        STRENGTH_WORDS.get(found.strength, str(found.strength).capitalize()),
+        *size,
+    )
+
+
+def verdict(facts: Facts) -> Section:
+    """The verdict's strength and the key numbers."""
+    parts: list[Part] = []
+    found = facts.comparison
+    if found is not None:
+        parts.append(Paragraph(found.claim))
+        parts += [Paragraph(pair.sentence) for pair in found.pairs]
+        parts += [Paragraph(notice, tone="warn") for notice in found.notices]
+    else:
+        parts.append(
+            Paragraph(
+                "A difference between two runs is not a difference between two branches: the "
+                "unit of replication is the training seed. `harness compare` pairs branches by "
+                "seed and says what may be said."
+            )
+        )
+    parts.append(Cards((*_branch_cards(facts), *_size_cards(facts))))
+    return Section("verdict", "Verdict and strength", parts, is_brief=True)
+
+
+def _branch_cards(facts: Facts) -> list[Card]:
+    primary = facts.primary
+    if primary is None:
+        return []
+    cards = []
+    values = {
+        branch: [v for run in facts.of_branch(branch) if (v := run.value(primary.name)) is not None]
+        for branch in facts.branches
+    }
+    digits = digits_for(v for own in values.values() for v in own)
+    for branch, own in values.items():
+        spread = sd(own)
+        note = f"{label(primary.name)}, {'mean of ' if len(own) > 1 else ''}"
+        note += count(len(own), "seed")
+        if spread is not None:
+            note += f", sd {number(spread, digits=digits)}"
+        cards.append(
+            Card(
+                branch,
+                number(mean(own), digits=digits) or "blank",
+                note,
+                href=branch_anchor(facts, branch),
+                branch=facts.index(branch),
+            )
+        )
+    return cards
+
+
+def _size_cards(facts: Facts) -> list[Card]:
+    cards: list[Card] = []
+    if facts.focus is not None:
+        cards += _difference_cards(facts.focus)
+    cards.append(_runs_card(facts))
+    cards += _listening_card(facts)
+    seconds = [run.total_seconds for run in facts.runs if run.total_seconds is not None]
+    if seconds:
+        devices = sorted({str(run.record.cost.get("device", "")) for run in facts.runs} - {""})
+        cards.append(
+            Card("Time", duration(sum(seconds)), f"all runs, on {', '.join(devices)}", "#cost")
+        )
+    return cards
+
+
+def _difference_cards(pair: PairResult) -> list[Card]:
+    """The pair that is furthest apart, and what these seeds can find."""
+    digits = digits_for([pair.effect])
+    span = pair.interval
+    between = interval(span.low, span.high, digits=digits) if span is not None else ""
+    level = f"{span.level:.0%} interval " if span is not None else ""
+    cards = [
+        Card(
+            "Largest paired difference",
+            number(pair.effect, digits=digits, signed=True),
+            f"{_names(pair)}; {level}{between}" if between else _names(pair),
+            "#forest",
+        )
+    ]
+    if pair.detectable is not None:
+        cards.append(
+            Card(
+                "Detectable difference",
+                number(pair.detectable, digits=digits),
+                f"found in 80 % of cases by {count(pair.n, 'seed')}, same pair",
+                "#forest",
+            )
+        )
+    return cards
+
+
+def _names(pair: PairResult) -> str:
+    return f"{plain(pair.first)} \u2212 {plain(pair.second)}"
+
+
+def _runs_card(facts: Facts) -> Card:
+    clips = {
+        int(score["n"])
+        for run in facts.finished
+        for name, score in run.record.metrics.items()
+        if facts.clip_metric is not None and name == facts.clip_metric.name
+    }
+    note = f"{len(facts.failed)} failed" if facts.failed else "none failed"
+    if len(clips) == 1:
+        note += f"; {count(clips.pop(), 'test clip')} each"
+    return Card("Runs", str(len(facts.runs)), note, "#runs")
+
+
+def _listening_card(facts: Facts) -> list[Card]:
+    """In how many runs the own sound beats another clip's, by the 95 % interval over clips."""
+    if facts.clip_metric is None:
+        return []
+    margins = [
+        margin
+        for run in facts.finished
+        for margin in run.record.controls
+        if margin["metric"] == facts.clip_metric.name and margin["control"] == "shuffled"
+    ]
+    known = [m for m in margins if m.get("low") is not None]
+    if not known:
+        return []
+    hearing = sum(m["low"] > 0 for m in known)
+    return [
+        Card(
+            "Runs that listen",
+            f"{hearing} of {len(known)}",
+            "own sound beats another clip's; 95 % interval over clips above 0",
+            "#listening",
+        )
+    ]
