@@ -9,13 +9,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from core.conversion.checkpoint import describe_differences
 from core.data.atomic import write_atomic
 from core.errors import MismatchError, MissingWeightsError
 from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_SHOWN = 4
 
 
 def save_encoder(encoder: MambaAudioEncoder, folder: Path) -> None:
@@ -101,27 +101,6 @@ def checked(
     if differences:
         raise MismatchError(f"the weights in {folder} do not fit the encoder: {differences}")
     return tensors
-
-
-def describe_differences(
-    got: dict[str, tuple[int, ...]], *, expected: dict[str, tuple[int, ...]]
-) -> str:
-    """Missing, unexpected and misshapen tensors in words; empty where there are none."""
-    parts = []
-    for what, names in (
-        ("missing", sorted(expected.keys() - got.keys())),
-        ("unexpected", sorted(got.keys() - expected.keys())),
-    ):
-        if names:
-            parts.append(f"{len(names)} {what} ({', '.join(names[:_SHOWN])})")
-    misshapen = [
-        f"{name} is {list(got[name])}, expected {list(expected[name])}"
-        for name in sorted(expected.keys() & got.keys())
-        if got[name] != expected[name]
-    ]
-    if misshapen:
-        parts.append(f"{len(misshapen)} of another shape ({'; '.join(misshapen[:_SHOWN])})")
-    return ", ".join(parts)
 
 
 def _state(encoder: MambaAudioEncoder) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Published checkpoints, read safely and turned into folders of ours, nothing guessed."""

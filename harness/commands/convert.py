@@ -1,0 +1,87 @@
+"""`harness convert`: published checkpoints to folders that a profile can name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import AsJson, print_result
+
+app = typer.Typer(
+    name="convert",
+    help="Turn a published checkpoint into a folder that a profile can name. Files are read "
+    "without running what they hold, and every tensor must be one the converter knows.",
+    no_args_is_help=True,
+)
+
+Checkpoint = Annotated[Path, typer.Argument(help="The .pt or .pth file, as its authors ship it.")]
+Out = Annotated[Path, typer.Option(help="Folder to write; an existing model in it is replaced.")]
+
+
+@app.command()
+def ssamba(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
+    """SSAMBA's encoder (v2 blocks in pairs), for `variants.cutting_edge.pretrained`."""
+    _mamba("ssamba", checkpoint, out=out, as_json=as_json)
+
+
+@app.command()
+def aum(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
+    """Audio Mamba's encoder (v1 or v2 blocks), for `variants.cutting_edge.pretrained`."""
+    _mamba("aum", checkpoint, out=out, as_json=as_json)
+
+
+@app.command()
+def clap(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
+    """LAION's CLAP, for `foundation.clap`; of text only the network, without its tokenizer."""
+    from core.conversion.clap import convert_clap
+
+    found = convert_clap(checkpoint, folder=out)
+    _tell(
+        out,
+        settings={},
+        left_out=found.left_out,
+        use=f"--set foundation.clap={out}",
+        as_json=as_json,
+    )
+
+
+def _mamba(kind: str, checkpoint: Path, *, out: Path, as_json: bool) -> None:
+    from core.conversion.mamba import Checkpoint as Kind
+    from core.conversion.mamba import convert_mamba
+    from core.foundation.mamba.config import DEPTH, WIDTHS
+
+    found = convert_mamba(checkpoint, kind=Kind(kind), folder=out)
+    config = found.config
+    named = [
+        size for size, width in WIDTHS.items() if (width, DEPTH) == (config.width, config.depth)
+    ]
+    size = f"{named[0]}" if named else f"own (width {config.width}, depth {config.depth})"
+    _tell(
+        out,
+        settings={
+            "layout": config.layout.value,
+            "block": config.block.value,
+            "size": size,
+            "state_dim": config.state_dim,
+            "log_mel": list(config.log_mel),
+        },
+        left_out=found.left_out,
+        use=f"--set variants.cutting_edge.pretrained={out}",
+        as_json=as_json,
+    )
+
+
+def _tell(
+    out: Path, *, settings: dict[str, object], left_out: tuple[str, ...], use: str, as_json: bool
+) -> None:
+    told = [f"wrote {out}"]
+    if settings:
+        told.append("  ".join(f"{name} {value}" for name, value in settings.items()))
+    if left_out:
+        told.append(f"left out, not needed: {', '.join(left_out)}")
+    told.append(f"use it with {use}")
+    if not as_json:
+        typer.echo("\n".join(told))  # plain, for the last line is there to be copied
+        return
+    payload = {"folder": str(out), "settings": settings, "left_out": list(left_out), "use": use}
+    print_result(None, as_json=True, data=payload)
