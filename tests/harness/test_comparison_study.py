@@ -30,7 +30,7 @@ def largest_count(rate: float, repeats: int) -> int:
 def test_one_variant_under_several_names_is_called_a_winner_no_more_often_than_stated(
     names: int,
 ) -> None:
-    """Catches: seeds taken for independent of the pairing, images counted as replicates, no Holm."""
+    """Catches: images counted as replicates, a pairing that is lost, pairs without Holm."""
     world = World(effects=(0.0,) * names)
     wins = sum(
         any(pair.winner for pair in experiment(world, repeat=repeat).pairs)
