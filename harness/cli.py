@@ -8,7 +8,7 @@ import sys
 import typer
 
 from core.errors import HarnessError, NoSpaceError
-from harness.commands import compare, convert, runs
+from harness.commands import compare, convert, data, features, runs
 
 EXIT_CODES = """
 Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing
@@ -31,6 +31,8 @@ app.command()(runs.run)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
 app.command()(compare.compare)
+app.command()(features.features)
+app.add_typer(data.data_app)
 app.add_typer(convert.app)
 
 

@@ -17,9 +17,11 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
+from core.conditioning.conditioning import EXPORTABLE, AudioFeature
 from core.conditioning.stage import StopCriterion
 from core.data.log_mel import LogMelSettings
 from core.data.weights import DEFAULT_BETA, ClassWeighting
@@ -46,6 +48,17 @@ class FoundationSettings(_Settings):
     """Source of the `ClapModel` that hears for every variant."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Data type of the frozen weights; adapters are trained in float32 whatever it is."""
+    exported: dict[AudioFeature, str] = {}
+    """Folders of audio embeddings made by `harness features`, by feature; they stand in for CLAP's
+    pooled embedding (clap_pooled) or add Microsoft's (msclap_pooled)."""
+
+    @field_validator("exported")
+    @classmethod
+    def _pooled_features_alone(cls, value: dict[AudioFeature, str]) -> dict[AudioFeature, str]:
+        others = sorted(set(value) - EXPORTABLE)
+        if others:
+            raise ValueError(f"{others[0].value} is not exported; {sorted(EXPORTABLE)} can be")
+        return value
 
 
 class ScorerSettings(_Settings):

@@ -21,6 +21,10 @@ class AudioFeature(StrEnum):
     MSCLAP_POOLED = "msclap_pooled"  # [B, D], Microsoft's CLAP, exported, not normalised
 
 
+EXPORTABLE = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.MSCLAP_POOLED})
+"""Features that an encoder of another environment may make."""
+
+
 @dataclass(frozen=True)
 class ConditioningInputs:
     """Everything a variant may condition on, for B clips.

@@ -1,0 +1,59 @@
+"""`harness features`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import AsJson, Data, ProfileOption, Results, Set, print_result
+
+
+def features(
+    encoder: Annotated[str, typer.Option(help="msclap or laion-clap.")],
+    weights: Annotated[Path, typer.Option(help="Its checkpoint file.")],
+    profile: ProfileOption = "tiny",
+    set_: Set = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    gpu: Annotated[bool, typer.Option("--gpu", help="Encode on the GPU.")] = False,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print the commands and run none of them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Embed a split's sounds with an encoder that needs an environment of its own.
+
+    Makes that environment from pinned requirements below the results folder, runs the encoder in
+    it, and says which setting lets a run hear by its embeddings.
+    """
+    from core.data.exported import ExportedEmbeddings
+    from harness.export import plan_export, run_export, shell_lines
+    from harness.progress import open_display
+    from harness.settings import load_profile
+    from harness.splits import prepare_split
+
+    settings = load_profile(profile, overrides=tuple(set_ or ()))
+    with open_display() as display:
+        prepared = prepare_split(
+            data, settings=settings.data, results=results, progress=display.phase
+        )
+    export = plan_export(
+        encoder, split=prepared.split, weights=weights, results=results, on_gpu=gpu
+    )
+    payload = {
+        "encoder": encoder,
+        "feature": export.encoder.feature.value,
+        "embeddings": str(export.out),
+        "set": export.setting,
+        "commands": [list(command) for command in export.commands],
+    }
+    if print_only:
+        print_result("\n".join(shell_lines(export)), as_json=as_json, data=payload)
+        return
+    run_export(export)
+    embeddings = ExportedEmbeddings.load(export.out)
+    told = (
+        f"{len(embeddings.keys)} sounds embedded, {embeddings.width} wide, in {export.out}\n"
+        f"hear by them with: --set {export.setting}"
+    )
+    print_result(told, as_json=as_json, data=payload)

@@ -1,0 +1,139 @@
+"""Embeddings of encoders that need an environment of their own: made there, read here."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from core.conditioning.conditioning import AudioFeature
+from core.data.atomic import json_sha256, write_atomic
+from core.data.split import Split
+from core.errors import HarnessError, UsageError, suggestion
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ExternalEncoder:
+    """An encoder with an exporter script and pinned requirements of its own."""
+
+    name: str
+    """Name for --encoder."""
+    feature: AudioFeature
+    """The feature it makes."""
+    script: str
+    """File in `harness/exporters`."""
+    requirements: str
+    """File beside it."""
+    weights: str
+    """Where its checkpoints come from, for people."""
+
+
+ENCODERS = {
+    encoder.name: encoder
+    for encoder in (
+        ExternalEncoder(
+            name="msclap",
+            feature=AudioFeature.MSCLAP_POOLED,
+            script="export_msclap.py",
+            requirements="requirements-msclap.txt",
+            weights="CLAP_weights_2023.pth of microsoft/msclap",
+        ),
+        ExternalEncoder(
+            name="laion-clap",
+            feature=AudioFeature.CLAP_POOLED,
+            script="export_laion_clap.py",
+            requirements="requirements-laion-clap.txt",
+            weights="a .pt of lukewys/laion_clap, under its own name",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export runs, and what it leaves."""
+
+    encoder: ExternalEncoder
+    request: Path
+    """JSON file of the clips to encode."""
+    out: Path
+    """Folder of the embeddings."""
+    setting: str
+    """The `--set` item that lets a run read them."""
+    commands: tuple[tuple[str, ...], ...]
+    """Commands in order: make the environment, fill it, export."""
+
+
+def plan_export(
+    encoder: str, *, split: Split, weights: Path, results: Path, on_gpu: bool = False
+) -> Export:
+    """The commands of an export, after writing its request to `results/cache/embeddings/`.
+
+    Raises:
+        UsageError: no such encoder, or no checkpoint at `weights`.
+    """
+    if encoder not in ENCODERS:
+        raise UsageError(
+            f"no encoder named '{encoder}'; known: {', '.join(ENCODERS)}"
+            f"{suggestion(encoder, ENCODERS)}"
+        )
+    found = ENCODERS[encoder]
+    if not weights.is_file():
+        raise UsageError(f"no checkpoint at {weights}; download {found.weights} and name the file")
+    sounds = {sample.audio_sha256: sample.audio_path for sample in split.samples.values()}
+    clips = [
+        {"sha256": sha256, "path": str((split.root / path).resolve())}
+        for sha256, path in sorted(sounds.items())
+    ]
+    body = {"format": _FORMAT, "clips": clips}
+    folder = (results / "cache" / "embeddings" / encoder).resolve()
+    request = folder / f"request-{json_sha256(body)[:12]}.json"
+    write_atomic(request, content=json.dumps(body, indent=1).encode())
+    environment = (results / "environments" / encoder).resolve()
+    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    scripts = Path(str(files("harness"))) / "exporters"
+    exporter = [str(python), str(scripts / found.script), "--request", str(request)]
+    exporter += ["--out", str(folder), "--weights", str(weights.resolve())]
+    return Export(
+        encoder=found,
+        request=request,
+        out=folder,
+        setting=f"foundation.exported.{found.feature.value}={folder}",
+        commands=(
+            (sys.executable, "-m", "venv", str(environment)),
+            (str(python), "-m", "pip", "install", "-r", str(scripts / found.requirements)),
+            (*exporter, "--cuda") if on_gpu else tuple(exporter),
+        ),
+    )
+
+
+def shell_lines(export: Export) -> list[str]:
+    """The commands as a person would type them."""
+    return [shlex.join(command) for command in export.commands]
+
+
+def run_export(export: Export) -> None:
+    """Run the commands; an environment that is there already is used as it is.
+
+    Raises:
+        HarnessError: a command failed; what was exported so far is kept.
+    """
+    python = Path(export.commands[-1][0])
+    ready = python.parent.parent / ".ready"
+    steps = export.commands[-1:] if ready.is_file() else export.commands
+    for step in steps:
+        # The packages of this environment must not reach into that one.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        code = subprocess.run(step, env=environment, check=False).returncode
+        if code != 0:
+            raise HarnessError(
+                f"the export of {export.encoder.name} stopped with exit code {code} at: "
+                f"{shlex.join(step)}"
+            )
+        if step is export.commands[1]:
+            ready.touch()

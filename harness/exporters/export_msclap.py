@@ -1,0 +1,36 @@
+"""Embeddings of Microsoft's CLAP 2023 [N, 1024], as its wrapper gives them: not normalised.
+
+The wrapper cuts a clip longer than 7 s at a random place; here it is the first 7 s.
+"""
+
+import exchange
+import numpy as np
+import torch
+from msclap import CLAP
+
+
+def main() -> None:
+    """Run in the environment of requirements-msclap.txt."""
+    given = exchange.arguments(__doc__)
+    model = CLAP(model_fp=str(given.weights), version="2023", use_cuda=given.cuda)
+
+    def encode(windows_BT: np.ndarray) -> np.ndarray:
+        waveforms_B1T = torch.from_numpy(windows_BT)[:, None]
+        if given.cuda:
+            waveforms_B1T = waveforms_B1T.cuda()
+        # The public call takes files alone and would draw the window; the version is pinned.
+        return model._get_audio_embeddings(waveforms_B1T).float().cpu().numpy()
+
+    exchange.export(
+        given,
+        encode=encode,
+        encoder="msclap-2023",
+        package="msclap 1.3.4",
+        sample_rate_hz=model.args.sampling_rate,
+        window_s=float(model.args.duration),
+        is_normalised=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

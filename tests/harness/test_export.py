@@ -1,0 +1,169 @@
+"""Exporters run as real processes; their packages, whose weights need a network, are stand-ins."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from core.data.clean import build_manifest
+from core.data.corpus import write_corpus
+from core.data.exported import ExportedEmbeddings
+from core.data.locked_media import SILENCE
+from core.data.split import Split, make_split
+from core.errors import DataError, MismatchError, UsageError
+from harness.export import Export, plan_export, shell_lines
+from harness.settings import load_profile
+
+MSCLAP = '''
+from types import SimpleNamespace
+
+class CLAP:
+    """The shapes of the wrapper, and an embedding that tells what it was given."""
+
+    def __init__(self, model_fp, version, use_cuda):
+        assert version == "2023" and not use_cuda
+        self.args = SimpleNamespace(sampling_rate=44100, duration=7)
+
+    def _get_audio_embeddings(self, waveforms_B1T):
+        assert waveforms_B1T.shape[1:] == (1, 7 * 44100)
+        level = waveforms_B1T.square().mean(dim=(1, 2)).sqrt()
+        return level[:, None].repeat(1, 1024)
+'''
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    folder = tmp_path / "media"
+    write_corpus(folder, counts={"fire": 3}, spoilt=False)
+    return make_split(build_manifest(folder, max_excluded_share=0))
+
+
+@pytest.fixture
+def export(tmp_path: Path, split) -> Export:
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "msclap.py").write_text(MSCLAP)
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    return plan_export("msclap", split=split, weights=weights, results=tmp_path / "results")
+
+
+def run_exporter(export: Export, *, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
+    """The exporter's own command, by this interpreter instead of the environment's."""
+    return subprocess.run(
+        [sys.executable, *export.commands[-1][1:]],
+        env={"PYTHONPATH": str(tmp_path / "stand-in"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_exporter_embeds_every_locked_sound_and_silence(
+    export: Export, split: Split, tmp_path: Path
+) -> None:
+    """Catches: rows in another order than their keys, a window of the wrong length, no silence."""
+    done = run_exporter(export, tmp_path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    embeddings = ExportedEmbeddings.load(export.out)
+    sounds = {sample.audio_sha256: sample.audio_path for sample in split.samples.values()}
+    assert set(embeddings.keys) == {*sounds, SILENCE}
+    assert embeddings.width == 1024
+    table = embeddings.table([*sounds, SILENCE], name="msclap_pooled")
+    for sha256, path in sounds.items():
+        samples, rate_hz = soundfile.read(split.root / path)
+        level = float(np.sqrt(np.mean(np.square(np.tile(samples, 3)[: 7 * rate_hz]))))
+        row = table.rows([sha256], name="msclap_pooled")[0]
+        assert row[0].item() == pytest.approx(level, rel=1e-3)
+    assert torch.equal(table.rows([SILENCE], name="msclap_pooled")[0], torch.zeros(1024))
+
+
+def test_second_export_encodes_only_what_is_missing(export: Export, tmp_path: Path) -> None:
+    """Catches: an interrupted export that starts from nothing."""
+    run_exporter(export, tmp_path=tmp_path)
+    before = (export.out / "embeddings.json").read_text()
+    again = run_exporter(export, tmp_path=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == ""
+    assert (export.out / "embeddings.json").read_text() == before
+
+
+def test_other_weights_do_not_mix_with_what_is_there(export: Export, tmp_path: Path) -> None:
+    """Catches: rows of two checkpoints in one table."""
+    run_exporter(export, tmp_path=tmp_path)
+    (tmp_path / "weights.pth").write_bytes(b"others")
+    refused = run_exporter(export, tmp_path=tmp_path)
+    assert refused.returncode == 1
+    assert "another weights_sha256" in refused.stderr
+
+
+def test_changed_sound_is_not_encoded(export: Export, split: Split, tmp_path: Path) -> None:
+    """Catches: an embedding of another sound than the locked one."""
+    changed = split.root / next(iter(split.samples.values())).audio_path
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    refused = run_exporter(export, tmp_path=tmp_path)
+    assert refused.returncode == 1
+    assert "is not the file that was locked" in refused.stderr
+
+
+def test_flipped_byte_of_the_rows_is_refused(export: Export, tmp_path: Path) -> None:
+    """Catches: damaged embeddings that train a branch."""
+    run_exporter(export, tmp_path=tmp_path)
+    rows = ExportedEmbeddings.load(export.out).rows
+    content = bytearray(rows.read_bytes())
+    content[-1] ^= 1
+    rows.write_bytes(content)
+    with pytest.raises(MismatchError, match="not what the exporter wrote"):
+        ExportedEmbeddings.load(export.out)
+
+
+def test_sound_that_was_not_exported_is_named_in_a_sentence(export: Export, tmp_path: Path) -> None:
+    """Catches: a KeyError in the middle of a run on another split."""
+    run_exporter(export, tmp_path=tmp_path)
+    embeddings = ExportedEmbeddings.load(export.out)
+    with pytest.raises(DataError, match=r"1 of 2 sounds have no embedding of msclap-2023"):
+        embeddings.table([SILENCE, "0" * 64], name="msclap_pooled")
+    with pytest.raises(DataError, match="no exported embeddings"):
+        ExportedEmbeddings.load(tmp_path / "nowhere")
+
+
+def test_revision_names_the_weights_and_not_the_sounds(export: Export, tmp_path: Path) -> None:
+    """Catches: a run id that changes with the split's size, or survives another checkpoint."""
+    run_exporter(export, tmp_path=tmp_path)
+    embeddings = ExportedEmbeddings.load(export.out)
+    fewer = replace(embeddings, keys=embeddings.keys[:1])
+    assert fewer.revision == embeddings.revision
+    other = replace(embeddings, made_by={**embeddings.made_by, "weights_sha256": "0"})
+    assert other.revision != embeddings.revision
+
+
+def test_plan_names_every_command_and_refuses_mistakes(
+    export: Export, split: Split, tmp_path: Path
+) -> None:
+    """Catches: a request without clips, requirements of another encoder, a silent wrong name."""
+    clips = json.loads(export.request.read_text())["clips"]
+    assert len(clips) == len({sample.audio_sha256 for sample in split.samples.values()})
+    assert all(Path(clip["path"]).is_file() for clip in clips)
+    make, fill, encode = shell_lines(export)
+    assert " -m venv " in make
+    assert "requirements-msclap.txt" in fill
+    assert "export_msclap.py" in encode
+    with pytest.raises(UsageError, match="did you mean 'msclap'"):
+        plan_export("mscalp", split=split, weights=tmp_path / "weights.pth", results=tmp_path)
+    with pytest.raises(UsageError, match="CLAP_weights_2023"):
+        plan_export("msclap", split=split, weights=tmp_path / "none", results=tmp_path)
+
+
+def test_only_pooled_embeddings_can_stand_in() -> None:
+    """Catches: a spectrogram setting that nothing reads."""
+    profile = load_profile("tiny", overrides=["foundation.exported.msclap_pooled=/some/where"])
+    assert {k.value: v for k, v in profile.foundation.exported.items()} == {
+        "msclap_pooled": "/some/where"
+    }
+    with pytest.raises(UsageError, match="log_mel is not exported"):
+        load_profile("tiny", overrides=["foundation.exported.log_mel=/some/where"])
