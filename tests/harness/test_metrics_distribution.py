@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from core.randomness import rng
-from harness.metrics.distribution import frechet, kid
+from harness.metrics.distribution import (
+    CMMD_SCALE,
+    FrechetDistance,
+    KernelDistance,
+    cmmd,
+    cmmd_kernel,
+    frechet,
+    kid,
+    kid_kernel,
+)
 
 
 def _features(name: str, rows: int, width: int, *, shift: float = 0.0) -> np.ndarray:
@@ -35,22 +45,39 @@ def test_kid_equals_the_direct_double_sum(n, m, width):
 
 
 class _Identity(torch.nn.Module):
-    num_features = 6
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        # torchmetrics asks a custom extractor for its width with a picture of noise.
+        if features.ndim == 4:
+            return torch.zeros(len(features), self.num_features, dtype=torch.float64)
         return features.double()
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save:UserWarning")
-def test_kid_agrees_with_torchmetrics_on_one_subset_of_everything():
-    """Catches: another definition than the field's."""
-    x, y = _features("x", 24, 6), _features("y", 24, 6, shift=0.3)
-    reference = KernelInceptionDistance(feature=_Identity(), subsets=1, subset_size=24)
+@pytest.mark.parametrize(("n", "width"), [(24, 6), (10, 40)])
+def test_kid_agrees_with_torchmetrics_on_one_subset_of_everything(n, width):
+    """Catches: another definition than the field's, also with fewer images than features."""
+    x, y = _features("x", n, width), _features("y", n, width, shift=0.3)
+    reference = KernelInceptionDistance(feature=_Identity(width), subsets=1, subset_size=n)
     reference.set_dtype(torch.float64)
     reference.update(torch.from_numpy(y), real=True)
     reference.update(torch.from_numpy(x), real=False)
     mean, _ = reference.compute()
     assert kid(x, real_MD=y) == pytest.approx(float(mean), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m", "width"), [(60, 50, 12), (9, 7, 12), (60, 8, 12)])
+def test_frechet_agrees_with_torchmetrics(n, m, width):
+    """Catches: another estimate of the covariance than the field's, also for N < D."""
+    x, y = _features("x", n, width), 2 * _features("y", m, width, shift=0.4)
+    reference = FrechetInceptionDistance(feature=_Identity(width), normalize=True)
+    reference.set_dtype(torch.float64)
+    reference.update(torch.from_numpy(y), real=True)
+    reference.update(torch.from_numpy(x), real=False)
+    assert frechet(x, real_MD=y) == pytest.approx(float(reference.compute()), rel=1e-6)
 
 
 def test_kid_between_two_samples_of_one_distribution_averages_to_zero():
@@ -97,10 +124,126 @@ def test_frechet_agrees_with_the_matrix_square_root(n, m):
     assert frechet(x, real_MD=y) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("distance", [kid, frechet])
+@pytest.mark.parametrize("distance", [kid, cmmd, frechet])
 def test_a_distance_of_one_image_is_refused(distance):
     """Catches: a division by zero that ends as a number in a table."""
     with pytest.raises(ValueError, match="at least 2 rows"):
         distance(_features("x", 1, 4), real_MD=_features("y", 5, 4))
     with pytest.raises(ValueError, match="at least 2 rows"):
         distance(_features("x", 5, 4), real_MD=_features("y", 1, 4))
+
+
+def _unit(row: np.ndarray) -> np.ndarray:
+    return row / np.sqrt(sum(value * value for value in row))
+
+
+def _gauss(a: np.ndarray, b: np.ndarray) -> float:
+    apart = sum((p - q) ** 2 for p, q in zip(_unit(a), _unit(b), strict=True))
+    return float(np.exp(-apart / (2 * 10.0**2)))
+
+
+@pytest.mark.parametrize(("n", "m", "width"), [(9, 7, 5), (4, 6, 20), (2, 2, 3)])
+def test_cmmd_equals_the_direct_double_sum(n, m, width):
+    """Catches: a wrong bandwidth, features of any length, the diagonal, or a missing 1000."""
+    x, y = _features("x", n, width), 3 * _features("y", m, width, shift=0.5)
+
+    def within(rows: np.ndarray) -> float:
+        count = len(rows)
+        pairs = [_gauss(rows[i], rows[j]) for i in range(count) for j in range(count) if i != j]
+        return sum(pairs) / (count * (count - 1))
+
+    between = [_gauss(a, b) for a in x for b in y]
+    expected = 1000 * (within(x) + within(y) - 2 * sum(between) / len(between))
+    assert cmmd(x, real_MD=y) == pytest.approx(expected, rel=1e-6)
+
+
+def test_cmmd_is_the_authors_arithmetic_without_its_diagonals():
+    """Catches: another kernel or scale than the published numbers rest on.
+
+    Their code takes plain means of exp(-gamma (|x|^2 + |y|^2 - 2 x.y)) over unit rows.
+    """
+    x, y = (
+        np.stack([_unit(row) for row in _features(name, 30, 8, shift=shift)])
+        for name, shift in (("x", 0.0), ("y", 0.4))
+    )
+
+    def mean_kernel(a: np.ndarray, b: np.ndarray, *, own: bool) -> float:
+        squares = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1)[None] - 2 * a @ b.T
+        kernel = np.exp(-squares / 200)
+        if own:
+            return float(kernel[~np.eye(len(a), dtype=bool)].mean())
+        return float(kernel.mean())
+
+    parts = mean_kernel(x, x, own=True) + mean_kernel(y, y, own=True)
+    expected = 1000 * (parts - 2 * mean_kernel(x, y, own=False))
+    assert cmmd(x, real_MD=y) == pytest.approx(expected, rel=1e-6)
+
+
+def test_cmmd_of_two_pairs_by_hand():
+    """Catches: a factor. Unit rows e1, e2 against -e1, -e2: kernels exp(-2/200), exp(-4/200)."""
+    x = np.array([[2.0, 0.0], [0.0, 5.0]])
+    near, far = np.exp(-0.01), np.exp(-0.02)
+    assert cmmd(x, real_MD=-x) == pytest.approx(1000 * (2 * near - (near + far)), rel=1e-12)
+
+
+def test_a_kernel_distance_of_identical_sets_is_at_most_zero():
+    """Catches: a diagonal left in one of the three sums alone."""
+    x = _features("x", 12, 5)
+    for distance, kernel in ((kid, kid_kernel), (cmmd, cmmd_kernel)):
+        own = kernel(x, x)
+        off = own[~np.eye(12, dtype=bool)].mean()
+        scale = CMMD_SCALE if distance is cmmd else 1.0
+        expected = scale * 2 * (off - own.mean())
+        assert distance(x, real_MD=x) == pytest.approx(expected, rel=1e-9)
+        assert distance(x, real_MD=x) < 0
+
+
+def test_cmmd_between_two_samples_of_one_distribution_averages_to_zero():
+    """Catches: the authors' V-statistic, which at 10 images is far from 0."""
+    values = [
+        cmmd(_features(f"a{k}", 10, 8), real_MD=_features(f"b{k}", 14, 8)) for k in range(400)
+    ]
+    assert abs(np.mean(values)) < 3.5 * np.std(values) / np.sqrt(len(values))
+
+
+def test_a_zero_feature_has_no_cmmd():
+    """Catches: NaN in a table from a division by zero."""
+    x = _features("x", 4, 3)
+    with pytest.raises(ValueError, match="zero"):
+        cmmd(x * 0, real_MD=x)
+
+
+@pytest.mark.parametrize(("kernel", "distance"), [(kid_kernel, kid), (cmmd_kernel, cmmd)])
+def test_a_subset_of_kept_matrices_equals_the_distance_of_the_subset(kernel, distance):
+    """Catches: rows and columns taken for each other when matrices are reused."""
+    x, y = _features("x", 9, 4), _features("y", 7, 4, shift=0.5)
+    scale = CMMD_SCALE if distance is cmmd else 1.0
+    kept = KernelDistance.of(x, y_MD=y, kernel=kernel, scale=scale)
+    rows, columns = np.array([8, 1, 4]), np.array([0, 6, 5, 2])
+    assert kept.between() == pytest.approx(distance(x, real_MD=y), rel=1e-12)
+    assert kept.between(rows, columns) == pytest.approx(distance(x[rows], real_MD=y[columns]))
+    assert kept.between(rows) == pytest.approx(distance(x[rows], real_MD=y))
+    with pytest.raises(ValueError, match="at least 2"):
+        kept.between(rows[:1])
+    both = FrechetDistance.of(x, y_MD=y)
+    assert both.between(rows, columns) == frechet(x[rows], real_MD=y[columns])
+
+
+def test_a_resample_counts_pairs_of_different_rows_alone():
+    """Catches: a row drawn twice paired with itself, which biases the bootstrap upwards."""
+    x, y = _features("x", 5, 3), _features("y", 4, 3, shift=0.5)
+    kept = KernelDistance.of(x, y_MD=y, kernel=kid_kernel)
+    counts_x, counts_y = np.array([[1.0] * 5, [2, 0, 1, 2, 0]]), np.array([[1.0] * 4, [0, 3, 0, 1]])
+    whole, resample = kept.resampled(counts_x, counts_y_BM=counts_y)
+    assert whole == pytest.approx(kept.between(), rel=1e-12)
+
+    def within(rows: np.ndarray, drawn: list[int]) -> float:
+        pairs = [(a, b) for a in drawn for b in drawn if a != b]
+        return float(np.mean([kid_kernel(rows[[a]], rows[[b]])[0, 0] for a, b in pairs]))
+
+    drawn_x, drawn_y = [0, 0, 2, 3, 3], [1, 1, 1, 3]
+    between = np.mean([kid_kernel(x[[a]], y[[b]])[0, 0] for a in drawn_x for b in drawn_y])
+    expected = within(x, drawn_x) + within(y, drawn_y) - 2 * between
+    assert resample == pytest.approx(expected, rel=1e-12)
+    (alone,) = kept.resampled(np.array([[5.0, 0, 0, 0, 0]]), counts_y_BM=counts_y[:1])
+    assert np.isnan(alone)

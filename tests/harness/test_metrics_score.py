@@ -13,9 +13,12 @@ from core.data.corpus.classes import caption
 from core.data.corpus.pairs import make_pair
 from core.errors import UsageError
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
+from harness.metrics.diversity import IMAGE_FEATURES, over_runs
+from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.registry import METRICS, Level, metric
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
+from harness.metrics.values import rank_caution
 
 CLASSES = ("dog_barking", "engine", "fire", "siren")
 PER_CLASS = 8
@@ -256,6 +259,184 @@ def test_inputs_that_do_not_belong_together_are_refused(world, scorers):
         world.score([replace(images[0], sample_id="elsewhere")], scorers)
     with pytest.raises(ValueError, match="same id"):
         world.score(images, scorers, clips=[*world.clips, world.clips[0]])
+
+
+def test_iis_by_hand_compares_with_the_real_pictures_of_other_clips(world, scorers, listening):
+    """Catches: the own picture among the rivals, or the heard clip's picture as the own."""
+    table = listening.per_clip
+    shuffled = table[(table["arm"] == "shuffled") & (table["metric"] == "iis_win")]
+    features = scorers.clip.images([clip.image for clip in world.clips])
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for position in (0, 13):
+        clip = world.clips[position]
+        (image,) = [
+            image
+            for image in world.painted(Arm.SHUFFLED, shift=3)
+            if image.sample_id == clip.sample_id
+        ]
+        painted = [c.image for c in world.clips].index(image.path)
+        similarity = unit @ unit[painted]
+        rivals = np.delete(similarity, position)
+        expected = np.mean(
+            np.where(
+                np.abs(similarity[position] - rivals) <= 1e-6, 0.5, similarity[position] > rivals
+            )
+        )
+        (got,) = shuffled.loc[shuffled["sample_id"] == clip.sample_id, "value"]
+        assert got == pytest.approx(expected)
+    assert listening.arms[REAL]["iis_win"].value == pytest.approx(1.0, abs=0.02)
+
+
+def test_diversity_is_that_of_a_clips_draws(world, scorers, listening):
+    """Catches: distances among clips, or draws of another arm, taken for diversity."""
+    assert listening.summary["judge_diversity"].value == pytest.approx(0.0, abs=1e-9)
+    shuffled = listening.arms["shuffled"]["judge_diversity"]
+    assert shuffled.value is None
+    assert shuffled.reason == "undefined for every clip of this arm"
+    images = [
+        *world.painted(Arm.AUDIO, shift=0)[:2],
+        *world.painted(Arm.AUDIO, shift=1, draw=1)[:2],
+    ]
+    scores = world.score(images, scorers)
+    first, second = (
+        scorers.image_judge.read([a.path, b.path]).features
+        for a, b in ((images[0], images[2]), (images[1], images[3]))
+    )
+    expected = np.mean(
+        [1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in (first, second)]
+    )
+    assert scores.summary["judge_diversity"].value == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_distances_curve_ends_at_its_value_beside_the_floor_at_the_same_n(listening):
+    """Catches: a plot whose last point is another number than the table's, or a floor at one n."""
+    for name in ("kid", "cmmd", "frechet_clip"):
+        of_metric = [point for point in listening.curves if point.metric == name]
+        of_run = [point for point in of_metric if point.arm == "audio"]
+        assert [(p.n, p.repeats) for p in of_run] == [(8, 10), (16, 10), (32, 1)]
+        assert of_run[-1].mean == listening.summary[name].value
+        assert of_run[-1].sd is None
+        floor = [point for point in of_metric if point.arm == REAL]
+        assert [p.n for p in floor] == [8, 16]
+        assert floor[-1].mean == listening.arms[REAL][name].value
+    assert {point.arm for point in listening.curves} == {"audio", REAL}
+
+
+def test_only_a_biased_distance_sinks_as_images_are_added(world, scorers):
+    """Catches: the same clips drawn on both sides, which lets an unbiased distance depend on n."""
+    scores = world.score(world.painted(Arm.AUDIO, shift=3), scorers)
+    curve = {
+        name: [p for p in scores.curves if (p.metric, p.arm) == (name, "audio")]
+        for name in ("cmmd", "frechet_clip")
+    }
+    for point in curve["cmmd"][:-1]:
+        error = point.sd / np.sqrt(point.repeats)
+        assert abs(point.mean - curve["cmmd"][-1].mean) < 3.5 * error
+    frechet = [point.mean for point in curve["frechet_clip"]]
+    assert frechet == sorted(frechet, reverse=True)
+    assert frechet[0] > 2 * frechet[-1]
+
+
+def test_a_frechet_distance_of_few_images_may_rank_nothing_and_says_so(listening):
+    """Catches: a verdict on a number whose bias differs by branch."""
+    value = listening.summary["frechet_clip"]
+    assert value.is_rankable is False
+    assert "n = 32" in value.caution
+    assert "2,048" in value.caution
+    for name in ("kid", "cmmd", "listening_rank"):
+        assert listening.summary[name].is_rankable
+        assert listening.summary[name].caution is None
+    assert not listening.summary["fid"].is_rankable
+    assert rank_caution(metric("fid"), n=2047) is not None
+    assert rank_caution(metric("fid"), n=2048) is None
+
+
+def test_standard_errors_are_over_clips(listening):
+    """Catches: draws counted as clips, or the error of a distance from one resample."""
+    table = listening.per_clip
+    rows = table[(table["metric"] == "ais_cos") & (table["arm"] == "audio")]
+    by_clip = rows.groupby("sample_id")["value"].mean()
+    expected = by_clip.std(ddof=1) / np.sqrt(len(by_clip))
+    assert listening.summary["ais_cos"].standard_error == pytest.approx(expected)
+    assert listening.arms["shuffled"]["kid"].standard_error > 0
+    assert listening.summary["frechet_clip"].standard_error is None
+
+
+def test_class_values_are_means_over_the_clips_of_a_class(listening):
+    """Catches: classes out of step, or draws counted as clips."""
+    found = listening.record()["evaluation"]["per_class"]["audio"]["ais_cos"]
+    assert set(found) == set(CLASSES)
+    table = listening.per_clip
+    rows = table[(table["metric"] == "ais_cos") & (table["arm"] == "audio")]
+    for name, value in found.items():
+        by_clip = rows[rows["class_name"] == name].groupby("sample_id")["value"].mean()
+        assert value["n"] == len(by_clip) == PER_CLASS
+        assert value["mean"] == pytest.approx(by_clip.mean())
+        assert value["sd"] == pytest.approx(by_clip.std(ddof=1))
+    whole = np.mean([value["mean"] for value in found.values()])
+    assert listening.summary["ais_cos"].value == pytest.approx(whole)
+
+
+def test_a_copy_of_a_training_picture_is_found(world, scorers):
+    """Catches: the nearest sought among test pictures, or rows out of step with names."""
+    training = {f"train-{k}": clip.image for k, clip in enumerate(world.clips[::2])}
+    images = world.painted(Arm.AUDIO, shift=0)[:5]
+    scores = world.score(images, scorers, training_images=training)
+    table = scores.nearest.table
+    generated = table[table["arm"] == "audio"].set_index("sample_id")
+    for position in (0, 2, 4):
+        row = generated.loc[world.clips[position].sample_id]
+        assert row["nearest_id"] == f"train-{position // 2}"
+        assert row["similarity"] == pytest.approx(1.0, abs=1e-5)
+    assert generated.loc[world.clips[1].sample_id, "similarity"] < 0.9999
+    record = scores.record()["evaluation"]["nearest_training"]
+    assert record["num_training"] == 16
+    assert record["arms"]["audio"]["n"] == 5
+    assert record["extractor_hash"] == scorers.fingerprint["clip"]
+    assert "nearest_training.csv" in scores.files()
+
+
+def test_every_value_carries_the_splits_hash_and_the_record_its_scorers(world, scorers):
+    """Catches: numbers of two splits that look alike."""
+    scores = world.score(world.painted(Arm.AUDIO, shift=0), scorers, split_hash="abc")
+    values = [value for of_arm in scores.arms.values() for value in of_arm.values()]
+    assert {value.split_hash for value in values} == {"abc"}
+    extractors = scores.record()["evaluation"]["extractors"]
+    assert {role: e["fingerprint"] for role, e in extractors.items()} == scorers.fingerprint
+
+
+def test_cached_real_features_change_no_score(world, scorers, listening, tmp_path):
+    """Catches: a first run that differs from the second, or a cache that nothing reads."""
+    images = [
+        *world.painted(Arm.AUDIO, shift=0),
+        *world.painted(Arm.AUDIO, shift=0, draw=1),
+        *world.painted(Arm.SHUFFLED, shift=3),
+    ]
+    for _ in range(2):
+        cache = FeatureCache(tmp_path, context={"split": "abc"})
+        scores = world.score(images, scorers, cache=cache)
+        pd.testing.assert_frame_equal(scores.per_clip, listening.per_clip, check_exact=True)
+        assert scores.record() == listening.record()
+    names = sorted(path.name.rsplit("-", 1)[0] for path in tmp_path.iterdir())
+    assert names == ["pictures-clip", "pictures-judged", "sounds-judged"]
+
+    def refused(sample_id: str) -> np.ndarray:
+        raise AssertionError(f"the sound of {sample_id} was decoded again")
+
+    cache = FeatureCache(tmp_path, context={"split": "abc"})
+    world.score(images, scorers, cache=cache, waveform_of=refused)
+
+
+def test_the_features_of_the_images_are_kept_in_float32(world, scorers, listening, tmp_path):
+    """Catches: features of real pictures among them, or rows without their clip."""
+    (tmp_path / IMAGE_FEATURES).write_bytes(listening.files()[IMAGE_FEATURES])
+    with np.load(tmp_path / IMAGE_FEATURES) as stored:
+        assert set(stored["arm"]) == {"audio", "shuffled"}
+        assert len(stored["sample_id"]) == 3 * len(world.clips)
+        assert stored["clip"].dtype == np.float32
+    table = over_runs([tmp_path], arm="audio")
+    assert table["value"].mean() == pytest.approx(0.0, abs=1e-6)
+    assert set(table["n"]) == {2}
 
 
 def test_common_captions_take_the_most_frequent_of_a_class():

@@ -10,15 +10,23 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2Model,
+)
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from core.errors import DataError, GuardError, MismatchError, MissingWeightsError, UsageError
 from core.foundation.judge import Judge, JudgeConfig
+from core.foundation.sources import resolve_source
 from core.randomness import rng, torch_seeded
 from harness.metrics.pictures import read_square
 from harness.metrics.registry import Extractor
-from harness.metrics.scorers import Scorers
+from harness.metrics.scorers import DinoScorer, Scorers
 
 WORDS = ["<pad>", "<start>", "<end>", "a", "scene", "with", "rain", "fire", "sound"]
 MEAN, STD = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
@@ -206,6 +214,43 @@ def test_judges_of_the_wrong_kind_or_of_two_spaces_are_refused(models_folder, tm
     _write_judge(tmp_path / "wide", modality="audio", embedding_dim=6)
     with pytest.raises(MismatchError, match="6"):
         Scorers.load(clip=clip, image_judge=image, audio_judge=str(tmp_path / "wide"))
+
+
+def test_dinov2_features_are_the_class_token_after_the_last_norm(tmp_path):
+    """Catches: the mean of the patches, a missing norm, or pixels normalised as for CLIP."""
+    folder = tmp_path / "dino"
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=224,
+        patch_size=56,
+    )  # fmt: skip
+    with torch_seeded(0, "dino"):
+        Dinov2Model(config).save_pretrained(folder)
+    with pytest.raises(MissingWeightsError, match="preprocessor"):
+        DinoScorer(resolve_source(str(folder)), device=torch.device("cpu"))
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": MEAN, "image_std": STD})
+    )
+    scorer = DinoScorer(resolve_source(str(folder)), device=torch.device("cpu"))
+    pixels = rng(0, "dino").integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    normal = torch.from_numpy((pixels / 255.0 - MEAN) / STD).permute(2, 0, 1)[None].float()
+    model = Dinov2Model.from_pretrained(folder).eval()
+    with torch.no_grad():
+        hidden = model.encoder(model.embeddings(normal)).last_hidden_state
+        expected = model.layernorm(hidden)[0, 0].double().numpy()
+    np.testing.assert_allclose(scorer.images([tmp_path / "one.png"])[0], expected, atol=1e-5)
+
+
+def test_a_conditioner_kept_as_pth_is_no_scorer(models_folder, tmp_path):
+    """Catches: the guard passing by weights that are kept as .pth."""
+    (tmp_path / "inception").mkdir()
+    shutil.copy(models_folder / "clip" / "model.safetensors", tmp_path / "inception" / "w.pth")
+    with pytest.raises(GuardError, match="inception scorer"):
+        Scorers.load(
+            clip=str(models_folder / "image"),
+            inception=str(tmp_path / "inception"),
+            conditioners=[str(models_folder / "clip")],
+        )
 
 
 def test_a_broken_image_is_named(scorers, pictures):
