@@ -14,12 +14,16 @@ from core.errors import BusyError
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, *, create: bool = False) -> Iterator[None]:
     """Hold the run in `folder`; the system lets go by itself when the process dies.
+
+    create: make the folder first, for work that makes it.
 
     Raises:
         BusyError: another process holds it; says which, where and for how long.
     """
+    if create:
+        folder.mkdir(parents=True, exist_ok=True)
     holder = folder / "holder.json"
     lock = FileLock(folder / "run.lock")
     try:

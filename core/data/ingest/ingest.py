@@ -41,10 +41,8 @@ def ingest(
     Raises: MismatchError when `out` was made from other sources or settings; UsageError for
     impossible settings; DataError for a source that cannot be read.
     """
-    if not sources:
-        raise UsageError("nothing to ingest; name at least one folder, list, video or shard")
+    require_apart(sources, out, options=options)
     places = [Place(source) for source in sources]
-    _require_apart(places, out, options)
     asked = _asked(places, out, options=options, kind=kind)
     before = Manifest.load(out) if (out / MANIFEST_FILE).exists() else None
     if before is not None and list(before.sources) != asked:
@@ -67,8 +65,14 @@ def ingest(
     return Ingested(manifest, len(new - old), len(old - new), is_unchanged=False)
 
 
-def _require_apart(places: Sequence[Place], out: Path, options: Options) -> None:
-    """Raises: UsageError where a file would be read twice, or what is written would be read."""
+def require_apart(sources: Sequence[Path], out: Path, *, options: Options) -> None:
+    """Return if every file would be read once, and nothing written where it is read.
+
+    Raises: UsageError.
+    """
+    if not sources:
+        raise UsageError("nothing to ingest; name at least one folder, list, video or shard")
+    places = [Place(source) for source in sources]
     target = out.resolve()
     beside = [Place(path) for path in (options.media, options.images) if path is not None]
     folders = [place for place in (*places, *beside) if place.is_folder]
