@@ -120,6 +120,23 @@ class Foundation:
         except (OSError, ValueError) as error:
             raise missing_weights(self.clap_source, "CLAP feature extractor", error) from error
 
+    @cached_property
+    def clap_tokenizer(self) -> Any:
+        """The tokenizer of CLAP's text half."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.clap_source.location,
+                revision=self.clap_source.revision,  # type: ignore[arg-type]
+            )
+        except (OSError, ValueError) as error:
+            raise missing_weights(self.clap_source, "CLAP tokenizer", error) from error
+        if tokenizer.vocab_size < _MIN_VOCABULARY:  # what a missing file loads as, unasked
+            cause = ValueError(f"its vocabulary holds {tokenizer.vocab_size} words")
+            raise missing_weights(self.clap_source, "CLAP tokenizer", cause)
+        return tokenizer
+
     # Sizes -------------------------------------------------------------------------------
 
     @property
@@ -210,6 +227,19 @@ class Foundation:
             pooled_BD=output.pooler_output.float().cpu(),
             sequence_BTD=sequence_BDFT.mean(dim=2).transpose(1, 2).contiguous(),
         )
+
+    @torch.no_grad()
+    def encode_clap_text(self, texts: Sequence[str]) -> Tensor:
+        """[B, D] of CLAP's text half, L2-normalised: the space of `AudioEmbedding.pooled_BD`."""
+        tokens = self.clap_tokenizer(
+            list(texts), padding=True, truncation=True, return_tensors="pt"
+        ).to(self.device)
+        return self.clap.get_text_features(**tokens).pooler_output.float().cpu()
+
+    @property
+    def clap_logit_scale(self) -> float:
+        """What CLAP multiplies a sound's cosine similarities to texts by before the softmax."""
+        return float(self.clap.logit_scale_a.detach().float().exp())
 
     # -------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What no decode can tell: labels, leaks between splits, official test clips, likely mistakes."""
