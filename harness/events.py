@@ -2,11 +2,14 @@
 
 import json
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from core.data.atomic import write_atomic
 from core.training.loop import StepReport
+
+_TAIL_BYTES = 65_536  # many steps, even of a model with a gate in every block
 
 
 class EventLog:
@@ -37,6 +40,24 @@ class EventLog:
                 kept.append(line)
         write_atomic(self._path, content="".join(kept).encode())
         self._file = self._path.open("a", encoding="utf-8")
+
+
+def last_step(path: Path) -> StepReport | None:
+    """The last whole step on a log that another process may be writing; None before the first."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return None
+    for line in reversed(lines):
+        if line.endswith(b"\n"):
+            try:
+                return StepReport(**json.loads(line))
+            except (ValueError, TypeError):
+                return None
+    return None
 
 
 def _step_of(line: str) -> float:

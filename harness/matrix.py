@@ -1,6 +1,5 @@
 """The missing runs of a comparison, each in a process of its own, a few at a time."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,8 +9,9 @@ from collections.abc import Sequence
 
 from core.errors import HarnessError
 from core.training.interrupts import InterruptFlag
+from harness.events import last_step
 from harness.planning import PlannedRun
-from harness.progress import Display
+from harness.progress import Display, describe
 from harness.records import RECORD, Status, load_record
 from harness.show import number
 
@@ -56,6 +56,7 @@ def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> No
                 child.process.send_signal(signal.SIGTERM)
             for child in active:
                 child.process.wait()
+                child.pipe.close()
 
 
 class _Child:
@@ -71,27 +72,38 @@ class _Child:
         self.log = planned.folder / "run.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness", *planned.request.words[1:]],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "harness.child", *planned.request.words[1:]],
+                # Never written to: the child stops when it closes, however this process ends.
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 # Ctrl-C reaches the comparison alone, which stops its children once: a second
                 # signal would kill them before their checkpoint.
                 start_new_session=True,
             )
+        assert self.process.stdin is not None
+        self.pipe = self.process.stdin
         self.report()
 
     def report(self) -> None:
         """Show the last step on the event log."""
         total = self.planned.plan.total_steps
-        self.display.phase(self.name, min(self._steps_done(), total - 1), total)
+        last = last_step(self.planned.folder / "events.jsonl")
+        if last is None:
+            self.display.phase(self.name, 0, total, "starting")
+            return
+        # The last step is held back: after it come sampling and scoring.
+        is_trained = last.global_step >= total
+        detail = "sampling, scoring" if is_trained else f"{last.stage} {describe(last)}"
+        self.display.phase(self.name, min(last.global_step, total - 1), total, detail)
 
     def finish(self) -> None:
-        """Take the end of the process note.
+        """Note how the process ended.
 
         Raises:
             HarnessError: it left no record.
         """
+        self.pipe.close()
         if not (self.planned.folder / RECORD).is_file():
             tail = self.log.read_text(errors="replace").strip().splitlines()[-1:]
             error = HarnessError(
@@ -108,10 +120,3 @@ class _Child:
         seconds = sum(record.cost["seconds"].values())
         rank = number(record.metrics["listening_rank"]["value"]) or "blank"
         self.display.say(f"{self.name} done in {seconds:.0f} s, listening rank {rank}")
-
-    def _steps_done(self) -> int:
-        try:
-            lines = (self.planned.folder / "events.jsonl").read_text().splitlines()
-            return int(json.loads(lines[-1])["global_step"])
-        except (OSError, ValueError, IndexError, KeyError):
-            return 0

@@ -17,8 +17,8 @@ class Display(AbstractContextManager["Display"]):
     def say(self, line: str) -> None:
         """Show one line that stays."""
 
-    def phase(self, name: str, done: int, total: int) -> None:
-        """Show how far a counted phase is."""
+    def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
+        """Show how far a counted phase is, with a few words on it."""
 
     def step(self, report: StepReport) -> None:
         """Show one optimiser step."""
@@ -44,13 +44,13 @@ class PlainDisplay(Display):
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    def phase(self, name: str, done: int, total: int) -> None:
+    def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
         # Several phases can go on side by side; each has its own ten seconds.
         if name not in self._shown_at:
             self._shown_at[name] = time.monotonic()
             self.say(f"{name}: {total}")
         elif self._is_due(name) and done < total:
-            self.say(f"{name}: {done}/{total}")
+            self.say(f"{name}: {done}/{total} {detail}".rstrip())
 
     def step(self, report: StepReport) -> None:
         is_first = report.stage not in self._shown_at
@@ -101,8 +101,8 @@ class BarDisplay(Display):
     def say(self, line: str) -> None:
         self._progress.console.print(line, highlight=False, markup=False)
 
-    def phase(self, name: str, done: int, total: int) -> None:
-        self._update(name, done, total, "")
+    def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
+        self._update(name, done, total, detail)
 
     def step(self, report: StepReport) -> None:
         if report.validation_loss is not None:
