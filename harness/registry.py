@@ -22,6 +22,11 @@ class Registration:
     module: str
     attribute: str
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is a folder under `variants/` rather than another package's."""
+        return self.module.split(".")[0] == variants.__name__
+
     def load(self) -> type[Variant]:
         """Import the variant's class.
 
@@ -30,7 +35,7 @@ class Registration:
         """
         try:
             loaded = getattr(import_module(self.module), self.attribute)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script without a main guard may exit
             raise UsageError(
                 f"variant '{self.name}' ({self.module}) cannot be imported: "
                 f"{type(error).__name__}: {error}"

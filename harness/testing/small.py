@@ -31,7 +31,7 @@ class SmallFoundation:
     clap_pooled_dim: int = 20
     clap_sequence: tuple[int, int] = (4, 24)
     log_mel: tuple[int, int] = (16, 32)
-    msclap_pooled_dim: int = 12
+    msclap_pooled_dim: int = 1024
     num_classes: int = 3
 
     @property
