@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 
 from core.data.clean import build_manifest
@@ -77,7 +78,8 @@ def test_exporter_embeds_every_locked_sound_and_silence(
     table = embeddings.table([*sounds, SILENCE], name="msclap_pooled")
     for sha256, path in sounds.items():
         samples, rate_hz = soundfile.read(split.root / path)
-        level = float(np.sqrt(np.mean(np.square(np.tile(samples, 3)[: 7 * rate_hz]))))
+        heard = np.tile(soxr.resample(samples, rate_hz, 44_100), 3)[: 7 * 44_100]
+        level = float(np.sqrt(np.mean(np.square(heard))))
         row = table.rows([sha256], name="msclap_pooled")[0]
         assert row[0].item() == pytest.approx(level, rel=1e-3)
     assert torch.equal(table.rows([SILENCE], name="msclap_pooled")[0], torch.zeros(1024))
