@@ -1,4 +1,5 @@
-"""Which pairs belong together: equal contents, re-coded sounds, pictures that look alike."""
+"""Which pairs belong together: those that share a source or bytes are grouped, those that are only
+nearly equal are marked (docs/decisions says why)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def mark_near_duplicates(items: Sequence[Item], *, contents: Contents) -> list[I
 
 
 def group_linked(items: Sequence[Item]) -> tuple[Item, ...]:
-    """The items; those linked by source, content or re-coded sound get one group."""
+    """The items; those linked by a source or by content get one group."""
     parent: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -69,15 +70,11 @@ def group_linked(items: Sequence[Item]) -> tuple[Item, ...]:
     first: dict[str, str] = {}
     duplicate_of: dict[str, str] = {}
     included = [item for item in items if item.status is Status.INCLUDED]
-    source_of = {item.id: item.source for item in included}
     for item in included:
         for content in (f"audio {item.audio_sha256}", f"image {item.image_sha256}"):
             parent[find(content)] = find(f"source {item.source}")
             if first.setdefault(content, item.id) != item.id:
                 duplicate_of.setdefault(item.id, first[content])
-        if item.near_duplicate_audio_of is not None:
-            linked = f"source {source_of[item.near_duplicate_audio_of]}"
-            parent[find(linked)] = find(f"source {item.source}")
     sources: dict[str, list[str]] = defaultdict(list)
     for item in included:
         sources[find(f"source {item.source}")].append(str(item.source))

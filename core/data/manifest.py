@@ -151,9 +151,9 @@ class Item:
     duplicate_of: str | None = None
     """The first id with the same audio or image bytes; None when the content is unique."""
     near_duplicate_audio_of: str | None = None
-    """The first id whose sound is a re-coded copy of this one's; None when there is none."""
+    """The first id whose sound is nearly the same, not byte for byte; None when there is none."""
     near_duplicate_image_of: str | None = None
-    """The first id whose picture looks like this one's; None when there is none."""
+    """The first id whose picture is nearly the same; None when there is none."""
     duration_s: float | None = None
     """Length of the whole clip, seconds."""
     sample_rate_hz: int | None = None

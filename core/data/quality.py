@@ -27,8 +27,7 @@ MEANINGS = {
     Flag.NEAR_SILENT: f"the sound's level is below {NEAR_SILENT_DBFS:g} dBFS (root mean square)",
     Flag.CLIPPED: f"more than {CLIPPED_SHARE:.0%} of the sound's samples are at full scale",
     Flag.FLAT_IMAGE: "the picture is nearly one shade, like a black frame",
-    Flag.NEAR_DUPLICATE_AUDIO: "the sound is a re-coded copy of another clip's; the two share a "
-    "source, so a split keeps them together",
+    Flag.NEAR_DUPLICATE_AUDIO: "the sound is nearly that of another pair, as a re-coded copy is",
     Flag.NEAR_DUPLICATE_IMAGE: "the picture looks like another pair's",
 }
 
@@ -55,7 +54,7 @@ def flag_sentence(item: Item, flag: Flag) -> str:
     if flag is Flag.CLIPPED:
         return f"{item.clipped_share:.1%} of the sound's samples are at full scale"
     if flag is Flag.NEAR_DUPLICATE_AUDIO:
-        return f"the sound is a re-coded copy of that of {item.near_duplicate_audio_of!r}"
+        return f"the sound is nearly that of {item.near_duplicate_audio_of!r}"
     if flag is Flag.NEAR_DUPLICATE_IMAGE:
         return f"the picture looks like that of {item.near_duplicate_image_of!r}"
     return MEANINGS[flag]

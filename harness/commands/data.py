@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from core.data.manifest import Reason, Status
+from harness.commands import data_audit, data_split
+from harness.commands.data_clean import clean
 from harness.commands.options import AsJson, print_result
 
 DataFolder = Annotated[Path, typer.Argument(help="The folder that `ingest --out` made.")]
@@ -120,3 +122,11 @@ def show(
         as_json=as_json,
         data=data_show.manifest_data(manifest, folder=folder, choice=chosen),
     )
+
+
+data_app.command()(clean)
+
+
+data_app.command("audit")(data_audit.audit)
+data_app.command("split")(data_split.split)
+data_app.command("verify")(data_split.verify)
