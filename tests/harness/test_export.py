@@ -57,7 +57,7 @@ def export(tmp_path: Path, split) -> Export:
 def run_exporter(export: Export, *, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     """The exporter's own command, by this interpreter instead of the environment's."""
     return subprocess.run(
-        [sys.executable, *export.commands[-1][1:]],
+        [sys.executable, *export.commands[-1][1:], "--batch-size", "2"],
         env={"PYTHONPATH": str(tmp_path / "stand-in"), "PATH": ""},
         capture_output=True,
         text=True,
