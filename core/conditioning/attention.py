@@ -109,6 +109,20 @@ class AudioProcessor(ABC):
         """attn2's output for image tokens that see text and audio."""
 
 
+class TextAlone(AudioProcessor):
+    """For a block that does not listen: the plain attention on the text of a packed context.
+
+    Without it such a block would take the audio tokens, absent ones too, for text.
+    """
+
+    def attend(
+        self, attn: Any, x_BQW: Tensor, *, text_BLC: Tensor, audio_BNC: Tensor, present_BN: Tensor
+    ) -> Tensor:
+        if self.plain is None:
+            raise RuntimeError("an audio processor works only installed on a cross-attention")
+        return self.plain(attn, x_BQW, text_BLC)
+
+
 class JointAttention(AudioProcessor):
     """Audio tokens join the softmax of the text; the gate multiplies their weights.
 

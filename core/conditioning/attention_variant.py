@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from core.conditioning.attention import AudioProcessor, Processor
+from core.conditioning.attention import AudioProcessor, Processor, TextAlone
 from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.conditioning.variant import Variant, VariantConfig
 from core.errors import GuardError, MismatchError, UsageError
@@ -90,7 +90,10 @@ class AttentionVariant(Variant):
 
     @abstractmethod
     def processors(self) -> dict[str, AudioProcessor]:
-        """A fresh processor for each block that listens, by path of the block."""
+        """A fresh processor for each block that listens, by path of the block.
+
+        The other blocks of the UNet get the text of the context alone.
+        """
 
     @property
     def audio_scale(self) -> float:
@@ -119,7 +122,11 @@ class AttentionVariant(Variant):
                 f"variant '{self.name}' was built for other transformer blocks than this UNet has; "
                 "build it from `block_shapes(unet)`"
             )
-        self._installed = InstalledProcessors(unet, self.processors())
+        deaf: dict[str, AudioProcessor] = {
+            block.path: TextAlone(num_text_tokens=self.shapes.num_text_tokens)
+            for block in self.shapes.blocks
+        }
+        self._installed = InstalledProcessors(unet, deaf | self.processors())
         self._installed.set_scale(self._audio_scale)
 
     def detach(self) -> None:

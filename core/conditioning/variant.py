@@ -39,7 +39,7 @@ class VariantConfig(BaseModel):
     )
 
     def sources(self) -> dict[str, str]:
-        """Sources of pretrained parts the variant loads, by role; a run's id covers their hashes."""
+        """Sources of pretrained parts it loads, by role; the id of a run covers their hashes."""
         return {}
 
 

@@ -6,9 +6,9 @@ attn2 and before the feed-forward of a transformer block.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from core.conditioning.attention import (
@@ -18,17 +18,23 @@ from core.conditioning.attention import (
 )
 from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.conditioning.optional import NONE_BY_NAME, refuse_set
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.variant import VariantConfig
 from variants.sonic.losses import caption_token_loss, contrastive_loss
+from variants.sonic.paper import PaperProjector
 from variants.sonic.projectors import four_mlp, matched_mlp
+
+OptionalInt = Annotated[int | None, NONE_BY_NAME]
+DEFAULT_TOKENS, DEFAULT_HIDDEN_DIM = 8, 1024
 
 
 class Projector(StrEnum):
     """The network from CLAP embedding to audio tokens."""
 
     FOUR_MLP = "four_mlp"  # four parallel MLPs, a quarter of the tokens each
-    MATCHED_MLP = "matched_mlp"  # control: one MLP of as many parameters
+    PAPER = "paper"  # SonicDiffusion's own: convolutions and attention, a token per caption token
+    MATCHED_MLP = "matched_mlp"  # control: one MLP of as many parameters as the four
 
 
 class Layers(StrEnum):
@@ -38,18 +44,17 @@ class Layers(StrEnum):
     MID_UP = "mid_up"  # the mid block and the up blocks, as in SonicDiffusion
 
 
-PROJECTORS = {Projector.FOUR_MLP: four_mlp, Projector.MATCHED_MLP: matched_mlp}
-
-
 class SonicConfig(VariantConfig):
     """Settings of sonic."""
 
     projector: Projector = Projector.FOUR_MLP
     """Network from CLAP embedding to audio tokens."""
-    num_tokens: int = Field(default=8, ge=4, multiple_of=4)
-    """Audio tokens N; a multiple of 4, two for each of four MLPs."""
-    hidden_dim: int = Field(default=1024, ge=1)
-    """Hidden width of each of the four MLPs; the control's follows from it."""
+    num_tokens: OptionalInt = Field(default=None, ge=4, multiple_of=4)
+    """Audio tokens N of the MLPs, a multiple of 4; unset is 8, two for each of four MLPs. `paper`
+    gives as many as the caption has, 77."""
+    hidden_dim: OptionalInt = Field(default=None, ge=1)
+    """Hidden width of each of the four MLPs; unset is 1,024. The matched control's follows from
+    it, `paper` has none."""
     layers: Layers = Layers.ALL
     """Transformer blocks that listen."""
     gate_init: float = 0.1
@@ -63,6 +68,12 @@ class SonicConfig(VariantConfig):
     temperature: float = Field(default=0.07, gt=0)
     """Temperature of InfoNCE; lower punishes the nearest wrong class more."""
 
+    @model_validator(mode="after")
+    def _refuse_what_is_not_read(self) -> "SonicConfig":
+        if self.projector is Projector.PAPER:
+            refuse_set(self, "num_tokens", "hidden_dim", reason="by projector paper")
+        return self
+
 
 class Sonic(AttentionVariant):
     """Parallel MLPs to 8 tokens; every block listens through its own gated attention."""
@@ -73,12 +84,7 @@ class Sonic(AttentionVariant):
 
     def __init__(self, config: SonicConfig, *, shapes: FoundationShapes) -> None:
         super().__init__(config, shapes=shapes)
-        self.projector = PROJECTORS[config.projector](
-            shapes.clap_pooled_dim,
-            hidden_dim=config.hidden_dim,
-            num_tokens=config.num_tokens,
-            context_dim=shapes.context_dim,
-        )
+        self.projector = build_projector(config, shapes=shapes)
         self.listening = tuple(
             block
             for block in shapes.blocks
@@ -88,6 +94,10 @@ class Sonic(AttentionVariant):
             GatedCrossAttention(block, context_dim=shapes.context_dim, gate_init=config.gate_init)
             for block in self.listening
         )
+
+    @property
+    def is_identity_at_init(self) -> bool:
+        return self.config.gate_init == 0
 
     @property
     def audio_features(self) -> frozenset[AudioFeature]:
@@ -142,11 +152,35 @@ class Sonic(AttentionVariant):
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:
+        projector = trial.suggest_categorical("projector", [p.value for p in Projector])
+        num_tokens = None
+        if projector != Projector.PAPER:
+            num_tokens = trial.suggest_categorical("num_tokens", [4, 8, 16])
+        # A profile may have set the MLPs' hidden width, which paper does not read.
+        unread = {"hidden_dim": None} if projector == Projector.PAPER else {}
         return {
-            "projector": trial.suggest_categorical("projector", [p.value for p in Projector]),
-            "num_tokens": trial.suggest_categorical("num_tokens", [4, 8, 16]),
+            "projector": projector,
+            "num_tokens": num_tokens,
+            **unread,
             "layers": trial.suggest_categorical("layers", [option.value for option in Layers]),
             "gate_init": trial.suggest_float("gate_init", 0.02, 0.5, log=True),
             "contrastive_weight": trial.suggest_float("contrastive_weight", 0.0, 0.1),
             "caption_weight": trial.suggest_float("caption_weight", 0.0, 0.1),
         }
+
+
+def build_projector(config: SonicConfig, *, shapes: FoundationShapes) -> nn.Module:
+    """The network of the settings from a pooled embedding [B, D] to tokens [B, N, C]."""
+    if config.projector is Projector.PAPER:
+        return PaperProjector(
+            shapes.clap_pooled_dim,
+            num_tokens=shapes.num_text_tokens,
+            context_dim=shapes.context_dim,
+        )
+    build = four_mlp if config.projector is Projector.FOUR_MLP else matched_mlp
+    return build(
+        shapes.clap_pooled_dim,
+        hidden_dim=config.hidden_dim or DEFAULT_HIDDEN_DIM,
+        num_tokens=config.num_tokens or DEFAULT_TOKENS,
+        context_dim=shapes.context_dim,
+    )
