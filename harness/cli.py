@@ -1,14 +1,15 @@
 """The command line. Heavy imports stay inside the commands, so that --help answers at once."""
 
 import errno
+import json
 import os
 import signal
 import sys
 
 import typer
 
-from core.errors import HarnessError, NoSpaceError
-from harness.commands import compare, convert, data, features, runs
+from core.errors import HarnessError, NoSpaceError, UsageError
+from harness.commands import compare, convert, data, features, report, runs, variants
 
 EXIT_CODES = """
 Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing
@@ -31,9 +32,11 @@ app.command()(runs.run)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(features.features)
 app.add_typer(data.data_app)
 app.add_typer(convert.app)
+app.command("new-variant")(variants.new_variant)
 
 
 def main() -> None:
@@ -49,6 +52,10 @@ def main() -> None:
         signal.signal(signal.SIGHUP, _stop)
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == UsageError.exit_code:  # the parser has said what on standard error
+            _print_failure("the command line cannot be read", UsageError.exit_code)
+        raise
     except HarnessError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
@@ -67,7 +74,14 @@ def _stop(number: int, frame: object) -> None:
 
 def _fail(message: str, exit_code: int) -> None:
     print(f"harness: {message}", file=sys.stderr)
+    _print_failure(message, exit_code)
     sys.exit(exit_code)
+
+
+def _print_failure(message: str, exit_code: int) -> None:
+    """One JSON object for the script that asked for one, whichever command failed."""
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": message, "exit_code": exit_code}, indent=2))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from core.data.manifest import Sample
 from harness.contact_sheet import choose_clips
 from harness.metrics.arms import Arm, ScoredClip
 from harness.report.facts import Facts
+from harness.report.text import label
 
 NUM_EXTREME = 3
 
@@ -30,7 +31,7 @@ class Advantage:
     """What best and worst mean in a report."""
 
     words: str
-    """`SECOND minus FIRST` in words."""
+    """Where best and worst lie, in words."""
     values: pd.Series
     """By sample id; positive is better for the first."""
 
@@ -57,14 +58,17 @@ def advantage(facts: Facts) -> Advantage | None:
             for run in facts.of_branch(ahead)
             if run.seed in by_seed
         ]
-        words = f"{about.name}, {ahead} over {behind}"
+        words = f"where {ahead} is furthest ahead of and behind {behind} on {label(about.name)}"
     else:
         differences = [
             sign
             * (run.scores(about.name, arm=Arm.AUDIO) - run.scores(about.name, arm=Arm.SHUFFLED))
             for run in facts.finished
         ]
-        words = f"{about.name}, own sound over another clip's"
+        words = (
+            "where the own sound is furthest ahead of and behind another clip's on "
+            f"{label(about.name)}"
+        )
     if not differences:
         return None
     values = pd.concat(differences, axis=1).mean(axis=1).dropna()

@@ -28,8 +28,8 @@ def _printable(ch: str) -> str:
 
 
 def label(name: object) -> str:
-    """A class or arm for reading: underscores are spaces."""
-    return plain(name).replace("_", " ")
+    """A metric, class or arm for reading: underscores are spaces, a part follows a colon."""
+    return plain(name).replace("_", " ").replace(".", ": ")
 
 
 def number(value: float | None, *, digits: int | None = None, signed: bool = False) -> str:

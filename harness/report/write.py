@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.data.atomic import write_atomic
 from core.errors import DataError
-from harness.comparison.record import load_comparison
+from harness.comparison.record import COMPARISON, load_comparison
 from harness.comparison.runs import LoadedRun, load_run
 from harness.report.export import save_numbers
 from harness.report.facts import Facts, ReportRun
@@ -41,6 +42,21 @@ class Written:
     """Whether the page holds its sounds and pictures."""
     num_runs: int
     """Runs it reports."""
+
+    def data(self) -> dict[str, Any]:
+        """For scripts."""
+        comparison = self.page.parent / COMPARISON
+        return {
+            "report": str(self.page),
+            "markdown": str(self.twin),
+            "numbers_csv": str(self.csv),
+            "numbers_parquet": str(self.parquet),
+            "comparison": str(comparison) if comparison.is_file() else None,
+            "verdict": self.verdict,
+            "is_self_contained": self.is_self_contained,
+            "num_runs": self.num_runs,
+            "size_bytes": self.page.stat().st_size,
+        }
 
 
 def write_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Path:

@@ -15,7 +15,7 @@ from harness.report.figures.style import (
     new_figure,
     shortened,
 )
-from harness.report.text import number
+from harness.report.text import label, number
 
 
 def forest(
@@ -120,7 +120,7 @@ def slopes(row: MetricRow, *, branches: Sequence[str], name: str = "slopes") -> 
         axes.tick_params(axis="x", labelcolor=INK, length=0)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(
-            f"{row.metric}\n({'higher' if row.higher_is_better else 'lower'} is better)"
+            f"{label(row.metric)}\n({'higher' if row.higher_is_better else 'lower'} is better)"
         )
         return figure
 

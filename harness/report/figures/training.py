@@ -78,14 +78,13 @@ def learning(
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         for branch, runs in events.items():
             index = branches.index(branch)
-            for run in runs:
-                _line(top, run.dropna(subset="validation"), "validation", index, is_marked=True)
-                _line(middle, _smoothed(run), "loss", index)
+            _lines(top, runs, "validation", index, is_marked=True)
+            _lines(middle, [_smoothed(run) for run in runs], "loss", index)
             _gates(bottom, runs, index)
         for axes, title in (
             (top, "Validation loss"),
             (middle, "Training loss, median of 25 steps"),
-            (bottom, "Gates: mean over blocks, band from lowest to highest"),
+            (bottom, "Gates"),
         ):
             axes.set_title(title)
             for _, end in stages[:-1]:
@@ -104,25 +103,38 @@ def learning(
     return both(name, draw)
 
 
-def _line(
-    axes: Any, run: pd.DataFrame, column: str, index: int, *, is_marked: bool = False
+def _lines(
+    axes: Any, runs: Sequence[pd.DataFrame], column: str, index: int, *, is_marked: bool = False
 ) -> None:
-    thinned = _thinned(run)
+    """Runs faint, their mean at each step on top."""
+    known = [run.dropna(subset=column) for run in runs]
+    for run in known if len(known) > 1 else []:
+        thinned = _thinned(run)
+        axes.plot(thinned["step"], thinned[column], color=colour(index), linewidth=1, alpha=0.28)
+    middle = _thinned(_over_runs(known, column).reset_index())
     axes.plot(
-        thinned["step"], thinned[column], color=colour(index), linewidth=1.4, alpha=0.75,
-        marker=marker(index) if is_marked else None, markersize=4.5,
+        middle["step"], middle["mean"], color=colour(index), linewidth=2,
+        marker=marker(index) if is_marked else None, markersize=5,
     )  # fmt: skip
 
 
 def _gates(axes: Any, runs: Sequence[pd.DataFrame], index: int) -> None:
-    joined = [run.dropna(subset="gate_mean") for run in runs]
-    for run in joined:
-        thinned = _thinned(run)
-        axes.plot(thinned["step"], thinned["gate_mean"], color=colour(index), linewidth=1.6)
-        axes.fill_between(
-            thinned["step"].to_numpy(), thinned["gate_low"].to_numpy(),
-            thinned["gate_high"].to_numpy(), color=colour(index), alpha=0.1, linewidth=0,
-        )  # fmt: skip
+    known = [run.dropna(subset="gate_mean") for run in runs]
+    ends = {column: _over_runs(known, column) for column in ("gate_low", "gate_mean", "gate_high")}
+    steps = _thinned(ends["gate_mean"].reset_index())["step"].to_numpy()
+    if not len(steps):
+        return
+    low, high = ends["gate_low"]["min"][steps], ends["gate_high"]["max"][steps]
+    axes.fill_between(steps, low, high, color=colour(index), alpha=0.13, linewidth=0)
+    for edge in (low, high):
+        axes.plot(steps, edge, color=colour(index), linewidth=0.8, alpha=0.5)
+    axes.plot(steps, ends["gate_mean"]["mean"][steps], color=colour(index), linewidth=2)
+
+
+def _over_runs(runs: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
+    """Columns mean, min, max by step."""
+    joined = pd.concat(runs) if runs else pd.DataFrame({"step": [], column: []})
+    return joined.groupby("step")[column].agg(["mean", "min", "max"])
 
 
 def _smoothed(run: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.report.content import Blank, Cell, Column
 from harness.report.facts import Facts, ReportRun
-from harness.report.text import plain
+from harness.report.text import digits_for, number, plain
 
 NOT_COMPARED = Blank(
     "These runs were not compared, so nothing is said of one against the other; "
@@ -43,6 +43,22 @@ def branch_columns(facts: Facts, branches: Iterable[str] | None = None) -> tuple
     return tuple(
         Column(plain(branch), is_number=True, branch=facts.index(branch))
         for branch in (facts.branches if branches is None else branches)
+    )
+
+
+def arm_cells(facts: Facts, name: str, *, arm: str) -> tuple[Cell, ...]:
+    """What was heard, and each branch's score with it: mean over seeds."""
+    means = {}
+    for branch in facts.branches:
+        found = (run.value(name, arm=arm) for run in facts.of_branch(branch))
+        means[branch] = mean([value for value in found if value is not None])
+    digits = digits_for(means.values())
+    return (
+        Cell(arm_word(arm)),
+        *(
+            Cell(number(value, digits=digits), href=branch_anchor(facts, branch))
+            for branch, value in means.items()
+        ),
     )
 
 

@@ -23,7 +23,7 @@ def quality_against_cost(facts: Facts) -> Section:
         wide, narrow = figures.cost(
             points,
             x_label=f"training time of a run, min{on}",
-            y_label=f"{facts.primary.name}\n({direction} is better)",
+            y_label=f"{label(facts.primary.name)}\n({direction} is better)",
         )
         front = [point.name for point in points if point.is_on_front]
         parts.append(

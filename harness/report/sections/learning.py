@@ -31,7 +31,9 @@ def learning_curves(facts: Facts) -> Section:
         wide=wide,
         narrow=narrow,
         legend=(
-            "A line a run. Dotted vertical lines: ends of the stages. The training loss is the "
+            "Strong lines: mean over seeds; faint ones: runs. Dotted vertical lines: ends of the "
+            "stages. Gates: mean over blocks, in a band from the lowest block to the highest. The "
+            "training loss is the "
             "diffusion loss alone, so that branches with further terms compare.",
             *((f"No event log: {listed(without)}.",) if without else ()),
         ),

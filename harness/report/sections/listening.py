@@ -8,6 +8,7 @@ from harness.report import figures
 from harness.report.content import Blank, Cell, Column, Figure, Part, Section, Table
 from harness.report.facts import Facts, ReportRun
 from harness.report.sections.common import (
+    arm_cells,
     arm_word,
     branch_anchor,
     branch_cell,
@@ -53,8 +54,8 @@ def listening_controls(facts: Facts) -> Section:
         "Listening controls",
         [
             figure,
-            _margin_table(facts, margins, chosen, caption="Advantage of the own sound"),
-            *_other_margins(facts, margins, chosen),
+            _margin_table(facts, margins, chosen[:1], caption="Advantage of the own sound"),
+            *_other_margins(facts, margins, chosen[:1]),
             _arms_table(facts, chosen),
         ],
         lead="A branch that does not listen paints the same whatever it hears. All arms of a clip "
@@ -155,17 +156,7 @@ def _arms_table(facts: Facts, names: Sequence[str]) -> Table:
     arms = list(dict.fromkeys(arm for run in facts.finished for arm in run.record.arms))
     rows = []
     for name in names:
-        for arm in arms:
-            cells = [Cell(label(name)), Cell(arm_word(arm))]
-            for branch in facts.branches:
-                values = [
-                    v
-                    for run in facts.of_branch(branch)
-                    if (v := run.value(name, arm=arm)) is not None
-                ]
-                text = number(mean(values)) if values else ""
-                cells.append(Cell(text, href=branch_anchor(facts, branch) if text else None))
-            rows.append(tuple(cells))
+        rows += [(Cell(label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
     return Table(
         "Scores of every arm, mean over seeds: floors, the own sound, and the real pictures",
         (Column("metric"), Column("heard"), *branch_columns(facts)),

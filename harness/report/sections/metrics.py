@@ -10,7 +10,14 @@ from harness.report import figures
 from harness.report.content import Blank, Cell, Column, Figure, Paragraph, Part, Section, Table
 from harness.report.facts import Facts
 from harness.report.figures import Curve
-from harness.report.sections.common import arm_word, better, branch_anchor, branch_columns, mean, sd
+from harness.report.sections.common import (
+    arm_cells,
+    better,
+    branch_anchor,
+    branch_columns,
+    mean,
+    sd,
+)
 from harness.report.sections.differences import secondary_table
 from harness.report.text import count, digits_for, label, number, plain, short_hash
 
@@ -245,17 +252,7 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
     ]
     rows = []
     for name in names:
-        for arm in arms:
-            cells = [Cell(label(name)), Cell(arm_word(arm))]
-            for branch in facts.branches:
-                values = [
-                    v
-                    for run in facts.of_branch(branch)
-                    if (v := run.value(name, arm=arm)) is not None
-                ]
-                text = number(mean(values)) if values else ""
-                cells.append(Cell(text, href=branch_anchor(facts, branch) if text else None))
-            rows.append(tuple(cells))
+        rows += [(Cell(label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
         floor = [v for run in facts.finished if (v := run.value(name, arm=REAL)) is not None]
         sizes = {
             int(score["n"])

@@ -21,7 +21,7 @@ def run_list(facts: Facts) -> Section:
             Cell(str(run.seed)),
             Cell(run.record.status.value, tone="" if run in facts.finished else "bad"),
             Cell(number(run.value(primary)) if primary else ""),
-            Cell(plain(run.record.finished_at).replace("+00:00", " UTC").replace("T", " ")),
+            Cell(plain(run.record.finished_at).replace("T", " ").replace("+00:00", " UTC")),
             Cell(duration(run.total_seconds)),
             Cell(plain(run.record.identity.profile)),
             Cell(plain(run.record.command)),

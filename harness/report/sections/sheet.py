@@ -42,21 +42,22 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
     clips = tuple(
         _clip(facts, clip, split=split, gain=gain, seed=seed, media=media) for clip in chosen
     )
-    extremes = "" if gain is None else f"; best and worst are {plain(gain.words)}"
-    if gain is not None and len(facts.seeds) > 1:
-        extremes += f", mean over {count(len(facts.seeds), 'seed')}"
+    text = (
+        f"{count(len(clips), 'test clip')}, images of seed {seed}, one noise a clip. One clip of "
+        "each class is chosen by hash of its id."
+    )
+    if gain is not None:
+        text += f" Best and worst: {plain(gain.words)}"
+        text += f", mean over {count(len(facts.seeds), 'seed')}." if len(facts.seeds) > 1 else "."
+    if facts.clip_metric is not None:
+        text += f" The number under an image is its {label(facts.clip_metric.name)}."
     return Section(
         "sheet",
         _TITLE,
-        [
-            Paragraph(
-                f"{count(len(clips), 'test clip')}, images of seed {seed}, one noise a clip. One "
-                f"clip of each class is chosen by hash of its id{extremes}."
-            ),
-            Sheet(clips),
-        ],
-        lead="Press play, then look: does the picture show what you hear? Beside each image of "
-        "the own sound stands the one made for another clip's sound of the same class.",
+        [Paragraph(text), Sheet(clips)],
+        lead="Press play, then look: does the picture show what you hear? Below the images of the "
+        "own sound stand those made for another clip's sound of the same class, from the same "
+        "noise.",
     )
 
 
@@ -73,7 +74,7 @@ def _clip(
     runs = [run for branch in facts.branches for run in facts.of_branch(branch) if run.seed == seed]
     audio, spectrogram, audio_reason = _sound(facts, sample, split=split, media=media)
     text = _LABELS[chosen.why]
-    if gain is not None and chosen.advantage is not None:
+    if gain is not None and chosen.advantage is not None and chosen.why != "random":
         text += f" {number(chosen.advantage, signed=True)}"
     return SheetClip(
         title=label(sample.class_name),

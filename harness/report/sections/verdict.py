@@ -1,7 +1,7 @@
 """Section 1: the verdict and its strength."""
 
 from harness.comparison.record import PairResult
-from harness.report.content import Card, Cards, Paragraph, Part, Section
+from harness.report.content import Bullets, Card, Cards, Paragraph, Part, Section
 from harness.report.facts import Facts
 from harness.report.sections.common import branch_anchor, mean, sd
 from harness.report.text import count, digits_for, duration, interval, label, number, plain
@@ -51,7 +51,6 @@ def verdict(facts: Facts) -> Section:
     found = facts.comparison
     if found is not None:
         parts.append(Paragraph(found.claim))
-        parts += [Paragraph(pair.sentence) for pair in found.pairs]
         parts += [Paragraph(notice, tone="warn") for notice in found.notices]
     else:
         parts.append(
@@ -62,6 +61,8 @@ def verdict(facts: Facts) -> Section:
             )
         )
     parts.append(Cards((*_branch_cards(facts), *_size_cards(facts))))
+    if found is not None and found.pairs:
+        parts.append(Bullets(tuple(pair.sentence for pair in found.pairs)))
     return Section("verdict", "Verdict and strength", parts, is_brief=True)
 
 
@@ -110,18 +111,16 @@ def _size_cards(facts: Facts) -> list[Card]:
 
 def _difference_cards(pair: PairResult) -> list[Card]:
     """The pair that is furthest apart, and what these seeds can find."""
+    first, second, sign = pair.first, pair.second, 1.0
+    if pair.ahead == pair.second:
+        first, second, sign = second, first, -1.0
     digits = digits_for([pair.effect])
-    span = pair.interval
-    between = interval(span.low, span.high, digits=digits) if span is not None else ""
-    level = f"{span.level:.0%} interval " if span is not None else ""
-    cards = [
-        Card(
-            "Largest paired difference",
-            number(pair.effect, digits=digits, signed=True),
-            f"{_names(pair)}; {level}{between}" if between else _names(pair),
-            "#forest",
-        )
-    ]
+    note = f"{plain(first)} \u2212 {plain(second)}"
+    if pair.interval is not None:
+        ends = sorted((sign * pair.interval.low, sign * pair.interval.high))
+        note += f"; {pair.interval.level:.0%} interval {interval(*ends, digits=digits)}"
+    effect = number(sign * pair.effect, digits=digits, signed=True)
+    cards = [Card("Largest paired difference", effect, note, "#forest")]
     if pair.detectable is not None:
         cards.append(
             Card(
@@ -132,10 +131,6 @@ def _difference_cards(pair: PairResult) -> list[Card]:
             )
         )
     return cards
-
-
-def _names(pair: PairResult) -> str:
-    return f"{plain(pair.first)} \u2212 {plain(pair.second)}"
 
 
 def _runs_card(facts: Facts) -> Card:

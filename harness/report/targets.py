@@ -1,0 +1,55 @@
+"""Which reports a user's words ask for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import UsageError
+from harness.comparison.record import COMPARISON
+from harness.comparison.runs import load_runs
+from harness.report.write import Written, write_comparison_report, write_runs_report
+
+
+def write_reports(targets: Sequence[str], *, results: Path, max_bytes: int) -> list[Written]:
+    """A report for each comparison among `targets`, then one for all runs among them.
+
+    A comparison is a folder, its `comparison.json`, or the (start of the) name of a folder in
+    `results/reports`; anything else is a run.
+
+    Raises:
+        UsageError: a name that fits no run, or several comparisons.
+        DataError: a record that cannot be read.
+        NoSpaceError: the disk is full.
+    """
+    folders: list[Path] = []
+    names: list[str] = []
+    for target in targets:
+        folder = _comparison_folder(target, reports=results / "reports")
+        if folder is None:
+            names.append(target)
+        elif folder not in folders:
+            folders.append(folder)
+    runs = load_runs(names, results=results)  # before anything is written
+    written = [write_comparison_report(folder, max_bytes=max_bytes) for folder in folders]
+    if runs:
+        written.append(write_runs_report(runs, results=results, max_bytes=max_bytes))
+    return written
+
+
+def _comparison_folder(target: str, *, reports: Path) -> Path | None:
+    path = Path(target)
+    if path.name == COMPARISON and path.is_file():
+        return path.parent
+    if (path / COMPARISON).is_file():
+        return path
+    if not target or path.exists():
+        return None
+    known = sorted(p.parent.name for p in reports.glob(f"*/{COMPARISON}"))
+    found = [name for name in known if name.startswith(target)]
+    if target in found:
+        found = [target]
+    if len(found) > 1:
+        raise UsageError(
+            f"'{target}' names {len(found)} comparisons: {', '.join(found[:5])}; give more of "
+            "the name"
+        )
+    return reports / found[0] if found else None
