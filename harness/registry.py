@@ -95,6 +95,11 @@ def find_variant(name: str) -> Registration:
     return known[name]
 
 
+def variants_folder() -> Path:
+    """The folder whose sub-folders are built-in variants."""
+    return Path(next(iter(variants.__path__))).resolve()
+
+
 def _folders() -> Iterator[Registration]:
     for module in pkgutil.iter_modules(variants.__path__):
         if module.ispkg:
