@@ -1,0 +1,147 @@
+"""From a cleaned folder to a lock file, and what a person sees of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.data.audit.listing import Listing, read_part_file, read_target
+from core.data.labels import load_label_map
+from core.data.manifest import Manifest
+from core.data.official import OfficialList, mark_official, read_official_list
+from core.data.split import Method, Official, Part, Split, load_split, make_split
+from core.data.split_import import import_split
+from core.data.weights import ClassWeighting, ClassWeights, class_weights
+from core.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What `harness data split` was asked for."""
+
+    folder: Path
+    out: Path
+    cap: int = 100
+    seed: int = 0
+    official: Official = Official.IGNORE
+    official_list: Path | None = None
+    imported: tuple[str, ...] = ()
+    """Files of one part each, as `FILE` or `PART=FILE`; empty draws a split."""
+    against: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class MadeSplit:
+    """A split and its lock."""
+
+    split: Split
+    lock: Path
+    weights: dict[ClassWeighting, ClassWeights]
+    """Over the training part, by every rule that needs no numbers of the user's."""
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        split = self.split
+        return {
+            "lock": str(self.lock),
+            "hash": split.hash,
+            "method": split.rule.method.value,
+            "cap": split.rule.cap,
+            "seed": split.rule.seed,
+            "official": split.rule.official.value,
+            "samples": {part.value: len(ids) for part, ids in split.parts.items()},
+            "counts": {
+                name: {part.value: count for part, count in row.items()}
+                for name, row in split.counts.items()
+            },
+            "class_weights": {rule.value: table.data() for rule, table in self.weights.items()},
+            "notices": list(split.notices),
+        }
+
+
+def make(request: SplitRequest) -> MadeSplit:
+    """Draw or import the split, and write its lock.
+
+    Raises: DataError for a folder that is not cleaned, or a class that cannot be split;
+    UsageError for options that do not go together.
+    """
+    manifest = load_cleaned(request.folder)
+    official: OfficialList | None = None
+    if request.official_list is not None:
+        official = read_official_list(request.official_list)
+        manifest = mark_official(manifest, official)
+    if request.imported:
+        if request.official is Official.HONOUR:
+            raise UsageError("an imported split is taken as it is; --official is for a drawn one")
+        split = import_split(
+            manifest,
+            [_listing(text) for text in request.imported],
+            against=[x for path in request.against for x in read_target(path).listings],
+            official=official,
+            labels=None if official is None else load_label_map("vggsound"),
+        )
+    elif request.against:
+        raise UsageError("--against goes with --import; harness data audit compares any files")
+    else:
+        split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
+    weights = {
+        rule: class_weights(split, rule=rule)
+        for rule in ClassWeighting
+        if rule is not ClassWeighting.EXPLICIT
+    }
+    tables = {rule.value: table.data() for rule, table in weights.items()}
+    split.save(request.out, facts={"class_weights": tables})
+    return MadeSplit(load_split(request.out), request.out, weights)
+
+
+def load_cleaned(folder: Path) -> Manifest:
+    """The manifest of a folder that was ingested and cleaned.
+
+    Raises: DataError that says which of the two is missing.
+    """
+    manifest = Manifest.load(folder)
+    if manifest.candidates:
+        raise DataError(
+            f"{len(manifest.candidates)} items of {folder} were never decoded; run "
+            f"harness data clean {folder} first"
+        )
+    if not manifest.samples:
+        raise DataError(f"no pair of {folder} is usable; harness data show {folder} says why")
+    return manifest
+
+
+def view(made: MadeSplit) -> RenderableType:
+    """Counts and weights by class, then what a reader should know."""
+    split, table = made.split, Table(box=None, pad_edge=False)
+    table.add_column("class")
+    for heading in (*(part.value for part in Part), "all", "sqrt", "weight"):
+        table.add_column(heading, justify="right")
+    weights = made.weights[ClassWeighting.SQRT]
+    for name, row in split.counts.items():
+        cells = [str(row[part]) for part in Part]
+        own = (f"{weights.relative[name]:.2f}", f"{weights.weights[name]:.3f}")
+        table.add_row(Text(name), *cells, str(sum(row.values())), *own)
+    sizes = [len(split.parts[part]) for part in Part]
+    table.add_row("all", *map(str, sizes), str(sum(sizes)), "", "")
+    lines = [Text(f"notice: {notice}", style="yellow") for notice in split.notices]
+    how = (
+        "imported"
+        if split.rule.method is Method.IMPORTED
+        else f"cap {split.rule.cap}, seed {split.rule.seed}, official {split.rule.official.value}"
+    )
+    legend = (
+        "sqrt is sqrt(largest / n) over the training clips; weight is the same with the mean over "
+        "the clips at 1. A profile may ask for another rule or give its own numbers."
+    )
+    foot = f"{made.lock}  {how}\nhash {split.hash}"
+    return Group(table, Text(legend, style="dim"), *lines, Text(foot))
+
+
+def _listing(text: str) -> Listing:
+    name, separator, path = text.partition("=")
+    if separator and name in set(Part):
+        return read_part_file(Path(path), part=Part(name))
+    return read_part_file(Path(text))
