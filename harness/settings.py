@@ -77,11 +77,15 @@ class ScorerSettings(_Settings):
     lpips: OptionalText = None
     """Folder with the released AlexNet weights and heads of LPIPS; without it `lpips_diversity`
     stays blank."""
+    wav2clip: OptionalText = None
+    """Folder with the weights of Wav2CLIP, which hears for real pairs beside CLIP ViT-B/32."""
 
     @model_validator(mode="after")
     def _judges_come_in_pairs(self) -> Self:
         if (self.image_judge is None) != (self.audio_judge is None):
             raise ValueError("image_judge and audio_judge go together: give both or neither")
+        if self.audio_judge is not None and self.wav2clip is not None:
+            raise ValueError("one scorer hears: give wav2clip or the pair of judges")
         return self
 
 

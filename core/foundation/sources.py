@@ -14,7 +14,7 @@ from core.errors import MissingWeightsError, UsageError
 
 EMBEDDED_PREFIX = "embedded:"
 # Whatever from_pretrained may read: configs, weights in either format, vocabularies.
-_MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".bin", ".pth", ".txt", ".model"})
+_MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model"})
 
 
 @dataclass(frozen=True)

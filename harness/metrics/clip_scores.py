@@ -13,6 +13,8 @@ from harness.metrics.arms import REAL
 from harness.metrics.batch import Batch
 from harness.metrics.diversity import feature_diversity, mean_distance_to_others
 from harness.metrics.registry import METRICS, attribute_metric
+from harness.metrics.scorers import AudioJudge
+from harness.metrics.wav2clip import Wav2ClipScorer
 
 Array = NDArray[np.float64]
 WaveformOf = Callable[[str], NDArray[np.float32]]
@@ -61,24 +63,29 @@ def _hearing_scores(
     scores: dict[str, Array],
     absent: dict[str, str],
 ) -> None:
-    judge = batch.scorers.audio_judge
-    if batch.reading is None or judge is None or waveform_of is None:
+    scorers = batch.scorers
+    ear: AudioJudge | Wav2ClipScorer | None = scorers.wav2clip
+    seen_ID = batch.features_ID
+    if batch.reading is not None and scorers.audio_judge is not None:
+        ear, seen_ID = scorers.audio_judge, batch.reading.embeddings
+    if ear is None or waveform_of is None:
         reason = (
             "no sounds were given"
-            if batch.reading is not None and judge is not None
-            else "no pair of judges that sees and hears; the CLAP that conditions may not judge"
+            if ear is not None
+            else "no scorer hears: the CLAP that conditions may not judge; name Wav2CLIP's folder "
+            "with --set scorers.wav2clip="
         )
         absent |= dict.fromkeys(("listening_rank", "ais_win", "ais_cos"), reason)
         return
     ids = [clip.sample_id for clip in batch.clips]
-    embed, sound = judge.embed, waveform_of
+    embed, sound = ear.embed, waveform_of
     sounds_RD = batch.cache.arrays(
         "sounds judged",
         ids=ids,
-        fingerprint=judge.fingerprint,
+        fingerprint=ear.fingerprint,
         compute=lambda: {"embeddings": embed(sound(sample_id) for sample_id in ids)},
     )["embeddings"]
-    similarity_IR = per_clip.unit_rows(batch.reading.embeddings) @ per_clip.unit_rows(sounds_RD).T
+    similarity_IR = per_clip.unit_rows(seen_ID) @ per_clip.unit_rows(sounds_RD).T
     class_names = np.array([clip.class_name for clip in batch.clips])
     same_class_IR = class_names[batch.own][:, None] == class_names[None, :]
     ranks = per_clip.win_rate(similarity_IR, own=batch.own, compared_IR=same_class_IR)

@@ -31,7 +31,7 @@ class Extractor(StrEnum):
 
     CLIP = "clip"
     IMAGE_JUDGE = "image_judge"
-    JOINT = "image_judge+audio_judge"
+    JOINT = "image_judge+audio_judge"  # without the pair CLIP and Wav2CLIP, where there is one
     INCEPTION = "inception"
     DINOV2 = "dinov2"
     LPIPS = "lpips"
@@ -106,7 +106,7 @@ METRICS: dict[str, Metric] = {
             role=Role.AGREEMENT,
             extractor=Extractor.JOINT,
             unit="cosine",
-            definition="cosine of the image and the clip's own sound in the judges' joint space",
+            definition="cosine of the image and the clip's own sound in a space that both share",
         ),
         Metric(
             name="iis_win",

@@ -21,6 +21,7 @@ from harness.metrics.lpips import LpipsScorer
 from harness.metrics.pictures import square_batches
 from harness.metrics.provenance import refuse_conditioners
 from harness.metrics.registry import Extractor
+from harness.metrics.wav2clip import EMBEDDING_DIM, Wav2ClipScorer
 
 Array = NDArray[np.float64]
 
@@ -54,6 +55,13 @@ class ClipScorer:
         self._device = device
         self.name = source.name
         self.fingerprint = source.fingerprint()
+
+    @property
+    def is_vit_b32(self) -> bool:
+        """Whether it has the shape of OpenAI's ViT-B/32."""
+        vision = self._model.config.vision_config
+        shape = vision.patch_size, vision.hidden_size, self._model.config.projection_dim
+        return shape == (32, 768, EMBEDDING_DIM)
 
     @torch.inference_mode()
     def images(self, paths: Sequence[Path]) -> Array:
@@ -200,6 +208,8 @@ class Scorers:
     """What `fd_dinov2` is defined on."""
     lpips: LpipsScorer | None = None
     """Perceptual distance of two images."""
+    wav2clip: Wav2ClipScorer | None = None
+    """Hears where there is no pair of judges; the CLIP scorer then is the half that sees."""
 
     @classmethod
     def load(
@@ -211,6 +221,7 @@ class Scorers:
         inception: str | None = None,
         dinov2: str | None = None,
         lpips: str | None = None,
+        wav2clip: str | None = None,
         conditioners: Iterable[str] = (),
         device: str | torch.device = "cpu",
     ) -> Self:
@@ -233,6 +244,7 @@ class Scorers:
             "inception": inception,
             "dinov2": dinov2,
             "lpips": lpips,
+            "wav2clip": wav2clip,
         }
         sources = {role: resolve_source(name) for role, name in named.items() if name is not None}
         refuse_conditioners(sources, conditioners=[resolve_source(name) for name in conditioners])
@@ -255,10 +267,18 @@ class Scorers:
 
     def extractor(self, extractor: Extractor) -> tuple[str, str] | None:
         """(names, hashes) of the scorers behind an extractor; None when one is not loaded."""
-        parts = [getattr(self, role) for role in extractor.value.split("+")]
+        roles = extractor.value.split("+")
+        if extractor is Extractor.JOINT and not self.has_judges and self.wav2clip is not None:
+            roles = ["clip", "wav2clip"]
+        parts = [getattr(self, role) for role in roles]
         if None in parts:
             return None
         return "+".join(part.name for part in parts), "+".join(part.fingerprint for part in parts)
+
+    @property
+    def has_judges(self) -> bool:
+        """Whether the pair of judges is there."""
+        return self.image_judge is not None and self.audio_judge is not None
 
     def pictures(self, extractor: Extractor) -> PictureScorer | None:
         """The scorer whose image features an extractor's distances are measured on."""
@@ -266,6 +286,12 @@ class Scorers:
         return scorer
 
     def _require_one_space(self) -> None:
+        if self.wav2clip is not None and not self.clip.is_vit_b32:
+            raise MismatchError(
+                f"Wav2CLIP embeds sounds in the space of CLIP ViT-B/32; the CLIP scorer "
+                f"'{self.clip.name}' is another model: set scorers.clip to "
+                "openai/clip-vit-base-patch32, or scorers.wav2clip to none"
+            )
         if self.image_judge is None or self.audio_judge is None:
             return
         widths = self.image_judge.embedding_dim, self.audio_judge.embedding_dim
@@ -292,4 +318,5 @@ _CLASSES: dict[str, Any] = {
     "inception": InceptionScorer,
     "dinov2": DinoScorer,
     "lpips": LpipsScorer,
+    "wav2clip": Wav2ClipScorer,
 }
