@@ -38,6 +38,7 @@ from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
+from harness.openings import OpeningJournal
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.records import (
@@ -132,7 +133,7 @@ class _Work:
         self.notices: list[str] = []
         self.training: TrainingResult | None = None
         self.parameters: dict[str, int] = {}
-        self.test_openings = 0
+        self.openings = OpeningJournal(planned.folder)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(planned.profile.training.num_threads)
 
@@ -317,7 +318,7 @@ class _Work:
     def _sample(
         self, model: AttachedVariant, *, foundation: Foundation, features: SplitFeatures
     ) -> list[GeneratedImage]:
-        self.test_openings += 1
+        self.openings.note(now())
         profile = self.planned.profile
         out = self.folder / "images"
         shutil.rmtree(out, ignore_errors=True)
@@ -411,7 +412,7 @@ class _Work:
             arms=scored.get("arms", {}),
             controls=scored.get("controls", []),
             evaluation=scored.get("evaluation", {}),
-            test_openings=self.test_openings,
+            test_openings=self.openings.count,
             cost={
                 "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
                 "peak_memory_bytes": _peak_memory_bytes(self.device),

@@ -27,6 +27,7 @@ from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.sheet import draw_sheet
 from harness.matrix import num_jobs, run_all
 from harness.progress import Display
+from harness.report import write_report
 from harness.settings import load_profile
 
 
@@ -40,7 +41,7 @@ class Comparison:
     """Where it lies."""
     sheet: Path | None
     """The contact sheet; None where there was nothing to draw."""
-    report: Path | None = None
+    report: Path
     """The HTML report."""
 
     @property
@@ -49,14 +50,12 @@ class Comparison:
         files = [("comparison", self.folder / COMPARISON)]
         if self.sheet is not None:
             files.append(("contact sheet", self.sheet))
-        if self.report is not None:
-            files.append(("report", self.report))
-        return files
+        return [*files, ("report", self.report)]
 
     def data(self) -> dict[str, Any]:
         """The comparison for scripts."""
         return {
-            "report": None if self.report is None else str(self.report),
+            "report": str(self.report),
             "comparison": str(self.folder / COMPARISON),
             "verdict": self.record.verdict,
             "outcome": self.record.outcome.value,
@@ -142,7 +141,7 @@ def conclude(
     split: Split | None,
     notices: Sequence[str] = (),
 ) -> Comparison:
-    """Compare loaded runs; write the comparison and its contact sheet.
+    """Compare loaded runs; write the comparison, its contact sheet and its report.
 
     split: where the clips of the sheet lie now; without it there is no sheet.
 
@@ -173,7 +172,7 @@ def conclude(
             out=folder / "contact_sheet.png",
         )
     record.save(folder)
-    return Comparison(record, folder, sheet)
+    return Comparison(record, folder, sheet, write_report(folder))
 
 
 def _of_no_variant(overrides: Sequence[str]) -> list[str]:

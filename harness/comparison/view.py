@@ -11,7 +11,7 @@ from rich.text import Text
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.show import number
 
-_NARROW = 100
+_NARROW = 116
 """Columns below which the paired table turns into a paragraph a pair."""
 
 
@@ -47,9 +47,9 @@ def _seeds(found: ComparisonRecord) -> str:
 
 def _outcome(pair: PairResult) -> str:
     if pair.winner:
-        return f"{pair.verdict.value}: {pair.winner}"
+        return f"{pair.verdict.value}\n{pair.winner}"
     if pair.ahead:
-        return f"{pair.verdict.value} ({pair.ahead} ahead)"
+        return f"{pair.verdict.value}\n{pair.ahead} ahead"
     return pair.verdict.value
 
 
@@ -81,7 +81,7 @@ def _pairs_table(found: ComparisonRecord) -> Table:
     for pair in found.pairs:
         clips = pair.bootstrap.interval if pair.bootstrap is not None else None
         table.add_row(
-            f"{pair.first} - {pair.second}",
+            f"{pair.first}\n- {pair.second}",
             f"{pair.effect:+.3f}",
             "" if pair.interval is None else _between(pair.interval.low, pair.interval.high),
             "" if clips is None else _between(clips.low, clips.high),

@@ -1,0 +1,33 @@
+"""How often a run has read the test split, counted over all processes that worked on it."""
+
+import json
+import os
+from pathlib import Path
+
+_JOURNAL = "test_openings.jsonl"
+
+
+class OpeningJournal:
+    """A line for each opening, written before the clips are read, so that a kill loses none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _JOURNAL
+
+    @property
+    def count(self) -> int:
+        """Openings so far, of earlier processes too."""
+        if not self._path.is_file():
+            return 0
+        # Half a line, left by a kill, was an opening about to happen: count it.
+        return len([line for line in self._path.read_bytes().split(b"\n") if line])
+
+    def note(self, at: str) -> None:
+        """Count one more opening; it is on disk when this returns."""
+        with self._path.open("ab+") as file:
+            start = b""
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                start = b"" if file.read(1) == b"\n" else b"\n"
+            file.write(start + json.dumps({"at": at, "pid": os.getpid()}).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
