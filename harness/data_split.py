@@ -10,12 +10,12 @@ from rich.text import Text
 
 from core.data.audit.listing import Listing, read_part_file, read_target
 from core.data.labels import load_label_map
-from core.data.manifest import Manifest
 from core.data.official import OfficialList, mark_official, read_official_list
 from core.data.split import Method, Official, Part, Split, load_split, make_split
 from core.data.split_import import import_split
 from core.data.weights import ClassWeighting, ClassWeights, class_weights
-from core.errors import DataError, UsageError
+from core.errors import UsageError
+from harness.splits import load_cleaned
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,6 @@ def make(request: SplitRequest) -> MadeSplit:
     tables = {rule.value: table.data() for rule, table in weights.items()}
     split.save(request.out, facts={"class_weights": tables})
     return MadeSplit(load_split(request.out), request.out, weights)
-
-
-def load_cleaned(folder: Path) -> Manifest:
-    """The manifest of a folder that was ingested and cleaned.
-
-    Raises: DataError that says which of the two is missing.
-    """
-    manifest = Manifest.load(folder)
-    if manifest.candidates:
-        raise DataError(
-            f"{len(manifest.candidates)} items of {folder} were never decoded; run "
-            f"harness data clean {folder} first"
-        )
-    if not manifest.samples:
-        raise DataError(f"no pair of {folder} is usable; harness data show {folder} says why")
-    return manifest
 
 
 def view(made: MadeSplit) -> RenderableType:

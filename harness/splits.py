@@ -15,8 +15,8 @@ from core.data.atomic import json_sha256, write_atomic
 from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
 from core.data.manifest import FORMAT as MANIFEST_FORMAT
-from core.data.manifest import Manifest
-from core.data.split import Split, load_split, make_split
+from core.data.manifest import MANIFEST_FILE, Manifest
+from core.data.split import LOCK_FORMAT, Split, load_split, make_split
 from core.data.weights import ClassWeights, class_weights
 from core.errors import DataError, MismatchError, UsageError
 from harness.settings import DataSettings
@@ -41,7 +41,7 @@ class PreparedSplit:
 def prepare_split(
     data: str | None, *, settings: DataSettings, results: Path, progress: Progress
 ) -> PreparedSplit:
-    """The split of a lock file, a folder of pairs, or the profile's own source.
+    """The split of a lock file, a cleaned data folder, a folder of pairs, or the profile's source.
 
     Raises:
         UsageError: nothing is named, or what is named does not exist.
@@ -74,6 +74,8 @@ def prepare_split(
     name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     work = results / "data" / f"{path.resolve().name}-{name}"
     with _one_at_a_time(work):
+        if (path / MANIFEST_FILE).is_file():
+            return _from_manifest(path, settings=settings, work=work)
         return _from_folder(path, settings=settings, work=work, progress=progress)
 
 
@@ -118,6 +120,30 @@ def _from_folder(
     return PreparedSplit(split, lock, reasons, manifest.num_input)
 
 
+def _from_manifest(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit:
+    manifest = load_cleaned(folder)
+    split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+    split.save(work / _LOCK)
+    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
+    return PreparedSplit(split, work / _LOCK, reasons, manifest.num_input)
+
+
+def load_cleaned(folder: Path) -> Manifest:
+    """The manifest of a folder that was ingested and cleaned.
+
+    Raises: DataError that says which of the two is missing.
+    """
+    manifest = Manifest.load(folder)
+    if manifest.candidates:
+        raise DataError(
+            f"{len(manifest.candidates)} items of {folder} were never decoded; run "
+            f"harness data clean {folder} first"
+        )
+    if not manifest.samples:
+        raise DataError(f"no pair of {folder} is usable; harness data show {folder} says why")
+    return manifest
+
+
 def _signature(folder: Path, settings: DataSettings) -> str:
     """Changes when a file is added, removed, resized or touched, or another split is asked for."""
     files = []
@@ -126,4 +152,4 @@ def _signature(folder: Path, settings: DataSettings) -> str:
             stat = path.stat()
             files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
     rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
-    return json_sha256({"format": MANIFEST_FORMAT, "files": files, "rule": rule})
+    return json_sha256({"formats": [MANIFEST_FORMAT, LOCK_FORMAT], "files": files, "rule": rule})

@@ -15,7 +15,8 @@ from core.data.atomic import file_sha256, json_sha256, write_atomic
 from core.data.manifest import Manifest, Sample
 from core.errors import DataError, MismatchError, UsageError
 
-_FORMAT = 2
+LOCK_FORMAT = 2
+"""Of the lock file; an older one is made again."""
 _HASHED_FIELDS = frozenset(
     {"id", "class_name", "caption", "source", "audio_sha256", "image_sha256", "attributes"}
 )
@@ -140,7 +141,7 @@ class Split:
         """
         root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
         body = {
-            "format": _FORMAT,
+            "format": LOCK_FORMAT,
             "hash": self.hash,
             "rule": asdict(self.rule),
             "counts": self.counts,
@@ -212,8 +213,8 @@ def load_split(path: Path, *, root: Path | None = None) -> Split:
         raise MismatchError(
             f"{path} is not readable as JSON ({error}); make the split again"
         ) from None
-    if not isinstance(body, dict) or body.get("format") != _FORMAT:
-        raise DataError(f"{path} is not a lock file of format {_FORMAT}; make the split again")
+    if not isinstance(body, dict) or body.get("format") != LOCK_FORMAT:
+        raise DataError(f"{path} is not a lock file of format {LOCK_FORMAT}; make the split again")
     checksum = body.pop("checksum", None)
     try:
         is_as_written = _lock_bytes(body) == raw
