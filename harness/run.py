@@ -429,6 +429,7 @@ class _Work:
         return {
             "lock": str(self.planned.prepared.lock),
             "hash": self.split.hash,
+            "notices": list(self.split.notices),
             "counts": {
                 name: {part.value: n for part, n in parts.items()}
                 for name, parts in self.split.counts.items()
