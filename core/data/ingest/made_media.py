@@ -1,6 +1,7 @@
 """Clips and frames that ingest itself writes, each whole or not at all, and never twice."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ class MediaMaker:
         write_atomic(self._receipt(stem), content=json.dumps(body, indent=1).encode())
         return WrittenPair(audio, image, pair.provenance)
 
+    def stamp(self, path: Path) -> dict[str, Any]:
+        """What tells one version of a file from another without reading it; it survives a move of
+        the file together with the folder."""
+        stat = path.stat()
+        relative = Path(os.path.relpath(path.resolve(), self.folder)).as_posix()
+        return {"path": relative, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
     def _receipt(self, stem: str) -> Path:
         return self.folder / f"{stem}.json"
 
@@ -87,9 +95,3 @@ class MediaMaker:
             return WrittenPair(body["audio_path"], body["image_path"], body["provenance"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-def file_stamp(path: Path) -> dict[str, Any]:
-    """What tells one version of a file from another without reading it."""
-    stat = path.stat()
-    return {"path": str(path), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}

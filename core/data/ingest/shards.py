@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from core.data.decode import MediaError
-from core.data.ingest.made_media import MadePair, file_stamp
+from core.data.ingest.made_media import MadePair
 from core.data.ingest.merge import joined
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_cut import cut_pair
@@ -279,7 +279,8 @@ def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], option
         members = ", ".join(sorted(entry.media)) or "no media"
         detail = f"no {'sound' if not sounds else 'picture'} and no video: it has {members}"
         return excluded(id_, missing, detail, **known)
-    made_from: dict[str, Any] = {"shard": file_stamp(shard), "key": entry.key}
+    maker = options.require_maker("archives")
+    made_from: dict[str, Any] = {"shard": maker.stamp(shard), "key": entry.key}
 
     def make() -> MadePair:
         if is_pair:
@@ -290,7 +291,7 @@ def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], option
     if not is_pair:
         made_from["window_s"] = options.window_s
     try:
-        pair = options.require_maker("archives").pair(made_from, name=id_, make=make)
+        pair = maker.pair(made_from, name=id_, make=make)
     except MediaError as error:
         return excluded(id_, error.reason, str(error), **known)
     return Item(

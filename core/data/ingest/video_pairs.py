@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.decode import MediaError
-from core.data.ingest.made_media import MediaMaker, file_stamp
+from core.data.ingest.made_media import MediaMaker
 from core.data.ingest.source import Options
 from core.data.ingest.video_cut import cut_pair, duration_s, require_pyav
 from core.data.manifest import Item, Reason, Status, excluded
@@ -62,7 +62,7 @@ def _cut(job: VideoJob, maker: MediaMaker, *, window_s: float) -> Item:
             length_s = duration_s(job.video)
             if length_s is not None and length_s <= window_s + _WHOLE_VIDEO_MARGIN_S:
                 start_s = 0.0
-        made_from = {"video": file_stamp(job.video), "start_s": start_s, "window_s": window_s}
+        made_from = {"video": maker.stamp(job.video), "start_s": start_s, "window_s": window_s}
         pair = maker.pair(
             made_from,
             name=job.id,

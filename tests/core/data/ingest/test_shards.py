@@ -1,0 +1,254 @@
+"""WebDataset shards: streamed, and nothing an archive can say gets out of the folder."""
+
+import gzip
+import io
+import json
+import tarfile
+
+import pytest
+
+from core.data.ingest.ingest import ingest
+from core.data.ingest.source import Options
+from core.data.manifest import Reason, Status
+from core.errors import DataError, UsageError
+
+
+def info(name, *, kind=tarfile.REGTYPE, link="", size=0):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.size = kind, link, size
+    return member
+
+
+def sample(key, media, *, label="rain"):
+    audio, image = media
+    return [(f"{key}.wav", audio), (f"{key}.png", image), (f"{key}.cls", label.encode())]
+
+
+def reasons(manifest):
+    return {item.id: item.reason for item in manifest.exclusions}
+
+
+def test_samples_become_pairs_with_the_archives_bytes(tmp_path, write_shard, media_bytes):
+    """Catches: members paired across keys, re-encoded, or labels taken from the wrong place."""
+    first, second = media_bytes(0), media_bytes(1)
+    described = {"label": "fire", "caption": "a camp fire", "youtube_id": "abc"}
+    shard = write_shard(
+        tmp_path / "in/0.tar",
+        [
+            *sample("one", first),
+            ("sub/two.json", json.dumps(described).encode()),
+            ("sub/two.wav", second[0]),
+            ("sub/two.png", second[1]),
+            ("sub/two.features.npy", b"ignored"),
+        ],
+    )
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    one, two = manifest.candidates
+    assert (one.id, one.class_name, one.caption, one.source) == (
+        "one", "rain", "A scene with rain sound", "one",
+    )  # fmt: skip
+    assert (two.id, two.class_name, two.caption, two.source) == (
+        "sub.two", "fire", "a camp fire", "abc",
+    )  # fmt: skip
+    assert (manifest.root / one.audio_path).read_bytes() == first[0]
+    assert (manifest.root / two.image_path).read_bytes() == second[1]
+    assert manifest.root == tmp_path / "out/media"
+    assert two.provenance == {"shard": "0.tar", "key": "sub/two"}
+
+
+EVIL = [
+    ("/etc/passwd.wav", {}, Reason.UNSAFE_MEMBER),
+    ("../../up.wav", {}, Reason.UNSAFE_MEMBER),
+    ("a/../../up.wav", {}, Reason.UNSAFE_MEMBER),
+    ("C:\\up.wav", {}, Reason.UNSAFE_MEMBER),
+    ("link.wav", {"kind": tarfile.SYMTYPE, "link": "/etc/passwd"}, Reason.UNSAFE_MEMBER),
+    ("hard.wav", {"kind": tarfile.LNKTYPE, "link": "one.wav"}, Reason.UNSAFE_MEMBER),
+    ("tty.wav", {"kind": tarfile.CHRTYPE}, Reason.UNSAFE_MEMBER),
+    ("disk.wav", {"kind": tarfile.BLKTYPE}, Reason.UNSAFE_MEMBER),
+    ("pipe.wav", {"kind": tarfile.FIFOTYPE}, Reason.UNSAFE_MEMBER),
+]
+
+
+@pytest.mark.parametrize(("name", "how", "reason"), EVIL, ids=[name for name, _, _ in EVIL])
+def test_unsafe_members_are_refused_and_the_rest_is_read(
+    tmp_path, write_shard, media_bytes, name, how, reason
+):
+    """Catches: a member that writes or reads outside the folder, or one that stops the shard."""
+    members = [
+        *sample("one", media_bytes(0)),
+        (info(name, **how), b""),
+        *sample("b", media_bytes(1)),
+    ]
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    assert reasons(manifest) == {f"0.tar/{name}": reason}
+    assert [item.id for item in manifest.candidates] == ["b", "one"]
+    assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+
+
+def test_strange_names_make_safe_files(tmp_path, write_shard, media_bytes):
+    """Catches: a key that becomes a path, a hidden file, or markup in the folder of media."""
+    keys = ["two\nlines", "<script>alert(1)<", "äöü 犬", "~", "x" * 120]
+    members = [pair for k, key in enumerate(keys) for pair in sample(key, media_bytes(k))]
+    manifest = ingest(
+        [write_shard(tmp_path / "in/0.tar", members)], tmp_path / "out", options=Options()
+    ).manifest
+    assert [item.id for item in manifest.candidates] == sorted(keys)
+    for path in (tmp_path / "out/media").iterdir():
+        assert path.name.isascii()
+        assert set(path.stem) <= set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+        )
+
+
+def test_an_oversized_member_is_skipped_unread(tmp_path, write_shard, media_bytes):
+    """Catches: a bomb in a shard filling the memory."""
+    members = [
+        ("big.wav", bytes(300_000)),
+        ("big.png", media_bytes(0)[1]),
+        ("big.cls", b"rain"),
+        *sample("one", media_bytes(0)),
+    ]
+    shard = write_shard(tmp_path / "in/0.tar.gz", members)
+    options = Options(max_member_bytes=200_000)
+    manifest = ingest([shard], tmp_path / "out", options=options).manifest
+    assert reasons(manifest) == {"big": Reason.HUGE_MEMBER}
+    assert "300,000" in manifest.exclusions[0].detail
+    assert [item.id for item in manifest.candidates] == ["one"]
+
+
+def test_a_header_bomb_is_refused(tmp_path, media_bytes):
+    """Catches: tarfile reading a long name of gigabytes into memory before we see the member."""
+    bomb = info("././@LongLink", kind=tarfile.GNUTYPE_LONGNAME, size=1 << 33)
+    header = bomb.tobuf(tarfile.GNU_FORMAT)
+    shard = tmp_path / "in/0.tar"
+    shard.parent.mkdir()
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        audio, image = media_bytes(0)
+        for name, body in (("one.wav", audio), ("one.png", image), ("one.cls", b"rain")):
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+        end = archive.offset
+    shard.write_bytes(content.getvalue()[:end] + header + b"x" * 512)
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    (exclusion,) = manifest.exclusions
+    assert exclusion.reason is Reason.BROKEN_ARCHIVE
+    assert "a header of 8589934592 bytes" in exclusion.detail
+
+
+@pytest.mark.parametrize("name", ["0.tar", "0.tar.gz"])
+def test_a_shard_cut_short_keeps_what_was_whole(tmp_path, write_shard, media_bytes, name):
+    """Catches: a traceback, or the half sample at the break taken for whole."""
+    members = [*sample("one", media_bytes(0)), *sample("two", media_bytes(1))]
+    shard = write_shard(tmp_path / "in" / name, members)
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int(len(content) * 0.7)])
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    assert [item.id for item in manifest.candidates] == ["one"]
+    assert reasons(manifest) == {name: Reason.BROKEN_ARCHIVE}
+    assert "two" in manifest.exclusions[0].detail
+
+
+def test_text_renamed_to_tar_is_told(tmp_path):
+    """Catches: tarfile's own error reaching the user."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/0.tar").write_text("not found")
+    (tmp_path / "in/1.tar.gz").write_bytes(gzip.compress(b"not found")[:-4])
+    manifest = ingest([tmp_path / "in"], tmp_path / "out", options=Options()).manifest
+    assert set(reasons(manifest).values()) == {Reason.BROKEN_ARCHIVE}
+    assert manifest.num_input == 2
+
+
+def test_incomplete_and_unclear_samples_are_named(tmp_path, write_shard, media_bytes):
+    """Catches: a sample that vanishes because a member of it is missing, doubled or malformed."""
+    audio, image = media_bytes(0)
+    members = [
+        ("noimage.wav", audio), ("noimage.cls", b"rain"),
+        ("noaudio.png", image), ("noaudio.cls", b"rain"),
+        ("nolabel.wav", audio), ("nolabel.png", image),
+        ("two.wav", audio), ("two.flac", audio), ("two.png", image), ("two.cls", b"rain"),
+        ("badjson.wav", audio), ("badjson.png", image), ("badjson.json", b"[1]"),
+        ("badtext.wav", audio), ("badtext.png", image), ("badtext.cls", b"\xff\xfe"),
+        *sample("again", (audio, image)),
+        *sample("between", (audio, image)),
+        *sample("again", (audio, image)),
+        ("only.cls", b"rain"),
+    ]  # fmt: skip
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    assert reasons(manifest) == {
+        "noimage": Reason.MISSING_IMAGE,
+        "noaudio": Reason.MISSING_AUDIO,
+        "nolabel": Reason.NO_LABEL,
+        "two": Reason.SEVERAL_FILES,
+        "badjson": Reason.UNREADABLE,
+        "badtext": Reason.UNREADABLE,
+        "again": Reason.REPEATED,
+        "only": Reason.MISSING_AUDIO,
+    }
+    assert [item.id for item in manifest.candidates] == ["again", "between"]
+    assert manifest.num_input == 10
+
+
+def test_a_video_in_a_shard_is_cut(tmp_path, write_shard, video):
+    """Catches: the usual shard of video clips being left out whole."""
+    members = [
+        ("v.mp4", video.read_bytes()),
+        ("v.cls", b"rain"),
+        ("w.mp4", b"x"),
+        ("w.cls", b"fire"),
+    ]
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    manifest = ingest([shard], tmp_path / "out", options=Options(window_s=2.0)).manifest
+    (pair,) = manifest.candidates
+    assert pair.provenance["frame_time_s"] >= 0
+    assert reasons(manifest) == {"w": Reason.UNDECODABLE_VIDEO}
+
+
+def test_keys_of_several_shards_stay_apart(tmp_path, write_shard, media_bytes):
+    """Catches: a sample of one shard overwriting its namesake of another."""
+    for k in range(2):
+        write_shard(tmp_path / f"in/{k}.tar", sample("one", media_bytes(k)))
+    manifest = ingest([tmp_path / "in"], tmp_path / "out", options=Options()).manifest
+    first, second = manifest.candidates
+    assert (first.id, second.id) == ("one", "one~2")
+    assert first.source == second.source == "one"
+    assert (manifest.root / first.audio_path).read_bytes() == media_bytes(0)[0]
+    assert (manifest.root / second.audio_path).read_bytes() == media_bytes(1)[0]
+
+
+def test_loose_media_beside_the_shards_are_counted(tmp_path, write_shard, media_bytes, write_wav):
+    """Catches: a clip in the folder of shards that is neither read nor named."""
+    write_shard(tmp_path / "in/0.tar", sample("one", media_bytes(0)))
+    write_wav(tmp_path / "in/spare.wav")
+    with pytest.raises(UsageError, match="as pairs or as webdataset; say which with --kind"):
+        ingest([tmp_path / "in"], tmp_path / "out", options=Options())
+    manifest = ingest(
+        [tmp_path / "in"], tmp_path / "out", options=Options(), kind="webdataset"
+    ).manifest
+    assert reasons(manifest) == {"in/spare.wav": Reason.NOT_LISTED}
+    assert (manifest.root / manifest.candidates[0].audio_path).is_file()
+
+
+def test_members_without_a_class_take_the_users(tmp_path, write_shard, media_bytes):
+    """Catches: --class and --label-file not reaching the shards."""
+    audio, image = media_bytes(0)
+    members = [("a.wav", audio), ("a.png", image), *sample("b", (audio, image))]
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    options = Options(class_name="siren", label_of={"b": "fire"})
+    manifest = ingest([shard], tmp_path / "out", options=options).manifest
+    assert {item.id: item.class_name for item in manifest.items} == {"a": "siren", "b": "fire"}
+    assert {item.status for item in manifest.items} == {Status.CANDIDATE}
+
+
+def test_a_folder_without_shards_read_as_shards_is_told(tmp_path, write_wav):
+    """Catches: an empty manifest for a mistyped --kind."""
+    write_wav(tmp_path / "in/a.wav")
+    with pytest.raises(DataError, match="holds no shard"):
+        ingest([tmp_path / "in"], tmp_path / "out", options=Options(), kind="webdataset")
+    with pytest.raises(UsageError, match="did you mean 'webdataset'"):
+        ingest([tmp_path / "in"], tmp_path / "out", options=Options(), kind="webdatset")
