@@ -8,11 +8,11 @@ import numpy as np
 
 from core.data.manifest import Item, Status
 from core.data.quality import NEAR_SILENT_DBFS
-from harness.report.figures.style import INK, NARROW_PX, both, colour, new_figure
+from harness.report.figures.style import INK, both, colour, new_figure
 
 _HEIGHT_PX = 210
 _NUM_BINS = 30
-_EDGE = 0.75
+_EDGE = 0.6
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ def histograms(items: Sequence[Item]) -> list[Histogram]:
 def _histogram(
     values: np.ndarray, *, name: str, title: str, is_log: bool, limit: float | None
 ) -> Histogram:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     low, median, high = (float(q) for q in np.quantile(values, (0, 0.5, 1)))
 
     def draw(width_px: int) -> Any:
@@ -59,17 +61,15 @@ def _histogram(
         axes.hist(values, bins=_bins(low, high, is_log=is_log), color=colour(0), linewidth=0)
         if is_log:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            if high < 20 * low:
-                axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         if limit is not None and low < limit:
             axes.axvline(limit, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.set_title(title)
         axes.set_ylabel("pairs")
         axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.grid(visible=False, axis="x")
-        if width_px == NARROW_PX:
-            axes.tick_params(axis="x", labelsize=10, which="both", rotation=0)
         return figure
 
     wide, narrow = both(f"hist-{name}", draw)
@@ -80,7 +80,7 @@ def _histogram(
 def _bins(low: float, high: float, *, is_log: bool) -> np.ndarray:
     if is_log:
         low, high = max(low, 1e-3), max(high, 1e-3)
-        if high < 1.2 * low:
+        if high < 3 * low:  # so that two of 1, 2, 5 lie inside
             low, high = low * _EDGE, high / _EDGE
         return np.geomspace(low, high, _NUM_BINS + 1)
     if high - low < 1e-6 + 1e-3 * abs(high):
