@@ -34,7 +34,7 @@ class Stage:
 
     name: `stage1`, `stage2`, ...; the key of its settings.
     steps: optimiser steps. lr: peak learning rate. gate_lr: peak learning rate of the gates.
-    weight_decay: AdamW's, on everything but gates. warmup_steps: linear warm-up.
+    weight_decay: AdamW's, on matrices (see core.training.decay). warmup_steps: linear warm-up.
     trains: the parameter groups that get gradients. stop: what ends the stage.
     """
 

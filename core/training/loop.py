@@ -20,6 +20,7 @@ from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.checkpoints import Checkpoint, CheckpointFolder
+from core.training.decay import undecayed
 from core.training.interrupts import InterruptFlag
 from core.training.objective import (
     StepDraws,
@@ -198,15 +199,16 @@ class _StageLoop:
         gate_ids = {id(p) for p in gates.values()}
         modules = [p for p in self.trained.values() if id(p) not in gate_ids]
         trained_gates = [p for p in self.trained.values() if id(p) in gate_ids]
+        exempt = undecayed(modules, modules=self.model.variant.modules())
         groups: list[dict[str, Any]] = []
-        if modules:
-            groups.append(
-                {
-                    "params": modules,
-                    "peak_lr": self.stage.lr,
-                    "weight_decay": self.stage.weight_decay,
-                }
-            )
+        for weight_decay, members in (
+            (self.stage.weight_decay, [p for p in modules if id(p) not in exempt]),
+            (0.0, [p for p in modules if id(p) in exempt]),
+        ):
+            if members:
+                groups.append(
+                    {"params": members, "peak_lr": self.stage.lr, "weight_decay": weight_decay}
+                )
         if trained_gates:
             groups.append(
                 {"params": trained_gates, "peak_lr": self.stage.gate_lr, "weight_decay": 0.0}

@@ -3,7 +3,7 @@
 Shape legend: B batch, D CLAP width, N audio tokens, C context width.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -32,6 +32,8 @@ class BaselineConfig(VariantConfig):
 
 class AudioAdapter(nn.Module):
     """Pooled CLAP embedding [B, D] to audio tokens [B, N, C]."""
+
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("position_NC", "type_C")
 
     def __init__(self, config: BaselineConfig, *, clap_dim: int, context_dim: int) -> None:
         super().__init__()

@@ -3,6 +3,8 @@
 Shape legend: B batch, D CLAP width, N audio tokens, C context width.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,8 @@ class TokenProjector(nn.Module):
 
     mlps: each gives num_tokens / len(mlps) tokens.
     """
+
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("position_NC",)
 
     def __init__(self, mlps: list[nn.Sequential], *, num_tokens: int, context_dim: int) -> None:
         super().__init__()
