@@ -23,6 +23,7 @@ class AttachedVariant:
         self.variant = variant
         self.unet = unet
         self._frozen = dict(unet.named_parameters())
+        self._frozen |= {_VARIANT + n: p for n, p in variant.frozen_parameters().items()}
         self.variant.attach(unet)
         self.adapter = attach_adapter(unet)
         self.unet.requires_grad_(False)
@@ -53,7 +54,7 @@ class AttachedVariant:
         return found
 
     def frozen_parameters(self) -> dict[str, nn.Parameter]:
-        """The foundation UNet's own parameters, which nothing may change."""
+        """What nothing may change: the foundation UNet's own parameters and the variant's frozen."""
         return self._frozen
 
     def train_only(self, groups: Iterable[ParameterGroup]) -> dict[str, nn.Parameter]:

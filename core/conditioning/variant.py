@@ -111,14 +111,21 @@ class Variant(nn.Module, ABC):
         """The conditioning of B clips: their text and this variant's audio tokens."""
         return Conditioning(text_BLC=inputs.text_BLC, audio_BNC=self.audio_tokens(inputs))
 
+    def frozen_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters of the variant that nothing may change, such as a pretrained encoder's."""
+        return {}
+
     def parameter_groups(self) -> dict[ParameterGroup, dict[str, nn.Parameter]]:
-        """Every parameter by its name in the state dict, gates apart from the rest."""
+        """Every trainable parameter by its name in the state dict, gates apart from the rest."""
+        frozen = self.frozen_parameters()
         gate_ids = {id(parameter) for parameter in self.gates().values()}
         groups: dict[ParameterGroup, dict[str, nn.Parameter]] = {
             ParameterGroup.AUDIO: {},
             ParameterGroup.GATES: {},
         }
         for name, parameter in self.named_parameters():
+            if name in frozen:
+                continue
             is_gate = id(parameter) in gate_ids
             groups[ParameterGroup.GATES if is_gate else ParameterGroup.AUDIO][name] = parameter
         return groups

@@ -202,11 +202,11 @@ def parameters_hash(parameters: Mapping[str, nn.Parameter]) -> str:
 
 
 def check_frozen_unchanged(before: str, after: str) -> None:
-    """Raises GuardError where the frozen UNet's hash changed."""
+    """Raises GuardError where the hash of the frozen parameters changed."""
     if before != after:
         raise GuardError(
-            "a parameter of the frozen UNet changed during training; the run does not measure "
-            "the variant alone"
+            "a frozen parameter changed during training; the run does not measure what the variant "
+            "says it trains"
         )
 
 

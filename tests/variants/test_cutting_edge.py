@@ -1,6 +1,7 @@
 """What the branch makes of its encoder, and the settings it refuses."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,14 @@ from pydantic import ValidationError
 
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
+from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import UnetAdapterKind, Variant
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import save_encoder
 from core.randomness import torch_seeded
 from variants.cutting_edge import VARIANT
+from variants.cutting_edge.variant import scale_shift_paths
 
 Build = Callable[..., Variant]
 
@@ -184,3 +188,68 @@ def test_counting_parameters_reads_no_pretrained_weights(shapes: FoundationShape
     config = VARIANT.Config(patch=(8, 8), pretrained="/no/such/folder")
     with torch.device("meta"):
         assert all(p.is_meta for p in VARIANT(config, shapes=shapes).parameters())
+
+
+@pytest.fixture
+def pretrained(build: Build, tmp_path: Path) -> str:
+    """A folder with an encoder other than a fresh one."""
+    encoder = build(VARIANT).encoder
+    with torch_seeded(1, "test", "pretrained"), torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    save_encoder(encoder, tmp_path / "encoder")
+    return str(tmp_path / "encoder")
+
+
+@pytest.mark.parametrize("adapt", ["ssf", "frozen"])
+def test_adapted_encoder_starts_as_the_pretrained_one_and_keeps_its_weights(
+    adapt: str, build: Build, inputs: ConditioningInputs, pretrained: str
+) -> None:
+    """Catches: SSF that starts off the identity, or pretrained weights among what trains."""
+    whole = build(VARIANT, pretrained=pretrained)
+    adapted = build(VARIANT, pretrained=pretrained, encoder_adapt=adapt)
+    assert torch.equal(adapted.audio_tokens(inputs), whole.audio_tokens(inputs))
+    frozen = adapted.frozen_parameters()
+    num_weights = sum(p.numel() for p in whole.encoder.parameters())
+    assert sum(p.numel() for p in frozen.values()) == num_weights
+    trains = {n: p for group in adapted.parameter_groups().values() for n, p in group.items()}
+    assert not frozen.keys() & trains.keys()
+    assert frozen.keys() | trains.keys() == dict(adapted.named_parameters()).keys()
+    of_the_encoder = {n for n in trains if n.startswith("encoder.")}
+    assert all("ssf_" in name for name in of_the_encoder)
+    assert bool(of_the_encoder) is (adapt == "ssf")
+    adapted.audio_tokens(inputs).square().sum().backward()
+    assert all(p.grad is None for p in frozen.values())
+    for name, parameter in trains.items():
+        if name in of_the_encoder:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().max() > 0, name
+
+
+def test_encoder_without_weights_of_its_own_is_not_left_as_it_is(build: Build) -> None:
+    """Catches: a branch that hears through random numbers."""
+    for adapt in ("ssf", "frozen"):
+        with pytest.raises(ValidationError, match="there are none without `pretrained`"):
+            build(VARIANT, encoder_adapt=adapt)
+
+
+@pytest.mark.parametrize(
+    ("size", "num_scales_and_shifts", "share"),
+    [("tiny", 108_864, 0.0157), ("small", 216_192, 0.0085), ("base", 430_848, 0.0045)],
+)
+def test_ssf_over_the_whole_encoder_has_its_known_size(
+    size: str, num_scales_and_shifts: int, share: float, shapes: FoundationShapes
+) -> None:
+    """Catches: operations left out, or a shift where there is no bias to merge it into.
+
+    With shifts on the bias-free projections too it would be 1.94, 1.05 and 0.54 %.
+    """
+    full_size = replace(shapes, log_mel=(128, 1024))
+    config = VARIANT.Config(size=size, pretrained="/a/folder", encoder_adapt="ssf")
+    with torch.device("meta"):
+        variant = VARIANT(config, shapes=full_size)
+    trains = variant.parameter_groups()[ParameterGroup.AUDIO]
+    count = sum(p.numel() for name, p in trains.items() if "ssf_" in name)
+    frozen = sum(p.numel() for p in variant.frozen_parameters().values())
+    assert (count, round(count / frozen, 4)) == (num_scales_and_shifts, share)
+    assert len(scale_shift_paths(MambaAudioEncoder(config.encoder(log_mel=(16, 16))))) == 2 + 24 * 9

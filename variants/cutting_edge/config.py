@@ -29,6 +29,14 @@ class PooledAudio(StrEnum):
     NONE = "none"  # the encoder alone
 
 
+class EncoderAdapt(StrEnum):
+    """What of the encoder trains."""
+
+    FULL = "full"  # every weight
+    SSF = "ssf"  # a scale and a shift after each operation; the pretrained weights stay
+    FROZEN = "frozen"  # nothing
+
+
 class CuttingEdgeConfig(VariantConfig):
     """Settings of the cutting-edge branch; the defaults are SSAMBA tiny at full size."""
 
@@ -55,6 +63,8 @@ class CuttingEdgeConfig(VariantConfig):
     pretrained: OptionalText = None
     """Folder of a pretrained encoder of the same settings (`harness convert` writes one), or
     embedded:NAME; unset starts from nothing."""
+    encoder_adapt: EncoderAdapt = EncoderAdapt.FULL
+    """What of the encoder trains: full, or with a pretrained one also ssf or frozen."""
     tokens: Tokens = Tokens.PER_TIME
     """Encoder tokens the UNet reads: one per time step, or every patch."""
     audio: PooledAudio = PooledAudio.CLAP
@@ -66,7 +76,7 @@ class CuttingEdgeConfig(VariantConfig):
     """g of every block at the start; tanh(g) scales what audio adds. At 0 nothing behind the gate
     gets a gradient until it has moved."""
     adapt: UnetAdapterKind = UnetAdapterKind.SSF
-    """Adapter of the UNet from stage 2 on: ssf, lora or none."""
+    """Adapter of the UNet from stage 2 on: ssf, lora, dora, ia3 or none."""
 
     @model_validator(mode="after")
     def _refuse_what_is_not_read(self) -> "CuttingEdgeConfig":
@@ -75,6 +85,11 @@ class CuttingEdgeConfig(VariantConfig):
                 raise ValueError("size own needs width and depth")
         else:
             refuse_set(self, "width", "depth", reason=f"at size {self.size} (own reads it)")
+        if self.pretrained is None and self.encoder_adapt is not EncoderAdapt.FULL:
+            raise ValueError(
+                f"encoder_adapt {self.encoder_adapt} leaves the encoder's weights as they are, and "
+                "there are none without `pretrained`; name a pretrained encoder, or train it full"
+            )
         if self.audio is PooledAudio.NONE:
             refuse_set(self, "num_pooled_tokens", reason="without a pooled embedding")
         try:

@@ -5,7 +5,7 @@ frequency, P patches along time, D width of a pooled embedding.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ from core.conditioning.attention import AudioProcessor, DecoupledAttention, Deco
 from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
+from core.conditioning.ssf.parametrise import parametrise
+from core.conditioning.ssf.tuner import can_follow
 from core.conditioning.variant import UnetAdapterKind
 from core.errors import UsageError
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import load_weights
 from core.foundation.sources import resolve_source
-from variants.cutting_edge.config import CuttingEdgeConfig, PooledAudio, Tokens
+from variants.cutting_edge.config import CuttingEdgeConfig, EncoderAdapt, PooledAudio, Tokens
 
 POOLED_FEATURES = {
     PooledAudio.CLAP: AudioFeature.CLAP_POOLED,
@@ -34,6 +36,8 @@ class CuttingEdge(AttentionVariant):
     name = "cutting_edge"
     summary = "Mamba encoder over the log-mel, decoupled gated keys and values, SSF on the UNet"
     Config = CuttingEdgeConfig
+
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("position_NC",)
 
     def __init__(self, config: CuttingEdgeConfig, *, shapes: FoundationShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -64,6 +68,23 @@ class CuttingEdge(AttentionVariant):
         # On the meta device there is nothing to load into: parameters are only counted.
         if config.pretrained is not None and not self.position_NC.is_meta:
             load_weights(self.encoder, folder=pretrained_folder(config.pretrained))
+        self._frozen_names = self._adapt_encoder()
+
+    def _adapt_encoder(self) -> frozenset[str]:
+        """Put SSF on the encoder where the config asks; returns the names of what stays."""
+        if self.config.encoder_adapt is EncoderAdapt.FULL:
+            return frozenset()
+        own = {id(parameter) for parameter in self.encoder.parameters()}
+        if self.config.encoder_adapt is EncoderAdapt.SSF:
+            parametrise(self.encoder, paths=scale_shift_paths(self.encoder))
+        frozen = {name: p for name, p in self.named_parameters() if id(p) in own}
+        for parameter in frozen.values():
+            parameter.requires_grad_(False)
+        return frozenset(frozen)
+
+    def frozen_parameters(self) -> dict[str, nn.Parameter]:
+        named = dict(self.named_parameters())
+        return {name: named[name] for name in sorted(self._frozen_names)}
 
     @property
     def is_identity_at_init(self) -> bool:
@@ -128,8 +149,13 @@ class CuttingEdge(AttentionVariant):
             "audio": audio,
             "num_pooled_tokens": pooled,
             "gate_init": trial.suggest_float("gate_init", 0.02, 1.0, log=True),
-            "adapt": trial.suggest_categorical("adapt", ["ssf", "lora"]),
+            "adapt": trial.suggest_categorical("adapt", ["ssf", "lora", "dora", "ia3"]),
         }
+
+
+def scale_shift_paths(encoder: nn.Module) -> list[str]:
+    """Every operation of the encoder that SSF can follow: projections, convolutions and norms."""
+    return [path for path, module in encoder.named_modules() if can_follow(module)]
 
 
 def pretrained_folder(name: str) -> Path:
