@@ -18,6 +18,18 @@ from core.errors import UsageError
 from harness.registry import registrations, variants_folder
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LIBRARIES = """\
+from pydantic import Field
+from torch import Tensor, nn
+"""
+_CORE = """\
+from core.conditioning.attention import AudioProcessor, JointAttention
+from core.conditioning.attention_variant import AttentionVariant
+from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.gates import SigmoidGate
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.variant import VariantConfig
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,9 @@ def write_new_variant(name: str, *, folder: Path) -> NewVariant:
         "class_name": "".join(word.capitalize() for word in name.split("_")),
         "distribution": name.replace("_", "-"),
         "module": f"variants.{name}" if is_built_in else name,
+        # To a package of its own, `core` and `harness` are libraries like any other.
+        "imports": (f"{_LIBRARIES}\n{_CORE}" if is_built_in else _CORE + _LIBRARIES).rstrip(),
+        "gap": "" if is_built_in else "\n",
     }
     for path, template in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
