@@ -1,20 +1,26 @@
 """A scorer must not be a conditioner: a model that conditioned a branch would praise itself."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from core.errors import GuardError
 from core.foundation.sources import Source
 
+_MIN_ELEMENTS = 4096  # smaller ones (tables of positions, norms) may agree by convention
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 
 
 def refuse_conditioners(scorers: Mapping[str, Source], *, conditioners: Sequence[Source]) -> None:
-    """Return if no scorer is a conditioner, by source and by the bytes of the weights.
+    """Return if no scorer is a conditioner: by source, by files, by single weights.
 
-    A copy of a conditioner under another name is found too; a conditioner whose weights were
-    written anew (another format, a part of a larger file) is not.
+    So a copy under another name is found, and a conditioner that is one part of a scorer: the
+    text encoder of Stable Diffusion v1.5 is the text half of CLIP ViT-L/14. Single weights are
+    compared where both sides are safetensors, also in another floating-point type.
 
     Raises:
         GuardError: a scorer names, or holds the same weights file as, a conditioner.
@@ -22,11 +28,16 @@ def refuse_conditioners(scorers: Mapping[str, Source], *, conditioners: Sequence
     for role, scorer in scorers.items():
         for conditioner in conditioners:
             if scorer.location == conditioner.location or _same_weights(scorer, conditioner):
-                raise GuardError(
-                    f"the {role} scorer '{scorer.name}' is the conditioner '{conditioner.name}': "
-                    "its scores would reward what it was asked to produce; choose another model "
-                    f"with --set scorers.{role}=SOURCE"
-                )
+                relation = "is"
+            elif shared := _shared_tensor(scorer, conditioner):
+                relation = f"shares weights ({shared}) with"
+            else:
+                continue
+            raise GuardError(
+                f"the {role} scorer '{scorer.name}' {relation} the conditioner "
+                f"'{conditioner.name}': its scores would reward what it was asked to produce; "
+                f"choose another model with --set scorers.{role}=SOURCE"
+            )
 
 
 def _same_weights(first: Source, second: Source) -> bool:
@@ -39,6 +50,49 @@ def _same_weights(first: Source, second: Source) -> bool:
         for path in _weights_files(second)
         for other in by_size.get(path.stat().st_size, [])
     )
+
+
+def _shared_tensor(first: Source, second: Source) -> str | None:
+    """Name, in the first, of a weight that the second holds too; None without one."""
+    by_shape: dict[tuple[int, ...], list[tuple[Path, str]]] = {}
+    for path, name, shape in _tensors(second):
+        by_shape.setdefault(shape, []).append((path, name))
+    for path, name, shape in _tensors(first):
+        for other, other_name in by_shape.get(shape, []):
+            # A row tells nearly all apart; only then the whole is read.
+            if all(
+                _equal(_read(path, name, rows=rows), _read(other, other_name, rows=rows))
+                for rows in (1, shape[0])
+            ):
+                return name
+    return None
+
+
+def _tensors(source: Source) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
+    from safetensors import safe_open
+
+    for path in _weights_files(source):
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  # no mapping: it has keys() alone
+                    shape = tuple(file.get_slice(name).get_shape())
+                    if len(shape) > 1 and math.prod(shape) >= _MIN_ELEMENTS:
+                        yield path, name, shape
+
+
+def _read(path: Path, name: str, *, rows: int) -> Tensor:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        found: Tensor = file.get_slice(name)[:rows]
+        return found
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    """Equal up to the rounding of the coarser type, and not constant as a fresh layer may be."""
+    coarser = min(first.dtype, second.dtype, key=lambda dtype: dtype.itemsize)
+    a, b = first.to(coarser), second.to(coarser)
+    return bool(torch.equal(a, b)) and bool((a != a.flatten()[0]).any())
 
 
 def _weights_files(source: Source) -> list[Path]:

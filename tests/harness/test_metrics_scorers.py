@@ -25,6 +25,7 @@ from core.foundation.judge import Judge, JudgeConfig
 from core.foundation.sources import resolve_source
 from core.randomness import rng, torch_seeded
 from harness.metrics.pictures import read_square
+from harness.metrics.provenance import refuse_conditioners
 from harness.metrics.registry import Extractor
 from harness.metrics.scorers import DinoScorer, Scorers
 
@@ -170,6 +171,35 @@ def test_a_scorer_that_conditions_is_refused_under_any_name(models_folder, tmp_p
     shutil.copy(models_folder / "clip" / "model.safetensors", renamed / "weights.safetensors")
     with pytest.raises(GuardError, match="clip scorer"):
         Scorers.load(clip=clip, conditioners=[str(tmp_path / "foundation")])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_scorer_that_shares_a_part_with_a_conditioner_is_refused(tmp_path, dtype):
+    """Catches: CLIP ViT-L/14 as the scorer of Stable Diffusion, whose text encoder is its half."""
+    weights = load_file(resolve_source("embedded:clip").location + "/model.safetensors")
+    part = {
+        name.replace("text_model.", "model.text."): tensor.to(dtype).contiguous()
+        for name, tensor in weights.items()
+        if name.startswith("text_model.") and tensor.is_floating_point()
+    }
+    assert part
+    save_file(part, tmp_path / "text_encoder.safetensors")
+    with pytest.raises(GuardError, match=r"shares weights \(text_model\."):
+        Scorers.load(clip="embedded:clip", conditioners=[str(tmp_path)])
+    moved = {name: tensor + 1e-2 for name, tensor in part.items()}
+    save_file(moved, tmp_path / "text_encoder.safetensors")
+    assert Scorers.load(clip="embedded:clip", conditioners=[str(tmp_path)])
+
+
+def test_fresh_layers_that_are_all_zero_are_no_shared_weights(tmp_path):
+    """Catches: two models refused because both hold a layer of zeros."""
+    zeros = torch.zeros(128, 128)
+    for name in ("scorer", "conditioner"):
+        (tmp_path / name).mkdir()
+        own = {"gate": zeros, "own": torch.full((2,), float(len(name)))}
+        save_file(own, tmp_path / name / "model.safetensors")
+    sources = [resolve_source(str(tmp_path / name)) for name in ("scorer", "conditioner")]
+    refuse_conditioners({"clip": sources[0]}, conditioners=sources[1:])
 
 
 def test_a_conditioner_of_the_same_size_with_other_weights_is_no_scorer(models_folder, tmp_path):
