@@ -6,11 +6,13 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from core.conditioning.stage import ParameterGroup, Stage
+from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.conditioning.variant import Variant, VariantConfig
+from core.data.exported import ExportedEmbeddings
 from core.errors import DataError, HarnessError, MismatchError
 from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
+from harness.budget import schedule_of, within_budget
 from harness.progress import Display
 from harness.records import (
     RECORD,
@@ -21,14 +23,8 @@ from harness.records import (
     load_record,
 )
 from harness.registry import find_variant
-from harness.settings import Profile, StageSettings, load_profile, parse_settings
+from harness.settings import BudgetKind, Profile, StageSettings, load_profile, parse_settings
 from harness.splits import PreparedSplit, prepare_split, weights_of
-
-STAGE_GROUPS = (
-    (ParameterGroup.AUDIO, ParameterGroup.GATES),
-    (ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER),
-    (ParameterGroup.GATES,),
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,8 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     """
     registration = find_variant(request.variant)
     variant = registration.load()
-    profile = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
+    asked = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
+    profile = within_budget(asked)
     for name in profile.variants:
         find_variant(name)
     models = _model_hashes(profile)  # before the data, which can take minutes to read
@@ -149,6 +146,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         profile.variants.get(request.variant, {}),
         what=f"setting of variant {request.variant}:",
     )
+    models |= {role: resolve_source(name).fingerprint() for role, name in config.sources().items()}
     prepared = prepare_split(
         request.data, settings=profile.data, results=request.results, progress=display.phase
     )
@@ -157,6 +155,10 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     settings = profile.model_dump(mode="json", exclude={"variants", "comparison"})
     # --data says where pairs lie; what they are is in the split's hash.
     settings["data"].pop("source")
+    if profile.budget.kind is not BudgetKind.SAMPLES:
+        settings["budget"]["schedule"] = schedule_of(asked)
+    # Likewise embeddings: what made them is in `models`.
+    settings["foundation"].pop("exported")
     identity = RunIdentity(
         variant=request.variant,
         seed=request.seed,
@@ -197,8 +199,11 @@ def _model_hashes(profile: Profile) -> dict[str, str]:
         "clap": profile.foundation.clap,
         **profile.scorers.model_dump(),
     }
-    return {
+    hashes = {
         role: resolve_source(name).fingerprint()
         for role, name in sources.items()
         if name is not None
     }
+    for feature, folder in profile.foundation.exported.items():
+        hashes[f"exported.{feature.value}"] = ExportedEmbeddings.load(Path(folder)).revision
+    return hashes

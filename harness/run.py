@@ -7,9 +7,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ import torch
 
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature
+from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import Variant
 from core.data.atomic import write_atomic
 from core.data.decode import decode_audio, decode_image, to_square
+from core.data.exported import ExportedEmbeddings
 from core.data.features import SplitFeatures, prepare_features
 from core.data.split import verify
 from core.data.weights import ClassWeights
@@ -69,6 +73,31 @@ def run(request: RunRequest, *, display: Display) -> RunRecord:
         _require_same_identity(planned)
         found = planned.finished_record
         return found if found is not None else _execute(planned, display=display)
+
+
+def measure_step_seconds(
+    request: RunRequest, *, num_steps: int, display: Display
+) -> dict[str, float]:
+    """Median device seconds of an optimiser step of each stage, on this machine.
+
+    Raises:
+        HarnessError: what a run of the same request would raise.
+    """
+    planned = plan_run(request, display=display)
+    planned.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _Work(planned, display=display).step_seconds(num_steps)
+    finally:
+        with suppress(OSError):  # a run that was begun before keeps its folder
+            planned.folder.rmdir()
+
+
+def device_seconds(device: str) -> float:
+    """A clock of the device's work: of the GPU, or the CPU seconds of this process."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        return time.monotonic()
+    return time.process_time()
 
 
 def _require_same_identity(planned: PlannedRun) -> None:
@@ -133,12 +162,62 @@ class _Work:
         self.notices: list[str] = []
         self.training: TrainingResult | None = None
         self.parameters: dict[str, int] = {}
+        self.train_device_seconds: float | None = None
         self.openings = OpeningJournal(planned.folder)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(planned.profile.training.num_threads)
 
     def finish(self, *, started_at: str) -> RunRecord:
         """All phases, one after the other."""
+        model, data, foundation, features = self._prepare()
+        with self._timed("train"):
+            started = device_seconds(self.device)
+            self.training = self._train(model, data=data, foundation=foundation)
+            self.train_device_seconds = device_seconds(self.device) - started
+        self.guards += self.training.guards_passed
+        self._save_weights(model)
+        with self._timed("sample"):
+            images = self._sample(model, foundation=foundation, features=features)
+        model.detach()
+        with self._timed("score"):
+            scores = self._score(images)
+        return self._record(started_at=started_at, scores=scores)
+
+    def step_seconds(self, num_steps: int) -> dict[str, float]:
+        """Median device seconds of an optimiser step of each stage, by a short training."""
+        model, data, foundation, _ = self._prepare()
+        plan = replace(
+            self.planned.plan,
+            stages=tuple(
+                replace(stage, steps=min(stage.steps, num_steps), warmup_steps=0)
+                for stage in self.planned.plan.stages
+            ),
+            # Work that is no optimiser step; at a stage's end there is some all the same.
+            validate_every=num_steps + 1,
+            checkpoint_every=num_steps + 1,
+        )
+        ends: dict[str, list[float]] = {stage.name: [] for stage in plan.stages}
+        with TemporaryDirectory(dir=self.folder) as scratch:
+            train(
+                model,
+                data=data,
+                plan=plan,
+                scheduler=foundation.noise_scheduler,
+                latent_shape=foundation.latent_shape,
+                seed=self.planned.request.seed,
+                checkpoints=CheckpointFolder(Path(scratch)),
+                on_step=lambda report: ends[report.stage].append(device_seconds(self.device)),
+                on_resume=lambda step: None,
+            )
+        model.detach()
+        # The last step of a stage ends after its validation: a median does not see it.
+        return {
+            name: float(np.median(np.diff(moments))) if len(moments) > 2 else 0.0
+            for name, moments in ends.items()
+        }
+
+    def _prepare(self) -> tuple[AttachedVariant, TrainingData, Foundation, SplitFeatures]:
+        """Everything that training needs, checked."""
         profile = self.planned.profile
         with self._timed("verify"):
             verify(self.split)
@@ -155,16 +234,7 @@ class _Work:
         with self._timed("features"):
             features = self._features(foundation, variant)
         model, data = self._attach(foundation, variant, features=features, weights=weights)
-        with self._timed("train"):
-            self.training = self._train(model, data=data, foundation=foundation)
-        self.guards += self.training.guards_passed
-        self._save_weights(model)
-        with self._timed("sample"):
-            images = self._sample(model, foundation=foundation, features=features)
-        model.detach()
-        with self._timed("score"):
-            scores = self._score(images)
-        return self._record(started_at=started_at, scores=scores)
+        return model, data, foundation, features
 
     # Phases ------------------------------------------------------------------------------
 
@@ -197,11 +267,30 @@ class _Work:
             window_s=data.window_s,
             horizontal_flip=data.horizontal_flip,
             audio_crops=data.audio_crops,
+            exported={
+                feature: ExportedEmbeddings.load(Path(folder))
+                for feature, folder in self.planned.profile.foundation.exported.items()
+            },
             cache_dir=self.planned.request.results / "cache" / "features",
             progress=lambda done, total: self.display.phase("encoding pairs", done, total),
         )
+        self._check_widths(features, variant.shapes)
         self.notices += features.notices
         return features
+
+    def _check_widths(self, features: SplitFeatures, shapes: FoundationShapes) -> None:
+        widths = {
+            AudioFeature.CLAP_POOLED: shapes.clap_pooled_dim,
+            AudioFeature.MSCLAP_POOLED: shapes.msclap_pooled_dim,
+        }
+        for feature in self.planned.profile.foundation.exported:
+            if feature in features.sounds:
+                got = features.silence(feature).shape[-1]
+                if got != widths[feature]:
+                    raise MismatchError(
+                        f"the exported {feature.value} is {got} wide; the variant was built for "
+                        f"{widths[feature]}: it was made by another encoder than the setting says"
+                    )
 
     def _attach(
         self,
@@ -416,6 +505,8 @@ class _Work:
             cost={
                 "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
                 "peak_memory_bytes": _peak_memory_bytes(self.device),
+                # Of this process alone, as all seconds here: a resumed run has spent more.
+                "train_device_seconds": self.train_device_seconds,
                 "device": _device_name(self.device),
                 "resumed_from_step": self.training.resumed_from if self.training else None,
             },

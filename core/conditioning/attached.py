@@ -54,7 +54,7 @@ class AttachedVariant:
         return found
 
     def frozen_parameters(self) -> dict[str, nn.Parameter]:
-        """What nothing may change: the foundation UNet's own parameters and the variant's frozen."""
+        """What nothing may change: the UNet's own parameters and the variant's frozen ones."""
         return self._frozen
 
     def train_only(self, groups: Iterable[ParameterGroup]) -> dict[str, nn.Parameter]:

@@ -5,7 +5,7 @@ D feature width, M mel bands.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.conditioning.conditioning import AudioFeature
 from core.data.crops import crop_key, crop_starts_ms
+from core.data.exported import ExportedEmbeddings
 from core.data.feature_kinds import Encoders, FeatureKinds, caption_key
 from core.data.feature_store import FeatureTable
 from core.data.locked_media import SILENCE, LockedMedia
@@ -132,6 +133,7 @@ def prepare_features(
     horizontal_flip: bool,
     cache_dir: Path,
     audio_crops: int = 1,
+    exported: Mapping[AudioFeature, ExportedEmbeddings] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SplitFeatures:
     """Features of all samples of `split`; only rows that the cache lacks are computed.
@@ -139,8 +141,11 @@ def prepare_features(
     window_s: seconds of each clip that the encoders hear at once.
     horizontal_flip: also prepare the moments of each picture's mirror image.
     audio_crops: most windows of a training clip longer than one; see `crop_starts_ms`.
+    exported: pooled embeddings of other encoders, which hear the start of a clip, whatever crop is
+        drawn. They are not computed, only looked up.
     `progress(done, total)` counts rows, those found in the cache included.
-    Raises: see `FeatureKinds`.
+    Raises: see `FeatureKinds`; UsageError for an exported feature that is not given; DataError
+    when a sound of the split was not exported.
     """
     media = LockedMedia(split.samples, root=split.root, window_s=window_s)
     kinds = FeatureKinds(foundation, media, cache_dir)
@@ -149,7 +154,14 @@ def prepare_features(
     crop_keys = _crop_keys(split, window_s=window_s, num_crops=audio_crops)
     sounds = [*(key for _, keys in sorted(crop_keys.items()) for key in keys), SILENCE]
     flips = (False, True) if horizontal_flip else (False,)
-    uses_clap = bool(audio_features & _CLAP_FEATURES)
+    exported = exported or {}
+    if AudioFeature.MSCLAP_POOLED in audio_features - exported.keys():
+        raise UsageError(
+            "this variant hears by Microsoft's CLAP, which runs in an environment of its own; make "
+            "its embeddings with `harness features --encoder msclap` and give their folder as "
+            "foundation.exported.msclap_pooled"
+        )
+    uses_clap = bool((audio_features - exported.keys()) & _CLAP_FEATURES)
     uses_mel = AudioFeature.LOG_MEL in audio_features
     total = len(images) * len(flips) + len(captions) + len(sounds) * (uses_clap + uses_mel)
     advance = _counter(total, progress)
@@ -159,6 +171,8 @@ def prepare_features(
     if uses_clap:
         table = kinds.clap(sounds, progress=advance)
         tables.update(dict.fromkeys(_CLAP_FEATURES & audio_features, table))
+    for feature in sorted(audio_features & exported.keys()):
+        tables[feature] = _exported_table(exported[feature], crop_keys, feature=feature)
     if uses_mel:
         tables[AudioFeature.LOG_MEL] = kinds.log_mel(sounds, settings=log_mel, progress=advance)
     distinct = [*latents.values(), text_table, *{id(t): t for t in tables.values()}.values()]
@@ -181,6 +195,15 @@ def _crop_keys(split: Split, *, window_s: float, num_crops: int) -> dict[str, tu
         starts = crop_starts_ms(sample.duration_s, window_s=window_s, num_crops=num_crops)
         keys[sample.audio_sha256] = tuple(crop_key(sample.audio_sha256, ms) for ms in starts)
     return keys
+
+
+def _exported_table(
+    embeddings: ExportedEmbeddings, crop_keys: Mapping[str, Sequence[str]], *, feature: AudioFeature
+) -> FeatureTable:
+    """Every crop of a sound has the sound's one embedding."""
+    table = embeddings.table([*crop_keys, SILENCE], name=feature.value)
+    places = {key: table.places[sound] for sound, keys in crop_keys.items() for key in keys}
+    return replace(table, places={**table.places, **places})
 
 
 def _counter(

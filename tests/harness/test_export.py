@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from core.data.locked_media import SILENCE
 from core.data.split import Split, make_split
 from core.errors import DataError, MismatchError, UsageError
 from harness.export import Export, plan_export, shell_lines
+from harness.planning import RunRequest, plan_run
+from harness.progress import Display
+from harness.records import Status
+from harness.run import run
 from harness.settings import load_profile
 
 MSCLAP = '''
@@ -169,3 +174,25 @@ def test_only_pooled_embeddings_can_stand_in() -> None:
     }
     with pytest.raises(UsageError, match="log_mel is not exported"):
         load_profile("tiny", overrides=["foundation.exported.log_mel=/some/where"])
+
+
+def test_run_hears_by_exported_embeddings(
+    small_request: Callable[..., RunRequest], one_thread: None, tmp_path: Path
+) -> None:
+    """Catches: an exported feature that a run never reads, or one whose absence is a traceback."""
+    deaf = small_request("variant.audio=msclap", variant="cutting_edge")
+    with pytest.raises(UsageError, match=r"harness features --encoder msclap"):
+        run(deaf, display=Display())
+    planned = plan_run(deaf, display=Display())
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "msclap.py").write_text(MSCLAP)
+    export = plan_export("msclap", split=planned.prepared.split, weights=weights, results=tmp_path)
+    assert run_exporter(export, tmp_path=tmp_path).returncode == 0
+    hearing = small_request("variant.audio=msclap", export.setting, variant="cutting_edge")
+    record = run(hearing, display=Display())
+    assert record.status is Status.FINISHED
+    revision = ExportedEmbeddings.load(export.out).revision
+    assert record.identity.models["exported.msclap_pooled"] == revision
+    assert str(tmp_path) not in record.identity.model_dump_json()
