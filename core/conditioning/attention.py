@@ -7,7 +7,7 @@ keeps its keys, that holds modules owned by the variant. All read the packed con
 What holds for every seam:
 - a context of text alone goes to the processor that was there before: bit-equal output;
 - a row whose audio tokens are all absent gets what the text alone gives;
-- `scale` multiplies the gate and is 1 in training; 0 is text only.
+- `scale` multiplies the gate and is 1 in training; 0 is the text alone, to the bit.
 
 Shape legend: B batch, Q image tokens, L text tokens, N audio tokens, K = L + N, W hidden width,
 C context width, H heads, E = W split over heads.
@@ -55,7 +55,7 @@ def masked_attention(
 
 
 class AudioProcessor(ABC):
-    """Base of the seams: sends text-only contexts to the plain processor, the rest to `attend`."""
+    """Base of the seams: where there is no audio or no scale, the plain processor attends."""
 
     reads_residual: ClassVar[bool] = False
 
@@ -84,7 +84,7 @@ class AudioProcessor(ABC):
             text_BLC, audio_BNC, present_BN = split_context(
                 encoder_hidden_states, num_text_tokens=self.num_text_tokens
             )
-            if audio_BNC is None or present_BN is None:
+            if audio_BNC is None or present_BN is None or self.scale == 0:
                 return self.plain(attn, hidden_states, text_BLC, attention_mask, temb)
             if attention_mask is not None:
                 raise ValueError(
@@ -140,8 +140,7 @@ class JointAttention(AudioProcessor):
     ) -> Tensor:
         context_BKC = torch.cat([text_BLC, audio_BNC], dim=1)
         query_BHQE = split_heads(attn.to_q(x_BQW), num_heads=attn.heads)
-        log_scale = math.log(self.scale) if self.scale > 0 else -math.inf
-        audio_bias_BN = torch.where(present_BN, self.gate.log() + log_scale, -math.inf)
+        audio_bias_BN = torch.where(present_BN, self.gate.log() + math.log(self.scale), -math.inf)
         bias_BK = functional.pad(audio_bias_BN, (text_BLC.shape[1], 0)).to(query_BHQE.dtype)
         attended_BHQE = functional.scaled_dot_product_attention(
             query_BHQE,
