@@ -12,6 +12,7 @@ Shape legend: N rows.
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,8 +30,8 @@ from core.errors import GuardError
 
 _FORMAT = 1
 _SHARD_ROWS = 256
-_SETTINGS_FILE = "settings.json"
-_LOCK_FILE = ".lock"
+SETTINGS_FILE = "settings.json"
+LOCK_FILE = ".lock"
 _SILENT_WAIT_S = 2
 _log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class FeatureStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / _LOCK_FILE)
+        lock = FileLock(self.folder / LOCK_FILE)
         try:
             lock.acquire(timeout=_SILENT_WAIT_S)
         except Timeout:
@@ -118,8 +119,9 @@ class FeatureStore:
             for leftover in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
                 leftover.unlink()
             settings = json.dumps(dict(self.settings), indent=2, sort_keys=True).encode()
-            if not (self.folder / _SETTINGS_FILE).exists():
-                write_atomic(self.folder / _SETTINGS_FILE, content=settings)
+            if not (self.folder / SETTINGS_FILE).exists():
+                write_atomic(self.folder / SETTINGS_FILE, content=settings)
+            os.utime(self.folder / SETTINGS_FILE)  # when the folder was last asked for
             yield
         finally:
             lock.release()
@@ -129,10 +131,10 @@ class FeatureStore:
         places: dict[str, tuple[Path, int]] = {}
         notices: list[str] = []
         for index_path in sorted(self.folder.glob("*.json")):
-            if index_path.name == _SETTINGS_FILE:
+            if index_path.name == SETTINGS_FILE:
                 continue
             shard_path = index_path.with_suffix(".safetensors")
-            index = _read_index(index_path)
+            index = read_index(index_path)
             if index is not None and wanted.isdisjoint(index["keys"]):
                 continue
             problem = "its index is damaged" if index is None else _shard_problem(shard_path, index)
@@ -187,7 +189,8 @@ class FeatureStore:
                 )
 
 
-def _read_index(path: Path) -> dict[str, Any] | None:
+def read_index(path: Path) -> dict[str, Any] | None:
+    """The index of a shard; None where it is missing or damaged."""
     try:
         body = json.loads(path.read_bytes())
         checksum = body.pop("checksum")

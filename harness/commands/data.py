@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from core.data.manifest import Reason, Status
-from harness.commands import data_audit, data_split
+from harness.commands import data_audit, data_cache, data_split
 from harness.commands.data_clean import clean
 from harness.commands.options import AsJson, print_result
 
@@ -130,3 +130,4 @@ data_app.command()(clean)
 data_app.command("audit")(data_audit.audit)
 data_app.command("split")(data_split.split)
 data_app.command("verify")(data_split.verify)
+data_app.command("cache")(data_cache.cache)

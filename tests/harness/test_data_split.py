@@ -223,3 +223,26 @@ def test_a_run_takes_a_lock_or_a_cleaned_folder(call, cleaned, small_request, tm
     of_folder = small_request(data=str(cleaned))
     code, out, _ = call(*of_folder.words[1:], "--dry-run", "--json")
     assert json.loads(out)["split"] == load_split(lock).hash
+
+
+def test_the_cache_is_shown_and_pruned_of_what_no_split_needs(call, cleaned, tmp_path):
+    """Catches: rows of a lock that is named kept by luck, or a dry run that deletes."""
+    results = tmp_path / "results"
+    assert call("data", "audit", cleaned, "--results", results)[0] == 0
+    lock = tmp_path / "lock.json"
+    assert call("data", "split", cleaned, "--out", lock)[0] == 0
+    words = ("data", "cache", "--results", results)
+    code, out, _ = call(*words, "--json")
+    (folder,) = json.loads(out)["folders"]
+    assert (code, folder["kind"]) == (0, "clap")
+    assert folder["rows"] >= 24
+    assert "clap" in call(*words, "--stats")[1]
+    code, out, _ = call(*words, "--prune", "--keep", lock, "--json")
+    assert (code, json.loads(out)["removed"]) == (0, [])
+    code, out, _ = call(*words, "--prune", "--dry-run", "--json")
+    assert json.loads(out)["removed"][0]["rows"] == folder["rows"]
+    assert json.loads(call(*words, "--json")[1])["folders"] == [folder]
+    assert "took" in call(*words, "--prune")[1]
+    assert json.loads(call(*words, "--json")[1])["folders"] == []
+    assert call(*words, "--dry-run")[0] == 2
+    assert call(*words, "--prune", "--no-unused")[0] == 2
