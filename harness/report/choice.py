@@ -10,7 +10,7 @@ from core.data.manifest import Sample
 from harness.contact_sheet import choose_clips
 from harness.metrics.arms import Arm, ScoredClip
 from harness.report.facts import Facts
-from harness.report.text import label
+from harness.report.text import metric_label
 
 NUM_EXTREME = 3
 
@@ -58,7 +58,9 @@ def advantage(facts: Facts) -> Advantage | None:
             for run in facts.of_branch(ahead)
             if run.seed in by_seed
         ]
-        words = f"where {ahead} is furthest ahead of and behind {behind} on {label(about.name)}"
+        words = (
+            f"where {ahead} is furthest ahead of and behind {behind} on {metric_label(about.name)}"
+        )
     else:
         differences = [
             sign
@@ -67,7 +69,7 @@ def advantage(facts: Facts) -> Advantage | None:
         ]
         words = (
             "where the own sound is furthest ahead of and behind another clip's on "
-            f"{label(about.name)}"
+            f"{metric_label(about.name)}"
         )
     if not differences:
         return None

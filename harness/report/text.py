@@ -28,8 +28,13 @@ def _printable(ch: str) -> str:
 
 
 def label(name: object) -> str:
-    """A metric, class or arm for reading: underscores are spaces, a part follows a colon."""
-    return plain(name).replace("_", " ").replace(".", ": ")
+    """A class, arm or phase for reading: underscores are spaces."""
+    return plain(name).replace("_", " ")
+
+
+def metric_label(name: object) -> str:
+    """A metric for reading; the part of one follows a colon."""
+    return label(name).replace(".", ": ")
 
 
 def number(value: float | None, *, digits: int | None = None, signed: bool = False) -> str:

@@ -15,7 +15,7 @@ from harness.report.figures.style import (
     new_figure,
     shortened,
 )
-from harness.report.text import label, number
+from harness.report.text import metric_label, number
 
 
 def forest(
@@ -119,9 +119,8 @@ def slopes(row: MetricRow, *, branches: Sequence[str], name: str = "slopes") -> 
         axes.set_xticks(range(len(branches)), [shortened(b, most=most) for b in branches])
         axes.tick_params(axis="x", labelcolor=INK, length=0)
         axes.grid(axis="x", visible=False)
-        axes.set_ylabel(
-            f"{label(row.metric)}\n({'higher' if row.higher_is_better else 'lower'} is better)"
-        )
+        direction = "higher" if row.higher_is_better else "lower"
+        axes.set_ylabel(f"{metric_label(row.metric)}\n({direction} is better)")
         return figure
 
     return both(name, draw)

@@ -5,7 +5,7 @@ from harness.report.content import Blank, Cell, Column, Figure, Paragraph, Part,
 from harness.report.facts import Facts, ReportRun
 from harness.report.figures import CostPoint
 from harness.report.sections.common import branch_anchor, branch_cell, mean
-from harness.report.text import count, duration, label, listed, number, size
+from harness.report.text import count, duration, label, listed, metric_label, number, size
 
 _TITLE = "Quality against cost"
 
@@ -23,13 +23,13 @@ def quality_against_cost(facts: Facts) -> Section:
         wide, narrow = figures.cost(
             points,
             x_label=f"training time of a run, min{on}",
-            y_label=f"{label(facts.primary.name)}\n({direction} is better)",
+            y_label=f"{metric_label(facts.primary.name)}\n({direction} is better)",
         )
         front = [point.name for point in points if point.is_on_front]
         parts.append(
             Figure(
                 "cost-plot",
-                f"{label(facts.primary.name)} against training time",
+                f"{metric_label(facts.primary.name)} against training time",
                 alt="; ".join(
                     f"{p.name}: {p.cost:.1f} minutes, {number(p.quality)}" for p in points
                 )

@@ -6,7 +6,15 @@ from harness.report import figures
 from harness.report.content import Blank, Cell, Column, Figure, Part, Section, Table
 from harness.report.facts import Facts
 from harness.report.sections.common import NOT_COMPARED, branch_columns
-from harness.report.text import count, digits_for, interval, label, number, plain, probability
+from harness.report.text import (
+    count,
+    digits_for,
+    interval,
+    metric_label,
+    number,
+    plain,
+    probability,
+)
 
 _FOREST = "Paired differences"
 _SLOPES = "Seed by seed"
@@ -29,7 +37,7 @@ def forest_plot(facts: Facts) -> Section:
     )
     figure = Figure(
         "forest-plot",
-        f"{label(found.metric)}, difference between branches, paired by seed",
+        f"{metric_label(found.metric)}, difference between branches, paired by seed",
         alt="; ".join(_in_words(pair) for pair in found.pairs),
         wide=wide,
         narrow=narrow,
@@ -69,7 +77,7 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
         rows.append(
             (
                 Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
-                *(() if holm else (Cell(label(pair.metric)),)),
+                *(() if holm else (Cell(metric_label(pair.metric)),)),
                 Cell(str(pair.n)),
                 Cell(number(pair.effect, digits=digits, signed=True)),
                 Cell(interval(span.low, span.high, digits=digits) if span else ""),
@@ -158,8 +166,8 @@ def seed_slopes(facts: Facts) -> Section:
     wide, narrow = figures.slopes(row, branches=facts.branches)
     figure = Figure(
         "slopes-plot",
-        f"{label(row.metric)} of every run, a line for each seed",
-        alt=f"{label(row.metric)} by branch and seed; the table below holds every value.",
+        f"{metric_label(row.metric)} of every run, a line for each seed",
+        alt=f"{metric_label(row.metric)} by branch and seed; the table below holds every value.",
         wide=wide,
         narrow=narrow,
         legend=(
@@ -189,7 +197,7 @@ def _seed_table(facts: Facts, row: MetricRow) -> Part:
             cells.append(Cell(value, href=f"#run-{run_id}" if run_id else None))
         rows.append(tuple(cells))
     return Table(
-        f"{label(row.metric)} of every run; each number leads to its run",
+        f"{metric_label(row.metric)} of every run; each number leads to its run",
         (Column("seed"), *branch_columns(facts)),
         tuple(rows),
     )

@@ -15,7 +15,7 @@ from harness.report.sections.common import (
     branch_columns,
     mean,
 )
-from harness.report.text import count, digits_for, label, number, plain
+from harness.report.text import count, digits_for, label, metric_label, number, plain
 
 _SHOWN_FIRST = ("listening_rank", "attribute_error", "ais_win", "ais_cos")
 _MOST_PANELS = 4
@@ -29,7 +29,7 @@ def listening_controls(facts: Facts) -> Section:
         return Section("listening", "Listening controls", [Blank(reason)])
     chosen = _chosen(facts, list(margins))
     shown = {
-        label(name): {
+        metric_label(name): {
             arm_word(control): {
                 branch: [m["mean"] for _, m in found] for branch, found in by.items()
             }
@@ -104,7 +104,7 @@ def _margin_table(
                 means = [m["mean"] for _, m in found]
                 rows.append(
                     (
-                        Cell(label(name)),
+                        Cell(metric_label(name)),
                         Cell(arm_word(control)),
                         branch_cell(facts, branch),
                         Cell(
@@ -156,7 +156,7 @@ def _arms_table(facts: Facts, names: Sequence[str]) -> Table:
     arms = list(dict.fromkeys(arm for run in facts.finished for arm in run.record.arms))
     rows = []
     for name in names:
-        rows += [(Cell(label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
+        rows += [(Cell(metric_label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
     return Table(
         "Scores of every arm, mean over seeds: floors, the own sound, and the real pictures",
         (Column("metric"), Column("heard"), *branch_columns(facts)),
@@ -209,7 +209,7 @@ def class_heat_map(facts: Facts) -> Section:
         columns.append(Column(f"{plain(pair[0])} \u2212 {plain(pair[1])}", is_number=True))
     word = "higher" if about.higher_is_better else "lower"
     heat = Table(
-        f"{label(about.name)} by class, mean over clips and seeds ({word} is better)",
+        f"{metric_label(about.name)} by class, mean over clips and seeds ({word} is better)",
         tuple(columns),
         tuple(rows),
     )

@@ -19,7 +19,7 @@ from harness.report.sections.common import (
     sd,
 )
 from harness.report.sections.differences import secondary_table
-from harness.report.text import count, digits_for, label, number, plain, short_hash
+from harness.report.text import count, digits_for, metric_label, number, plain, short_hash
 
 
 def all_metrics(facts: Facts) -> Section:
@@ -58,7 +58,7 @@ def _table(facts: Facts, rows: list[MetricRow]) -> Table:
         digits = digits_for([score.mean for score in row.branches.values()])
         cells.append(
             (
-                Cell(label(row.metric), note="decides" if row.is_primary else row.role),
+                Cell(metric_label(row.metric), note="decides" if row.is_primary else row.role),
                 Cell(better(row.higher_is_better)),
                 *(
                     _score_cell(facts, row.branches[branch], branch, digits=digits)
@@ -103,7 +103,7 @@ def _blank_table(rows: list[MetricRow]) -> Table:
     return Table(
         f"Blank: {count(len(rows), 'metric')} that these runs could not have",
         (Column("metric"), Column("why")),
-        tuple((Cell(label(row.metric)), Cell(plain(reason(row)))) for row in rows),
+        tuple((Cell(metric_label(row.metric)), Cell(plain(reason(row)))) for row in rows),
         is_folded=True,
     )
 
@@ -115,7 +115,10 @@ def _cautions(facts: Facts) -> list[str]:
             caution = score.get("caution")
             if caution and score.get("value") is not None and name not in found[caution]:
                 found[caution].append(name)
-    return [f"{', '.join(label(n) for n in names)}: {plain(text)}" for text, names in found.items()]
+    return [
+        f"{', '.join(metric_label(n) for n in names)}: {plain(text)}"
+        for text, names in found.items()
+    ]
 
 
 def _definitions(facts: Facts) -> Table:
@@ -124,7 +127,7 @@ def _definitions(facts: Facts) -> Table:
         (Column("metric"), Column("definition"), Column("unit"), Column("scorer, hash")),
         tuple(
             (
-                Cell(label(row.metric)),
+                Cell(metric_label(row.metric)),
                 Cell(plain(row.definition)),
                 Cell(plain(row.unit)),
                 Cell(
@@ -216,7 +219,7 @@ def _curves_in_words(facts: Facts, curves: dict[str, dict[str, Curve]]) -> str:
             f"{number(curve.mean[0])} at {curve.n[0]} and {number(curve.mean[-1])} at {curve.n[-1]}"
             for line, curve in lines.items()
         ]
-        sentences.append(f"{label(name)}: {'; '.join(ends)}")
+        sentences.append(f"{metric_label(name)}: {'; '.join(ends)}")
     return ". ".join(sentences)
 
 
@@ -224,7 +227,7 @@ def _curve_table(facts: Facts, curves: dict[str, dict[str, Curve]]) -> Table:
     rows = []
     for name, lines in curves.items():
         for size in sorted({n for curve in lines.values() for n in curve.n}):
-            cells = [Cell(label(name)), Cell(str(size))]
+            cells = [Cell(metric_label(name)), Cell(str(size))]
             for line in (*facts.branches, REAL):
                 curve = lines.get(line)
                 at = curve.n.index(size) if curve is not None and size in curve.n else None
@@ -252,7 +255,7 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
     ]
     rows = []
     for name in names:
-        rows += [(Cell(label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
+        rows += [(Cell(metric_label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
         floor = [v for run in facts.finished if (v := run.value(name, arm=REAL)) is not None]
         sizes = {
             int(score["n"])
@@ -264,7 +267,7 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
         href = facts.finished[0].anchor if text else None
         rows.append(
             (
-                Cell(label(name)),
+                Cell(metric_label(name)),
                 Cell("real against real", note=note),
                 *(Cell(text, href=href) for _ in facts.branches),
             )

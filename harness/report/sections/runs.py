@@ -6,7 +6,7 @@ from urllib.parse import quote
 from harness.records import RECORD
 from harness.report.content import Blank, Cell, Column, Section, Table
 from harness.report.facts import Facts, ReportRun
-from harness.report.text import duration, label, number, plain
+from harness.report.text import duration, metric_label, number, plain
 
 
 def run_list(facts: Facts) -> Section:
@@ -34,7 +34,7 @@ def run_list(facts: Facts) -> Section:
             Column("run"),
             Column("seed", is_number=True),
             Column("status"),
-            Column(label(primary) if primary else "score", is_number=True),
+            Column(metric_label(primary) if primary else "score", is_number=True),
             Column("finished"),
             Column("took", is_number=True),
             Column("profile"),

@@ -18,7 +18,7 @@ from harness.report.content import Blank, Paragraph, Picture, Section, Sheet, Sh
 from harness.report.facts import Facts, ReportRun
 from harness.report.media import AUDIO_TYPE, MediaStore, picture, sound
 from harness.report.sections.common import arm_word
-from harness.report.text import count, label, number, plain
+from harness.report.text import count, label, metric_label, number, plain
 
 _TITLE = "Contact sheet"
 _ARMS = (Arm.AUDIO, Arm.SHUFFLED)
@@ -50,7 +50,7 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
         text += f" Best and worst: {plain(gain.words)}"
         text += f", mean over {count(len(facts.seeds), 'seed')}." if len(facts.seeds) > 1 else "."
     if facts.clip_metric is not None:
-        text += f" The number under an image is its {label(facts.clip_metric.name)}."
+        text += f" The number under an image is its {metric_label(facts.clip_metric.name)}."
     return Section(
         "sheet",
         _TITLE,

@@ -4,7 +4,7 @@ from harness.comparison.record import PairResult
 from harness.report.content import Bullets, Card, Cards, Paragraph, Part, Section
 from harness.report.facts import Facts
 from harness.report.sections.common import branch_anchor, mean, sd
-from harness.report.text import count, digits_for, duration, interval, label, number, plain
+from harness.report.text import count, digits_for, duration, interval, metric_label, number, plain
 from harness.statistics import Outcome, Strength
 
 STRENGTH_WORDS = {
@@ -78,7 +78,7 @@ def _branch_cards(facts: Facts) -> list[Card]:
     digits = digits_for(v for own in values.values() for v in own)
     for branch, own in values.items():
         spread = sd(own)
-        note = f"{label(primary.name)}, {'mean of ' if len(own) > 1 else ''}"
+        note = f"{metric_label(primary.name)}, {'mean of ' if len(own) > 1 else ''}"
         note += count(len(own), "seed")
         if spread is not None:
             note += f", sd {number(spread, digits=digits)}"
