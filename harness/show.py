@@ -145,15 +145,31 @@ def _stages_table(stages: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def variants(described: Iterable["DescribedVariant"]) -> RenderableType:
-    """The branches, a line each."""
-    table = Table("branch", "what it is", "hears", "trainable", box=None, pad_edge=False)
-    for variant in described:
+def variants(
+    described: Iterable["DescribedVariant"], *, is_verbose: bool = False
+) -> RenderableType:
+    """The branches, a line each, then the controls; `is_verbose` adds what each stage trains."""
+    table = Table("branch", "what it is", "trainable", box=None, pad_edge=False)
+    details: list[RenderableType] = []
+    for variant in sorted(described, key=lambda variant: variant.is_control):
         if variant.error is not None:
-            table.add_row(variant.name, Text(variant.error, style="red"), "", "")
+            table.add_row(variant.name, Text(variant.error, style="red"), "")
             continue
+        kind = "control: " if variant.is_control else ""
         total = sum(variant.parameters.values())
-        table.add_row(variant.name, variant.summary, ", ".join(variant.hears), f"{total:,}")
+        table.add_row(variant.name, kind + variant.summary, f"{total:,}")
+        hears = ", ".join(variant.hears) or "nothing"
+        title = f"{variant.name}: hears {hears}; {variant.unet_adapter} on the UNet"
+        details += [Text(""), Text(title), _trained(variant)]
+    return Group(table, *details) if is_verbose else table
+
+
+def _trained(variant: "DescribedVariant") -> Table:
+    table = Table("stage", "steps", "trainable", "modules", box=None, pad_edge=False)
+    for stage, count in variant.stages.items():
+        parts = [f"{module} {number:,}" for module, number in variant.modules[stage].items()]
+        told = ", ".join(parts) or "nothing to train: the stage is left out"
+        table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", told)
     return table
 
 

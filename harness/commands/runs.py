@@ -57,9 +57,12 @@ def list_(
     profile: ProfileOption = "tiny",
     results: Results = Path("results"),
     runs: Annotated[bool, typer.Option("--runs", help="List the runs instead.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say what each stage trains, by module.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the branches, with what each trains at the profile's size, or the runs so far."""
+    """List branches and controls with what each trains at the profile's size, or the runs."""
     from harness import show
 
     if runs:
@@ -68,7 +71,8 @@ def list_(
     from harness.listing import describe_variants
 
     described = describe_variants(profile)
-    print_result(show.variants(described), as_json=as_json, data=[v.data() for v in described])
+    view = show.variants(described, is_verbose=verbose)
+    print_result(view, as_json=as_json, data=[v.data() for v in described])
 
 
 def show_(

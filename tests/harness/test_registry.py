@@ -12,7 +12,7 @@ from harness.listing import describe_variants
 from harness.records import code_hash
 from harness.registry import ENTRY_POINT_GROUP, find_variant, registrations
 
-SHIPPED = ["baseline", "cutting_edge", "sonic"]
+SHIPPED = ["baseline", "class_embedding", "cutting_edge", "sonic", "text_only"]
 PLUGIN = """
 from variants.baseline import VARIANT as BASELINE
 
@@ -51,7 +51,7 @@ def test_the_shipped_branches_are_found_in_their_folders() -> None:
 
 def test_an_unknown_variant_suggests_the_closest() -> None:
     """Catches: a KeyError for a typing mistake."""
-    message = "no variant named 'sonik'; known: baseline, cutting_edge, sonic; did you mean 'sonic'"
+    message = f"no variant named 'sonik'; known: {', '.join(SHIPPED)}; did you mean 'sonic'"
     with pytest.raises(UsageError, match=message):
         find_variant("sonik")
 
@@ -84,10 +84,11 @@ def test_two_variants_of_one_name_are_refused_with_both_places(plug_in) -> None:
         ("def broken(:", "SyntaxError"),
         ("Mine = 3", "expected a subclass"),
         ("x = 1", "AttributeError"),
+        ("import sys; sys.exit(3)", "SystemExit"),
         (PLUGIN.format(name="other", body="pass"), "calls itself 'other'"),
         (PLUGIN.format(name="bad", body="raise RuntimeError('no luck')"), "no luck"),
     ],
-    ids=["import", "syntax", "kind", "attribute", "name", "constructor"],
+    ids=["import", "syntax", "kind", "attribute", "exit", "name", "constructor"],
 )
 def test_a_broken_variant_fails_alone_with_its_own_error(
     plug_in, source: str, message: str
@@ -100,12 +101,3 @@ def test_a_broken_variant_fails_alone_with_its_own_error(
     assert described["bad"].error is not None
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(described["bad"].error)
-
-
-def test_described_parameters_are_those_of_each_stage() -> None:
-    """Catches: counts that forget LoRA in stage 2, or count the modules in stage 3."""
-    sonic = {variant.name: variant for variant in describe_variants("tiny")}["sonic"]
-    counts = sonic.parameters
-    assert sonic.stages["stage1"] == counts["audio"] + counts["gates"]
-    assert sonic.stages["stage2"] == sonic.stages["stage1"] + counts["unet_adapter"]
-    assert sonic.stages["stage3"] == counts["gates"] > 0

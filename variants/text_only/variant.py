@@ -22,7 +22,7 @@ class TextOnly(Variant):
     """The frozen UNet and its adapter, deaf."""
 
     name = "text_only"
-    summary = "no sound: the caption and LoRA alone, the floor that a listening branch must beat"
+    summary = "the caption and LoRA alone, no sound: the floor that a listening branch must beat"
     Config = TextOnlyConfig
     is_control = True
 
