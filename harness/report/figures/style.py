@@ -44,7 +44,7 @@ _VARIABLES = {
     PAPER: "--paper",
     **{colour: f"--branch-{index}" for index, colour in enumerate(BRANCH_COLOURS)},
 }
-_RC: dict[str, Any] = {
+_RC: Any = {  # matplotlib types the keys as a literal of every name it has
     "svg.fonttype": "none",
     "text.parse_math": False,  # a class named $x$ is text
     "font.family": "sans-serif",
@@ -124,7 +124,7 @@ def _svg(figure: Any, *, name: str) -> str:
     import matplotlib
 
     buffer = StringIO()
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": name}):
+    with matplotlib.rc_context(_RC | {"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -1,8 +1,9 @@
 """Section 2: why these runs may be compared."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+from core.data.atomic import json_sha256
 from harness.report.content import Blank, Cell, Column, Paragraph, Part, Section, Table
 from harness.report.facts import Facts, ReportRun
 from harness.report.sections.common import branch_cell, run_cell
@@ -38,28 +39,20 @@ def eligibility(facts: Facts) -> Section:
 
 
 def _equalities(facts: Facts) -> Table:
+    first = facts.runs[0].record.identity
+    scorers = set(first.settings.get("scorers", {}))
     models = sorted({name for run in facts.runs for name in run.record.identity.models})
-    scorers = set(facts.runs[0].record.identity.settings.get("scorers", {}))
     rows = [
-        _equal(facts, "split", lambda run: run.record.identity.split_hash),
-        _equal(facts, "settings", _settings_hash),
-        *(
-            _equal(
-                facts, f"code: {part}", lambda run, part=part: run.record.identity.code.get(part)
-            )
-            for part in sorted(set(facts.runs[0].record.identity.code) - {"variant"})
-        ),
-        *(
-            _equal(
-                facts,
-                f"{'scorer' if name in scorers else 'model'}: {name}",
-                lambda run, name=name: run.record.identity.models.get(name),
-                note=_source(facts.runs[0], name),
-            )
-            for name in models
-        ),
-        _equal(facts, "device", lambda run: run.record.cost.get("device")),
+        _equal("split", [run.record.identity.split_hash for run in facts.runs]),
+        _equal("settings", [json_sha256(run.record.identity.settings) for run in facts.runs]),
     ]
+    for part in sorted(set(first.code) - {"variant"}):
+        rows.append(_equal(f"code: {part}", [r.record.identity.code.get(part) for r in facts.runs]))
+    for name in models:
+        kind = "scorer" if name in scorers else "model"
+        hashes = [run.record.identity.models.get(name) for run in facts.runs]
+        rows.append(_equal(f"{kind}: {name}", hashes, note=_source(facts.runs[0], name)))
+    rows.append(_equal("device", [run.record.cost.get("device") for run in facts.runs]))
     return Table(
         f"Equal in all {count(len(facts.runs), 'run')}",
         (Column("what"), Column("equal"), Column("value (first digits of the hash)")),
@@ -67,10 +60,9 @@ def _equalities(facts: Facts) -> Table:
     )
 
 
-def _equal(
-    facts: Facts, name: str, value_of: Callable[[ReportRun], Any], *, note: str = ""
-) -> tuple[Cell, ...]:
-    values = list(dict.fromkeys(v for run in facts.runs if (v := value_of(run)) is not None))
+def _equal(name: str, found: Sequence[Any], *, note: str = "") -> tuple[Cell, ...]:
+    """A row: what, whether all runs that say it say the same, and what they say."""
+    values = list(dict.fromkeys(value for value in found if value is not None))
     if not values:
         return (Cell(plain(name)), Cell("not recorded", tone="muted"), Cell(""))
     word = Cell("✓ yes", tone="good") if len(values) == 1 else Cell("✗ no", tone="bad")
@@ -79,12 +71,6 @@ def _equal(
         word,
         Cell(", ".join(short_hash(value) for value in values)),
     )
-
-
-def _settings_hash(run: ReportRun) -> str:
-    from core.data.atomic import json_sha256
-
-    return json_sha256(run.record.identity.settings)
 
 
 def _source(run: ReportRun, name: str) -> str:
