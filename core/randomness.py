@@ -8,9 +8,12 @@ branches therefore see the same order, timesteps and noise under one seed.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Name = str | int
 
@@ -27,8 +30,10 @@ def rng(seed: int, *name: Name) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
-def normal(shape: Sequence[int], *, seed: int, name: Sequence[Name]) -> torch.Tensor:
+def normal(shape: Sequence[int], *, seed: int, name: Sequence[Name]) -> "Tensor":
     """Standard normal float32 tensor of `shape`, on the CPU."""
+    import torch  # seconds, which drawing an order of clips does not need
+
     return torch.from_numpy(rng(seed, *name).standard_normal(tuple(shape), dtype=np.float32))
 
 
@@ -38,6 +43,8 @@ def torch_seeded(seed: int, *name: Name) -> Iterator[None]:
 
     The generators' previous state is put back on leaving, so nothing outside is seeded.
     """
+    import torch
+
     value = int.from_bytes(_digest(seed, name)[:8], "little") >> 1
     with torch.random.fork_rng(enabled=True):
         torch.manual_seed(value)

@@ -4,9 +4,10 @@ import sys
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from core.training.loop import StepReport
+if TYPE_CHECKING:
+    from core.training.loop import StepReport
 
 _PLAIN_EVERY_S = 10.0
 
@@ -20,7 +21,7 @@ class Display(AbstractContextManager["Display"]):
     def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
         """Show how far a counted phase is, with a few words on it."""
 
-    def step(self, report: StepReport) -> None:
+    def step(self, report: "StepReport") -> None:
         """Show one optimiser step."""
 
     def __enter__(self) -> Self:
@@ -52,7 +53,7 @@ class PlainDisplay(Display):
         elif self._is_due(name) and done < total:
             self.say(f"{name}: {done}/{total} {detail}".rstrip())
 
-    def step(self, report: StepReport) -> None:
+    def step(self, report: "StepReport") -> None:
         is_first = report.stage not in self._shown_at
         if is_first or report.validation_loss is not None or self._is_due(report.stage):
             self._shown_at[report.stage] = time.monotonic()
@@ -104,7 +105,7 @@ class BarDisplay(Display):
     def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
         self._update(name, done, total, detail)
 
-    def step(self, report: StepReport) -> None:
+    def step(self, report: "StepReport") -> None:
         if report.validation_loss is not None:
             self._validation = report.validation_loss
         detail = describe(report, validation=self._validation)
@@ -116,7 +117,7 @@ class BarDisplay(Display):
         self._progress.update(self._tasks[name], completed=done, total=total, detail=detail)
 
 
-def describe(report: StepReport, *, validation: float | None = None) -> str:
+def describe(report: "StepReport", *, validation: float | None = None) -> str:
     """Loss, validation loss and gates of a step in a few words."""
     words = [f"loss {report.loss:.4f}"]
     validation = report.validation_loss if report.validation_loss is not None else validation

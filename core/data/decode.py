@@ -13,18 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from core.data.audio_header import read_audio_header
 from core.data.manifest import Reason
 from core.data.near_duplicates import picture_hash, sound_fingerprint
 from core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLE_RATE_HZ = 48_000
 DEFAULT_WINDOW_S = 10.0
@@ -367,6 +369,8 @@ def to_square(pixels_HWC: np.ndarray, *, size: int) -> np.ndarray:
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def to_vae_input(pixels_HWC: np.ndarray) -> Tensor:
+def to_vae_input(pixels_HWC: np.ndarray) -> "Tensor":
     """float32 [3, H, W] in [-1, 1], the range of the VAE, from uint8 [H, W, 3]."""
+    import torch  # seconds, which reading a folder of media does not need
+
     return torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1).float() / 127.5 - 1.0

@@ -64,6 +64,17 @@ def test_a_process_writes_one_table_and_prints_one_object(tmp_path, media):
     ]
 
 
+def test_reading_a_folder_does_not_import_torch():
+    """Catches: `harness data ingest` and `clean` that take seconds before they start."""
+    script = (
+        "import sys\n"
+        "import core.data.clean, core.data.ingest.ingest, harness.data_show, harness.progress\n"
+        "print('loaded:', sorted({'torch', 'transformers', 'av'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "loaded: []" in done.stdout, done.stderr
+
+
 def test_show_filters_counts_and_pages(tmp_path, media):
     """Catches: a filter that is ignored, a page that skips or repeats a row."""
     assert invoke("ingest", media, "--out", tmp_path / "set").exit_code == 0
