@@ -7,6 +7,7 @@ nothing reads cannot pass unnoticed.
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -199,6 +200,34 @@ class SamplingSettings(_Settings):
     """Images made at once; changes roundings only."""
 
 
+class BudgetKind(StrEnum):
+    """In what the training of compared branches is equal."""
+
+    SAMPLES = "samples"  # steps and samples: the stages' own numbers
+    GPU_SECONDS = "gpu_seconds"  # seconds of the device; CPU seconds of the process without a GPU
+    FLOPS = "flops"  # floating-point operations of forward and backward passes
+
+
+class BudgetSettings(_Settings):
+    """What a run may spend on training; `harness compare --budget` fills it in."""
+
+    kind: BudgetKind = BudgetKind.SAMPLES
+    """What is counted."""
+    amount: float | None = Field(default=None, gt=0)
+    """Seconds or FLOPs; the stages' steps are then scaled by one factor. None: by samples."""
+    step_cost: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """By stage, what one optimiser step costs this branch: measured, or counted."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        is_scaled = self.kind is not BudgetKind.SAMPLES
+        if is_scaled != (self.amount is not None) or is_scaled != bool(self.step_cost):
+            raise ValueError(
+                "amount and step_cost belong to a budget of gpu_seconds or flops, and to no other"
+            )
+        return self
+
+
 class ComparisonSettings(_Settings):
     """What a comparison decides by, set before its runs; it changes no run and no run id."""
 
@@ -223,6 +252,7 @@ class Profile(_Settings):
     training: TrainingSettings = TrainingSettings()
     lora: LoraSettings = LoraSettings()
     sampling: SamplingSettings = SamplingSettings()
+    budget: BudgetSettings = BudgetSettings()
     comparison: ComparisonSettings = ComparisonSettings()
     variants: dict[str, dict[str, Any]] = {}
     """Differences from each variant's own defaults, by variant name."""
