@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -81,7 +82,6 @@ def _listen(
     for target in targets:
         if target.root is None:
             continue
-        phase = f"listening to {target.path.name}"
         yield listen(
             target.samples,
             name=str(target.path),
@@ -89,7 +89,7 @@ def _listen(
             foundation=foundation,
             window_s=profile.data.window_s,
             cache_dir=request.results / "cache" / "features",
-            progress=lambda done, total, phase=phase: display.phase(phase, done, total),
+            progress=partial(display.phase, f"listening to {target.path.name}"),
         )
 
 

@@ -87,7 +87,7 @@ def make(request: SplitRequest) -> MadeSplit:
         raise UsageError("--against goes with --import; harness data audit compares any files")
     else:
         split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
-    weights = {
+    weights: dict[ClassWeighting, ClassWeights] = {
         rule: class_weights(split, rule=rule)
         for rule in ClassWeighting
         if rule is not ClassWeighting.EXPLICIT

@@ -189,7 +189,8 @@ def prepare_features(
 
 def _crop_keys(split: Split, *, window_s: float, num_crops: int) -> dict[str, tuple[str, ...]]:
     """Only what trains has more than its start: validation and test hear one fixed crop."""
-    keys = {sample.audio_sha256: (sample.audio_sha256,) for sample in split.samples.values()}
+    sounds = {sample.audio_sha256 for sample in split.samples.values()}
+    keys: dict[str, tuple[str, ...]] = {sound: (sound,) for sound in sounds}
     for id_ in split.train:
         sample = split.samples[id_]
         starts = crop_starts_ms(sample.duration_s, window_s=window_s, num_crops=num_crops)

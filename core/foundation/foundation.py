@@ -127,8 +127,7 @@ class Foundation:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                self.clap_source.location,
-                revision=self.clap_source.revision,  # type: ignore[arg-type]
+                self.clap_source.location, revision=self.clap_source.revision
             )
         except (OSError, ValueError) as error:
             raise missing_weights(self.clap_source, "CLAP tokenizer", error) from error
