@@ -27,7 +27,9 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
-class _Request:
+class SampleRequest:
+    """One image to paint: of a test clip, in an arm, from a draw of noise, hearing a clip."""
+
     sample_id: str
     arm: Arm
     draw: int
@@ -63,7 +65,7 @@ def sample_arms(
     """Write one PNG for each arm, test clip and draw below `out`, at `<arm>/<id>-<draw>.png`."""
     variant = model.variant
     requests = list(
-        _requests(
+        sample_requests(
             split,
             draws=settings.images_per_clip,
             arms=arms_of(variant),
@@ -122,7 +124,10 @@ def arms_of(variant: Variant) -> frozenset[Arm]:
     return frozenset({Arm.AUDIO, Arm.TEXT_ONLY} if variant.reads_class else {Arm.TEXT_ONLY})
 
 
-def _requests(split: Split, *, draws: int, arms: frozenset[Arm], hears: bool) -> Iterator[_Request]:
+def sample_requests(
+    split: Split, *, draws: int, arms: frozenset[Arm], hears: bool
+) -> Iterator[SampleRequest]:
+    """Every image of a run. hears: whether the variant reads sound, its own or another's."""
     partners = shuffle_within_class(split)
     for sample_id in split.test:
         heard = {
@@ -132,12 +137,12 @@ def _requests(split: Split, *, draws: int, arms: frozenset[Arm], hears: bool) ->
         for draw in range(draws):
             for arm in Arm:
                 if arm in arms and not (arm is Arm.SHUFFLED and sample_id not in partners):
-                    yield _Request(sample_id, arm, draw, heard.get(arm))
+                    yield SampleRequest(sample_id, arm, draw, heard.get(arm))
 
 
 @torch.no_grad()
 def _conditioning(
-    model: AttachedVariant, batch: Sequence[_Request], *, features: SplitFeatures, arm: Arm
+    model: AttachedVariant, batch: Sequence[SampleRequest], *, features: SplitFeatures, arm: Arm
 ) -> Conditioning:
     """What training saw, from `Variant.condition`, with the arm's sound in place of the own."""
     ids = [request.sample_id for request in batch]

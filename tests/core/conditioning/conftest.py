@@ -6,27 +6,17 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from core.randomness import torch_seeded
+from harness.testing import SmallFoundation
 
-NUM_TEXT_TOKENS = 6
-CONTEXT_DIM = 64
+FOUNDATION = SmallFoundation()
+NUM_TEXT_TOKENS = FOUNDATION.num_text_tokens
+CONTEXT_DIM = FOUNDATION.context_dim
 
 
 @pytest.fixture
 def unet() -> UNet2DConditionModel:
     """Two transformer blocks down, one in the middle, four up; frozen, in eval mode."""
-    with torch_seeded(0, "test", "unet"):
-        model = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(32, 64),
-            layers_per_block=1,
-            cross_attention_dim=CONTEXT_DIM,
-            attention_head_dim=4,
-            norm_num_groups=8,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        )
-    return model.requires_grad_(False).eval()
+    return FOUNDATION.unet()
 
 
 @pytest.fixture

@@ -6,20 +6,23 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler
 from torch import Tensor
 
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
-from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.conditioning.variant import Variant
 from core.randomness import normal, torch_seeded
 from core.sampling.sampler import Guidance, Sampler, build_solver, initial_noise, sample_latents
+from harness.testing import SmallFoundation
 from variants.baseline import VARIANT as BASELINE
 from variants.sonic import VARIANT as SONIC
 
-LATENT_SHAPE = (4, 4, 4)
+FOUNDATION = SmallFoundation(
+    channels=(16, 32), latent_size=4, context_dim=32, num_text_tokens=5, clap_pooled_dim=16
+)
+LATENT_SHAPE = FOUNDATION.latent_shape
 IDS = ["a", "b", "c"]
 Sample = Callable[..., Tensor]
 
@@ -33,30 +36,13 @@ def scheduler() -> DDPMScheduler:
 
 def build(cls: type[Variant]) -> AttachedVariant:
     """A variant with open gates on a small real UNet."""
+    unet = FOUNDATION.unet()
+    shapes = FOUNDATION.shapes(unet)
     with torch_seeded(0, "test", "sampler"):
-        unet = UNet2DConditionModel(
-            sample_size=4,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            cross_attention_dim=32,
-            attention_head_dim=4,
-            norm_num_groups=8,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        ).requires_grad_(False)
-        shapes = FoundationShapes(
-            context_dim=32,
-            num_text_tokens=5,
-            clap_pooled_dim=16,
-            clap_sequence=(4, 8),
-            log_mel=(8, 8),
-            num_classes=3,
-            blocks=block_shapes(unet),
-        )
         variant = cls(cls.Config(hidden_dim=16), shapes=shapes)
         model = AttachedVariant(
             variant,
-            unet=unet.eval(),
+            unet=unet,
             attach_adapter=lambda u: attach_unet_adapter(u, kind=variant.unet_adapter),
         )
     with torch.no_grad():

@@ -5,20 +5,23 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler
 from torch import Tensor
 
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
-from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.conditioning.stage import ParameterGroup, Stage
 from core.randomness import normal, torch_seeded
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from harness.testing import SmallFoundation
 from variants.baseline import VARIANT as BASELINE
 
-LATENT_SHAPE = (4, 4, 4)
+FOUNDATION = SmallFoundation(
+    channels=(16, 32), latent_size=4, context_dim=32, num_text_tokens=5, clap_pooled_dim=16
+)
+LATENT_SHAPE = FOUNDATION.latent_shape
 AUDIO, GATES, ADAPTER = ParameterGroup.AUDIO, ParameterGroup.GATES, ParameterGroup.UNET_ADAPTER
 
 
@@ -51,36 +54,13 @@ class MemoryFeatures:
         return torch.tensor([int(i) % 3 for i in ids])
 
 
-def small_unet() -> UNet2DConditionModel:
-    with torch_seeded(0, "test", "unet"):
-        model = UNet2DConditionModel(
-            sample_size=4,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            cross_attention_dim=32,
-            attention_head_dim=4,
-            norm_num_groups=8,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        )
-    return model.requires_grad_(False).eval()
-
-
 @pytest.fixture
 def make_model() -> Callable[[], AttachedVariant]:
     """A fresh, identically initialised baseline on a fresh UNet at each call."""
 
     def make() -> AttachedVariant:
-        unet = small_unet()
-        shapes = FoundationShapes(
-            context_dim=32,
-            num_text_tokens=5,
-            clap_pooled_dim=16,
-            clap_sequence=(4, 8),
-            log_mel=(8, 8),
-            num_classes=3,
-            blocks=block_shapes(unet),
-        )
+        unet = FOUNDATION.unet()
+        shapes = FOUNDATION.shapes(unet)
         with torch_seeded(0, "test", "init"):
             variant = BASELINE(BASELINE.Config(num_tokens=2, hidden_dim=16), shapes=shapes)
             return AttachedVariant(
