@@ -52,8 +52,8 @@ def advantage(facts: Facts) -> Advantage | None:
         differences = [
             sign
             * (
-                run.scores(about.name, arm=Arm.AUDIO)
-                - by_seed[run.seed].scores(about.name, arm=Arm.AUDIO)
+                run.scores(about.name, arm=run.headline_arm)
+                - by_seed[run.seed].scores(about.name, arm=by_seed[run.seed].headline_arm)
             )
             for run in facts.of_branch(ahead)
             if run.seed in by_seed

@@ -13,6 +13,7 @@ from core.data.split import Split, load_split
 from core.errors import DataError, HarnessError
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.comparison.runs import LoadedRun
+from harness.metrics.arms import Arm
 from harness.metrics.registry import METRICS, Level, Metric, metric
 from harness.records import RunRecord, Status
 
@@ -80,6 +81,12 @@ class ReportRun:
         if self.per_clip is None:
             return pd.DataFrame(columns=[*columns, "value"])
         return self.per_clip.groupby(columns, sort=False, as_index=False)["value"].mean()
+
+    @property
+    def headline_arm(self) -> str:
+        """The arm that the run's own numbers come from: its caption's where it hears nothing."""
+        arms = [str(score["arm"]) for score in self.record.metrics.values() if "arm" in score]
+        return arms[0] if arms else str(Arm.AUDIO)
 
     def scores(self, name: str, *, arm: str) -> pd.Series:
         """Value of each clip, by sample id."""

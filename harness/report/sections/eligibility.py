@@ -7,14 +7,14 @@ from core.data.atomic import json_sha256
 from harness.report.content import Blank, Cell, Column, Paragraph, Part, Section, Table
 from harness.report.facts import Facts, ReportRun
 from harness.report.sections.common import branch_cell, run_cell
-from harness.report.text import count, listed, plain, short_hash
+from harness.report.text import count, label, listed, plain, short_hash
 
 
 def eligibility(facts: Facts) -> Section:
     """What is equal, what is not, which guards passed, what failed, how often test was opened."""
     if not facts.runs:
         return Section("eligibility", "Eligibility", [Blank("There is no run on disk.")])
-    parts: list[Part] = [_equalities(facts), _budget(facts)]
+    parts: list[Part] = [_equalities(facts), *_budget_sentence(facts), _budget(facts)]
     if facts.comparison is not None:
         mixed = facts.comparison.eligibility.mixed_environment
         for field, values in mixed.items():
@@ -41,7 +41,7 @@ def eligibility(facts: Facts) -> Section:
 def _equalities(facts: Facts) -> Table:
     first = facts.runs[0].record.identity
     scorers = set(first.settings.get("scorers", {}))
-    models = sorted({name for run in facts.runs for name in run.record.identity.models})
+    models = sorted(_shared_models(facts))
     rows = [
         _equal("split", [run.record.identity.split_hash for run in facts.runs]),
         _equal("settings", [json_sha256(run.record.identity.settings) for run in facts.runs]),
@@ -58,6 +58,11 @@ def _equalities(facts: Facts) -> Table:
         (Column("what"), Column("equal"), Column("value (first digits of the hash)")),
         tuple(rows),
     )
+
+
+def _shared_models(facts: Facts) -> set[str]:
+    """Models that every run loads; the others are a branch's own."""
+    return set.intersection(*(set(run.record.identity.models) for run in facts.runs))
 
 
 def _equal(name: str, found: Sequence[Any], *, note: str = "") -> tuple[Cell, ...]:
@@ -81,6 +86,25 @@ def _source(run: ReportRun, name: str) -> str:
         if isinstance(source, str):
             return plain(source)
     return ""
+
+
+def _budget_sentence(facts: Facts) -> list[Part]:
+    """What was equal for every branch."""
+    if facts.comparison is None:
+        return []
+    budget = dict(facts.comparison.eligibility.budget)
+    kind = label(budget.pop("kind", "not recorded"))
+    amounts = [
+        f"{label(name)} {_amount(value)}" for name, value in budget.items() if value is not None
+    ]
+    detail = f" ({', '.join(amounts)})" if amounts else ""
+    return [Paragraph(f"Equal budget by {kind}{detail}.")]
+
+
+def _amount(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
 def _budget(facts: Facts) -> Table:
@@ -142,16 +166,24 @@ def _branch_code(facts: Facts) -> Table:
         codes = {run.record.identity.code["variant"] for run in facts.runs if run.branch == branch}
         configs = [run.record.identity.variant_config for run in facts.runs if run.branch == branch]
         config = configs[0] if configs else {}
+        models = {
+            name: found
+            for run in facts.runs
+            if run.branch == branch
+            for name, found in run.record.identity.models.items()
+            if name not in _shared_models(facts)
+        }
         rows.append(
             (
                 branch_cell(facts, branch),
                 Cell(", ".join(short_hash(code) for code in sorted(codes))),
+                Cell(", ".join(f"{plain(k)} {short_hash(v)}" for k, v in sorted(models.items()))),
                 Cell(", ".join(f"{plain(k)} {plain(v)}" for k, v in config.items())),
             )
         )
     return Table(
         "Each branch's own code and settings",
-        (Column("branch"), Column("code"), Column("settings")),
+        (Column("branch"), Column("code"), Column("own models"), Column("settings")),
         tuple(rows),
         is_folded=True,
     )

@@ -19,13 +19,14 @@ from harness.statistics import MIN_SEEDS_FOR_A_WIN
 def limits(facts: Facts) -> Section:
     """Exclusions, notices, limits and commands."""
     parts: list[Part] = [*_exclusions(facts), *_split_table(facts)]
-    notices = [
+    notices = [plain(notice) for notice in _split_notices(facts)]
+    notices += [
         f"{plain(run.run_id)}: {plain(notice)}"
         for run in facts.runs
         for notice in run.record.notices
     ]
     if notices:
-        parts += [Paragraph("Notices of the runs:"), Bullets(tuple(notices))]
+        parts += [Paragraph("Notices of the data and the runs:"), Bullets(tuple(notices))]
     parts += [Paragraph("What this does and does not show:"), Bullets(tuple(_limits(facts)))]
     parts += [Paragraph("To make it again:"), Command(tuple(_commands(facts)))]
     return Section("limits", "Exclusions, limits, rerun", parts, is_brief=True)
@@ -50,6 +51,12 @@ def _exclusions(facts: Facts) -> list[Part]:
             tuple((Cell(label(reason)), Cell(f"{n:,}")) for reason, n in excluded.items()),
         )
     ]
+
+
+def _split_notices(facts: Facts) -> list[str]:
+    """What was noted when the split was made."""
+    found = facts.runs[0].record.split.get("notices", []) if facts.runs else []
+    return [str(notice) for notice in found]
 
 
 def _split_table(facts: Facts) -> list[Part]:

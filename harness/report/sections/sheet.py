@@ -135,8 +135,10 @@ def _real(facts: Facts, sample: Sample, *, split: Split, media: MediaStore) -> P
     )
 
 
-def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: Arm, media: MediaStore) -> Picture:
+def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: str, media: MediaStore) -> Picture:
     about = facts.clip_metric
+    if arm == Arm.AUDIO:
+        arm = run.headline_arm  # a control that hears nothing is shown by its caption\'s image
     score = None if about is None else run.scores(about.name, arm=arm).get(sample.id)
     return _picture(
         run.folder / "images" / arm / f"{file_stem(sample.id)}-0.png",
