@@ -9,7 +9,9 @@ P channels of a head, G = 2 directions, forward then backward.
 """
 
 import math
-from typing import ClassVar
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,11 @@ def fresh_log_rates(inner_dim: int, *, state_dim: int) -> Tensor:
     """[E, S] logarithms of the rates 1 to S (S4D-real, Mamba section 3.6)."""
     rates_ES = torch.arange(1, state_dim + 1, dtype=torch.float32).expand(inner_dim, -1)
     return rates_ES.log().clone()
+
+
+def stacked(directions: Iterable[Any], *path: str) -> Tensor:
+    """[G, ...] of a tensor that each direction owns, parametrised or not."""
+    return torch.stack([reduce(getattr, path, direction) for direction in directions])
 
 
 def convolve(x_GBLE: Tensor, *, weight_GE1K: Tensor, bias_GE: Tensor) -> Tensor:
@@ -89,37 +96,26 @@ class MixerV2(nn.Module):
         x_GBLE = functional.silu(
             convolve(
                 torch.stack([x_BLE, x_BLE.flip(1)]),
-                weight_GE1K=self._stacked("conv1d", "weight"),
-                bias_GE=self._stacked("conv1d", "bias"),
+                weight_GE1K=stacked(self.directions, "conv1d", "weight"),
+                bias_GE=stacked(self.directions, "conv1d", "bias"),
             )
         )
-        dt_B_C = torch.matmul(x_GBLE, self._stacked("x_proj", "weight").mT[:, None])
+        dt_B_C = torch.matmul(x_GBLE, stacked(self.directions, "x_proj", "weight").mT[:, None])
         dt_GBLR, B_GBLS, C_GBLS = dt_B_C.split(
             [self.dt_rank, self.state_dim, self.state_dim], dim=-1
         )
-        dt_GBLE = torch.matmul(dt_GBLR, self._stacked("dt_proj", "weight").mT[:, None])
-        dt_bias_GE = self._stacked("dt_proj", "bias")
+        dt_GBLE = torch.matmul(dt_GBLR, stacked(self.directions, "dt_proj", "weight").mT[:, None])
+        dt_bias_GE = stacked(self.directions, "dt_proj", "bias")
         y_GBLE = selective_scan(
             x_GBLE,
             dt_GBLE=functional.softplus(dt_GBLE + dt_bias_GE[:, None, None]),
-            A_GES=-torch.exp(self._stacked("A_log").float()),
+            A_GES=-torch.exp(stacked(self.directions, "A_log").float()),
             B_GBLS=B_GBLS,
             C_GBLS=C_GBLS,
-            D_GE=self._stacked("D"),
+            D_GE=stacked(self.directions, "D"),
         )
         y_BLE = (y_GBLE[0] + y_GBLE[1].flip(1)) / 2
         return self.out_proj(y_BLE * functional.silu(gate_BLE))
-
-    def _stacked(self, *path: str) -> Tensor:
-        """[G, ...] of a tensor that each direction owns, parametrised or not."""
-        found = []
-        for direction in self.directions:
-            value: object = direction
-            for name in path:
-                value = getattr(value, name)
-            assert isinstance(value, Tensor)
-            found.append(value)
-        return torch.stack(found)
 
 
 class MixerV1(nn.Module):
@@ -150,8 +146,8 @@ class MixerV1(nn.Module):
         x_BLE = functional.silu(
             convolve(
                 x_BLE[None],
-                weight_GE1K=shared.conv1d.weight[None],
-                bias_GE=shared.conv1d.bias[None],
+                weight_GE1K=stacked([shared], "conv1d", "weight"),
+                bias_GE=stacked([shared], "conv1d", "bias"),
             )[0]
         )
         dt_BLR, B_BLS, C_BLS = shared.x_proj(x_BLE).split(
@@ -214,28 +210,24 @@ class Mamba2Mixer(nn.Module):
         mixed = functional.silu(
             convolve(
                 _both_ways(mixed),
-                weight_GE1K=torch.stack([d.conv1d.weight for d in self._directions()]),
-                bias_GE=torch.stack([d.conv1d.bias for d in self._directions()]),
+                weight_GE1K=stacked(self.directions, "conv1d", "weight"),
+                bias_GE=stacked(self.directions, "conv1d", "bias"),
             )
         )
         x_GBLE, B_GBLS, C_GBLS = mixed.split(
             [self.inner_dim, self.state_dim, self.state_dim], dim=-1
         )
-        dt_bias_GH = torch.stack([d.dt_bias for d in self._directions()])
-        A_log_GH = torch.stack([d.A_log for d in self._directions()])
+        dt_bias_GH = stacked(self.directions, "dt_bias")
         y_GBLHP = chunked_scan(
             x_GBLE.unflatten(-1, (self.num_heads, self.head_dim)),
             dt_GBLH=functional.softplus(_both_ways(dt_BLH) + dt_bias_GH[:, None, None]),
-            A_GH=-torch.exp(A_log_GH.float()),
+            A_GH=-torch.exp(stacked(self.directions, "A_log").float()),
             B_GBLS=B_GBLS,
             C_GBLS=C_GBLS,
-            D_GH=torch.stack([d.D for d in self._directions()]),
+            D_GH=stacked(self.directions, "D"),
         )
         y_GBLE = self.norm(y_GBLHP.flatten(-2) * functional.silu(_both_ways(gate_BLE)))
         return self.out_proj((y_GBLE[0] + y_GBLE[1].flip(1)) / 2)
-
-    def _directions(self) -> list[Mamba2Direction]:
-        return [d for d in self.directions if isinstance(d, Mamba2Direction)]
 
 
 def _both_ways(x_BL_: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ S state size.
 
 import importlib.util
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -58,6 +59,13 @@ def selective_scan(
     return (y_GBLE + D_GE.to(dtype)[:, None, None] * x_GBLE).to(x_GBLE.dtype)
 
 
+def without_autocast(device: str) -> AbstractContextManager[None]:
+    """Full precision inside; on a device that knows no autocast (meta) there is nothing to stop."""
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
 class _LoopScan(torch.autograd.Function):
     """The recurrence without D, and its adjoint, as one loop over L each.
 
@@ -68,7 +76,7 @@ class _LoopScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device.type):
             states = x.new_empty(*x.shape, A.shape[-1])
             state = torch.zeros_like(states[0])
             y = torch.empty_like(x)
@@ -87,7 +95,7 @@ class _LoopScan(torch.autograd.Function):
         grad_x, grad_dt, grad_B, grad_C = (torch.empty_like(v) for v in (x, dt, B, C))
         grad_state = torch.zeros_like(states[0])
         grad_A = torch.zeros_like(states[0])
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device.type):
             for t in reversed(range(len(x))):
                 grad_C[t] = (grad_y[t][..., None, :] @ states[t]).squeeze(-2)
                 grad_state.addcmul_(grad_y[t][..., None], C[t][..., None, :])

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.foundation.mamba.selective_scan import without_autocast
+
 CHUNK = 64
 """Steps of a chunk Q: arithmetic grows with Q, the number of states kept with 1 / Q."""
 
@@ -35,7 +37,7 @@ def chunked_scan(
     dtype = torch.promote_types(x_GBLHP.dtype, torch.float32)
     num_steps = x_GBLHP.shape[2]
     chunk = min(chunk, num_steps)
-    with torch.autocast(x_GBLHP.device.type, enabled=False):
+    with without_autocast(x_GBLHP.device.type):
         # A padded step has dt 0: it neither decays the state nor adds to it.
         padding = -num_steps % chunk
         dt_GBNQH = _chunks(dt_GBLH.to(dtype), chunk=chunk, padding=padding)

@@ -100,9 +100,8 @@ def test_low_precision_input_is_scanned_in_float32() -> None:
     assert torch.allclose(got.double(), exact, rtol=2**-7, atol=1e-3)
     full = {name: tensor.float() for name, tensor in inputs.items()}
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(selective_scan(**full), selective_scan(**full))
         under = selective_scan(**full)
-    assert torch.equal(under, selective_scan(**full))
+    assert torch.allclose(under.double(), sequential_scan(full), atol=1e-5)
 
 
 STAND_IN = """
