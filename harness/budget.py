@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.conditioning.adapters import attach_unet_adapter
@@ -19,7 +18,7 @@ from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
 from core.conditioning.variant import Variant, VariantConfig
 from core.errors import UsageError
-from core.foundation.architecture import Architecture, read_architecture
+from core.foundation.architecture import read_architecture
 from core.training.objective import per_sample_mse
 from harness.settings import BudgetKind, Profile
 
@@ -96,7 +95,7 @@ def step_flops(
 ) -> dict[str, float]:
     """FLOPs of one optimiser step of each stage: forward and backward, over all micro-batches.
 
-    Counted by torch's FlopCounterMode on tensors without data, which sees matrix products,
+    Counted by torch's FlopCounterMode on the meta device, which sees matrix products,
     convolutions and attention; element-wise work, a selective scan among it, counts nothing.
     A stage in which the variant trains nothing costs nothing.
     """
@@ -107,12 +106,12 @@ def step_flops(
     )
     costs = {}
     for name, seen in zip(STAGES, _trained_so_far(), strict=True):
-        # Fake CPU tensors: shapes without memory, on a device that autocast knows.
-        with FakeTensorMode():
+        with torch.device("meta"):
+            own = variant(config, shapes=shapes)
             model = AttachedVariant(
-                variant(config, shapes=shapes),
-                unet=_fake_unet(architecture),
-                attach_adapter=lambda unet, kind=variant.unet_adapter: attach_unet_adapter(
+                own,
+                unet=architecture.meta_unet(),
+                attach_adapter=lambda unet, kind=own.unet_adapter: attach_unet_adapter(
                     unet,
                     kind=kind,
                     lora_rank=profile.lora.rank,
@@ -133,12 +132,6 @@ def step_flops(
                 )
                 costs[name] = float(one * profile.training.accumulation)
     return costs
-
-
-def _fake_unet(architecture: Architecture) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel.from_config(architecture.unet_config)
 
 
 def _trained_so_far() -> list[set[ParameterGroup]]:

@@ -92,6 +92,16 @@ def measure_step_seconds(
             planned.folder.rmdir()
 
 
+def training_device() -> str:
+    """What a run computes on: the GPU, where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name() -> str:
+    """The kind of `training_device`."""
+    return torch.cuda.get_device_name() if training_device() == "cuda" else "cpu"
+
+
 def device_seconds(device: str) -> float:
     """A clock of the device's work: of the GPU, or the CPU seconds of this process."""
     if device == "cuda":
@@ -164,7 +174,7 @@ class _Work:
         self.parameters: dict[str, int] = {}
         self.train_device_seconds: float | None = None
         self.openings = OpeningJournal(planned.folder)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = training_device()
         torch.set_num_threads(planned.profile.training.num_threads)
 
     def finish(self, *, started_at: str) -> RunRecord:
@@ -507,7 +517,7 @@ class _Work:
                 "peak_memory_bytes": _peak_memory_bytes(self.device),
                 # Of this process alone, as all seconds here: a resumed run has spent more.
                 "train_device_seconds": self.train_device_seconds,
-                "device": _device_name(self.device),
+                "device": device_name(),
                 "resumed_from_step": self.training.resumed_from if self.training else None,
             },
             environment=environment(),
@@ -545,7 +555,3 @@ def _peak_memory_bytes(device: str) -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"

@@ -1,11 +1,20 @@
 """`harness compare`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.commands.options import AsJson, Data, ProfileOption, Results, Set, print_result
+
+
+class BudgetChoice(StrEnum):
+    """As `harness.settings.BudgetKind`, without importing what that needs."""
+
+    SAMPLES = "samples"
+    GPU_SECONDS = "gpu_seconds"
+    FLOPS = "flops"
 
 
 def compare(
@@ -42,6 +51,13 @@ def compare(
     price_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
     ] = None,
+    budget: Annotated[
+        BudgetChoice,
+        typer.Option(
+            help="In what the branches' training is equal: samples, seconds of the device (of "
+            "the CPU without a GPU), or FLOPs. All but samples scale each branch's stages."
+        ),
+    ] = BudgetChoice.SAMPLES,
     allow_mixed_environment: Annotated[
         bool,
         typer.Option(
@@ -61,6 +77,7 @@ def compare(
     from harness.comparison.request import CompareOptions, CompareRequest
     from harness.comparison.view import comparison_view
     from harness.progress import open_display
+    from harness.settings import BudgetKind
     from harness.show import console
 
     options = CompareOptions(results, metric, margin, name, allow_mixed_environment)
@@ -76,7 +93,15 @@ def compare(
     else:
         names = tuple(word.strip() for word in variants.split(",") if word.strip())
         request = CompareRequest(
-            names, seeds, profile, overrides, data, options, jobs, price_per_hour
+            names,
+            seeds,
+            profile,
+            overrides,
+            data,
+            options,
+            jobs,
+            price_per_hour,
+            BudgetKind(budget.value),
         )
         with open_display() as display:
             comparison = compare_branches(request, display=display)

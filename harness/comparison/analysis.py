@@ -14,7 +14,13 @@ import pandas as pd
 
 from core.data.atomic import json_sha256
 from core.errors import UsageError
-from harness.comparison.eligibility import eligibility, require_comparable, samples_of, steps_of
+from harness.comparison.eligibility import (
+    budget_of,
+    eligibility,
+    require_comparable,
+    samples_of,
+    steps_of,
+)
 from harness.comparison.power import power_table
 from harness.comparison.record import (
     BranchScore,
@@ -424,7 +430,7 @@ def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
         finished_at=record.finished_at,
         steps=steps_of(record),
         samples=samples_of(record),
-        budget={"samples": samples_of(record), "steps": steps_of(record)},
+        budget=budget_of(record),
         seconds=record.cost.get("seconds", {}),
         device=record.cost.get("device"),
         peak_memory_bytes=record.cost.get("peak_memory_bytes"),

@@ -10,6 +10,7 @@ from typing import Any
 from core.data.split import Split, load_split
 from core.errors import HarnessError
 from harness.comparison.analysis import analyse, comparison_name
+from harness.comparison.budgeting import equal_budget
 from harness.comparison.forecast import forecast
 from harness.comparison.power import power_sentence
 from harness.comparison.record import COMPARISON, ComparisonRecord
@@ -28,7 +29,7 @@ from harness.comparison.sheet import draw_sheet
 from harness.matrix import num_jobs, run_all
 from harness.progress import Display
 from harness.report import write_report
-from harness.settings import load_profile
+from harness.settings import BudgetKind, load_profile
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,14 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     require_branches(request.variants)
     profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
     question = settle_question(request.options, settings=profile.comparison)
-    planned = plan_matrix(request, display=display)
+    budgets: dict[str, tuple[str, ...]] = {}
+    if request.budget is not BudgetKind.SAMPLES:
+        budget = equal_budget(
+            request.budget, base=request.base, variants=request.variants, display=display
+        )
+        display.say(budget.sentence())
+        budgets = {name: budget.overrides(name) for name in request.variants}
+    planned = plan_matrix(request, budgets=budgets, display=display)
     missing = [run for run in planned if run.finished_record is None]
     jobs = num_jobs(request.jobs)
     expected = forecast(

@@ -1,5 +1,6 @@
 """Which runs may stand in one comparison, and what shows that they may."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ from harness.comparison.record import Eligibility
 from harness.records import RunRecord, Status
 
 SHARED_CODE = ("core", "metrics", "arms")
+SAMPLES = "samples"
+NOTHING_TO_TRAIN = "nothing_to_train"
+"""As `core.training.loop` writes it; that module imports torch, which reading records needs not."""
+_EXPORTED = "exported."
+_SCALED = ("steps", "warmup_steps")
 _SAME_MACHINE_KIND = ("platform", "cpus")
 """Facts of the environment that move no number beyond rounding and are not asked to be equal."""
 
@@ -24,8 +30,11 @@ def require_comparable(
     _require_one_run_a_seed(records)
     first = records[0]
     for other in records[1:]:
-        for field in ("split_hash", "models", "settings"):
-            ours, theirs = getattr(first.identity, field), getattr(other.identity, field)
+        for field, ours, theirs in (
+            ("split_hash", first.identity.split_hash, other.identity.split_hash),
+            ("models", shared_models(first, other), shared_models(other, first)),
+            ("settings", shared_settings(first), shared_settings(other)),
+        ):
             if ours != theirs:
                 where = _difference(field, ours, theirs)
                 raise MismatchError(
@@ -62,14 +71,20 @@ def eligibility(records: Sequence[RunRecord]) -> Eligibility:
         if all(name in r.guards_passed for r in finished)
     ]
     by_branch = {r.identity.variant: r.identity for r in records}
+    settings = shared_settings(first)
+    common = set.intersection(*(set(own.models) for own in by_branch.values()))
     return Eligibility(
         split_hash=identity.split_hash,
         split_counts=first.split.get("counts", {}),
         excluded=first.split.get("excluded", {}),
         num_input=first.split.get("num_input"),
-        settings=identity.settings,
-        settings_hash=json_sha256(identity.settings),
-        models=identity.models,
+        settings=settings,
+        settings_hash=json_sha256(settings),
+        models={k: v for k, v in identity.models.items() if k in common},
+        variant_models={
+            name: {k: v for k, v in own.models.items() if k not in common}
+            for name, own in by_branch.items()
+        },
         code={part: identity.code[part] for part in SHARED_CODE if part in identity.code},
         variant_code={name: own.code["variant"] for name, own in by_branch.items()},
         variant_config={name: own.variant_config for name, own in by_branch.items()},
@@ -109,25 +124,110 @@ def samples_of(record: RunRecord) -> int:
     return sum(int(stage["samples_seen"]) for stage in record.stages)
 
 
+def shared_models(record: RunRecord, other: RunRecord) -> dict[str, str]:
+    """Hashes of the models that must be those of `other` too.
+
+    A pretrained part that only one branch loads is that branch's own; what is exported for
+    listening is everybody's, and the other branches not having it is a difference.
+    """
+    theirs = other.identity.models
+    return {
+        role: found
+        for role, found in record.identity.models.items()
+        if role in theirs or role.startswith(_EXPORTED)
+    }
+
+
+def shared_settings(record: RunRecord) -> dict[str, Any]:
+    """The settings that must be equal: without what an equal budget gives each branch for itself.
+
+    Under a budget of seconds or FLOPs these are the cost of its steps and, by that, their number.
+    """
+    settings = dict(record.identity.settings)
+    budget = dict(settings.get("budget", {}))
+    if budget.get("kind", SAMPLES) == SAMPLES:
+        return settings
+    budget.pop("step_cost")
+    settings["budget"] = budget
+    for name in budget["schedule"]:
+        settings[name] = {k: v for k, v in settings[name].items() if k not in _SCALED}
+    return settings
+
+
+def budget_of(record: RunRecord) -> dict[str, Any]:
+    """What a run was allowed to spend on training, and what it spent."""
+    budget = record.identity.settings.get("budget", {})
+    kind = budget.get("kind", SAMPLES)
+    spent: dict[str, Any] = {
+        "kind": kind,
+        "steps": steps_of(record),
+        "samples": samples_of(record),
+    }
+    if kind != SAMPLES:
+        spent["allowed"] = budget["amount"]
+        spent["planned"] = _planned_cost(record)
+        spent["step_cost"] = budget["step_cost"]
+    # The seconds of a resumed run are those of its last process: not what it spent.
+    if not record.cost.get("resumed_from_step"):
+        spent["device_seconds"] = record.cost.get("train_device_seconds")
+    return spent
+
+
+def _planned_cost(record: RunRecord) -> float:
+    """Steps done times what a step costs."""
+    cost = record.identity.settings["budget"]["step_cost"]
+    return math.fsum(s["steps_done"] * cost.get(s["stage"], 0.0) for s in record.stages)
+
+
 def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
-    for name, spent in (("steps", steps_of), ("samples", samples_of)):
-        for other in finished[1:]:
-            ours, theirs = spent(finished[0]), spent(other)
-            if ours != theirs:
-                raise MismatchError(
-                    f"{finished[0].run_id} and {other.run_id} differ in budget.{name} ({ours:,} "
-                    f"against {theirs:,}); a stage that stops early gives its branch another "
-                    "budget: use stop = 'steps' or 'validation_loss', which run every step"
-                )
+    trained = [r for r in finished if steps_of(r)]  # a floor that trains nothing needs no budget
+    if not trained:
+        return
+    # The kind is a setting, and these are equal by now.
+    if budget_of(trained[0])["kind"] == SAMPLES:
+        _require_equal_samples(trained)
+        return
+    for record in trained:
+        spent, cost = budget_of(record), record.identity.settings["budget"]["step_cost"]
+        # Whole steps: up to one of each stage is left over.
+        short = spent["allowed"] - spent["planned"]
+        if not -1e-9 * spent["allowed"] <= short <= math.fsum(cost.values()):
+            raise MismatchError(
+                f"{record.run_id} differs in budget.{spent['kind']}: it was allowed "
+                f"{spent['allowed']:.4g} and trained for {spent['planned']:.4g}; a stage that "
+                "stops early gives its branch another budget"
+            )
+
+
+def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
+    first = {stage["stage"]: stage for stage in trained[0].stages}
+    for other in trained[1:]:
+        for stage in other.stages:
+            own = first.get(stage["stage"], stage)
+            if NOTHING_TO_TRAIN in (own["stopped_by"], stage["stopped_by"]):
+                continue  # a branch without gates, say, in the stage of gates
+            for name, key in (("steps", "steps_done"), ("samples", "samples_seen")):
+                if own[key] != stage[key]:
+                    raise MismatchError(
+                        f"{trained[0].run_id} and {other.run_id} differ in budget.{name} "
+                        f"({own[key]:,} against {stage[key]:,} in {stage['stage']}); a stage that "
+                        "stops early gives its branch another budget: use stop = 'steps' or "
+                        "'validation_loss', which run every step"
+                    )
 
 
 def _budget(finished: Sequence[RunRecord]) -> dict[str, Any]:
-    if not finished:
-        return {"kind": "samples", "steps": None, "samples": None}
+    """Kind and amount of the equal budget; its runs say what they spent."""
+    trained = [budget_of(r) for r in finished if steps_of(r)]
+    if not trained:
+        return {"kind": SAMPLES, "steps": None, "samples": None}
+    most = max(trained, key=lambda spent: spent["steps"])
+    if most["kind"] == SAMPLES:
+        return {"kind": SAMPLES, "steps": most["steps"], "samples": most["samples"]}
     return {
-        "kind": "samples",
-        "steps": steps_of(finished[0]),
-        "samples": samples_of(finished[0]),
+        "kind": most["kind"],
+        "amount": most["allowed"],
+        "largest_shortfall": max(1 - spent["planned"] / spent["allowed"] for spent in trained),
     }
 
 
@@ -136,10 +236,15 @@ def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
     configs: dict[str, tuple[str, Any]] = {}
     for record in records:
         identity = record.identity
-        own = (identity.variant_config, identity.code["variant"])
+        own = (
+            identity.variant_config,
+            identity.code["variant"],
+            identity.models,
+            identity.settings.get("budget"),
+        )
         run_id, first = configs.setdefault(identity.variant, (record.run_id, own))
         if own != first:
-            what = _difference("variant_config", first[0], own[0]) if own[0] != first[0] else "code"
+            what = _own_difference(first, own)
             raise MismatchError(
                 f"{run_id} and {record.run_id} are both {identity.variant}, with another {what}; "
                 "one branch has one configuration in a comparison"
@@ -147,6 +252,17 @@ def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
         if (identity.variant, identity.seed) in seen:
             raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
         seen.add((identity.variant, identity.seed))
+
+
+def _own_difference(first: Sequence[Any], own: Sequence[Any]) -> str:
+    """What two runs of one branch differ in, of the four parts that are the branch's own."""
+    if own[0] != first[0]:
+        return _difference("variant_config", first[0], own[0])
+    if own[1] != first[1]:
+        return "code"
+    if own[2] != first[2]:
+        return _difference("models", first[2], own[2])
+    return _difference("settings.budget", first[3], own[3])
 
 
 def _difference(field: str, ours: Any, theirs: Any) -> str:

@@ -199,7 +199,9 @@ class Eligibility(_Part):
     settings_hash: str
     """SHA-256 of them."""
     models: dict[str, str]
-    """Hash of each frozen model and scorer."""
+    """Hash of each frozen model and scorer that all branches use."""
+    variant_models: dict[str, dict[str, str]]
+    """Hash of each pretrained part that only some branches load."""
     code: dict[str, str]
     """Hash of the shared code by part."""
     variant_code: dict[str, str]

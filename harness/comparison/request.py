@@ -9,7 +9,7 @@ from core.errors import UsageError
 from harness.metrics.registry import metric as declared
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
-from harness.settings import ComparisonSettings, load_profile, profile_names
+from harness.settings import BudgetKind, ComparisonSettings, load_profile, profile_names
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,20 @@ class CompareRequest:
     """Runs at a time; 0: one a core, or one on a GPU."""
     price_per_hour: float | None = None
     """Price of the machine, for the forecast."""
+    budget: BudgetKind = BudgetKind.SAMPLES
+    """In what the branches' training is equal."""
+
+    @property
+    def base(self) -> RunRequest:
+        """The first branch's run of seed 0; the others differ in branch, seed and budget alone."""
+        return RunRequest(
+            self.variants[0],
+            self.profile,
+            0,
+            self.overrides,
+            self.data,
+            self.options.results,
+        )
 
     @property
     def command(self) -> str:
@@ -63,6 +77,8 @@ class CompareRequest:
             words += ["--set", item]
         if self.data is not None:
             words += ["--data", self.data]
+        if self.budget is not BudgetKind.SAMPLES:
+            words += ["--budget", self.budget.value]
         return shlex.join([*words, *self.options.words()])
 
 
@@ -112,24 +128,27 @@ def settings_of_profile(
     return ComparisonSettings(metric=options.metric)
 
 
-def plan_matrix(request: CompareRequest, *, display: Display) -> list[PlannedRun]:
+def plan_matrix(
+    request: CompareRequest, *, budgets: Mapping[str, tuple[str, ...]], display: Display
+) -> list[PlannedRun]:
     """Every run of the matrix, planned.
 
+    budgets: by branch, the settings of its budget, where it is not counted in samples.
+
     Raises:
-        UsageError: fewer than two branches, one named twice, an unknown metric.
+        UsageError: a branch, setting or profile that is not there.
     """
-    require_branches(request.variants)
-    base = RunRequest(
-        request.variants[0],
-        request.profile,
-        0,
-        request.overrides,
-        request.data,
-        request.options.results,
-    )
+    requests = {
+        variant: replace(
+            request.base,
+            variant=variant,
+            overrides=(*request.overrides, *budgets.get(variant, ())),
+        )
+        for variant in request.variants
+    }
     # Seed by seed, so that an interrupted comparison has whole pairs.
     return [
-        plan_run(replace(base, variant=variant, seed=seed), display=display)
+        plan_run(replace(requests[variant], seed=seed), display=display)
         for seed in range(request.num_seeds)
         for variant in request.variants
     ]

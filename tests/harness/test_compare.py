@@ -168,32 +168,134 @@ def changed(record: RunRecord, **identity: Any) -> RunRecord:
     )
 
 
+def edited(record: RunRecord, field: str) -> RunRecord:
+    """The record with one field of what a comparison holds equal changed."""
+    own = record.identity
+    settings = own.settings
+    if field in {"foundation", "sampling", "training", "data", "stage1"}:
+        key, value = {
+            "foundation": ("dtype", "bfloat16"),
+            "sampling": ("text_guidance", 9.0),
+            "training": ("micro_batch", 99),
+            "data": ("window_s", 1.5),
+            "stage1": ("lr", 0.5),
+        }[field]
+        return changed(record, settings={**settings, field: {**settings[field], key: value}})
+    if field == "split_hash":
+        return changed(record, split_hash="other")
+    if field in own.models:
+        return changed(record, models={**own.models, field: "other"})
+    if field.startswith("exported"):
+        return changed(record, models={**own.models, field: "abc"})
+    if field in own.code:
+        return changed(record, code={**own.code, field: "other"})
+    if field in record.environment:
+        new = {**record.environment, field: "0.0"}
+        return changed(record).model_copy(update={"environment": new})
+    if field == "device":
+        return changed(record).model_copy(update={"cost": {**record.cost, "device": "H100"}})
+    key = {"steps": "steps_done", "samples": "samples_seen"}[field]
+    stages = [dict(stage) for stage in record.stages]
+    stages[1][key] -= 1
+    return changed(record).model_copy(update={"stages": stages})
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("settings", r"differ in settings\.stage1\.lr \(\S+ against 0\.5\)"),
+        ("stage1", r"differ in settings\.stage1\.lr \(\S+ against \S+\)"),
         ("split_hash", r"differ in split_hash"),
-        ("models", r"differ in models\.clip"),
+        ("sampling", r"differ in settings\.sampling\.text_guidance"),
+        ("training", r"differ in settings\.training\.micro_batch"),
+        ("foundation", r"differ in settings\.foundation\.dtype"),
+        ("data", r"differ in settings\.data\.window_s"),
+        ("clip", r"differ in models\.clip"),
+        ("image_judge", r"differ in models\.image_judge"),
+        ("stable_diffusion", r"differ in models\.stable_diffusion"),
+        ("exported.clap_pooled", r"differ in models\.exported\.clap_pooled"),
         ("core", "different code of core"),
         ("metrics", "different code of metrics"),
         ("arms", "different code of arms"),
+        ("steps", r"differ in budget\.steps \(\d against \d in stage2\)"),
+        ("samples", r"differ in budget\.samples"),
+        ("torch", r"differ in environment\.torch"),
+        ("device", r"differ in environment\.device"),
     ],
 )
 def test_runs_that_differ_in_more_than_branch_and_seed_are_refused(
     finished: Any, field: str, message: str
 ) -> None:
-    """Catches: numbers of two data sets, scorers or settings in one table."""
+    """Catches: numbers of two data sets, scorers, budgets or machines in one table."""
     first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
     require_comparable([first, second])
-    own = second.identity
-    stage1 = {**own.settings["stage1"], "lr": 0.5}
-    new: dict[str, Any] = {
-        "settings": {"settings": {**own.settings, "stage1": stage1}},
-        "split_hash": {"split_hash": "other"},
-        "models": {"models": {**own.models, "clip": "other"}},
-    }.get(field, {"code": {**own.code, field: "other"}})
-    with pytest.raises(MismatchError, match=message):
-        require_comparable([first, changed(second, **new)])
+    for pair in ([first, edited(second, field)], [edited(second, field), first]):
+        with pytest.raises(MismatchError, match=message):
+            require_comparable(pair)
+
+
+def test_a_mixed_environment_can_be_allowed_and_is_then_told(
+    finished: Any, compared: Callable[..., ComparisonRecord], tmp_path: Path
+) -> None:
+    """Catches: two versions of torch in one comparison that nobody is told of."""
+    first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
+    other = second.model_copy(update={"environment": {**second.environment, "torch": "0.0"}})
+    with pytest.raises(MismatchError, match="--allow-mixed-environment"):
+        compared([first, other])
+    found = analyse(
+        [LoadedRun(record, finished.folder) for record in (first, other)],
+        metric=METRIC,
+        folder=tmp_path / "one",
+        command="",
+        allow_mixed_environment=True,
+    ).eligibility
+    versions = {first.environment["torch"]: [first.run_id], "0.0": [other.run_id]}
+    assert found.mixed_environment == {"torch": versions}
+    assert "torch" not in found.environment
+    assert found.environment["numpy"] == first.environment["numpy"]
+
+
+def test_a_pretrained_part_of_one_branch_is_its_own(
+    finished: Any, compared: Callable[..., ComparisonRecord]
+) -> None:
+    """Catches: a branch with an encoder of its own that can be compared with no other."""
+    first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
+    with_encoder = changed(second, models={**second.identity.models, "encoder": "abc"})
+    found = compared([first, with_encoder]).eligibility
+    assert found.variant_models == {"a": {}, "b": {"encoder": "abc"}}
+    assert found.models == first.identity.models
+
+
+def budgeted(record: RunRecord, *, steps: int, cost: float) -> RunRecord:
+    """The record as if trained for `steps` of its first stage, within 10 of a unit cost."""
+    settings = dict(record.identity.settings)
+    settings["stage1"] = {**settings["stage1"], "steps": steps}
+    settings["budget"] = {
+        "kind": "flops",
+        "amount": 10.0,
+        "step_cost": {"stage1": cost},
+        "schedule": {"stage1": 10, "stage2": 2, "stage3": 1},
+    }
+    stages = [dict(stage) for stage in record.stages]
+    stages[0]["steps_done"] = steps
+    return changed(record, settings=settings).model_copy(update={"stages": stages})
+
+
+def test_an_equal_budget_of_flops_allows_other_steps_and_nothing_else(
+    finished: Any, compared: Callable[..., ComparisonRecord]
+) -> None:
+    """Catches: branches refused for the very steps their equal budget gave them, or one that
+    trained for more or less than it."""
+    one, other = matrix(finished.record, {"a": [0.5], "b": [0.5]})
+    first = budgeted(one, steps=10, cost=1.0)
+    found = compared([first, budgeted(other, steps=3, cost=3.0)])
+    assert found.eligibility.budget["kind"] == "flops"
+    assert found.eligibility.budget["largest_shortfall"] == pytest.approx(0.1)
+    assert [run.budget["planned"] for run in found.runs] == [10.0, 9.0]
+    for steps in (2, 4):
+        with pytest.raises(MismatchError, match=r"differs in budget\.flops: it was allowed 10"):
+            compared([first, budgeted(other, steps=steps, cost=3.0)])
+    with pytest.raises(MismatchError, match=r"settings\.budget"):
+        compared([first, other])
 
 
 def test_one_branch_has_one_configuration_and_one_run_a_seed(finished: Any) -> None:

@@ -1,0 +1,131 @@
+"""The budget that every branch of a comparison gets, when it is not counted in samples."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.data.atomic import json_sha256, write_atomic
+from core.errors import DataError, UsageError
+from harness.budget import (
+    budget_overrides,
+    scaled_schedule,
+    schedule_cost,
+    schedule_of,
+    step_flops,
+)
+from harness.planning import RunRequest, plan_run
+from harness.progress import Display
+from harness.registry import find_variant
+from harness.settings import BudgetKind, load_profile
+
+_CALIBRATION_STEPS = 12
+"""Of each stage: a median of eleven; on two busy cores it repeats to a few per cent."""
+
+
+@dataclass(frozen=True)
+class EqualBudget:
+    """What each branch may spend, and what its steps cost."""
+
+    kind: BudgetKind
+    """What is counted."""
+    amount: float
+    """What each branch may spend on training."""
+    step_cost: dict[str, dict[str, float]]
+    """Branch, then stage: cost of one optimiser step."""
+    steps: dict[str, dict[str, int]]
+    """Branch, then stage: the steps this leaves."""
+
+    def overrides(self, variant: str) -> tuple[str, ...]:
+        """The branch's budget as settings of its runs; a branch that trains nothing has none."""
+        costs = self.step_cost[variant]
+        if not any(costs.values()):
+            return ()
+        return budget_overrides(self.kind, amount=self.amount, step_cost=costs)
+
+    def sentence(self) -> str:
+        """What each branch gets, in words."""
+        unit = "FLOPs" if self.kind is BudgetKind.FLOPS else "device seconds"
+        steps = ", ".join(f"{name} {sum(own.values()):,}" for name, own in self.steps.items())
+        return f"Each branch trains for {self.amount:.4g} {unit}; steps: {steps}."
+
+
+def equal_budget(
+    kind: BudgetKind, *, base: RunRequest, variants: tuple[str, ...], display: Display
+) -> EqualBudget:
+    """The largest budget that no branch's own schedule goes beyond.
+
+    It is what the profile's schedule costs the cheapest branch, so that no branch trains longer
+    than the profile says; the others' stages are shortened by one factor each. Controls, a floor
+    that trains little, do not set it: they get it.
+
+    Raises:
+        UsageError: no branch trains anything, or the budget does not pay a step of each stage.
+        HarnessError: what a run of a branch would raise.
+    """
+    costs = {
+        name: _step_cost(kind, replace(base, variant=name), display=display) for name in variants
+    }
+    schedule = schedule_of(load_profile(base.profile, overrides=_common(base.overrides)))
+    totals = {n: t for n, own in costs.items() if (t := schedule_cost(schedule, own)) > 0}
+    if not totals:
+        raise UsageError("none of these branches trains anything: there is no budget to share")
+    branches = [n for n in totals if not find_variant(n).load().is_control]
+    amount = min(totals[n] for n in branches or totals)
+    steps = {
+        name: scaled_schedule(schedule, step_cost=own, amount=amount) for name, own in costs.items()
+    }
+    return EqualBudget(kind, amount, costs, steps)
+
+
+def _common(overrides: tuple[str, ...]) -> list[str]:
+    return [item for item in overrides if not item.strip().startswith("variant.")]
+
+
+def _step_cost(kind: BudgetKind, request: RunRequest, *, display: Display) -> dict[str, float]:
+    if kind is BudgetKind.FLOPS:
+        return _flops(request, display=display)
+    return _calibrated(request, display=display)
+
+
+def _flops(request: RunRequest, *, display: Display) -> dict[str, float]:
+    planned = plan_run(request, display=display)
+    return step_flops(
+        planned.profile,
+        variant=planned.variant,
+        config=planned.config,
+        num_classes=len(planned.prepared.split.classes),
+    )
+
+
+def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
+    """Seconds of a step, measured once for a branch, its settings and a device, then kept.
+
+    Kept, because another measurement would be another schedule, and so another run.
+    """
+    from harness.run import device_name, measure_step_seconds
+
+    planned = plan_run(request, display=display)
+    content = planned.identity.model_dump(mode="json", exclude={"seed", "profile"})
+    key = json_sha256({"identity": content, "device": device_name()})[:12]
+    path = request.results / "calibrations" / f"{request.variant}-{key}.json"
+    if path.is_file():
+        return _load(path)
+    display.say(f"measuring what a step of {request.variant} takes on {device_name()}")
+    seconds = measure_step_seconds(request, num_steps=_CALIBRATION_STEPS, display=display)
+    kept: Mapping[str, Any] = {
+        "variant": request.variant,
+        "device": device_name(),
+        "num_steps": _CALIBRATION_STEPS,
+        "step_seconds": seconds,
+    }
+    write_atomic(path, content=(json.dumps(kept, indent=2) + "\n").encode())
+    return seconds
+
+
+def _load(path: Path) -> dict[str, float]:
+    try:
+        return {k: float(v) for k, v in json.loads(path.read_bytes())["step_seconds"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path} is damaged; delete it to measure again") from None
