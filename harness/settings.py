@@ -318,6 +318,9 @@ def parse_settings(model: type[Model], values: Mapping[str, Any], *, what: str) 
             known = _known_keys(model, first["loc"][:-1])
             hint = suggestion(str(first["loc"][-1]), known)
             raise UsageError(f"unknown {what} '{place}'; known: {', '.join(known)}{hint}") from None
+        if not place:  # a rule between several settings
+            reason = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{what.rstrip(':')}: {reason}") from None
         raise UsageError(
             f"{what} '{place}' cannot be {first.get('input')!r}: {first['msg']}"
         ) from None

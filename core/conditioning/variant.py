@@ -50,6 +50,8 @@ class Variant(nn.Module, ABC):
     and on whatever device is current, so parameter counts are known on the meta device.
     Modules live in the variant, not in the UNet; `attach` only installs plain (non-module)
     attention processors and hooks that use them, and `detach` leaves the UNet as it was.
+    A module may name parameters of its own that weight decay leaves alone in a class attribute
+    `no_weight_decay` (`core.training.decay`).
     """
 
     name: ClassVar[str]

@@ -103,6 +103,18 @@ def test_a_variant_key_goes_to_the_variant_that_runs() -> None:
         parse_settings(SONIC.Config, {"hiden_dim": 3}, what="setting of sonic:")
 
 
+def test_a_setting_that_another_choice_leaves_unread_is_named_and_can_be_unset() -> None:
+    """Catches: a sentence that prints every setting; a profile's value that nothing takes back."""
+    overrides = ["variant.projector=paper"]
+    values = load_profile("tiny", overrides=overrides, variant="sonic").variants["sonic"]
+    told = "^setting of sonic: hidden_dim is not read by projector paper; leave it out or set it to"
+    with pytest.raises(UsageError, match=told):
+        parse_settings(SONIC.Config, values, what="setting of sonic:")
+    overrides.append("variant.hidden_dim=none")
+    values = load_profile("tiny", overrides=overrides, variant="sonic").variants["sonic"]
+    assert parse_settings(SONIC.Config, values, what="setting of sonic:").hidden_dim is None
+
+
 def test_an_unknown_profile_suggests_the_closest() -> None:
     """Catches: a traceback, or the default profile taken instead."""
     with pytest.raises(UsageError, match=r"known: sd15, tiny; did you mean 'tiny'\?"):
