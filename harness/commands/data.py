@@ -44,6 +44,8 @@ def ingest(
     labels: Annotated[
         str | None,
         typer.Option(
+            "--label-map",
+            "--labels",
             help="Map from the sources' labels to classes: a TOML file or a shipped name. A label "
             "that it does not list letter for letter is left out."
         ),
