@@ -44,7 +44,7 @@ class SmallFoundation:
         from diffusers import UNet2DConditionModel
 
         with torch_seeded(0, "test", "unet"):
-            unet = UNet2DConditionModel(
+            unet: Any = UNet2DConditionModel(
                 sample_size=self.latent_size,
                 block_out_channels=self.channels,
                 layers_per_block=1,

@@ -1,6 +1,8 @@
 """The contract catches what it is for: variants with one defect each fail one check each."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -429,3 +431,12 @@ def test_every_check_has_a_variant_that_it_catches() -> None:
     """Catches: a check added to the contract that was never seen to fail."""
     checks = {name for name in dir(VariantContract) if name.startswith("test_")}
     assert checks == {f"test_{check}" for check, _ in CAUGHT_BY.values()}
+
+
+def test_every_promise_is_in_the_documentation() -> None:
+    """Catches: a check that an inventor meets only when it fails, or a promise nothing checks."""
+    text = (Path(__file__).parents[2] / "docs" / "variants.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z_0-9]+)` \| [A-Z`]", text, flags=re.MULTILINE)
+    assert {f"test_{name}" for name in listed} == {
+        name for name in dir(VariantContract) if name.startswith("test_")
+    }

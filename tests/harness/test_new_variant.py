@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import variants
+from core.conditioning.conditioning import AudioFeature
+from core.conditioning.gates import SigmoidGate
 from core.errors import UsageError
 from harness import scaffold
 from harness.cli import app
@@ -177,3 +180,19 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         write_new_variant(NAME, folder=tmp_path)
     assert [path.name for path in (tmp_path / NAME).iterdir()] == ["variant.py"]
     assert (tmp_path / NAME / "variant.py").read_text() == "mine"
+
+
+def test_the_tutorials_worked_change_keeps_the_contract(site: Path) -> None:
+    """Catches: documentation whose code does not run."""
+    text = (ROOT / "docs" / "variants.md").read_text(encoding="utf-8")
+    body = text.split("## A worked change")[1].split("```python\n")[1].split("```")[0]
+    scope = {
+        "torch": torch,
+        "nn": torch.nn,
+        "AudioFeature": AudioFeature,
+        "SigmoidGate": SigmoidGate,
+        "Written": find_variant(NAME).load(),
+    }
+    exec(f"class Changed(Written):\n{body}", scope)
+    contract = type("TestChanged", (VariantContract,), {"variant": scope["Changed"]})
+    assert violations(contract) == {}
