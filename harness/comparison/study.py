@@ -25,7 +25,8 @@ from harness.comparison.analysis import analyse
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.runs import LoadedRun
 from harness.records import RunIdentity, RunRecord, Status
-from harness.statistics import hierarchical_bootstrap
+from harness.statistics import MIN_SEEDS_FOR_A_WIN, hierarchical_bootstrap
+from harness.statistics.power import sign_flip_ps
 
 Array = NDArray[np.float64]
 
@@ -139,13 +140,47 @@ def naive_rate(world: World, *, repeats: int, alpha: float = 0.05) -> float:
     return called / repeats
 
 
-def win_rate(world: World, *, repeats: Sequence[int]) -> float:
-    """How often any branch is called the winner of any pair."""
-    wins = sum(
-        any(pair.winner is not None for pair in experiment(world, repeat=repeat).pairs)
-        for repeat in repeats
+def winners(means_RBS: Array, *, alpha: float = 0.05) -> NDArray[np.int64]:
+    """[R, pairs] 1 where the first branch of a pair wins, -1 where the second, 0 where neither.
+
+    means_RBS: mean score of each branch and seed, for R experiments. The rule of the verdict
+    without a margin, for all experiments at once; a test holds it against the rule itself.
+    """
+    num_branches, num_seeds = means_RBS.shape[1:]
+    first, second = np.triu_indices(num_branches, k=1)
+    difference_RPS = means_RBS[:, first] - means_RBS[:, second]
+    mean_RP = difference_RPS.mean(axis=-1)
+    error_RP = difference_RPS.std(axis=-1, ddof=1) / math.sqrt(num_seeds)
+    t_p_RP = 2 * stats.t.sf(np.abs(mean_RP) / error_RP, num_seeds - 1)
+    flip_p_RP = sign_flip_ps(difference_RPS)
+    is_win_RP = (_holm(t_p_RP) <= alpha) & (flip_p_RP <= alpha)
+    if num_seeds < MIN_SEEDS_FOR_A_WIN:
+        is_win_RP[:] = False
+    return np.where(is_win_RP, np.sign(mean_RP), 0).astype(np.int64)
+
+
+def _holm(p_RP: Array) -> Array:
+    order = np.argsort(p_RP, axis=1)
+    steps = np.arange(p_RP.shape[1], 0, -1)
+    adjusted = np.maximum.accumulate(np.take_along_axis(p_RP, order, axis=1) * steps, axis=1)
+    result = np.empty_like(p_RP)
+    np.put_along_axis(result, order, adjusted, axis=1)
+    return result
+
+
+def simulated_winners(world: World, *, repeats: int) -> NDArray[np.int64]:
+    """`winners` of as many simulated experiments.
+
+    Only seed means are drawn, from their own distribution: what the clips add is the same for
+    every branch and drops out, but for their noise.
+    """
+    draw = rng(0, "winners", *_key(world))
+    shape = (repeats, len(world.effects), world.num_seeds)
+    return winners(
+        np.asarray(world.effects)[:, None]
+        + draw.normal(0, world.training_sd, shape)
+        + draw.normal(0, world.noise_sd / math.sqrt(sum(world.class_sizes)), shape)
     )
-    return wins / len(repeats)
 
 
 def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000) -> float:

@@ -1,13 +1,24 @@
 """The A/A study in small: the verdict keeps its stated level and power, the naive test does not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from core.randomness import rng
-from harness.comparison.study import World, coverage, experiment, naive_rate, stand_in_runs
+from harness.comparison.analysis import analyse
+from harness.comparison.study import (
+    METRIC,
+    World,
+    coverage,
+    experiment,
+    naive_rate,
+    simulated_winners,
+    stand_in_runs,
+    winners,
+)
 from harness.statistics import (
     Outcome,
     detectable_effect,
@@ -18,7 +29,7 @@ from harness.statistics import (
 )
 
 ALPHA = 0.05
-REPEATS = 120
+REPEATS = 80
 
 
 def largest_count(rate: float, repeats: int) -> int:
@@ -37,6 +48,39 @@ def test_one_variant_under_several_names_is_called_a_winner_no_more_often_than_s
         for repeat in range(REPEATS)
     )
     assert wins <= largest_count(ALPHA, REPEATS)
+
+
+@pytest.mark.parametrize(("names", "seeds", "effect"), [(2, 6, 0.6), (3, 7, 0.5), (3, 5, 3.0)])
+def test_the_fast_rule_of_the_study_is_the_rule(names: int, seeds: int, effect: float) -> None:
+    """Catches: a study that judges by something else than what judges records."""
+    world = World(num_seeds=seeds, effects=(effect, *(0.0,) * (names - 1)))
+    scores = np.stack([world.scores(rng(repeat, "rule")) for repeat in range(12)])
+    fast = winners(scores.mean(axis=-1))
+    for one, row in zip(scores, fast, strict=True):
+        runs = stand_in_runs(world, one)
+        found = analyse(runs, metric=METRIC, folder=Path("x"), command="").pairs
+        judged = [{pair.first: 1, pair.second: -1, None: 0}[pair.winner] for pair in found]
+        assert judged == row.tolist()
+    assert (fast.any() and not fast.all()) or seeds < 6
+
+
+def test_over_many_experiments_the_level_and_the_power_are_as_stated() -> None:
+    """Catches: a level or a power that is off by little, which a hundred experiments hide."""
+    repeats = 20_000
+    error = 3 * (0.05 * 0.95 / repeats) ** 0.5
+    for names in (2, 3):
+        for variance in (0.0, 0.05, 0.2):
+            world = World(effects=(0.0,) * names, training_sd=variance**0.5)
+            rate = simulated_winners(world, repeats=repeats).any(axis=1).mean()
+            assert rate <= ALPHA + error
+    for seeds, pairs, names in ((6, 1, 2), (8, 3, 3)):
+        world = World(num_seeds=seeds)
+        planted = detectable_win(seeds, num_pairs=pairs) * world.paired_sd
+        world = replace(world, effects=(planted, *(0.0,) * (names - 1)))
+        found = simulated_winners(world, repeats=repeats)[:, 0]
+        # At least: another pair's p may spare this one Holm's hardest step.
+        assert (found == 1).mean() > 0.78
+        assert (found == -1).mean() < 0.001
 
 
 def test_a_planted_effect_is_found_as_often_as_the_plan_says() -> None:
