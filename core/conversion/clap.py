@@ -2,8 +2,8 @@
 
 The networks are the same; names differ, and LAION keeps query, key and value of the audio
 transformer in one matrix. Sizes are read off the tensors, so HTSAT-tiny and -base, fused or not,
-convert alike. The tokenizer is roberta-base's and not in the checkpoint: fetch it where text is
-embedded; hearing needs none.
+convert alike. The tokenizer is roberta-base's and not in the checkpoint: name one where text is to
+be embedded; hearing needs none.
 """
 
 import math
@@ -18,10 +18,13 @@ from torch import Tensor
 
 from core.conversion.checkpoint import Shape, read_tensors, require_exactly
 from core.errors import MismatchError
+from core.foundation.sources import missing_weights, resolve_source
 
 _HEAD_DIM = 64
 """Of RoBERTa, whose number of heads no tensor tells."""
 _SPEC_SIZE = 256
+"""Where no mask of shifted windows tells; HTSAT's."""
+_MIN_WORDS = 64
 _LEFT_OUT = re.compile(
     # Spectrograms are the feature extractor's; classifiers and the losses' own layers are unused.
     r"audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\..*"
@@ -59,18 +62,22 @@ class ClapConversion:
     """Tensors of the checkpoint that ClapModel does not have or computes itself."""
 
 
-def convert_clap(path: Path, *, folder: Path) -> ClapConversion:
+def convert_clap(path: Path, *, folder: Path, tokenizer: str | None = None) -> ClapConversion:
     """Write the ClapModel of a LAION checkpoint to `folder`.
 
+    tokenizer: folder or hub id of the text branch's tokenizer, copied along; None leaves it out.
+
     Raises:
-        MissingWeightsError: the file is missing or damaged.
-        MismatchError: it holds more than tensors, or is no LAION CLAP of an HTSAT and a RoBERTa.
+        MissingWeightsError: the file or the tokenizer is missing or damaged.
+        MismatchError: it holds more than tensors, or is no LAION CLAP of an HTSAT and a RoBERTa;
+            or the tokenizer has words that the checkpoint has not.
     """
     from transformers import ClapConfig, ClapModel
 
     tensors = read_tensors(path)
     left_out = tuple(sorted(name for name in tensors if _LEFT_OUT.fullmatch(name)))
     config = ClapConfig(**clap_config(tensors))
+    words = None if tokenizer is None else _tokenizer(tokenizer, config=config)
     with torch.device("meta"):
         theirs = ClapModel(config).state_dict()
     wanted = {n: tuple(t.shape) for n, t in theirs.items() if not _COMPUTED.fullmatch(n)}
@@ -86,6 +93,8 @@ def convert_clap(path: Path, *, folder: Path) -> ClapConversion:
         raise AssertionError(f"names were checked before: {missing}, {unexpected}")
     model.save_pretrained(folder)
     _extractor(config).save_pretrained(folder)
+    if words is not None:
+        words.save_pretrained(folder)
     return ClapConversion(folder, left_out)
 
 
@@ -192,3 +201,23 @@ def _extractor(config: Any) -> Any:
         truncation="fusion" if config.audio_config.enable_fusion else "rand_trunc",
         padding="repeatpad",
     )
+
+
+def _tokenizer(name: str, *, config: Any) -> Any:
+    """The tokenizer of a source, no larger than the checkpoint's vocabulary."""
+    from transformers import AutoTokenizer
+
+    source = resolve_source(name)
+    try:
+        words = AutoTokenizer.from_pretrained(source.location, revision=source.revision)
+    except (OSError, ValueError) as error:
+        raise missing_weights(source, "tokenizer", error) from error
+    if len(words) < _MIN_WORDS:  # what a folder without one loads as, unasked
+        cause = ValueError(f"its vocabulary holds {len(words)} words")
+        raise missing_weights(source, "tokenizer", cause)
+    if len(words) > config.text_config.vocab_size:
+        raise MismatchError(
+            f"the tokenizer of '{name}' knows {len(words)} words, the checkpoint "
+            f"{config.text_config.vocab_size}; LAION's text branch is roberta-base's"
+        )
+    return words

@@ -31,17 +31,27 @@ def aum(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def clap(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
-    """LAION's CLAP, for `foundation.clap`; of text only the network, without its tokenizer."""
+def clap(
+    checkpoint: Checkpoint,
+    out: Out,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub id of roberta-base's tokenizer, to copy along."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """LAION's CLAP, for `foundation.clap`. Its tokenizer is not in the checkpoint."""
     from core.conversion.clap import convert_clap
 
-    found = convert_clap(checkpoint, folder=out)
+    found = convert_clap(checkpoint, folder=out, tokenizer=tokenizer)
+    lacks = "" if tokenizer else " (it hears; to embed text it needs --tokenizer roberta-base)"
     _tell(
         out,
         settings={},
         left_out=found.left_out,
         use=f"--set foundation.clap={out}",
         as_json=as_json,
+        note=lacks,
     )
 
 
@@ -72,9 +82,15 @@ def _mamba(kind: str, checkpoint: Path, *, out: Path, as_json: bool) -> None:
 
 
 def _tell(
-    out: Path, *, settings: dict[str, object], left_out: tuple[str, ...], use: str, as_json: bool
+    out: Path,
+    *,
+    settings: dict[str, object],
+    left_out: tuple[str, ...],
+    use: str,
+    as_json: bool,
+    note: str = "",
 ) -> None:
-    told = [f"wrote {out}"]
+    told = [f"wrote {out}{note}"]
     if settings:
         told.append("  ".join(f"{name} {value}" for name, value in settings.items()))
     if left_out:

@@ -49,7 +49,7 @@ class CuttingEdgeConfig(VariantConfig):
     layout: Layout = Layout.SSAMBA
     """How blocks, cls and norms are put together: ssamba, aum, or plain."""
     block: Block = Block.V2
-    """Bidirectional mixer: v1, v2, or mamba2, which is faster and fits no published weights."""
+    """Bidirectional mixer: v1, v2, or mamba2, faster on a CPU; no published weights fit it."""
     state_dim: int = Field(default=16, ge=1)
     """State size of a channel's scan; more remembers more and costs in proportion."""
     conv_width: int = Field(default=4, ge=1)

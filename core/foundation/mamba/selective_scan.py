@@ -29,9 +29,8 @@ def has_fused_kernel() -> bool:
 @cache
 def _say_once_that_the_kernel_is_missing() -> None:
     _log.warning(
-        "mamba-ssm is not installed, so Mamba scans run as a loop in torch: correct, but several "
-        "times slower on a GPU; `pip install branch-harness[mamba]` where CUDA is, or choose "
-        "block mamba2"
+        "mamba-ssm is not installed, so Mamba scans run as a loop in torch, which gives the same "
+        "and takes longer; `pip install branch-harness[mamba]` where CUDA is, or use block mamba2"
     )
 
 

@@ -10,7 +10,9 @@ from torch import Tensor
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
 from core.conversion.clap import convert_clap
-from core.errors import MismatchError
+from core.errors import MismatchError, MissingWeightsError
+from core.foundation.foundation import Foundation
+from core.foundation.sources import resolve_source
 from core.randomness import torch_seeded
 
 # The names of the laion-clap package, part by part.
@@ -43,7 +45,7 @@ BESIDE = {
 }
 
 
-def small_clap(*, is_fused: bool = False) -> ClapModel:
+def small_clap(*, is_fused: bool = False, num_words: int = 50) -> ClapModel:
     fusion = {"enable_fusion": True, "fusion_type": "aff_2d"} if is_fused else {}
     config = ClapConfig(
         audio_config={
@@ -59,7 +61,7 @@ def small_clap(*, is_fused: bool = False) -> ClapModel:
             **fusion,
         },
         text_config={
-            "vocab_size": 50,
+            "vocab_size": num_words,
             "hidden_size": 128,
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
@@ -146,6 +148,36 @@ def test_sizes_are_read_off_the_tensors(tmp_path: Path) -> None:
             k: (ours.get(k), theirs[k]) for k in differing
         }
     assert list(got.audio_config.patch_stride) == [4, 4]
+
+
+def test_converted_folder_is_one_that_a_profile_can_name(tmp_path: Path) -> None:
+    """Catches: a folder without what `foundation.clap` needs to hear."""
+    convert_clap(save(laion_state(small_clap()), tmp_path / "l.pt"), folder=tmp_path / "clap")
+    foundation = Foundation(
+        stable_diffusion="embedded:stable_diffusion", clap=str(tmp_path / "clap")
+    )
+    assert foundation.clap.config.projection_dim == 24
+    assert foundation.clap_extractor.sampling_rate == 48_000
+    assert len(foundation.revision("clap")) == 64
+
+
+def test_tokenizer_that_is_named_comes_along_if_it_fits(tmp_path: Path) -> None:
+    """Catches: text that is embedded by words the checkpoint has no vectors for."""
+    checkpoint = save(laion_state(small_clap(num_words=500)), tmp_path / "l.pt")
+    words = str(resolve_source("embedded:clap").location)
+    convert_clap(checkpoint, folder=tmp_path / "clap", tokenizer=words)
+    foundation = Foundation(
+        stable_diffusion="embedded:stable_diffusion", clap=str(tmp_path / "clap")
+    )
+    assert foundation.encode_clap_text(["a dog barks", "rain"]).shape == (2, 24)
+    small = save(laion_state(small_clap()), tmp_path / "small.pt")
+    with pytest.raises(MismatchError, match="the checkpoint 50"):
+        convert_clap(small, folder=tmp_path / "other", tokenizer=words)
+    wordless = str(resolve_source("embedded:image_judge").location)
+    for absent in ("owner/none", wordless):
+        with pytest.raises(MissingWeightsError, match="tokenizer of"):
+            convert_clap(checkpoint, folder=tmp_path / "other", tokenizer=absent)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
