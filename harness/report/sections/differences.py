@@ -192,9 +192,9 @@ def _seed_table(facts: Facts, row: MetricRow) -> Part:
         cells = [Cell(f"seed {seed}")]
         for branch in facts.branches:
             score = row.branches[branch]
-            run_id = score.run_ids.get(seed)
+            run = facts.run(score.run_ids.get(seed, ""))
             value = number(score.values.get(seed), digits=digits)
-            cells.append(Cell(value, href=f"#run-{run_id}" if run_id else None))
+            cells.append(Cell(value, href=run.anchor if run is not None else None))
         rows.append(tuple(cells))
     return Table(
         f"{metric_label(row.metric)} of every run; each number leads to its run",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.data.atomic import json_sha256
+from harness.comparison.eligibility import shared_settings
 from harness.report.content import Blank, Cell, Column, Paragraph, Part, Section, Table
 from harness.report.facts import Facts, ReportRun
 from harness.report.sections.common import branch_cell, run_cell
@@ -13,7 +14,8 @@ from harness.report.text import count, label, listed, plain, short_hash
 def eligibility(facts: Facts) -> Section:
     """What is equal, what is not, which guards passed, what failed, how often test was opened."""
     if not facts.runs:
-        return Section("eligibility", "Eligibility", [Blank("There is no run on disk.")])
+        blank = Blank("There is no run on disk.")
+        return Section("eligibility", "Eligibility", [blank, *_absent(facts)])
     parts: list[Part] = [_equalities(facts), *_budget_sentence(facts), _budget(facts)]
     if facts.comparison is not None:
         mixed = facts.comparison.eligibility.mixed_environment
@@ -27,8 +29,7 @@ def eligibility(facts: Facts) -> Section:
     parts += [_guards(facts), _branch_code(facts)]
     if facts.failed:
         parts.append(_failures(facts))
-    for run_id, reason in facts.absent.items():
-        parts.append(Paragraph(f"{plain(run_id)} is no longer on disk: {reason}", tone="warn"))
+    parts += _absent(facts)
     return Section(
         "eligibility",
         "Eligibility",
@@ -44,7 +45,7 @@ def _equalities(facts: Facts) -> Table:
     models = sorted(_shared_models(facts))
     rows = [
         _equal("split", [run.record.identity.split_hash for run in facts.runs]),
-        _equal("settings", [json_sha256(run.record.identity.settings) for run in facts.runs]),
+        _equal("settings", [json_sha256(shared_settings(run.record)) for run in facts.runs]),
     ]
     for part in sorted(set(first.code) - {"variant"}):
         rows.append(_equal(f"code: {part}", [r.record.identity.code.get(part) for r in facts.runs]))
@@ -86,6 +87,14 @@ def _source(run: ReportRun, name: str) -> str:
         if isinstance(source, str):
             return plain(source)
     return ""
+
+
+def _absent(facts: Facts) -> list[Part]:
+    """Runs of the comparison that are gone."""
+    return [
+        Paragraph(f"{plain(run_id)} is no longer on disk: {plain(reason)}", tone="warn")
+        for run_id, reason in facts.absent.items()
+    ]
 
 
 def _budget_sentence(facts: Facts) -> list[Part]:

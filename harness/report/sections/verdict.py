@@ -35,7 +35,8 @@ def tone(facts: Facts) -> str:
 def chips(facts: Facts) -> tuple[str, ...]:
     """Outcome, strength and size in a few words."""
     found = facts.comparison
-    size = (count(len(facts.seeds), "seed"), count(len(facts.branches), "branch", "branches"))
+    seeds = facts.seeds if found is None else found.seeds
+    size = (count(len(seeds), "seed"), count(len(facts.branches), "branch", "branches"))
     if found is None:
         return ("Not compared", *size)
     return (

@@ -193,7 +193,35 @@ def test_a_run_that_is_gone_is_named(copied: Path, results: Any) -> None:
     shutil.rmtree(copied.parents[1] / "runs" / gone)
     text = write_report(copied).read_text(encoding="utf-8")
     assert f"{gone} is no longer on disk" in text
+    found = Anatomy(text)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+    shutil.rmtree(copied.parents[1] / "runs")
+    text = write_report(copied).read_text(encoding="utf-8")
+    assert text.count("is no longer on disk") == len(results.runs)
     assert "<li>2 seeds</li>" in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_bare_record_is_enough(copied: Path) -> None:
+    """Catches: a report that needs the event log, the tables or what older records do not hold."""
+    results = copied.parents[1]
+    run = next((results / "runs").iterdir())
+    for name in ("events.jsonl", "per_clip.csv", "nearest_training.csv"):
+        (run / name).unlink()
+    record = json.loads((run / "record.json").read_text())
+    record.update(evaluation={}, cost={}, controls=[], stages=[], environment={})
+    (run / "record.json").write_text(json.dumps(record))
+    (written,) = write_reports([run.name], results=results, max_bytes=10**8)
+    text = written.page.read_text(encoding="utf-8")
+    for reason in (
+        "No run left an event log",
+        "no per-clip scores at",
+        "No finished run recorded its time",
+        "No run recorded a margin",
+        "No run recorded how near",
+        "The runs hold no distances at other numbers of images",
+    ):
+        assert reason in text
 
 
 @pytest.mark.usefixtures("without_plots")
