@@ -17,6 +17,9 @@ SMALL: dict[str, Mapping[str, Any]] = {
 ALSO: dict[str, tuple[str, Mapping[str, Any]]] = {
     "sonic_from_zero": ("sonic", {"gate_init": 0.0, "layers": "mid_up"}),
     "cutting_edge_from_zero": ("cutting_edge", {"gate_init": 0.0, "tokens": "all"}),
+    "sonic_paper": ("sonic", {"projector": "paper", "hidden_dim": None}),
+    "cutting_edge_aum": ("cutting_edge", {"layout": "aum", "block": "v1", "audio": "msclap"}),
+    "cutting_edge_mamba2": ("cutting_edge", {"layout": "plain", "block": "mamba2"}),
     "text_only_ssf": ("text_only", {"adapt": "ssf"}),
 }
 

@@ -226,7 +226,9 @@ class Mamba2Mixer(nn.Module):
             C_GBLS=C_GBLS,
             D_GH=stacked(self.directions, "D"),
         )
-        y_GBLE = self.norm(y_GBLHP.flatten(-2) * functional.silu(_both_ways(gate_BLE)))
+        y_GBLE = y_GBLHP.flatten(-2) * functional.silu(_both_ways(gate_BLE))
+        # Autocast leaves RMSNorm in the input's precision, too coarse for a mean of squares.
+        y_GBLE = self.norm(y_GBLE.to(self.norm.weight.dtype))
         return self.out_proj((y_GBLE[0] + y_GBLE[1].flip(1)) / 2)
 
 
