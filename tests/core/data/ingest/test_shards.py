@@ -83,6 +83,8 @@ def test_unsafe_members_are_refused_and_the_rest_is_read(
     before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
     manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
     assert reasons(manifest) == {f"0.tar/{name}": reason}
+    if "link" in how:
+        assert how["link"] in manifest.exclusions[0].detail
     assert [item.id for item in manifest.candidates] == ["b", "one"]
     assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
@@ -175,7 +177,7 @@ def test_incomplete_and_unclear_samples_are_named(tmp_path, write_shard, media_b
         ("badtext.wav", audio), ("badtext.png", image), ("badtext.cls", b"\xff\xfe"),
         *sample("again", (audio, image)),
         *sample("between", (audio, image)),
-        *sample("again", (audio, image)),
+        *sample("again", media_bytes(1)),
         ("only.cls", b"rain"),
     ]  # fmt: skip
     shard = write_shard(tmp_path / "in/0.tar", members)
@@ -190,6 +192,8 @@ def test_incomplete_and_unclear_samples_are_named(tmp_path, write_shard, media_b
         "again": Reason.REPEATED,
         "only": Reason.MISSING_AUDIO,
     }
+    again = next(item for item in manifest.exclusions if item.id == "again")
+    assert "'again' comes twice in 0.tar" in again.detail
     assert [item.id for item in manifest.candidates] == ["again", "between"]
     assert manifest.num_input == 10
 

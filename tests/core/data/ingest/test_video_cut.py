@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -114,10 +115,16 @@ def test_a_start_behind_the_end_is_told(video):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello", b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n", b"ffconcat version 1.0\nfile x.wav\n"],
+    [
+        b"",
+        b"hello",
+        b"ffconcat version 1.0\nfile clip.mp4\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.7,\nclip.mp4\n#EXT-X-ENDLIST\n",
+    ],
 )
-def test_what_is_no_video_is_told_and_a_playlist_opens_nothing(tmp_path, content):
+def test_what_is_no_video_is_told_and_a_playlist_opens_nothing(tmp_path, video, content):
     """Catches: a playlist renamed to .mp4 that makes the decoder read other files or addresses."""
+    shutil.copy(video, tmp_path / "clip.mp4")
     path = tmp_path / "v.mp4"
     path.write_bytes(content)
     with pytest.raises(MediaError, match="cannot be decoded") as caught:
