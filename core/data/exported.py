@@ -70,7 +70,7 @@ class ExportedEmbeddings:
 
         Raises: DataError when one has not been exported.
         """
-        places = {key: (0, row) for row, key in enumerate(self.keys)}
+        places = {key: row for row, key in enumerate(self.keys)}
         missing = [key for key in keys if key not in places]
         if missing:
             raise DataError(

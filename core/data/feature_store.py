@@ -30,6 +30,8 @@ from core.errors import GuardError
 
 _FORMAT = 1
 _SHARD_ROWS = 256
+_SHARD_BIT = 32
+_ROW_MASK = (1 << _SHARD_BIT) - 1
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = ".lock"
 _SILENT_WAIT_S = 2
@@ -44,8 +46,9 @@ class FeatureTable:
 
     tensors: Mapping[str, Sequence[Tensor]]
     """By name: one tensor [N, ...] a shard."""
-    places: Mapping[str, tuple[int, int]]
-    """Key -> (shard, row)."""
+    places: Mapping[str, int]
+    """Key -> shard << 32 | row. One number, not a pair: 200,000 pairs would be walked by every
+    pass of Python's garbage collector."""
     notices: tuple[str, ...] = ()
     """What was wrong with the store and has been repaired, as sentences."""
     num_computed: int = 0
@@ -55,7 +58,7 @@ class FeatureTable:
         """[len(keys), ...] of the tensor `name`, copied out of the map."""
         shards = self.tensors[name]
         places = [self.places[key] for key in keys]
-        return torch.stack([shards[shard][row] for shard, row in places])
+        return torch.stack([shards[place >> _SHARD_BIT][place & _ROW_MASK] for place in places])
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ def _open_table(
                 tensors.setdefault(name, []).append(shard.get_tensor(name))
     return FeatureTable(
         tensors=tensors,
-        places={key: (number[path], row) for key, (path, row) in places.items()},
+        places={key: number[path] << _SHARD_BIT | row for key, (path, row) in places.items()},
         notices=tuple(notices),
         num_computed=num_computed,
     )
