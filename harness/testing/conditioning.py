@@ -88,19 +88,27 @@ class ConditioningChecks(Bench):
         """Another clip's sound gives another picture, through each feature by itself."""
         unet = self.foundation.unet()
         variant = stirred(self.build(unet))
-        if not variant.audio_features:
-            pytest.skip(f"'{variant.name}' asks for no audio feature")
         inputs = self.inputs(variant)
+        changes = {
+            f"another clip's {feature}": replace(
+                inputs, audio={**inputs.audio, feature: values.roll(1, dims=0)}
+            )
+            for feature, values in inputs.audio.items()
+        }
+        if variant.reads_class:
+            classes = (inputs.class_index_B + 1) % self.foundation.num_classes
+            changes["another class"] = replace(inputs, class_index_B=classes)
+        if not changes:
+            pytest.skip(f"'{variant.name}' asks for no audio feature")
         variant.attach(unet)
         own = self.answer(unet, variant, inputs)
-        for feature, values in inputs.audio.items():
-            swapped = {**inputs.audio, feature: values.roll(1, dims=0)}
-            other = self.answer(unet, variant, replace(inputs, audio=swapped))
+        for what, changed in changes.items():
+            other = self.answer(unet, variant, changed)
             least = min(difference(other[row], own[row]) for row in range(len(inputs)))
             require(
                 least > HEARD,
-                f"another clip's {feature} changes the output by {least:.2g} only: the sound is "
-                "lost on its way, or the feature is asked for and not read",
+                f"{what} changes the output by {least:.2g} only: it is lost on its way, or asked "
+                "for and not read",
             )
 
     def test_tokens_depend_on_nothing_undeclared(self) -> None:

@@ -56,7 +56,7 @@ class TrainingChecks(Bench):
                 n: p for n, p in model.parameters(tuple(ParameterGroup)).items() if n not in trained
             }
             others_before = {n: p.detach().clone() for n, p in others.items()}
-            for _ in self.training(model, stage=name, trained=trained, steps=2):
+            for _ in self.training(model, stage=name, trained=trained, steps=1):
                 pass
             moved = [n for n, p in others.items() if not torch.equal(p, others_before[n])]
             require(
