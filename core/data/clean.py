@@ -63,8 +63,8 @@ def clean_manifest(
     num_workers: threads; None for one a core.
     `progress(done, total)` is called from this thread after each candidate pair.
     Pairs that share the bytes of a sound or a picture get one `group`, so a split keeps them
-    together; near duplicates are only flagged. A candidate without a class is decoded too, for a fault of its own
-    says more than that nothing lists it, and then left out.
+    together; near duplicates are only flagged. A candidate without a class is decoded too, for a
+    fault of its own says more than that nothing lists it, and then left out.
     """
     found = found.as_ingested()
     root = found.root

@@ -47,7 +47,7 @@ _MAX_CLIPPED_SHARE = 0.1
 """A full-scale sine spends 3 % of its time above 0.999; one driven 10 dB too hard spends 80 %."""
 _SILENCE_DBFS = -200.0
 """Stands for the minus infinity of digital silence: tables and JSON hold finite numbers."""
-_HASHED_SIDE_PX = 128  # the hash looks at 32 x 32; a jpg is decoded at an eighth to a half for it
+_HASHED_SIDE_PX = 64  # the hash looks at 32 x 32; a jpg is decoded at an eighth to a half for it
 _MIN_MP3_SHARE = 0.98  # the length an MP3 header promises is only approximate
 _BLOCK_S = 10
 
@@ -114,7 +114,8 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
     with _open_audio(path) as file:
         left = round(window_s * file.samplerate)
         for block_SC in _blocks(file):
-            if not np.isfinite(block_SC).all():
+            # Either extreme of samples with a NaN is a NaN; no copy of the block is made.
+            if not (math.isfinite(block_SC.min()) and math.isfinite(block_SC.max())):
                 raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
             num_frames += len(block_SC)
             if left > 0:
@@ -138,7 +139,9 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
         raise MediaError(
             Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
         )
-    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean())
+    loudest = max(-float(window_SC.min()), float(window_SC.max()))
+    is_loud = loudest >= _FULL_SCALE
+    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean()) if is_loud else 0.0
     if clipped > _MAX_CLIPPED_SHARE:
         raise MediaError(
             Reason.CLIPPED_AUDIO,
@@ -237,13 +240,22 @@ def _open_audio(path: Path) -> soundfile.SoundFile:
     return file
 
 
+def _read(file: soundfile.SoundFile, num_frames: int) -> np.ndarray:
+    """float32 [S, C], 1 is full scale."""
+    if file.subtype == "PCM_16":
+        # The same numbers as libsndfile's own conversion, at a third of the time.
+        raw_SC = file.read(num_frames, dtype="int16", always_2d=True)
+        return np.multiply(raw_SC, np.float32(2.0**-15), dtype=np.float32)
+    return file.read(num_frames, dtype="float32", always_2d=True)
+
+
 def _blocks(file: soundfile.SoundFile, *, num_frames: int | None = None) -> Iterator[np.ndarray]:
     """float32 [S, C] blocks to the end of the file, or of its first `num_frames` samples."""
     left = num_frames if num_frames is not None else file.frames
     while left > 0:
         wanted = min(left, _BLOCK_S * file.samplerate)
         try:
-            block_SC = file.read(wanted, dtype="float32", always_2d=True)
+            block_SC = _read(file, wanted)
         except soundfile.LibsndfileError as error:
             raise MediaError(
                 Reason.UNDECODABLE_AUDIO,

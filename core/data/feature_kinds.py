@@ -26,7 +26,7 @@ from core.data.locked_media import LockedMedia
 from core.data.log_mel import LogMelSettings
 from core.data.log_mel import log_mel as log_mel_of
 
-_CONVERSION = 1
+_CONVERSION = 2
 """Raised when `core.data.decode` or `log_mel` changes what it returns: old rows then go unused."""
 _IMAGE_BATCH = 16
 _AUDIO_BATCH = 8

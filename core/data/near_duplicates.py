@@ -53,12 +53,9 @@ def sound_fingerprint(mono_S: np.ndarray, *, rate_hz: int) -> bytes | None:
     if num_frames < _NUM_STRETCHES:
         return None
     frames_TS = mono_S[: num_frames * num_fft].reshape(num_frames, num_fft) * _window(num_fft)
-    edges = _band_edges(num_fft, rate_hz)
-    spectrum_TF = scipy.fft.rfft(frames_TS)[:, : edges[-1] + 1]
-    power_TF = spectrum_TF.real**2 + spectrum_TF.imag**2
-    sums_TF = np.cumsum(power_TF, axis=1, dtype=np.float64)
-    sums_TF = np.concatenate([np.zeros((num_frames, 1)), sums_TF], axis=1)
-    energy_TB = sums_TF[:, edges[1:]] - sums_TF[:, edges[:-1]]
+    bands_FB = _bands(num_fft, rate_hz)
+    spectrum_TF = scipy.fft.rfft(frames_TS)[:, : len(bands_FB)]
+    energy_TB = (spectrum_TF.real**2 + spectrum_TF.imag**2) @ bands_FB
     starts = np.linspace(0, num_frames, _NUM_STRETCHES + 1).astype(int)
     energy_TB = np.add.reduceat(energy_TB, starts[:-1], axis=0) / np.diff(starts)[:, None]
     loudest = float(energy_TB.max())
@@ -94,9 +91,7 @@ def near_duplicate_sounds(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
     if len(keys) < 2:
         return {}
     rows_ND = _unit_rows([fingerprints[key] for key in keys])
-    planes_DP = rng(0, "near_duplicate_sounds").standard_normal(
-        (rows_ND.shape[1], _NUM_TABLES * _BITS_PER_TABLE), dtype=np.float32
-    )
+    planes_DP = _planes(rows_ND.shape[1])
     groups = _Groups(len(keys))
     weights = 1 << np.arange(_BITS_PER_TABLE)
     for table in range(_NUM_TABLES):
@@ -172,7 +167,17 @@ def _window(num_fft: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _band_edges(num_fft: int, rate_hz: int) -> np.ndarray:
-    """int [B + 1]: first bin of each band and the end; bands beyond the file's rate are empty."""
+def _bands(num_fft: int, rate_hz: int) -> np.ndarray:
+    """float32 [F, B]: 1 where a bin belongs to a band; bands beyond the file's rate are empty."""
     edges_hz = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _NUM_BANDS + 1)
-    return np.minimum(np.rint(edges_hz * num_fft / rate_hz), num_fft // 2).astype(int)
+    edges = np.minimum(np.rint(edges_hz * num_fft / rate_hz), num_fft // 2).astype(int)
+    bins_F = np.arange(edges[-1])[:, None]
+    return ((bins_F >= edges[:-1]) & (bins_F < edges[1:])).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _planes(num_values: int) -> np.ndarray:
+    """float32 [D, tables * bits]: normals of the hyperplanes."""
+    return rng(0, "near_duplicate_sounds").standard_normal(
+        (num_values, _NUM_TABLES * _BITS_PER_TABLE), dtype=np.float32
+    )
