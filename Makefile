@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test check format foundation clean
+.PHONY: help setup demo test full-size check format bench foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ demo: $(READY) ## Train and compare the three branches on the embedded default (
 test: $(READY) ## Run the tests: CPU, offline, a few minutes.
 	$(BIN)/python -m pytest -n 2
 
+full-size: $(READY) ## Run the tests that take true sizes: minutes, 2 GB of disk.
+	$(BIN)/python -m pytest -m slow
+
 check: $(READY) ## Lint, formatting and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,6 +38,11 @@ check: $(READY) ## Lint, formatting and types.
 format: $(READY) ## Write the formatting that check asks for.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two cores, 10 GB of disk).
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python benchmarks/data_cleaning.py --out benchmarks/results/data_cleaning.json
+	$(BIN)/python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json
 
 foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).
 	$(BIN)/python -m core.foundation.embedded.build --out build/foundation

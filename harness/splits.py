@@ -14,6 +14,7 @@ from filelock import FileLock
 from core.data.atomic import json_sha256, write_atomic
 from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
+from core.data.journal import JOURNAL_FILE
 from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.split import LOCK_FORMAT, Split, load_split, make_split
@@ -109,6 +110,7 @@ def _from_folder(
             folder,
             max_excluded_share=settings.max_excluded_share,
             window_s=settings.window_s,
+            journal=work / JOURNAL_FILE,
             progress=lambda done, total: progress("reading every file once", done, total),
         )
         split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)

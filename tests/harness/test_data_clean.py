@@ -144,3 +144,44 @@ def test_a_folder_in_use_or_without_a_manifest_is_refused(media, tmp_path):
         busy = invoke("clean", folder)
     assert "is being worked on by process" in str(busy.exception)
     assert len(Manifest.load(folder).candidates) == NUM_PAIRS
+
+
+def test_a_run_on_a_folder_decodes_only_what_is_new(media, tmp_path, monkeypatch):
+    """Catches: `harness run --data FOLDER` that decodes thousands of files for one more."""
+    from harness.settings import DataSettings
+    from harness.splits import prepare_split
+
+    for index in range(NUM_PAIRS):  # a split needs clips of different content
+        if index not in (7, 19):
+            sound, shown = media / f"rain/{index:02}.flac", media / f"rain/{index:02}.jpg"
+            sound.unlink()
+            noise = 0.1 * np.random.default_rng(index).standard_normal(48_000)
+            soundfile.write(sound, noise, 48_000)
+            shown.unlink()
+            cells = np.random.default_rng(index).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+            Image.fromarray(cells).resize((64, 40)).save(shown)
+    decoded = []
+    inspect = core_clean.inspect_file
+
+    def noted(path, **options):
+        decoded.append(path.name)
+        return inspect(path, **options)
+
+    monkeypatch.setattr(core_clean, "inspect_file", noted)
+
+    def prepare():
+        return prepare_split(
+            str(media),
+            settings=DataSettings(),
+            results=tmp_path / "results",
+            progress=lambda *_: None,
+        )
+
+    first = prepare()
+    assert len(decoded) == 2 * NUM_PAIRS
+    decoded.clear()
+    soundfile.write(media / "rain/07.flac", 0.1 * np.random.default_rng(99).standard_normal(48_000),
+                    48_000)  # fmt: skip
+    second = prepare()
+    assert decoded == ["07.flac"]
+    assert len(second.split.samples) == len(first.split.samples) + 1
