@@ -162,7 +162,16 @@ class Sheet:
     clips: tuple[SheetClip, ...]
 
 
-Part = Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side, each with what it is compared with."""
+
+    kind: ClassVar[str] = "gallery"
+    title: str
+    pairs: tuple[tuple[Picture, Picture], ...]
+
+
+Part = Gallery | Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from harness.report.figures.style import (
     marker,
     new_figure,
 )
-from harness.report.text import label
+from harness.report.text import label, metric_label
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ def distances(
         for axes, (metric, of_metric) in zip(grid, curves.items(), strict=False):
             for branch, curve in of_metric.items():
                 _curve(axes, curve, index=None if branch == "real" else branches.index(branch))
-            axes.set_title(metric)
+            axes.set_title(metric_label(metric))
             axes.set_xlabel("images (n)")
+            axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in grid[len(curves) :]:
             axes.set_visible(False)
         return figure
@@ -53,7 +54,7 @@ def distances(
 def _curve(axes: Any, curve: Curve, *, index: int | None) -> None:
     mean = np.array(curve.mean)
     style: dict[str, Any] = (
-        {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.6}
+        {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.6, "marker": "x", "markersize": 5}
         if index is None
         else {"color": colour(index), "marker": marker(index), "markersize": 5.5, "linewidth": 1.8}
     )

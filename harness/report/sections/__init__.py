@@ -33,7 +33,7 @@ def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
         learning_curves(facts),
         sweep_fairness(facts),
         contact_sheet(facts, media=media),
-        nearest_training(facts),
+        nearest_training(facts, media=media),
         limits(facts),
         run_list(facts),
     )

@@ -1,31 +1,46 @@
 """Section 13: is an image a copy of a training picture?"""
 
+from dataclasses import dataclass
 from typing import Any
 
-from harness.report.content import Blank, Cell, Column, Part, Section, Table
+from harness.arms import file_stem
+from harness.report.content import (
+    Blank,
+    Cell,
+    Column,
+    Gallery,
+    Part,
+    Picture,
+    Section,
+    Table,
+)
 from harness.report.facts import Facts, ReportRun
+from harness.report.media import MediaStore
 from harness.report.sections.common import (
     arm_word,
     branch_anchor,
     branch_cell,
     mean,
 )
-from harness.report.text import number, plain, short_hash
+from harness.report.sections.sheet import shown_picture
+from harness.report.text import count, label, number, plain, short_hash
 
 _TITLE = "Nearest training image"
 _MOST_LISTED = 10
+_MOST_SHOWN = 4
 
 
-def nearest_training(facts: Facts) -> Section:
+def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
     """Similarity of each image to the training picture nearest to it, beside real test pictures."""
     found = [run for run in facts.finished if _summary(run)]
     if not found:
         reason = "No run recorded how near its images come to the training pictures."
         return Section("memorisation", _TITLE, [Blank(reason)])
     parts: list[Part] = [_table(facts, found)]
-    closest = _closest(facts, found)
-    if closest is not None:
-        parts.append(closest)
+    closest = _closest(found)
+    if closest:
+        parts += _pictures(facts, closest[:_MOST_SHOWN], media=media)
+        parts.append(_closest_table(facts, closest))
     first = _summary(found[0])
     return Section(
         "memorisation",
@@ -91,30 +106,77 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def _closest(facts: Facts, runs: list[ReportRun]) -> Table | None:
-    """The images most like a training picture, of the own sound."""
-    found: list[tuple[float, ReportRun, str, str, str]] = []
+@dataclass(frozen=True)
+class _Near:
+    """One image and the training picture most like it."""
+
+    similarity: float
+    run: ReportRun
+    sample_id: str
+    class_name: str
+    nearest_id: str
+    arm: str
+    draw: int
+
+
+def _closest(runs: list[ReportRun]) -> list[_Near]:
+    """The images most like a training picture, of the arm that the runs are scored by."""
+    found = []
     for run in runs:
         table = run.nearest
         if table is None:
             continue
-        own = table[table["arm"] == "audio"].dropna(subset="similarity")
+        own = table[table["arm"] == run.headline_arm].dropna(subset="similarity")
         found += [
-            (
-                float(row.similarity),
-                run,
-                str(row.sample_id),
-                str(row.class_name),
-                str(row.nearest_id),
+            _Near(
+                similarity=float(row.similarity),
+                run=run,
+                sample_id=str(row.sample_id),
+                class_name=str(row.class_name),
+                nearest_id=str(row.nearest_id),
+                arm=run.headline_arm,
+                draw=int(row.draw),
             )
             for row in own.nlargest(_MOST_LISTED, "similarity").itertuples()
         ]
-    if not found:
-        return None
-    found.sort(key=lambda row: (-row[0], row[1].run_id, row[2]))
+    found.sort(key=lambda near: (-near.similarity, near.run.run_id, near.sample_id))
+    return found[:_MOST_LISTED]
+
+
+def _pictures(facts: Facts, closest: list[_Near], *, media: MediaStore) -> list[Part]:
+    """Each image beside its nearest training picture."""
+    if facts.split is None:
+        return [Blank(f"The training pictures cannot be shown: {facts.split_reason}.")]
+    pairs = []
+    for near in closest:
+        training = facts.split.samples.get(near.nearest_id)
+        stem = f"{file_stem(near.sample_id)}-{near.draw}.png"
+        one = shown_picture(
+            near.run.folder / "images" / near.arm / stem,
+            title=near.run.branch,
+            alt=f"{plain(near.run.branch)}, clip {plain(near.sample_id)}",
+            note=number(near.similarity),
+            media=media,
+            href=near.run.anchor,
+            branch=facts.index(near.run.branch),
+        )
+        if training is None:
+            other = Picture("training", "Training picture", None, reason="not in the split")
+        else:
+            other = shown_picture(
+                facts.split.root / training.image_path,
+                title="training",
+                alt=f"Training picture {plain(near.nearest_id)}",
+                note="",
+                media=media,
+            )
+        pairs.append((one, other))
+    return [Gallery("Nearest of all: image, then training picture", tuple(pairs))]
+
+
+def _closest_table(facts: Facts, closest: list[_Near]) -> Table:
     return Table(
-        f"The {min(_MOST_LISTED, len(found))} images of the own sound nearest to a training "
-        "picture",
+        f"The {count(len(closest), 'image')} nearest to a training picture",
         (
             Column("clip"),
             Column("class"),
@@ -124,13 +186,13 @@ def _closest(facts: Facts, runs: list[ReportRun]) -> Table | None:
         ),
         tuple(
             (
-                Cell(plain(clip)),
-                Cell(plain(class_name).replace("_", " ")),
-                Cell(plain(nearest)),
-                Cell(number(similarity), href=run.anchor),
-                Cell(run.run_id, href=run.anchor, branch=facts.index(run.branch)),
+                Cell(plain(near.sample_id)),
+                Cell(label(near.class_name)),
+                Cell(plain(near.nearest_id)),
+                Cell(number(near.similarity), href=near.run.anchor),
+                Cell(near.run.run_id, href=near.run.anchor, branch=facts.index(near.run.branch)),
             )
-            for similarity, run, clip, class_name, nearest in found[:_MOST_LISTED]
+            for near in closest
         ),
         is_folded=True,
     )

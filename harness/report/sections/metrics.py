@@ -43,7 +43,8 @@ def all_metrics(facts: Facts) -> Section:
         "All metrics",
         parts,
         lead="With the clip's own sound; mean over seeds and, after ±, the standard deviation "
-        "over seeds. One metric decides, the others inform.",
+        "over seeds."
+        + ("" if facts.comparison is None else " One metric decides, the others inform."),
         is_brief=True,
     )
 
@@ -58,7 +59,10 @@ def _table(facts: Facts, rows: list[MetricRow]) -> Table:
         digits = digits_for([score.mean for score in row.branches.values()])
         cells.append(
             (
-                Cell(metric_label(row.metric), note="decides" if row.is_primary else row.role),
+                Cell(
+                    metric_label(row.metric),
+                    note="decides" if row.is_primary and facts.comparison is not None else row.role,
+                ),
                 Cell(better(row.higher_is_better)),
                 *(
                     _score_cell(facts, row.branches[branch], branch, digits=digits)

@@ -126,7 +126,7 @@ def _real(facts: Facts, sample: Sample, *, split: Split, media: MediaStore) -> P
             score = run.scores(about.name, arm=REAL).get(sample.id)
             if score is not None:
                 break
-    return _picture(
+    return shown_picture(
         split.root / sample.image_path,
         title="real",
         alt=f"Real picture of {label(sample.class_name)}, clip {plain(sample.id)}",
@@ -140,7 +140,7 @@ def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: str, media: Med
     if arm == Arm.AUDIO:
         arm = run.headline_arm  # a control that hears nothing is shown by its caption\'s image
     score = None if about is None else run.scores(about.name, arm=arm).get(sample.id)
-    return _picture(
+    return shown_picture(
         run.folder / "images" / arm / f"{file_stem(sample.id)}-0.png",
         title=run.branch,
         alt=f"{plain(run.branch)} with {arm_word(arm)}, {label(sample.class_name)}, clip "
@@ -152,7 +152,7 @@ def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: str, media: Med
     )
 
 
-def _picture(
+def shown_picture(
     path: Path,
     *,
     title: str,
@@ -162,6 +162,7 @@ def _picture(
     href: str | None = None,
     branch: int | None = None,
 ) -> Picture:
+    """An image file in the media store, or why there is none."""
     try:
         content, suffix = picture(path)
     except (DataError, OSError):

@@ -123,7 +123,8 @@ def test_every_sound_plays(opened: Opened) -> None:
 def test_every_picture_is_decoded(opened: Opened) -> None:
     """Catches: a broken data URI, a picture that was never written."""
     widths = opened.page.evaluate("[...document.images].map(i => i.naturalWidth)")
-    assert len(widths) == 8 * (1 + 1 + 4)  # spectrogram, real, two branches in two arms
+    # Of each clip a spectrogram, the real one and two branches in two arms; the nearest four pairs.
+    assert len(widths) == 8 * (1 + 1 + 4) + 4 * 2
     assert min(widths) >= 16
     drawn = opened.page.evaluate(
         "[...document.querySelectorAll('.plot .wide svg')].map(s => s.getBBox().width)"

@@ -224,6 +224,14 @@ def test_a_bare_record_is_enough(copied: Path) -> None:
         assert reason in text
 
 
+def test_the_nearest_training_picture_stands_beside_its_image(written: Written) -> None:
+    """Catches: a claim of memorisation, or of none, that nobody can look at."""
+    text = written.page.read_text(encoding="utf-8")
+    shown = text[text.index('<ul class="gallery">') : text.index('<section id="limits"')]
+    assert shown.count('alt="Training picture clip05"') == 4
+    assert shown.count(">0.900</a>") >= 4
+
+
 @pytest.mark.usefixtures("without_plots")
 def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
     """Catches: a report that fails, or shows an empty frame, when the pairs have moved away."""
@@ -234,7 +242,8 @@ def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
         path.unlink()
     text = write_report(copied).read_text(encoding="utf-8")
     assert "the sound cannot be read" in text
-    assert text.count('class="gone"') == 4 * (1 + 2)  # four clips: real, two branches
+    # Four clips: real, two branches; and the image of each run that is nearest to training.
+    assert text.count('class="gone"') == 4 * (1 + 2) + 4
     (results / "data" / "pairs" / "split.json").unlink()
     text = write_report(copied).read_text(encoding="utf-8")
     assert "The clips cannot be shown: the lock file" in text
