@@ -53,6 +53,8 @@ def hierarchical_bootstrap(
     - Every seed scores the same clips, so seeds and clips are drawn crosswise, not clips anew in
       every seed (Owen 2007, the pigeonhole bootstrap), and their two deviations from the mean
       are added: drawing both at once would count the noise of one clip in one seed three times.
+      Each of the two still holds it, so the sum is shrunk to hold it once, by the residual mean
+      square of the table; without that, coverage is 98 to 99 % where this noise prevails.
     - A drawn class brings all its clips. Its mean already varies with its clips; drawing among
       them as well would count that twice. Below 5 classes the classes are taken as given and
       clips are drawn within each.
@@ -80,7 +82,7 @@ def hierarchical_bootstrap(
         draw = rng(seed, "hierarchical bootstrap")
         values_SN = table.to_numpy(dtype=np.float64)
         weight_RS = _draws(len(table), size=num_resamples, draw=draw)
-        deviation_R = _widening(len(table), level) * (_weighted(values_SN.T, weight_RS) - mean)
+        of_seeds_R = _weighted(values_SN.T, weight_RS) - mean
         if classes_drawn:
             weight_RN = np.repeat(
                 _draws(len(class_sizes), size=num_resamples, draw=draw), class_sizes, axis=1
@@ -89,7 +91,9 @@ def hierarchical_bootstrap(
         else:
             parts = [_draws(count, size=num_resamples, draw=draw) for count in class_sizes]
             weight_RN, widening = np.concatenate(parts, axis=1), 1.0
-        deviation_R += widening * (_weighted(values_SN, weight_RN) - mean)
+        of_clips_R = _weighted(values_SN, weight_RN) - mean
+        deviation_R = _widening(len(table), level) * of_seeds_R + widening * of_clips_R
+        deviation_R *= _counted_once(of_seeds_R, of_clips_R, values_SN=values_SN)
         tails = [0.5 - level / 2, 0.5 + level / 2]
         # Only a table with gaps can leave a draw without a value; that draw says nothing.
         low, high = (float(mean + end) for end in np.nanquantile(deviation_R, tails))
@@ -116,6 +120,26 @@ def _weighted(values_KU: Array, weight_RU: Array) -> Array:
     number_U = (~np.isnan(values_KU)).sum(axis=0)
     number_R = weight_RU @ number_U
     return np.where(number_R > 0, weight_RU @ total_U / np.maximum(number_R, 1), np.nan)
+
+
+def _counted_once(of_seeds_R: Array, of_clips_R: Array, *, values_SN: Array) -> float:
+    """Factor by which the sum of both deviations shrinks to hold the cells' noise once.
+
+    The variance that both hold is that of the mean's own noise, residual mean square over number
+    of cells; neither deviation alone is undercut.
+    """
+    seeds, clips = float(np.nanvar(of_seeds_R)), float(np.nanvar(of_clips_R))
+    if seeds + clips == 0:
+        return 1.0
+    row_S1 = np.nanmean(values_SN, axis=1, keepdims=True)
+    column_1N = np.nanmean(values_SN, axis=0, keepdims=True)
+    residual_SN = values_SN - row_S1 - column_1N + np.nanmean(values_SN)
+    cells = int((~np.isnan(values_SN)).sum())
+    freedom = cells - sum(values_SN.shape) + 1
+    if freedom < 1:
+        return 1.0
+    noise = float(np.nansum(residual_SN**2)) / freedom / cells
+    return math.sqrt(max(seeds + clips - noise, seeds, clips) / (seeds + clips))
 
 
 def _widening(count: int, level: float) -> float:
