@@ -47,13 +47,11 @@ def run_audit(request: AuditRequest, *, display: Display) -> Audit:
     heard: list[ZeroShot] = []
     if request.profile is not None:
         heard = list(_listen(targets, request, display=display))
-        missing = [
-            f"{target.path}: a list without media cannot be heard"
-            for target in targets
-            if target.root is None
-        ]
+        silent = [target.path.name for target in targets if target.root is None]
+        if silent:
+            missing.append(f"how the clips of {', '.join(silent)} sound: they name no media")
     else:
-        missing.append("CLAP did not listen for mislabelled clips (--no-clap)")
+        missing.append("how the clips sound: CLAP did not listen (--no-clap)")
     return audit_listings(
         [listing for target in targets for listing in target.listings],
         official=official,

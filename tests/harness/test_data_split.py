@@ -150,7 +150,7 @@ def test_the_users_own_files_become_a_split_with_their_faults_told(
     notices = " ".join(made["notices"])
     assert "no seed and no rule is recorded" in notices
     assert " has 0 val clips" in notices
-    assert "official test part is not known" in notices
+    assert "of the data set's official test part: name" in notices
     assert call("data", "verify", lock)[0] == 0
     twice = [*words[2:], "--import", f"train={files[2]}"]
     code, _, err = call("data", "split", cleaned, *twice, "--out", tmp_path / "b.json")

@@ -51,7 +51,7 @@ def audit_listings(
         marked = [with_official(listing, official) for listing in listings]
     elif not any(clip.official_split for listing in listings for clip in listing.clips):
         missing.append(
-            "the data set's official test part is not known here; name its list with --official"
+            "whose clips are of the data set's official test part: name its list with --official"
         )
     findings = [_shared(sharing) for sharing in find_sharing(_divided(marked))]
     for listing in marked:
@@ -61,8 +61,8 @@ def audit_listings(
             findings += check_labels(listing, labels=labels)
     else:
         missing.append(
-            "labels were not checked: that needs the source's labels (--official, or data ingested "
-            "from a list) and a map of them (--label-map)"
+            "whether labels mean their classes: that needs the source's labels (--official, or "
+            "data ingested from a list) and a map of them (--label-map)"
         )
     findings += check_conflicts(marked)
     for parts in families(marked).values():
