@@ -16,6 +16,8 @@ from core.data.manifest import MANIFEST_FILE, Item, Manifest, Reason, Status
 from core.errors import UsageError, suggestion
 
 _NO_CLASS = "(no class)"
+_MAX_CLASSES = 40
+"""Rows of the table for a person; a list of all of VGGSound names 309 labels."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
     ]
     parts: list[RenderableType] = [Text("\n".join(lines))]
     parts.append(_counts_table(data["classes"]))
+    if len(data["classes"]) > _MAX_CLASSES:
+        num_left = len(data["classes"]) - _MAX_CLASSES
+        parts.append(
+            Text(f"and {num_left} classes with fewer pairs; --class NAME shows any of them")
+        )
     if manifest.exclusions:
         parts.append(_reasons_table(manifest))
     if data["flags"]:
@@ -167,7 +174,12 @@ def _counts_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
     table = Table("class", *used, title="Items of each class", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, row in classes.items():
+    shown = list(classes.items())
+    if len(shown) > _MAX_CLASSES:
+        left = Status.EXCLUDED.value
+        shown.sort(key=lambda pair: -sum(pair[1].values()) + pair[1][left])
+        shown = shown[:_MAX_CLASSES]
+    for name, row in shown:
         table.add_row(Text(printable(name) or _NO_CLASS), *[str(row[status]) for status in used])
     return table
 

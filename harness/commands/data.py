@@ -47,7 +47,7 @@ def ingest(
             "--label-map",
             "--labels",
             help="Map from the sources' labels to classes: a TOML file or a shipped name. A label "
-            "that it does not list letter for letter is left out."
+            "that it does not list letter for letter is left out.",
         ),
     ] = None,
     media: Annotated[

@@ -115,6 +115,20 @@ def test_names_reach_a_terminal_as_plain_text(tmp_path, media):
         ).replace(" ", "")
 
 
+def test_a_list_of_many_labels_stays_readable(tmp_path, media):
+    """Catches: 309 lines of labels of which nothing is on disk, the user's own among them."""
+    lines = [f"id{k},0,label {k:03},train" for k in range(60)]
+    (tmp_path / "v.csv").write_text("\n".join([*lines, "1,0,zither,train"]))
+    done = invoke(
+        "ingest", tmp_path / "v.csv", "--media", media / "rain", "--out", tmp_path / "set"
+    )
+    assert "and 22 classes with fewer pairs" in done.stdout
+    assert "zither" in done.stdout
+    assert "label 058" not in done.stdout
+    told = json.loads(invoke("show", tmp_path / "set", "--rows", 0, "--json").stdout)
+    assert len(told["classes"]) == 62  # 60 labels, zither, and the loose files without a class
+
+
 def test_the_summary_says_what_comes_next_and_what_changed(tmp_path, media):
     """Catches: a second ingest that looks like the first."""
     first = invoke("ingest", media, "--out", tmp_path / "set").stdout
