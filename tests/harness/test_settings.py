@@ -7,7 +7,9 @@ import pytest
 
 from core.conditioning.stage import StopCriterion
 from core.errors import UsageError
+from core.foundation.embedded import mamba
 from core.sampling.sampler import Sampler
+from harness.registry import find_variant
 from harness.settings import Profile, load_profile, parse_settings, profile_names
 from variants.sonic import VARIANT as SONIC
 
@@ -148,3 +150,14 @@ def test_explicit_class_weights_go_with_their_rule() -> None:
     for item in items:
         with pytest.raises(UsageError, match="give both or neither"):
             load_profile("tiny", overrides=[item])
+
+
+def test_the_shipped_encoder_hears_what_tiny_gives_it() -> None:
+    """Catches: a spectrogram setting of the profile that the pretrained encoder never saw."""
+    profile = load_profile("tiny")
+    assert profile.data.log_mel == mamba.LOG_MEL
+    settings = profile.variants["cutting_edge"]
+    config = find_variant("cutting_edge").load().Config(**settings)
+    log_mel = (profile.data.log_mel.num_mels, profile.data.log_mel.num_frames)
+    assert config.encoder(log_mel=log_mel) == mamba.config()
+    assert config.pretrained == "embedded:mamba_encoder"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from core.foundation.embedded import clap, clip, diffusion, judges, vae
+from core.foundation.embedded import clap, clip, diffusion, judges, mamba, vae
 from core.foundation.embedded.library import Autoencoder
 from core.foundation.embedded.loop import Recipe
 from core.foundation.embedded.measure import measure_diffusion
@@ -22,6 +22,7 @@ from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.provenance import record_part
 from core.foundation.embedded.samples import image_samples
 from core.foundation.judge import Judge
+from core.foundation.mamba.storage import save_encoder
 
 
 def build_vae(plan: Plan) -> dict[str, Any]:
@@ -49,6 +50,14 @@ def build_clap(plan: Plan) -> dict[str, Any]:
     processor.save_pretrained(plan.folder("clap"))
     quality = clap.measure_clap(plan, model, processor)
     return _facts(plan, [clap.recipe(plan)], clap.NUM_TRAIN, seconds, quality)
+
+
+def build_mamba(plan: Plan) -> dict[str, Any]:
+    """Pretrains and writes mamba_encoder."""
+    encoder, seconds = mamba.train_mamba(plan)
+    save_encoder(encoder, plan.folder("mamba_encoder"))
+    quality = mamba.measure_mamba(plan, encoder)
+    return _facts(plan, [mamba.recipe(plan)], mamba.NUM_TRAIN, seconds, quality)
 
 
 def build_clip(plan: Plan) -> dict[str, Any]:
@@ -87,6 +96,7 @@ PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {
     "vae": build_vae,
     "judges": build_judges,  # before the decoder's polish: softer pictures make a sturdier judge
     "clap": build_clap,
+    "mamba": build_mamba,
     "clip": build_clip,
     "decoder": build_decoder,
     "diffusion": build_diffusion,

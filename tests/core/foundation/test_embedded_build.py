@@ -11,6 +11,7 @@ from transformers import ClapModel, ClapProcessor, CLIPModel
 
 from core.foundation.embedded.build import PARTS, main
 from core.foundation.judge import Judge
+from core.foundation.mamba.storage import load_encoder
 
 SMOKE = ["--steps-scale", "0.0005"]
 
@@ -41,6 +42,7 @@ def test_the_command_builds_every_model_in_its_librarys_format(built: Path) -> N
     ClapModel.from_pretrained(built / "clap", **local)
     ClapProcessor.from_pretrained(built / "clap", **local)
     CLIPModel.from_pretrained(built / "clip", **local)
+    load_encoder(built / "mamba_encoder")
     for name in ("image_judge", "audio_judge"):
         Judge.from_pretrained(built / name, **local)
 
@@ -57,7 +59,7 @@ def test_the_record_tells_of_every_part_and_file(built: Path) -> None:
 
 def test_two_builds_are_equal_to_the_bit(built: Path, tmp_path: Path) -> None:
     """Catches: a draw that is not named by the seed, in any part that draws differently."""
-    main(["--out", str(tmp_path), *SMOKE, "--part", "vae", "clap"])
+    main(["--out", str(tmp_path), *SMOKE, "--part", "vae", "clap", "mamba"])
     theirs = _hashes(built)
     for name, digest in _hashes(tmp_path).items():
         # The full build trained the decoder on; latents and clips are what must repeat.

@@ -18,9 +18,12 @@ from core.foundation.embedded.diffusion import (
 )
 from core.foundation.embedded.judges import agreement_loss, audio_config, image_config
 from core.foundation.embedded.loop import Average, Recipe, rate_share, train
+from core.foundation.embedded.mamba import MaskedPatches, hidden_places
+from core.foundation.embedded.mamba import config as mamba_config
 from core.foundation.embedded.words import HEARD, SEEN, UNNAMED, is_true, thin
 from core.foundation.judge import Judge, mel_filters, prepare_images, prepare_sounds
-from core.randomness import rng
+from core.foundation.mamba.encoder import MambaAudioEncoder
+from core.randomness import rng, torch_seeded
 
 
 def test_a_caption_is_true_of_exactly_what_it_names() -> None:
@@ -222,3 +225,51 @@ def test_later_stages_weigh_noise_more() -> None:
     weights = inverse_error(snr)
     torch.testing.assert_close(weights.mean(), torch.tensor(1.0))
     torch.testing.assert_close(weights / weights[1], torch.tensor([10.0, 1.0, 0.1]))
+
+
+def test_hidden_patches_are_half_of_each_clip_and_no_place_comes_twice() -> None:
+    """Catches: a mask drawn with replacement, or the same for every clip."""
+    places_BK = hidden_places(rng(0, "test", "mask"), batch=64, num_patches=32)
+    assert places_BK.shape == (64, 16)
+    assert (places_BK.diff(dim=1) > 0).all()
+    assert len(torch.unique(places_BK, dim=0)) > 60
+    counts = torch.bincount(places_BK.flatten(), minlength=32)
+    assert counts.min() > 0
+
+
+def test_masked_patches_cannot_be_read_through_the_mask() -> None:
+    """Catches: a hidden patch whose own values reach the token that has to guess them."""
+    with torch_seeded(0, "test", "mamba"):
+        model = MaskedPatches(MambaAudioEncoder(mamba_config())).eval()
+        log_mel_BMT = torch.randn(2, 64, 128)
+    tokens: list[torch.Tensor] = []
+    model.draw.register_forward_pre_hook(lambda _, given: tokens.append(given[0]))
+    places_BK = torch.tensor([[3, 7], [0, 31]])
+    model(log_mel_BMT, places_BK)
+    changed = log_mel_BMT.clone()
+    changed[0, :, 12:16] += 1.0  # patch 3 of the first clip, hidden
+    model(changed, places_BK)
+    assert torch.equal(tokens[0], tokens[1])
+    changed[0, :, 16:20] += 1.0  # patch 4, seen
+    model(changed, places_BK)
+    assert not torch.equal(tokens[1][0], tokens[2][0])
+    assert torch.equal(tokens[1][1], tokens[2][1])
+
+
+def test_telling_is_certain_where_each_guess_is_its_own_patch() -> None:
+    """Catches: targets in another order than the guesses."""
+    with torch_seeded(0, "test", "mamba"):
+        model = MaskedPatches(MambaAudioEncoder(mamba_config())).eval()
+        log_mel_BMT = 4 * torch.randn(2, 64, 128)
+    places_BK = torch.tensor([[3, 7, 20], [0, 15, 31]])
+    true_BKP = torch.stack(
+        [
+            torch.stack([clip[:, 4 * k : 4 * k + 4].flatten() for k in places])
+            for clip, places in zip(log_mel_BMT, places_BK.tolist(), strict=True)
+        ]
+    )
+    model.tell.register_forward_hook(lambda *_: true_BKP)
+    model.draw.register_forward_hook(lambda *_: true_BKP)
+    telling, drawing = model(log_mel_BMT, places_BK)
+    assert telling < 1e-3
+    assert drawing == 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from transformers import (
 )
 
 from core.data.corpus import CLASSES, SAMPLE_RATE_HZ, Pair, caption, make_pair
-from core.foundation.embedded import WEIGHTS, clap, clip
+from core.foundation.embedded import WEIGHTS, clap, clip, mamba
 from core.foundation.embedded.contrast import zero_shot_accuracy
 from core.foundation.embedded.diffusion import paint
 from core.foundation.embedded.judges import judge_batches, judge_images
+from core.foundation.embedded.plan import Plan
 from core.foundation.embedded.vae import decode, encode, measure_vae
 from core.foundation.judge import Judge, prepare_sounds
+from core.foundation.mamba.storage import load_encoder
 
 LOCAL = {"local_files_only": True}
 NUM_EACH = 6
@@ -202,3 +205,14 @@ def test_clip_names_pictures_of_the_eight_classes(
     torch.testing.assert_close(pixels, clip.prepare(images, processor), atol=1e-5, rtol=0)
     captions = clip.text_vectors(model, tokenizer, [caption(cls) for cls in CLASSES])
     assert zero_shot_accuracy(captions, clip.image_vectors(model, pixels), class_N) > 0.85
+
+
+def test_the_mamba_encoder_tells_what_an_untrained_one_hides(tmp_path: Path) -> None:
+    """Catches: weights of another architecture, spectrogram or layout than the recipe's."""
+    encoder = load_encoder(WEIGHTS / "mamba_encoder")
+    assert encoder.config == mamba.config()
+    quality = mamba.measure_mamba(Plan(out=tmp_path, cache=tmp_path, scale=0.1), encoder)
+    untrained = quality.untrained_pooled_attribute_mae
+    for name, error in quality.pooled_attribute_mae.items():
+        assert error < untrained[name], name
+    assert quality.pooled_attribute_mae["onset"] < 0.8 * untrained["onset"]
