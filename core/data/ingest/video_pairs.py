@@ -57,12 +57,18 @@ def cut_all(jobs: Sequence[VideoJob], options: Options, *, classes: Iterable[str
 
 def _cut(job: VideoJob, maker: MediaMaker, *, window_s: float) -> Item:
     try:
+        stamp = maker.stamp(job.video)
+    except OSError as error:
+        detail = f"{job.video.name} cannot be read: {error.strerror}"
+        return excluded(job.id, Reason.UNREADABLE, detail, **job.known)
+    # Beyond this, an error of the system is one of writing, which stops the whole ingest.
+    try:
         start_s = job.start_s
         if job.may_be_cut and start_s > 0:
             length_s = duration_s(job.video)
             if length_s is not None and length_s <= window_s + _WHOLE_VIDEO_MARGIN_S:
                 start_s = 0.0
-        made_from = {"video": maker.stamp(job.video), "start_s": start_s, "window_s": window_s}
+        made_from = {"video": stamp, "start_s": start_s, "window_s": window_s}
         pair = maker.pair(
             made_from,
             name=job.id,
@@ -70,9 +76,6 @@ def _cut(job: VideoJob, maker: MediaMaker, *, window_s: float) -> Item:
         )
     except MediaError as error:
         return excluded(job.id, error.reason, f"{job.video.name}: {error}", **job.known)
-    except OSError as error:
-        detail = f"{job.video.name} cannot be read: {error.strerror}"
-        return excluded(job.id, Reason.UNREADABLE, detail, **job.known)
     return Item(
         job.id,
         Status.CANDIDATE,

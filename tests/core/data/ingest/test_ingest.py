@@ -1,5 +1,6 @@
 """Several sources become one manifest; nothing is read twice, lost, or written where it is read."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ from core.data.ingest.source import Options
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest, Reason, Stage, Status
 from core.data.split import load_split, make_split, verify
-from core.errors import DataError, MismatchError, UsageError
+from core.errors import DataError, MismatchError, NoSpaceError, UsageError
 
 
 def contents(root):
@@ -271,6 +272,26 @@ def test_broken_and_foreign_files_among_videos_are_named(tmp_path, video):
         "link.mp4": Reason.OUTSIDE_ROOT,
         "sound.m4a": Reason.UNSUPPORTED_FORMAT,
     }
+
+
+def test_media_that_cannot_be_written_stop_the_ingest(tmp_path, video, monkeypatch):
+    """Catches: a full or read-only disk told as a folder of broken videos."""
+    (tmp_path / "in/rain").mkdir(parents=True)
+    shutil.copy(video, tmp_path / "in/rain/v.mp4")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/media").write_text("in the way")
+    with pytest.raises(OSError, match="media"):
+        ingest([tmp_path / "in"], tmp_path / "out", options=Options(window_s=1.0))
+    assert not (tmp_path / "out/manifest.parquet").exists()
+    (tmp_path / "out/media").unlink()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("core.data.atomic.os.fsync", full)
+    with pytest.raises(NoSpaceError, match=r"no space left to write .*media"):
+        ingest([tmp_path / "in"], tmp_path / "out", options=Options(window_s=1.0))
+    assert list((tmp_path / "out/media").iterdir()) == []
 
 
 def test_videos_without_pyav_end_in_a_sentence(tmp_path, video, monkeypatch):
