@@ -74,6 +74,11 @@ def probability(p: float | None) -> str:
     return "<\u202f0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def percent(share: float | None) -> str:
+    """A share of 1 in per cent; blank where there is none."""
+    return "" if share is None or not math.isfinite(share) else f"{share * 100:.0f}\u202f%"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as s, min or h."""
     if seconds is None or not math.isfinite(seconds):

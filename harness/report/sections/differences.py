@@ -12,6 +12,7 @@ from harness.report.text import (
     interval,
     metric_label,
     number,
+    percent,
     plain,
     probability,
 )
@@ -64,7 +65,7 @@ def _in_words(pair: PairResult) -> str:
     text = f"{plain(pair.first)} minus {plain(pair.second)}: {number(pair.effect, digits=digits)}"
     if pair.interval is not None:
         between = interval(pair.interval.low, pair.interval.high, digits=digits)
-        text += f", {pair.interval.level:.0%} interval {between}"
+        text += f", {percent(pair.interval.level)} interval {between}"
     return f"{text}, {pair.verdict.value}"
 
 

@@ -23,7 +23,7 @@ from harness.report.sections.common import (
     mean,
 )
 from harness.report.sections.sheet import shown_picture
-from harness.report.text import count, label, number, plain, short_hash
+from harness.report.text import count, label, number, percent, plain, short_hash
 
 _TITLE = "Nearest training image"
 _MOST_LISTED = 10
@@ -76,7 +76,7 @@ def _table(facts: Facts, runs: list[ReportRun]) -> Table:
                     Cell(arm_word(arm)),
                     Cell(number(_mean(scores, "mean")), href=anchor),
                     Cell(number(_largest(scores)), href=anchor),
-                    Cell(_percent(_mean(scores, "share_above_real_p95"))),
+                    Cell(percent(_mean(scores, "share_above_real_p95"))),
                     Cell(str(min(int(score["n"]) for score in scores))),
                 )
             )
@@ -100,10 +100,6 @@ def _mean(scores: list[dict[str, Any]], key: str) -> float | None:
 
 def _largest(scores: list[dict[str, Any]]) -> float | None:
     return max((float(s["max"]) for s in scores if s.get("max") is not None), default=None)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,16 @@ from harness.comparison.record import PairResult
 from harness.report.content import Bullets, Card, Cards, Paragraph, Part, Section
 from harness.report.facts import Facts
 from harness.report.sections.common import branch_anchor, mean, sd
-from harness.report.text import count, digits_for, duration, interval, metric_label, number, plain
+from harness.report.text import (
+    count,
+    digits_for,
+    duration,
+    interval,
+    metric_label,
+    number,
+    percent,
+    plain,
+)
 from harness.statistics import Outcome, Strength
 
 STRENGTH_WORDS = {
@@ -119,7 +128,7 @@ def _difference_cards(pair: PairResult) -> list[Card]:
     note = f"{plain(first)} \u2212 {plain(second)}"
     if pair.interval is not None:
         ends = sorted((sign * pair.interval.low, sign * pair.interval.high))
-        note += f"; {pair.interval.level:.0%} interval {interval(*ends, digits=digits)}"
+        note += f"; {percent(pair.interval.level)} interval {interval(*ends, digits=digits)}"
     effect = number(sign * pair.effect, digits=digits, signed=True)
     cards = [Card("Largest paired difference", effect, note, "#forest")]
     if pair.detectable is not None:
