@@ -15,7 +15,8 @@ WINDOW_S = 10.0
 
 def load_weights(model: torch.nn.Module, path: str) -> None:
     """Load a LAION checkpoint without running its pickle; the package's own loader would."""
-    harmless = [np.core.multiarray.scalar, np.dtype, type(np.dtype(np.float64))]
+    scalar = np.core.multiarray.scalar  # type: ignore[attr-defined]  # where numpy 1.26 has it
+    harmless = [scalar, np.dtype, type(np.dtype(np.float64))]
     with torch.serialization.safe_globals(harmless):
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     state = checkpoint.get("state_dict", checkpoint)
