@@ -6,6 +6,7 @@ sampling and scoring are the same work for every branch and stand outside it.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,9 +112,9 @@ def step_flops(
             model = AttachedVariant(
                 own,
                 unet=architecture.meta_unet(),
-                attach_adapter=lambda unet, kind=own.unet_adapter: attach_unet_adapter(
-                    unet,
-                    kind=kind,
+                attach_adapter=partial(
+                    attach_unet_adapter,
+                    kind=own.unet_adapter,
                     lora_rank=profile.lora.rank,
                     lora_alpha=profile.lora.alpha,
                     lora_dropout=profile.lora.dropout,

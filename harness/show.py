@@ -216,6 +216,8 @@ def runs(results: Path) -> RenderableType:
             f"no runs in {results / 'runs'} yet; start with: harness run --variant baseline"
         )
     table = Table("run", "status", "profile", "finished", "listening rank", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # an id that is cut names nothing
     for row in rows:
         rank = number(row["listening_rank"])
         table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)

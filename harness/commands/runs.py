@@ -76,16 +76,37 @@ def list_(
 
 
 def show_(
-    run: Annotated[str, typer.Argument(help="Run id, the start of one, or a path.")],
+    run: Annotated[
+        str, typer.Argument(help="Run id, the start of one, name of a comparison, or a path.")
+    ],
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about one run."""
+    """Show everything about one run, or a comparison."""
     from harness import show
-    from harness.records import find_record
+    from harness.records import find_record_path, load_record
 
-    record = find_record(run, results=results)
-    folder = results / "runs" / record.run_id
+    if (folder := _comparison_folder(run, results=results)) is not None:
+        from harness.comparison.record import COMPARISON, load_comparison
+        from harness.comparison.view import comparison_view
+
+        found = load_comparison(folder)
+        view = comparison_view(
+            found, files=[("comparison", folder / COMPARISON)], width=show.console().width
+        )
+        print_result(view, as_json=as_json, data=found.model_dump(mode="json"))
+        return
+    path = find_record_path(run, results=results)
+    record = load_record(path)
+    folder = path.parent if path.is_file() else path
     print_result(
         show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
     )
+
+
+def _comparison_folder(name: str, *, results: Path) -> Path | None:
+    """The folder of the comparison that is named or lies there; None for anything else."""
+    for place in (Path(name), Path(name).parent, results / "reports" / name):
+        if name and (place / "comparison.json").is_file() and place.name in Path(name).parts:
+            return place
+    return None

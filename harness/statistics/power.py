@@ -59,7 +59,7 @@ def sign_flip_ps(differences_XS: Array) -> Array:
     """[...] p of the sign-flip test over the last axis; exact up to 10 seeds, sampled above."""
     sums_XP = np.abs(differences_XS @ _patterns(differences_XS.shape[-1]).T)
     own_X1 = sums_XP[..., :1] * (1 - 1e-12)  # the first pattern flips nothing
-    return np.asarray((sums_XP >= own_X1).mean(axis=-1))
+    return np.asarray((sums_XP >= own_X1).mean(axis=-1), dtype=np.float64)
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from core.errors import MismatchError, UsageError
+from harness.commands.runs import list_, show_
 from harness.comparison.analysis import analyse
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.compare import compare_existing
@@ -196,3 +197,35 @@ def test_an_equal_budget_of_device_seconds_is_measured_once(small_request: MakeR
     assert {s.name: s.steps for s in planned.plan.stages} == found.steps["baseline"]
     assert planned.identity.settings["budget"]["schedule"] == full
     assert not planned.folder.exists()
+
+
+def test_show_takes_a_comparison_by_name_or_place(
+    two_runs: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Catches: a comparison that can be seen in a browser alone, or a run's folder misnamed."""
+    options = CompareOptions(tmp_path, metric="aic", name="mine")
+    compare_existing([str(folder) for folder in two_runs], options=options)
+    capsys.readouterr()
+    folder = tmp_path / "reports" / "mine"
+    for name in ("mine", str(folder), str(folder / "comparison.json")):
+        show_(name, results=tmp_path, as_json=False)
+        assert "undecided: 1 seed is exploratory" in capsys.readouterr().out
+    show_("mine", results=tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["metric"] == "aic"
+    monkeypatch.setenv("COLUMNS", "200")
+    show_(str(two_runs[1]), results=tmp_path, as_json=False)
+    assert f"folder {two_runs[1]}" in capsys.readouterr().out
+
+
+def test_run_ids_are_whole_on_a_narrow_terminal(
+    finished: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: ids that end in an ellipsis and so name no run."""
+    monkeypatch.setenv("COLUMNS", "60")
+    list_(results=finished.request.results, runs=True, as_json=False)
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 60
