@@ -11,11 +11,11 @@ import typer
 from core.errors import HarnessError, NoSpaceError, UsageError
 from harness.commands import compare, convert, data, features, report, runs, variants
 
-EXIT_CODES = """
-Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing
-weights, 70 a guard refused the run, 74 disk full, 75 the run is held by another process, 78
-something on disk does not fit, 130 and 143 stopped by Ctrl-C and SIGTERM (resumable).
-"""
+EXIT_CODES = (
+    "Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing "
+    "weights, 70 a guard refused the run, 74 disk full, 75 the run is held by another process, 78 "
+    "something on disk does not fit, 130 and 143 stopped by Ctrl-C and SIGTERM (resumable)."
+)
 
 app = typer.Typer(
     name="harness",
