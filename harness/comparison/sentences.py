@@ -74,9 +74,9 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         what = f"{pair.first} against {pair.second} is undecided on {metric}"
         if pair.ahead:
             what += f"; {pair.ahead} is ahead"
-    numbers = f"difference {found.mean:+.4g}"
+    numbers = f"difference {found.mean:+.3g}"
     if found.n > 1:
-        numbers += f", {found.level:.0%} interval {found.low:+.4g} to {found.high:+.4g}"
+        numbers += f", {found.level:.0%} interval {found.low:+.3g} to {found.high:+.3g}"
         numbers += f", adjusted p {pair.adjusted_p:.3g}"
     counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
     note = "" if is_primary else "; a secondary metric, which decides nothing"
