@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from PIL import Image
 
 from core.data.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, decode_image, resample
 from core.data.manifest import Item
-from core.data.quality import Flag, flag_sentence
 from harness.report.text import plain
 
 _SOUND_S = 4.0
@@ -45,14 +44,15 @@ class ExampleMaker:
         self._root = root
         self._left = max_bytes
 
-    def of(self, items: Iterable[Item], *, most: int, flag: Flag | None = None) -> list[Example]:
-        """The first `most` items; flag: what they are examples of, where it is a flag."""
+    def of(
+        self, items: Iterable[Item], *, most: int, sentence: Callable[[Item], str]
+    ) -> list[Example]:
+        """The first `most` items, each with what is said of it."""
         chosen = [item for item, _ in zip(items, range(most), strict=False)]
-        return [self._example(item, flag=flag) for item in chosen]
+        return [self._example(item, sentence=sentence(item)) for item in chosen]
 
-    def _example(self, item: Item, *, flag: Flag | None) -> Example:
+    def _example(self, item: Item, *, sentence: str) -> Example:
         paths = [path for path in (item.audio_path, item.image_path) if path]
-        sentence = flag_sentence(item, flag) if flag is not None else item.detail or ""
         return Example(
             name=plain(item.id),
             sentence=plain(sentence),

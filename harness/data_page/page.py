@@ -2,16 +2,17 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.data.atomic import write_atomic
-from core.data.manifest import SELECTION_REASONS, Manifest, Reason, Status
-from core.data.quality import MEANINGS, Flag
+from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Status
+from core.data.quality import MEANINGS, Flag, flag_sentence
 from harness.data_page.examples import Example, ExampleMaker
 from harness.data_page.histograms import histograms
 from harness.report.text import count, plain
@@ -146,20 +147,50 @@ def _reasons(manifest: Manifest, maker: ExampleMaker) -> list[Group]:
     groups = []
     for reason, number in manifest.reason_counts().items():
         items = [item for item in manifest.exclusions if item.reason is reason]
-        examples = maker.of(items, most=_EXAMPLES_A_REASON)
+        examples = maker.of(items, most=_EXAMPLES_A_REASON, sentence=_detail)
         groups.append(Group(reason.value, REASON_TITLES[reason], "", number, examples))
     return groups
 
 
 def _flags(manifest: Manifest, maker: ExampleMaker) -> list[Group]:
+    by_id = {item.id: item for item in manifest.items if item.status is Status.INCLUDED}
     groups = []
     for flag in Flag:
         items = [item for item in manifest.items if flag in item.flags]
-        if items:
-            examples = maker.of(items, most=_EXAMPLES_A_REASON, flag=flag)
-            meaning = MEANINGS[flag]
-            groups.append(Group(flag.value, _FLAG_TITLES[flag], meaning, len(items), examples))
+        if not items:
+            continue
+        shown = _with_first(items, flag=flag, by_id=by_id)
+        examples = maker.of(
+            shown, most=_EXAMPLES_A_REASON, sentence=partial(_flag_detail, flag=flag)
+        )
+        meaning = MEANINGS[flag]
+        groups.append(Group(flag.value, _FLAG_TITLES[flag], meaning, len(items), examples))
     return groups
+
+
+def _with_first(items: list[Item], *, flag: Flag, by_id: Mapping[str, Item]) -> Iterable[Item]:
+    """The items; before the first of those near to one another, that one itself."""
+    seen: set[str] = set()
+    for item in items:
+        first = _first_of(item, flag=flag)
+        if first is not None and first not in seen:
+            seen.add(first)
+            yield by_id[first]
+        yield item
+
+
+def _first_of(item: Item, *, flag: Flag) -> str | None:
+    if flag is Flag.NEAR_DUPLICATE_AUDIO:
+        return item.near_duplicate_audio_of
+    return item.near_duplicate_image_of if flag is Flag.NEAR_DUPLICATE_IMAGE else None
+
+
+def _flag_detail(item: Item, *, flag: Flag) -> str:
+    return flag_sentence(item, flag) if flag in item.flags else "the one that others are near to"
+
+
+def _detail(item: Item) -> str:
+    return item.detail or ""
 
 
 def _kept_examples(manifest: Manifest, maker: ExampleMaker) -> list[Example]:
@@ -167,7 +198,9 @@ def _kept_examples(manifest: Manifest, maker: ExampleMaker) -> list[Example]:
     for item in manifest.items:
         if item.status is Status.INCLUDED and not item.flags:
             first.setdefault(str(item.class_name), item)
-    return maker.of((first[name] for name in sorted(first)), most=_MAX_CLASSES_SHOWN)
+    return maker.of(
+        (first[name] for name in sorted(first)), most=_MAX_CLASSES_SHOWN, sentence=_detail
+    )
 
 
 @cache

@@ -45,10 +45,13 @@ def page(tmp_path_factory):
     def noise(seconds=2.0, level=0.1):
         return (level * generator.standard_normal(round(48_000 * seconds))).clip(-0.9, 0.9)
 
-    for index in range(4):
+    copied = noise()
+    add("rain0", "rain", copied * 0.5, None)
+    for index in range(1, 4):
         add(f"rain{index}", "rain", noise(), None)
     add(HOSTILE.replace("/", "|"), HOSTILE, noise(), None)
     add("quiet", "rain", noise(level=3e-4), None)
+    add("rainy", "rain", copied, None)
     add("black", "rain", noise(), Image.new("RGB", (40, 30)))
     for index in range(9):
         add(f"silent{index}", "rain", np.zeros(48_000), None)
@@ -128,10 +131,15 @@ def test_the_page_is_seen_and_heard(page, browser, width, scheme):
     assert (int(ink[4:].split(",")[0]) > 128) is (scheme == "dark")
     rows = tab.locator("table").first.locator("tbody tr").all_inner_texts()
     assert f"{HOSTILE}\t1\t\t" in rows
-    assert "rain\t6\t2\t9" in rows
+    assert "rain\t7\t3\t9" in rows
     heads = tab.locator("h3").all_inner_texts()
     assert any(head.startswith("One constant value, no sound: 9") for head in heads)
     assert tab.locator("#silent_audio + .examples .card").count() == 3
+    copies = tab.locator("#near_duplicate_audio ~ .examples").first.locator(".card")
+    assert [card.split("\n")[0] for card in copies.all_inner_texts()] == [
+        "rain0 rain",
+        "rainy rain",
+    ]
     assert seen == []
     context.close()
 
