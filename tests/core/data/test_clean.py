@@ -9,7 +9,7 @@ import pandas
 import pytest
 import soundfile
 
-from core.data.clean import build_manifest
+from core.data.clean import build_manifest, clean_manifest, require_usable
 from core.data.manifest import Item, Manifest, Reason, Status, excluded
 from core.errors import DataError, UsageError
 
@@ -189,3 +189,27 @@ def test_a_row_without_what_its_status_promises_is_refused():
         excluded("x", Reason.LEFTOVER, None)
     with pytest.raises(DataError, match="candidate without source, audio_path, image_path"):
         Item("x", Status.CANDIDATE)
+
+
+def test_a_whole_pair_that_no_list_names_is_out_as_unlisted(write_listed, write_wav, write_png):
+    """Catches: a pair of unknown class kept, or told as broken."""
+    root = write_listed({"rain": 3})
+    write_wav(root / "backup/audio/old.wav", seed=50)
+    write_png(root / "backup/frames/old.png", seed=50)
+    manifest = build_manifest(root, max_excluded_share=0.5)
+    (item,) = manifest.exclusions
+    assert item.reason is Reason.NOT_LISTED
+    assert "no list names the pair" in item.detail
+    assert (item.audio_path, item.image_path) == ("backup/audio/old.wav", "backup/frames/old.png")
+    assert clean_manifest(manifest).items == manifest.items  # cleaned again, the same
+
+
+def test_what_was_not_asked_for_is_no_fault(dirty):
+    """Catches: a list of 200,000 clips, of which 600 are on disk, refused as a dirty folder."""
+    manifest = build_manifest(dirty, max_excluded_share=0.6)  # 7 faults of 12
+    asked = [excluded(f"x{k}", Reason.NO_MEDIA, "not on disk") for k in range(100)]
+    items = (*manifest.items, *asked)
+    longer = replace(manifest, items=items, num_input=len(items))
+    require_usable(longer, max_excluded_share=0.6)
+    with pytest.raises(DataError, match="7 of 12 items"):
+        require_usable(longer, max_excluded_share=0.5)
