@@ -57,8 +57,11 @@ class FeatureTable:
 
     def rows(self, keys: Sequence[str], *, name: str) -> Tensor:
         """[len(keys), ...] of the tensor `name`, copied out of the map."""
+        return self.rows_at([self.places[key] for key in keys], name=name)
+
+    def rows_at(self, places: Sequence[int], *, name: str) -> Tensor:
+        """The same of rows whose places are known."""
         shards = self.tensors[name]
-        places = [self.places[key] for key in keys]
         return torch.stack([shards[place >> _SHARD_BIT][place & _ROW_MASK] for place in places])
 
 
