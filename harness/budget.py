@@ -52,11 +52,9 @@ def scaled_schedule(
         return dict(schedule)
     factor = amount / total
     scaled = {
-        # The factor is a rounded quotient: a whole number of steps must not fall below itself.
-        name: max(1, math.floor(steps * factor * (1 + 1e-12))) if step_cost.get(name) and steps
-        else steps
+        name: max(1, math.floor(steps * factor)) if step_cost.get(name) and steps else steps
         for name, steps in schedule.items()
-    }  # fmt: skip
+    }
     if schedule_cost(scaled, step_cost) > amount * (1 + 1e-9):
         raise UsageError(
             f"a budget of {amount:.3g} does not pay one step of each stage; give more, or shorten "
