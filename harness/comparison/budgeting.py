@@ -104,7 +104,8 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
 
     Kept, because another measurement would be another schedule, and so another run.
     """
-    from harness.run import device_name, measure_step_seconds
+    from harness.calibration import measure_step_seconds
+    from harness.device import device_name
 
     planned = plan_run(request, display=display)
     content = planned.identity.model_dump(mode="json", exclude={"seed", "profile"})
