@@ -51,7 +51,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors ({refused[1]}), and loading it could run code; "
             "nothing was read. Take its state dict out with the program that wrote it"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:
+        # The unpickler stumbles over foreign bytes in as many ways as there are opcodes (KeyError,
+        # IndexError, struct.error, ...), all of which mean the same.
         raise _damaged(path, error) from error
     tensors = _state_dict(loaded)
     if not tensors:

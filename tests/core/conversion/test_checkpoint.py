@@ -65,7 +65,10 @@ def test_names_keep_a_prefix_that_only_some_of_them_have(tmp_path: Path) -> None
     assert read_tensors(path).keys() == {"module.a", "b"}
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a checkpoint", b"hello\n", b"x" * 64, b"\x80\x02}q", b"PK\x03\x04 cut short"],
+)
 def test_a_file_that_is_no_checkpoint_says_so(content: bytes, tmp_path: Path) -> None:
     """Catches: a traceback, or a text file called dangerous."""
     path = tmp_path / "checkpoint.pt"
