@@ -6,13 +6,11 @@ sampling and scoring are the same work for every branch and stand outside it.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
@@ -22,6 +20,7 @@ from core.errors import UsageError
 from core.foundation.architecture import read_architecture
 from core.training.objective import per_sample_mse
 from harness.settings import BudgetKind, Profile
+from harness.unet_adapter import adapter_of
 
 STAGES = tuple(f"stage{number}" for number in range(1, len(STAGE_GROUPS) + 1))
 
@@ -110,13 +109,7 @@ def step_flops(
             model = AttachedVariant(
                 own,
                 unet=architecture.meta_unet(),
-                attach_adapter=partial(
-                    attach_unet_adapter,
-                    kind=own.unet_adapter,
-                    lora_rank=profile.lora.rank,
-                    lora_alpha=profile.lora.alpha,
-                    lora_dropout=profile.lora.dropout,
-                ),
+                attach_adapter=adapter_of(own, profile=profile),
             )
             groups = STAGE_GROUPS[STAGES.index(name)]
             costs[name] = 0.0

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.counting import parameters_by_module
 from core.conditioning.shapes import FoundationShapes
@@ -14,6 +13,7 @@ from core.errors import HarnessError
 from core.foundation.architecture import Architecture, read_architecture
 from harness.registry import Registration, registrations
 from harness.settings import Profile, load_profile, parse_settings
+from harness.unet_adapter import adapter_of
 
 _NUM_CLASSES = 8  # the user's; only a variant with a vector per class depends on it
 
@@ -87,13 +87,7 @@ def _describe(
         model = AttachedVariant(
             variant,
             unet=architecture.meta_unet(),
-            attach_adapter=lambda unet: attach_unet_adapter(
-                unet,
-                kind=variant.unet_adapter,
-                lora_rank=profile.lora.rank,
-                lora_alpha=profile.lora.alpha,
-                lora_dropout=profile.lora.dropout,
-            ),
+            attach_adapter=adapter_of(variant, profile=profile),
         )
     modules = {
         f"stage{number}": parameters_by_module(model, groups)

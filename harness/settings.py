@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from core.conditioning.conditioning import EXPORTABLE, AudioFeature
+from core.conditioning.ssf.scope import SsfScope
 from core.conditioning.stage import StopCriterion
 from core.data.log_mel import LogMelSettings
 from core.data.weights import DEFAULT_BETA, ClassWeighting
@@ -183,6 +184,14 @@ class LoraSettings(_Settings):
     """Dropout on the update's input."""
 
 
+class SsfSettings(_Settings):
+    """SSF on the UNet, for variants that adapt by it."""
+
+    scope: SsfScope = SsfScope.CROSS_ATTENTION
+    """Operations it follows: attn2, attn1+attn2 or all; at SD v1.5 99,840, 199,680 and 837,128
+    parameters."""
+
+
 class SamplingSettings(_Settings):
     """How test images are made; equal for every branch that is compared."""
 
@@ -251,6 +260,7 @@ class Profile(_Settings):
     )
     training: TrainingSettings = TrainingSettings()
     lora: LoraSettings = LoraSettings()
+    ssf: SsfSettings = SsfSettings()
     sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = BudgetSettings()
     comparison: ComparisonSettings = ComparisonSettings()

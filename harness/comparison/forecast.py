@@ -102,7 +102,7 @@ def _schedule(settings: dict[str, object]) -> dict[str, object]:
     """The settings that time depends on; the rest is rates and seeds."""
     kept = {}
     for section, values in settings.items():
-        if section in {"foundation", "scorers", "training", "lora", "sampling"}:
+        if section in {"foundation", "scorers", "training", "lora", "ssf", "sampling"}:
             kept[section] = values
         elif section.startswith("stage") and isinstance(values, dict):
             kept[section] = values.get("steps")
