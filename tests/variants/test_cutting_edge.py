@@ -129,6 +129,7 @@ def test_patches_that_do_not_tile_the_spectrogram_are_refused(build: Build) -> N
         ({"head_dim": 8}, "head_dim is read by block mamba2 alone"),
         ({"block": "mamba2", "head_dim": 7}, "do not divide the inner width"),
         ({"audio": "none", "num_pooled_tokens": 2}, "num_pooled_tokens is not read"),
+        ({"patch": (0, 4)}, "greater than 0"),
     ],
 )
 def test_settings_that_nothing_would_read_are_refused(

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from core.conditioning.optional import NONE_BY_NAME, refuse_set
 from core.conditioning.variant import UnetAdapterKind, VariantConfig
@@ -58,7 +58,7 @@ class CuttingEdgeConfig(VariantConfig):
     """Inner width of a mixer in widths of the encoder."""
     head_dim: OptionalInt = Field(default=None, ge=1)
     """Channels of a head of `block = "mamba2"`; unset is 64, or all there are."""
-    patch: tuple[int, int] = (16, 16)
+    patch: tuple[PositiveInt, PositiveInt] = (16, 16)
     """Mel bands x frames of a patch; must tile the spectrogram. Smaller is more tokens."""
     pretrained: OptionalText = None
     """Folder of a pretrained encoder of the same settings (`harness convert` writes one), or

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from core.errors import UsageError
 
@@ -44,13 +44,13 @@ class MambaEncoderConfig(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
-    log_mel: tuple[int, int] = (128, 1024)
+    log_mel: tuple[PositiveInt, PositiveInt] = (128, 1024)
     """Mel bands M x frames T of its input, normalised as (x + 4.268) / 4.569."""
     layout: Layout = Layout.SSAMBA
     """How blocks, cls token and norms are put together."""
     block: Block = Block.V2
     """The bidirectional mixer of a block."""
-    patch: tuple[int, int] = (16, 16)
+    patch: tuple[PositiveInt, PositiveInt] = (16, 16)
     """Mel bands x frames of a patch; patches tile the spectrogram without overlap."""
     width: int = Field(default=WIDTHS[Size.TINY], ge=1)
     """Width W of a token."""

@@ -150,6 +150,7 @@ def test_patches_that_do_not_tile_the_spectrogram_are_refused() -> None:
         ({"depth": 3}, "in pairs"),
         ({"head_dim": 4}, "mamba2 alone"),
         ({"block": "mamba2", "head_dim": 5}, "do not divide"),
+        ({"patch": (0, 4)}, "greater than 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
