@@ -23,20 +23,20 @@ from harness.comparison.eligibility import (
 )
 from harness.comparison.power import power_table
 from harness.comparison.record import (
-    BranchScore,
     ClipBootstrap,
     ComparedRun,
     ComparisonRecord,
     Interval,
-    MetricRow,
     PairResult,
 )
 from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
-from harness.metrics.registry import METRICS, Level
+from harness.comparison.tables import higher_is_better, metric_names, metric_rows, value_of
+from harness.metrics.registry import Level
 from harness.metrics.registry import metric as declared
 from harness.records import RunRecord, Status, now
 from harness.statistics import (
+    MAX_SEEDS,
     Outcome,
     PairVerdict,
     Strength,
@@ -68,7 +68,7 @@ def analyse(
     there.
 
     Raises:
-        UsageError: no runs, or an unknown metric.
+        UsageError: no runs, more seeds than the exact test takes, or an unknown metric.
         MismatchError: records that may not be compared, naming the field.
         DataError: a per-clip table that is missing or damaged.
     """
@@ -83,13 +83,15 @@ def analyse(
     done = [run.record for run in finished]
     branches = list(dict.fromkeys(r.identity.variant for r in records))
     seeds = sorted({r.identity.seed for r in done})
+    if len(seeds) > MAX_SEEDS:
+        raise UsageError(f"{len(seeds)} seeds; a comparison takes at most {MAX_SEEDS}")
     caution = _caution(done, metric)
     clips = _headline_clips(finished)
     # A run that failed or has no value must not drop out of the pairing unseen.
     pairs = [] if failed else _pairs(done, metric, margin=margins.get(metric, 0.0))
     if caution is not None:
         pairs = [replace(pair, outcome=Outcome.UNDECIDED, winner=None) for pair in pairs]
-    others = [name for name in _metric_names(done) if name != metric]
+    others = [name for name in metric_names(done) if name != metric]
     secondary = [] if failed else _secondary(done, others, margins=margins)
     winner = leader(pairs) if pairs else None
     outcome = Outcome.UNDECIDED
@@ -148,16 +150,6 @@ def analyse(
     )
 
 
-def metric_rows(
-    records: Sequence[RunRecord], *, branches: Sequence[str], primary: str | None
-) -> list[MetricRow]:
-    """The table of all metrics of finished runs, the primary one first."""
-    names = _metric_names(records)
-    if primary is not None:
-        names = [primary, *(name for name in names if name != primary)]
-    return [_row(name, records, branches, primary=primary) for name in names]
-
-
 def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str, float]) -> str:
     """Name of a comparison's folder: the same runs and question, the same folder."""
     content = {"runs": sorted(run_ids), "metric": metric, "margins": dict(margins)}
@@ -170,15 +162,11 @@ def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str
 def _seed_values(records: Sequence[RunRecord], metric: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"branch": r.identity.variant, "seed": r.identity.seed, "value": _value(r, metric)}
+            {"branch": r.identity.variant, "seed": r.identity.seed, "value": value_of(r, metric)}
             for r in records
         ],
         columns=["branch", "seed", "value"],
     )
-
-
-def _value(record: RunRecord, metric: str) -> float | None:
-    return record.metrics.get(metric, {}).get("value")
 
 
 def _pairs(records: Sequence[RunRecord], metric: str, *, margin: float) -> list[PairVerdict]:
@@ -188,7 +176,7 @@ def _pairs(records: Sequence[RunRecord], metric: str, *, margin: float) -> list[
     values["value"] = values["value"].astype(float)
     return compare_pairs(
         values,
-        higher_is_better=_higher_is_better(records, metric),
+        higher_is_better=higher_is_better(records, metric),
         margin=margin,
         alpha=ALPHA,
         level=_LEVEL,
@@ -211,7 +199,7 @@ def _secondary(
             pair.difference,
             first=pair.first,
             second=pair.second,
-            higher_is_better=_higher_is_better(records, name),
+            higher_is_better=higher_is_better(records, name),
             margin=pair.margin,
             adjusted_p=float(p),
             alpha=ALPHA,
@@ -251,7 +239,7 @@ def _result(
         interval = Interval(low=found.low, high=found.high, level=found.level)
     return PairResult(
         metric=metric,
-        higher_is_better=_higher_is_better(records, metric),
+        higher_is_better=higher_is_better(records, metric),
         first=pair.first,
         second=pair.second,
         n=found.n,
@@ -336,78 +324,7 @@ def _is_per_clip(metric: str) -> bool:
     return declared(metric).level is Level.CLIP
 
 
-# Tables ----------------------------------------------------------------------------------
-
-
-def _metric_names(records: Sequence[RunRecord]) -> list[str]:
-    """Those of the runs, in the registry's order, the parts of a metric after it."""
-    found = dict.fromkeys(name for r in records for name in r.metrics)
-    order = {name: place for place, name in enumerate(METRICS)}
-    last = len(order)
-    return sorted(found, key=lambda name: (order.get(name.split(".")[0], last), name))
-
-
-def _higher_is_better(records: Sequence[RunRecord], metric: str) -> bool:
-    for record in records:
-        if metric in record.metrics:
-            return bool(record.metrics[metric]["higher_is_better"])
-    return declared(metric).higher_is_better
-
-
-def _row(
-    name: str, records: Sequence[RunRecord], branches: Sequence[str], *, primary: str | None
-) -> MetricRow:
-    about = declared(name)
-    scores = [r.metrics[name] for r in records if name in r.metrics]
-    one = scores[0] if scores else {}
-    real = next(
-        (
-            value
-            for r in records
-            if (value := r.arms.get("real", {}).get(name, {}).get("value")) is not None
-        ),
-        None,
-    )
-    return MetricRow(
-        metric=name,
-        is_primary=name == primary,
-        higher_is_better=_higher_is_better(records, name),
-        role=about.role.value,
-        unit=about.unit,
-        definition=about.definition,
-        extractor=one.get("extractor"),
-        extractor_hash=one.get("extractor_hash"),
-        n=min((int(score["n"]) for score in scores), default=0),
-        chance=one.get("chance"),
-        real=real,
-        branches={
-            branch: _branch_score(name, [r for r in records if r.identity.variant == branch])
-            for branch in branches
-        },
-    )
-
-
-def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
-    ordered = sorted(records, key=lambda r: r.identity.seed)
-    values = {r.identity.seed: _value(r, name) for r in ordered}
-    present = [value for value in values.values() if value is not None]
-    is_whole = bool(present) and len(present) == len(values)
-    mean = math.fsum(present) / len(present) if is_whole else None
-    sd = None
-    if mean is not None and len(present) > 1:
-        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in present) / (len(present) - 1))
-    reasons = [
-        r.metrics.get(name, {}).get("reason") or "it was not scored"
-        for r in ordered
-        if _value(r, name) is None
-    ]
-    return BranchScore(
-        mean=mean,
-        sd=sd,
-        values=values,
-        run_ids={r.identity.seed: r.run_id for r in ordered},
-        reason=reasons[0] if reasons else None,
-    )
+# Runs ------------------------------------------------------------------------------------
 
 
 def _in_order(runs: Sequence[LoadedRun], branches: Sequence[str]) -> list[LoadedRun]:

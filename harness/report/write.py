@@ -102,7 +102,7 @@ def write_runs_report(
     Raises:
         NoSpaceError: the disk is full.
     """
-    from harness.comparison.analysis import metric_rows
+    from harness.comparison.tables import metric_rows
 
     unique = {run.record.run_id: run for run in runs}
     ids = sorted(unique)

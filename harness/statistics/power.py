@@ -59,7 +59,7 @@ def sign_flip_ps(differences_XS: Array) -> Array:
     """[...] p of the sign-flip test over the last axis; exact up to 10 seeds, sampled above."""
     sums_XP = np.abs(differences_XS @ _patterns(differences_XS.shape[-1]).T)
     own_X1 = sums_XP[..., :1] * (1 - 1e-12)  # the first pattern flips nothing
-    return np.asarray((sums_XP >= own_X1).mean(axis=-1), dtype=np.float64)
+    return np.asarray(np.mean(sums_XP >= own_X1, axis=-1)).astype(np.float64)
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +72,7 @@ def _patterns(num_seeds: int) -> Array:
     """Sign patterns [P, S] up to a common sign, the identity first: all of them, or a sample."""
     if 2 ** (num_seeds - 1) <= _MAX_PATTERNS:
         bits = (np.arange(2 ** (num_seeds - 1))[:, None] >> np.arange(num_seeds)) & 1
-        return 1.0 - 2.0 * bits
+        return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
     draw = rng(0, "sign patterns", num_seeds)
     sample = draw.integers(0, 2, (_MAX_PATTERNS - 1, num_seeds)) * 2.0 - 1.0
     return np.concatenate([np.ones((1, num_seeds)), sample])

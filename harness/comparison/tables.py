@@ -1,0 +1,95 @@
+"""The table of all metrics: each branch's seeds, with what a reader must know to read them."""
+
+import math
+from collections.abc import Sequence
+
+from harness.comparison.record import BranchScore, MetricRow
+from harness.metrics.registry import METRICS
+from harness.metrics.registry import metric as declared
+from harness.records import RunRecord
+
+
+def metric_rows(
+    records: Sequence[RunRecord], *, branches: Sequence[str], primary: str | None
+) -> list[MetricRow]:
+    """The table of all metrics of finished runs, the primary one first."""
+    names = metric_names(records)
+    if primary is not None:
+        names = [primary, *(name for name in names if name != primary)]
+    return [_row(name, records, branches, primary=primary) for name in names]
+
+
+def value_of(record: RunRecord, metric: str) -> float | None:
+    """The run's own number; None where there is none."""
+    return record.metrics.get(metric, {}).get("value")
+
+
+def metric_names(records: Sequence[RunRecord]) -> list[str]:
+    """Those of the runs, in the registry's order, the parts of a metric after it."""
+    found = dict.fromkeys(name for r in records for name in r.metrics)
+    order = {name: place for place, name in enumerate(METRICS)}
+    last = len(order)
+    return sorted(found, key=lambda name: (order.get(name.split(".")[0], last), name))
+
+
+def higher_is_better(records: Sequence[RunRecord], metric: str) -> bool:
+    for record in records:
+        if metric in record.metrics:
+            return bool(record.metrics[metric]["higher_is_better"])
+    return declared(metric).higher_is_better
+
+
+def _row(
+    name: str, records: Sequence[RunRecord], branches: Sequence[str], *, primary: str | None
+) -> MetricRow:
+    about = declared(name)
+    scores = [r.metrics[name] for r in records if name in r.metrics]
+    one = scores[0] if scores else {}
+    real = next(
+        (
+            value
+            for r in records
+            if (value := r.arms.get("real", {}).get(name, {}).get("value")) is not None
+        ),
+        None,
+    )
+    return MetricRow(
+        metric=name,
+        is_primary=name == primary,
+        higher_is_better=higher_is_better(records, name),
+        role=about.role.value,
+        unit=about.unit,
+        definition=about.definition,
+        extractor=one.get("extractor"),
+        extractor_hash=one.get("extractor_hash"),
+        n=min((int(score["n"]) for score in scores), default=0),
+        chance=one.get("chance"),
+        real=real,
+        branches={
+            branch: _branch_score(name, [r for r in records if r.identity.variant == branch])
+            for branch in branches
+        },
+    )
+
+
+def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
+    ordered = sorted(records, key=lambda r: r.identity.seed)
+    values = {r.identity.seed: value_of(r, name) for r in ordered}
+    present = [value for value in values.values() if value is not None]
+    is_whole = bool(present) and len(present) == len(values)
+    mean = math.fsum(present) / len(present) if is_whole else None
+    sd = None
+    if mean is not None and len(present) > 1:
+        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in present) / (len(present) - 1))
+    reasons = [
+        r.metrics.get(name, {}).get("reason") or "it was not scored"
+        for r in ordered
+        if value_of(r, name) is None
+    ]
+    return BranchScore(
+        mean=mean,
+        sd=sd,
+        values=values,
+        run_ids={r.identity.seed: r.run_id for r in ordered},
+        reason=reasons[0] if reasons else None,
+    )
