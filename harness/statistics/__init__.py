@@ -7,6 +7,7 @@ evidence about its branch: a test over images calls winners between equal branch
 from harness.statistics.bootstrap import BootstrapInterval, hierarchical_bootstrap
 from harness.statistics.multiplicity import benjamini_hochberg, holm
 from harness.statistics.paired import (
+    MAX_SEEDS,
     PairedDifference,
     detectable_effect,
     paired_difference,
@@ -25,6 +26,7 @@ from harness.statistics.verdict import (
 )
 
 __all__ = [
+    "MAX_SEEDS",
     "MIN_SEEDS_FOR_A_WIN",
     "BootstrapInterval",
     "Outcome",

@@ -10,7 +10,9 @@ from scipy import optimize, stats
 
 Array = NDArray[np.float64]
 
-_MAX_EXACT = 40  # two halves of 2^20 sums each: tens of MB, seconds
+MAX_SEEDS = 40
+"""Of one comparison: the exact sign-flip test sums two halves of 2^20 patterns, tens of MB."""
+
 _RELATIVE_ROUNDING = 1e-12  # two sums of the same numbers in another order differ by less
 
 
@@ -85,8 +87,8 @@ def sign_flip_p(differences: ArrayLike) -> float:
     Raises: ValueError for no differences or more than 40.
     """
     d = np.asarray(differences, dtype=np.float64)
-    if not 1 <= len(d) <= _MAX_EXACT:
-        raise ValueError(f"got {len(d)} differences; the exact test takes 1 to {_MAX_EXACT}")
+    if not 1 <= len(d) <= MAX_SEEDS:
+        raise ValueError(f"got {len(d)} differences; the exact test takes 1 to {MAX_SEEDS}")
     threshold = abs(d.sum()) - _RELATIVE_ROUNDING * np.abs(d).sum()
     if threshold <= 0:
         return 1.0
