@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.conditioning.ssf.scope import SsfScope, scale_shift_targets
 from core.conditioning.ssf.tuner import SsfConfig, SsfLayer
 from core.conditioning.variant import UnetAdapterKind
-from core.errors import GuardError, MismatchError
+from core.errors import GuardError, MismatchError, UsageError
 
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 IA3_TARGETS = ("to_k", "to_v")
@@ -222,6 +222,7 @@ def attach_unet_adapter(
 
     Raises:
         GuardError: the UNet has an adapter already.
+        UsageError: `kind` is no adapter's.
     """
     if kind in (UnetAdapterKind.LORA, UnetAdapterKind.DORA):
         is_decomposed = kind is UnetAdapterKind.DORA
@@ -236,7 +237,12 @@ def attach_unet_adapter(
         return Ia3Adapter(unet)
     if kind is UnetAdapterKind.SSF:
         return SsfAdapter(unet, scope=ssf_scope)
-    return NoAdapter()
+    if kind is UnetAdapterKind.NONE:
+        return NoAdapter()
+    raise UsageError(
+        f"no UNet adapter {kind!r}; known: {', '.join(UnetAdapterKind)}. A variant's `unet_adapter` "
+        "names one of them"
+    )
 
 
 def _require_bare(unet: nn.Module) -> None:

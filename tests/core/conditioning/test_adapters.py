@@ -1,6 +1,7 @@
 """LoRA and SSF on a small real UNet, and their sizes on Stable Diffusion v1.5."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from core.conditioning.adapters import (
 )
 from core.conditioning.ssf.scope import SsfScope
 from core.conditioning.variant import UnetAdapterKind
-from core.errors import GuardError, MismatchError
+from core.errors import GuardError, MismatchError, UsageError
 from core.randomness import torch_seeded
 
 Predict = Callable[[Tensor], Tensor]
@@ -239,3 +240,10 @@ def test_lora_sizes_on_stable_diffusion(
     adapter = LoraAdapter(stable_diffusion_unet, rank=rank)
     assert count(adapter) == expected
     adapter.detach()
+
+
+def test_an_adapter_that_is_none_of_ours_is_refused(unet: UNet2DConditionModel) -> None:
+    """Catches: a variant with a typing error that trains without its adapter, unseen."""
+    kind: Any = "lroa"
+    with pytest.raises(UsageError, match="no UNet adapter 'lroa'; known: lora, dora"):
+        attach_unet_adapter(unet, kind=kind)
