@@ -240,8 +240,8 @@ def attach_unet_adapter(
     if kind is UnetAdapterKind.NONE:
         return NoAdapter()
     raise UsageError(
-        f"no UNet adapter {kind!r}; known: {', '.join(UnetAdapterKind)}. A variant's `unet_adapter` "
-        "names one of them"
+        f"no UNet adapter {kind!r}; known: {', '.join(UnetAdapterKind)}. A variant's "
+        "`unet_adapter` names one of them"
     )
 
 
