@@ -105,6 +105,13 @@ class _Child:
         """
         self.pipe.close()
         if not (self.planned.folder / RECORD).is_file():
+            if self.process.returncode == 0:
+                # It is another run by now: its identity is read anew in its own process.
+                raise HarnessError(
+                    f"{self.name} ended well, but as another run than {self.planned.folder.name}: "
+                    "the code, the models or the data were changed meanwhile; give the same "
+                    "command again"
+                )
             tail = self.log.read_text(errors="replace").strip().splitlines()[-1:]
             error = HarnessError(
                 f"{self.name} ended with exit code {self.process.returncode} and no record: "

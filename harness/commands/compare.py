@@ -25,7 +25,11 @@ def compare(
     variants: Annotated[
         str, typer.Option(help="Branches, comma-separated.")
     ] = "baseline,sonic,cutting_edge",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N-1 for each branch.")] = 3,
+    seeds: Annotated[
+        # As `harness.statistics.MAX_SEEDS`, without importing what that needs.
+        int,
+        typer.Option(min=1, max=40, help="Seeds 0 to N-1 for each branch."),
+    ] = 3,
     profile: ProfileOption = "tiny",
     set_: Set = None,
     data: Data = None,

@@ -22,12 +22,13 @@ _SAME_MACHINE_KIND = ("platform", "cpus")
 def require_comparable(
     records: Sequence[RunRecord], *, allow_mixed_environment: bool = False
 ) -> None:
-    """Refuse records that differ in more than branch and seed.
+    """Refuse records that differ in more than branch and seed, or do not pair.
 
     Raises:
         MismatchError: names the first field in which two records may not differ.
     """
     _require_one_run_a_seed(records)
+    _require_same_seeds(records)
     first = records[0]
     for other in records[1:]:
         for field, ours, theirs in (
@@ -252,6 +253,20 @@ def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
         if (identity.variant, identity.seed) in seen:
             raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
         seen.add((identity.variant, identity.seed))
+
+
+def _require_same_seeds(records: Sequence[RunRecord]) -> None:
+    """A run without a partner would drop out of the pairing, and still enter its branch's mean."""
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record.identity.variant, set()).add(record.identity.seed)
+    for branch, own in seeds.items():
+        for other, theirs in seeds.items():
+            if missing := sorted(theirs - own):
+                raise MismatchError(
+                    f"the runs differ in seeds: {other} has seed {', '.join(map(str, missing))} "
+                    f"and {branch} has not; name the missing runs too, or leave their partners out"
+                )
 
 
 def _own_difference(first: Sequence[Any], own: Sequence[Any]) -> str:

@@ -1,5 +1,6 @@
 """What is asked of a comparison, and the runs that it takes."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from harness.metrics.registry import metric as declared
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.settings import BudgetKind, ComparisonSettings, load_profile, profile_names
+
+_FOLDER_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,13 @@ def settle_question(options: CompareOptions, *, settings: ComparisonSettings) ->
     """The options on top of the profile's settings.
 
     Raises:
-        UsageError: an unknown metric, or a margin that is not above 0.
+        UsageError: an unknown metric, a margin that is not above 0, or a name that is a path.
     """
+    if options.name is not None and not _FOLDER_NAME.fullmatch(options.name):
+        raise UsageError(
+            f"--name {options.name!r}; expected the name of one folder: letters, digits, "
+            "and . _ - after the first"
+        )
     metric = settings.metric if options.metric is None else options.metric
     declared(metric)
     for name in settings.margins:

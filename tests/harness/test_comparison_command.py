@@ -86,6 +86,15 @@ def test_the_profile_says_what_decides_and_an_option_says_otherwise() -> None:
         settle_question(CompareOptions(Path()), settings=ComparisonSettings(metric="kidd"))
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "/tmp/x", "..", ".hidden", "", "a\nb"])
+def test_the_name_of_a_comparison_is_no_path(name: str) -> None:
+    """Catches: a report written outside results/reports, where no command finds it again."""
+    with pytest.raises(UsageError, match="expected the name of one folder"):
+        settle_question(CompareOptions(Path(), name=name), settings=ComparisonSettings())
+    for good in ("v1.2-kid_only", "6"):
+        settle_question(CompareOptions(Path(), name=good), settings=ComparisonSettings())
+
+
 def test_what_decides_is_no_part_of_a_run(small_request: MakeRequest) -> None:
     """Catches: runs trained again because the comparison asks another question of them."""
     plain = plan_run(small_request(), display=Display()).identity.run_id
