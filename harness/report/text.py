@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 MINUS = "\u2212"
+_ROUNDING = 1e-12  # what is left of equal numbers that were summed in another order
 _REPLACEMENT = "\ufffd"
 # These reorder or hide what stands around them: a name must not be able to do that.
 _INVISIBLE = {*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF}
@@ -41,6 +42,8 @@ def number(value: float | None, *, digits: int | None = None, signed: bool = Fal
     """A number with as many digits as its size deserves; a missing one is blank."""
     if value is None or not math.isfinite(value):
         return ""
+    if abs(value) < _ROUNDING:
+        value = 0.0
     if digits is None:
         digits = digits_for([value])
     if value != 0 and round(abs(value), 6) == 0 and digits >= 3:

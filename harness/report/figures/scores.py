@@ -96,6 +96,7 @@ def controls(
             axes.set_ylim(-len(of_metric) + 0.45, 0.55)
             axes.grid(axis="y", visible=False)
             axes.set_title(metric)
+            axes.xaxis.get_major_locator().set_params(nbins=4)  # 0.0025 is a long label
             axes.set_xlabel("advantage of the own sound")
         for axes in grid[len(margins) :]:
             axes.set_visible(False)

@@ -140,6 +140,7 @@ def _power(facts: Facts) -> Part:
             ),
             Cell(number(row.detectable_sd, digits=2)),
             Cell(number(row.detectable_sd_all_pairs, digits=2)),
+            Cell(number(row.win_sd, digits=2)),
             *(Cell(number(row.detectable.get(name))) for name in pairs),
             Cell("yes" if row.can_win else "no"),
         )
@@ -151,6 +152,7 @@ def _power(facts: Facts) -> Part:
             Column("seeds", is_number=True),
             Column("in paired seed sd", is_number=True),
             Column("the same, all pairs", is_number=True),
+            Column("to be called a win", is_number=True),
             *(Column(plain(name), is_number=True) for name in pairs),
             Column("may win"),
         ),
