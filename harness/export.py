@@ -29,8 +29,10 @@ class ExternalEncoder:
     """File in `harness/exporters`."""
     requirements: str
     """File beside it."""
-    weights: str
-    """Where its checkpoints come from, for people."""
+    repository: str
+    """Hub id its checkpoints come from."""
+    checkpoint: str
+    """File there that is taken when none is named."""
 
 
 ENCODERS = {
@@ -41,14 +43,16 @@ ENCODERS = {
             feature=AudioFeature.MSCLAP_POOLED,
             script="export_msclap.py",
             requirements="requirements-msclap.txt",
-            weights="CLAP_weights_2023.pth of microsoft/msclap",
+            repository="microsoft/msclap",
+            checkpoint="CLAP_weights_2023.pth",
         ),
         ExternalEncoder(
             name="laion-clap",
             feature=AudioFeature.CLAP_POOLED,
             script="export_laion_clap.py",
             requirements="requirements-laion-clap.txt",
-            weights="a .pt of lukewys/laion_clap, under its own name",
+            repository="lukewys/laion_clap",
+            checkpoint="630k-audioset-best.pt",
         ),
     )
 }
@@ -66,25 +70,43 @@ class Export:
     setting: str
     """The `--set` item that lets a run read them."""
     commands: tuple[tuple[str, ...], ...]
-    """Commands in order: make the environment, fill it, export."""
+    """Commands in order: fetch the checkpoint where it is lacking, make the environment, fill it,
+    export."""
 
 
-def plan_export(
-    encoder: str, *, split: Split, weights: Path, results: Path, on_gpu: bool = False
-) -> Export:
-    """The commands of an export, after writing its request to `results/cache/embeddings/`.
+def require_known(encoder: str) -> ExternalEncoder:
+    """The encoder of this name.
 
     Raises:
-        UsageError: no such encoder, or no checkpoint at `weights`.
+        UsageError: there is none.
     """
     if encoder not in ENCODERS:
         raise UsageError(
             f"no encoder named '{encoder}'; known: {', '.join(ENCODERS)}"
             f"{suggestion(encoder, ENCODERS)}"
         )
-    found = ENCODERS[encoder]
-    if not weights.is_file():
-        raise UsageError(f"no checkpoint at {weights}; download {found.weights} and name the file")
+    return ENCODERS[encoder]
+
+
+def plan_export(
+    encoder: str, *, split: Split, weights: Path | None, results: Path, on_gpu: bool = False
+) -> Export:
+    """The commands of an export, after writing its request to `results/cache/embeddings/`.
+
+    weights: the checkpoint; None takes the encoder's usual one, from the hub cache or by a command.
+
+    Raises:
+        UsageError: no such encoder, or no checkpoint at `weights`.
+    """
+    found = require_known(encoder)
+    fetching: tuple[tuple[str, ...], ...] = ()
+    if weights is None:
+        weights, fetching = _usual_checkpoint(found, results=results)
+    elif not weights.is_file():
+        raise UsageError(
+            f"no checkpoint at {weights}; name one of {found.repository}, such as "
+            f"{found.checkpoint}, or leave --weights out to have that one fetched"
+        )
     sounds = {sample.audio_sha256: sample.audio_path for sample in split.samples.values()}
     clips = [
         {"sha256": sha256, "path": str((split.root / path).resolve())}
@@ -105,6 +127,7 @@ def plan_export(
         out=folder,
         setting=f"foundation.exported.{found.feature.value}={folder}",
         commands=(
+            *fetching,
             (sys.executable, "-m", "venv", str(environment)),
             (str(python), "-m", "pip", "install", "-r", str(scripts / found.requirements)),
             (*exporter, "--cuda") if on_gpu else tuple(exporter),
@@ -118,15 +141,15 @@ def shell_lines(export: Export) -> list[str]:
 
 
 def run_export(export: Export) -> None:
-    """Run the commands; an environment that is there already is used as it is.
+    """Run the commands; an environment that was filled before is used as it is.
 
     Raises:
         HarnessError: a command failed; what was exported so far is kept.
     """
-    python = Path(export.commands[-1][0])
-    ready = python.parent.parent / ".ready"
-    steps = export.commands[-1:] if ready.is_file() else export.commands
-    for step in steps:
+    *fetching, make, fill, encode = export.commands
+    ready = Path(encode[0]).parent.parent / ".ready"
+    building = () if ready.is_file() else (make, fill)
+    for step in (*fetching, *building, encode):
         # The packages of this environment must not reach into that one.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         code = subprocess.run(step, env=environment, check=False).returncode
@@ -135,5 +158,23 @@ def run_export(export: Export) -> None:
                 f"the export of {export.encoder.name} stopped with exit code {code} at: "
                 f"{shlex.join(step)}"
             )
-        if step is export.commands[1]:
+        if step is fill:
             ready.touch()
+
+
+def _usual_checkpoint(
+    encoder: ExternalEncoder, *, results: Path
+) -> tuple[Path, tuple[tuple[str, ...], ...]]:
+    """The encoder's usual checkpoint, and the command that fetches it where it is lacking."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(encoder.repository, encoder.checkpoint)
+    if isinstance(cached, str):
+        return Path(cached), ()
+    folder = (results / "environments" / f"{encoder.name}-weights").resolve()
+    path = folder / encoder.checkpoint
+    if path.is_file():
+        return path, ()
+    hf = str(Path(sys.executable).parent / "hf")
+    fetch = (hf, "download", encoder.repository, encoder.checkpoint, "--local-dir", str(folder))
+    return path, (fetch,)

@@ -10,7 +10,10 @@ from harness.commands.options import AsJson, Data, ProfileOption, Results, Set, 
 
 def features(
     encoder: Annotated[str, typer.Option(help="msclap or laion-clap.")],
-    weights: Annotated[Path, typer.Option(help="Its checkpoint file.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Its checkpoint file; left out, its usual one is fetched from the hub."),
+    ] = None,
     profile: ProfileOption = "tiny",
     set_: Set = None,
     data: Data = None,
@@ -23,15 +26,17 @@ def features(
 ) -> None:
     """Embed a split's sounds with an encoder that needs an environment of its own.
 
-    Makes that environment from pinned requirements below the results folder, runs the encoder in
-    it, and says which setting lets a run hear by its embeddings.
+    Fetches its checkpoint, makes that environment from pinned requirements below the results
+    folder, runs the encoder in it, and says which setting lets a run hear by its embeddings.
+    `--print` prints the commands instead, for a machine with a network.
     """
     from core.data.exported import ExportedEmbeddings
-    from harness.export import plan_export, run_export, shell_lines
+    from harness.export import plan_export, require_known, run_export, shell_lines
     from harness.progress import open_display
     from harness.settings import load_profile
     from harness.splits import prepare_split
 
+    require_known(encoder)
     settings = load_profile(profile, overrides=tuple(set_ or ()))
     with open_display() as display:
         prepared = prepare_split(
@@ -48,7 +53,10 @@ def features(
         "commands": [list(command) for command in export.commands],
     }
     if print_only:
-        print_result("\n".join(shell_lines(export)), as_json=as_json, data=payload)
+        if as_json:
+            print_result(None, as_json=True, data=payload)
+        else:  # plain lines: a console would wrap them where they are to be copied
+            print("\n".join(shell_lines(export)))
         return
     run_export(export)
     embeddings = ExportedEmbeddings.load(export.out)

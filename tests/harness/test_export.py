@@ -12,14 +12,16 @@ import pytest
 import soundfile
 import soxr
 import torch
+from typer.testing import CliRunner
 
 from core.data.clean import build_manifest
 from core.data.corpus import write_corpus
 from core.data.exported import ExportedEmbeddings
 from core.data.locked_media import SILENCE
 from core.data.split import Split, make_split
-from core.errors import DataError, MismatchError, UsageError
-from harness.export import Export, plan_export, shell_lines
+from core.errors import DataError, HarnessError, MismatchError, UsageError
+from harness.cli import app
+from harness.export import Export, plan_export, run_export, shell_lines
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import Status
@@ -29,18 +31,28 @@ from harness.settings import load_profile
 MSCLAP = '''
 from types import SimpleNamespace
 
+import torch
+
 class CLAP:
     """The shapes of the wrapper, and an embedding that tells what it was given."""
 
     def __init__(self, model_fp, version, use_cuda):
         assert version == "2023" and not use_cuda
         self.args = SimpleNamespace(sampling_rate=44100, duration=7)
+        self.clap = SimpleNamespace(audio_encoder=torch.nn.Linear(1, 1))
 
     def _get_audio_embeddings(self, waveforms_B1T):
         assert waveforms_B1T.shape[1:] == (1, 7 * 44100)
         level = waveforms_B1T.square().mean(dim=(1, 2)).sqrt()
         return level[:, None].repeat(1, 1024)
 '''
+
+
+def checkpoint(path: Path, **weights: float) -> Path:
+    """A file as the package ships it."""
+    state = {"weight": 1.0, "bias": 1.0} | weights
+    torch.save({"model": {f"audio_encoder.{n}": torch.tensor(v) for n, v in state.items()}}, path)
+    return path
 
 
 @pytest.fixture
@@ -54,8 +66,7 @@ def split(tmp_path: Path) -> Split:
 def export(tmp_path: Path, split) -> Export:
     (tmp_path / "stand-in").mkdir()
     (tmp_path / "stand-in" / "msclap.py").write_text(MSCLAP)
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"weights")
+    weights = checkpoint(tmp_path / "weights.pth")
     return plan_export("msclap", split=split, weights=weights, results=tmp_path / "results")
 
 
@@ -103,10 +114,24 @@ def test_second_export_encodes_only_what_is_missing(export: Export, tmp_path: Pa
 def test_other_weights_do_not_mix_with_what_is_there(export: Export, tmp_path: Path) -> None:
     """Catches: rows of two checkpoints in one table."""
     run_exporter(export, tmp_path=tmp_path)
-    (tmp_path / "weights.pth").write_bytes(b"others")
+    checkpoint(tmp_path / "weights.pth", bias=2.0)
     refused = run_exporter(export, tmp_path=tmp_path)
     assert refused.returncode == 1
     assert "another weights_sha256" in refused.stderr
+
+
+def test_checkpoint_of_something_else_encodes_nothing(export: Export, tmp_path: Path) -> None:
+    """Catches: an encoder left at random, which the package's wrapper lets pass; a traceback."""
+    torch.save({"model": {"audio_encoder.weight": torch.ones(1)}}, tmp_path / "weights.pth")
+    refused = run_exporter(export, tmp_path=tmp_path)
+    assert refused.returncode == 1
+    assert "lacks 1 of 2 weights (audio_encoder.bias, ...)" in refused.stderr
+    (tmp_path / "weights.pth").write_bytes(b"weights")
+    refused = run_exporter(export, tmp_path=tmp_path)
+    assert refused.returncode == 1
+    assert "is no checkpoint of msclap" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not export.out.joinpath("embeddings.json").exists()
 
 
 def test_changed_sound_is_not_encoded(export: Export, split: Split, tmp_path: Path) -> None:
@@ -166,6 +191,68 @@ def test_plan_names_every_command_and_refuses_mistakes(
         plan_export("msclap", split=split, weights=tmp_path / "none", results=tmp_path)
 
 
+def test_unnamed_checkpoint_is_the_cached_one_or_is_fetched_first(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: commands that cannot be printed before a download; one fetched a second time."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    fetch, _, _, encode = plan_export(
+        "msclap", split=split, weights=None, results=tmp_path
+    ).commands
+    assert fetch[1:5] == ("download", "microsoft/msclap", "CLAP_weights_2023.pth", "--local-dir")
+    path = Path(fetch[5], "CLAP_weights_2023.pth")
+    assert encode[-2:] == ("--weights", str(path))
+    path.parent.mkdir(parents=True)
+    checkpoint(path)
+    assert len(plan_export("msclap", split=split, weights=None, results=tmp_path).commands) == 3
+    commit = "0" * 40
+    repository = tmp_path / "hub" / "models--microsoft--msclap"
+    cached = repository / "snapshots" / commit / "CLAP_weights_2023.pth"
+    for folder in (cached.parent, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    checkpoint(cached)
+    commands = plan_export("msclap", split=split, weights=None, results=tmp_path).commands
+    assert commands[-1][-2:] == ("--weights", str(cached))
+
+
+def test_environment_is_made_once_and_a_failure_says_where(export: Export, tmp_path: Path) -> None:
+    """Catches: 2 GB installed again for each split, or a half-filled environment taken for one."""
+    environment = tmp_path / "environment"
+    said = tmp_path / "said"
+
+    def step(word: str, code: int = 0) -> tuple[str, ...]:
+        line = f"open({str(said)!r}, 'a').write('{word} '); raise SystemExit({code})"
+        return sys.executable, "-c", line
+
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to(sys.executable)
+    encode = (str(environment / "bin" / "python"), *step("encode")[1:])
+    broken = replace(export, commands=(step("make"), step("fill", 3), encode))
+    with pytest.raises(HarnessError, match="stopped with exit code 3 at"):
+        run_export(broken)
+    whole = replace(export, commands=(step("fetch"), step("make"), step("fill"), encode))
+    run_export(whole)
+    run_export(replace(whole, commands=whole.commands[1:]))
+    assert said.read_text().split() == [
+        *("make", "fill"),
+        *("fetch", "make", "fill", "encode"),
+        "encode",
+    ]
+
+
+def test_printed_commands_are_lines_to_copy(small_corpus: Path, tmp_path: Path) -> None:
+    """Catches: a terminal's width in the middle of a path; `--print` that wants a download."""
+    words = ["features", "--encoder", "msclap", "--print", "--data", str(small_corpus)]
+    result = CliRunner().invoke(app, [*words, "--results", str(tmp_path / ("long_" * 30))])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stdout.splitlines() if line.startswith("/")]
+    assert [line.count(" --out ") for line in lines] == [0, 0, 0, 1]
+    wrong = CliRunner().invoke(app, ["features", "--encoder", "msclip"])
+    assert isinstance(wrong.exception, UsageError)
+    assert "did you mean 'msclap'" in str(wrong.exception)
+
+
 def test_only_pooled_embeddings_can_stand_in() -> None:
     """Catches: a spectrogram setting that nothing reads."""
     profile = load_profile("tiny", overrides=["foundation.exported.msclap_pooled=/some/where"])
@@ -184,8 +271,7 @@ def test_run_hears_by_exported_embeddings(
     with pytest.raises(UsageError, match=r"harness features --encoder msclap"):
         run(deaf, display=Display())
     planned = plan_run(deaf, display=Display())
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"weights")
+    weights = checkpoint(tmp_path / "weights.pth")
     (tmp_path / "stand-in").mkdir()
     (tmp_path / "stand-in" / "msclap.py").write_text(MSCLAP)
     export = plan_export("msclap", split=planned.prepared.split, weights=weights, results=tmp_path)
