@@ -4,6 +4,7 @@
 Nothing ever leaves the table: candidates + included + excluded = input.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -19,8 +20,9 @@ from core.data.atomic import write_atomic
 from core.errors import DataError
 
 MANIFEST_FILE = "manifest.parquet"
-FORMAT = 2
+FORMAT = 3
 _HEADER_KEY = b"harness_manifest"
+_CHECKSUM_KEY = b"harness_checksum"
 
 
 class Status(StrEnum):
@@ -338,11 +340,11 @@ def _to_parquet(items: Iterable[Item], *, header: Mapping[str, Any]) -> bytes:
             return [None if v is None else json.dumps(v, sort_keys=True) for v in values]
         return [list(value) for value in values] if name == "flags" else values
 
-    schema = pyarrow.schema(
-        [(name, kind(name)) for name in _COLUMNS],
-        metadata={_HEADER_KEY: json.dumps(header).encode()},
-    )
-    table = pyarrow.Table.from_pydict({name: cells(name) for name in _COLUMNS}, schema=schema)
+    columns = {name: cells(name) for name in _COLUMNS}
+    head = json.dumps(header).encode()
+    metadata = {_HEADER_KEY: head, _CHECKSUM_KEY: _checksum(head, columns)}
+    schema = pyarrow.schema([(name, kind(name)) for name in _COLUMNS], metadata=metadata)
+    table = pyarrow.Table.from_pydict(columns, schema=schema)
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
     return buffer.getvalue()
@@ -356,14 +358,29 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
         raise DataError(f"no manifest at {path}; run harness data ingest first")
     try:
         table = parquet.read_table(path)
-        header = json.loads((table.schema.metadata or {}).get(_HEADER_KEY, b"null"))
+        metadata = table.schema.metadata or {}
+        head = metadata.get(_HEADER_KEY, b"null")
+        header = json.loads(head)
+        cells = {name: table.column(name).to_pylist() for name in table.column_names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); ingest the data again") from error
-    if header is None or header.get("format") != FORMAT or table.column_names != list(_COLUMNS):
+    is_ours = isinstance(header, dict) and header.get("format") == FORMAT
+    if not is_ours or table.column_names != list(_COLUMNS):
         raise DataError(f"{path} is not a manifest of format {FORMAT}; ingest the data again")
-    columns = {name: _cells(name, table.column(name).to_pylist()) for name in _COLUMNS}
-    rows = zip(*columns.values(), strict=True)
-    return header, tuple(Item(*row) for row in rows)
+    if metadata.get(_CHECKSUM_KEY) != _checksum(head, cells):
+        raise DataError(
+            f"{path} is not as it was written: its checksum does not fit. Take it away and ingest "
+            "the data again"
+        )
+    columns = {name: _cells(name, cells[name]) for name in _COLUMNS}
+    return header, tuple(Item(*row) for row in zip(*columns.values(), strict=True))
+
+
+def _checksum(head: bytes, columns: Mapping[str, list[Any]]) -> bytes:
+    """Parquet reads a flipped bit as another value; this tells. Levels may be infinite."""
+    digest = hashlib.sha256(head)
+    digest.update(json.dumps(columns).encode())
+    return digest.hexdigest().encode()
 
 
 def _cells(name: str, values: list[Any]) -> list[Any]:

@@ -173,6 +173,23 @@ def test_a_broken_manifest_is_refused(dirty, tmp_path):
         Manifest.load(tmp_path / "out")
 
 
+def test_a_flipped_bit_of_a_manifest_is_never_another_manifest(dirty, tmp_path):
+    """Catches: a damaged table read as other labels and paths, or an error nobody understands."""
+    build_manifest(dirty, max_excluded_share=0.9).save(tmp_path)
+    path, whole = tmp_path / "manifest.parquet", Manifest.load(tmp_path)
+    content = path.read_bytes()
+    num_refused = 0
+    for place in range(4, len(content), 61):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            assert Manifest.load(tmp_path) == whole
+        except DataError:
+            num_refused += 1
+    assert num_refused > 50
+
+
 def test_a_manifest_that_does_not_add_up_is_refused(dirty):
     """Catches: code that drops an item on the way, or keeps one twice."""
     manifest = build_manifest(dirty, max_excluded_share=0.9)
