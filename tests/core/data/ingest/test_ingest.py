@@ -154,6 +154,16 @@ def test_the_same_ingest_again_keeps_a_cleaning(tmp_path, classes):
     assert cleaned.as_ingested() == manifest
 
 
+def test_an_empty_class_that_was_taken_away_is_noticed(tmp_path, classes):
+    """Catches: cleaning refusing for ever a class that the user removed as it had asked."""
+    (classes / "empty").mkdir()
+    ingest([classes], tmp_path / "out", options=Options())
+    (classes / "empty").rmdir()
+    again = ingest([classes], tmp_path / "out", options=Options())
+    assert (again.num_new, again.num_gone, again.is_unchanged) == (0, 0, False)
+    assert "empty" not in Manifest.load(tmp_path / "out").named_classes
+
+
 def test_what_changed_in_the_sources_is_told(tmp_path, classes, write_wav, write_png):
     """Catches: new clips that never arrive, or gone ones that stay in the table."""
     ingest([classes], tmp_path / "out", options=Options())
