@@ -15,6 +15,7 @@ from core.data.audit.zero_shot import ZeroShot, listen
 from core.data.labels import load_label_map
 from core.data.official import read_official_list
 from harness.progress import Display
+from harness.report.text import plain
 from harness.settings import load_profile
 
 _SHOWN_IDS = 6
@@ -94,29 +95,31 @@ def _listen(
 def view(found: Audit) -> RenderableType:
     """Findings, the most suspicious clips, and what was not looked at."""
     parts: list[RenderableType] = [
-        Text(", ".join(f"{name}: {count} clips" for name, count in found.clips.items()))
+        Text(plain(", ".join(f"{name}: {count} clips" for name, count in found.clips.items())))
     ]
     if not found.findings:
         parts.append(Text("nothing found", style="green"))
     for finding in found.findings:
-        parts.append(Text(f"{finding.kind.value}: {finding.sentence}"))
+        parts.append(Text(f"{finding.kind.value}: {plain(finding.sentence)}"))
         if finding.ids:
             more = len(finding.ids) - _SHOWN_IDS
-            ids = ", ".join(finding.ids[:_SHOWN_IDS])
+            ids = plain(", ".join(finding.ids[:_SHOWN_IDS]))
             parts.append(Text(f"  {ids}{f' and {more} more' if more > 0 else ''}", style="dim"))
     for result in found.zero_shot:
         parts += _heard(result)
-    parts += [Text(f"not checked: {sentence}", style="dim") for sentence in found.not_checked]
+    parts += [
+        Text(f"not checked: {plain(sentence)}", style="dim") for sentence in found.not_checked
+    ]
     return Group(*parts)
 
 
 def _heard(result: ZeroShot) -> Iterator[RenderableType]:
     yield Text(
-        f"CLAP doubts {len(result.suspects)} of {result.num_clips} labels of {result.name}; "
+        f"CLAP doubts {len(result.suspects)} of {result.num_clips} labels of {plain(result.name)}; "
         "nothing was changed"
     )
     if result.not_judged:
-        names = ", ".join(result.not_judged)
+        names = plain(", ".join(result.not_judged))
         yield Text(f"  it tells less than half of the clips of {names}: those are not judged")
     if not result.suspects:
         return
@@ -125,10 +128,10 @@ def _heard(result: ZeroShot) -> Iterator[RenderableType]:
         table.add_column(heading, justify="right" if heading.startswith("of") else "left")
     for suspect in result.suspects[:_SHOWN_SUSPECTS]:
         table.add_row(
-            Text(suspect.id),
-            Text(suspect.class_name),
+            Text(plain(suspect.id)),
+            Text(plain(suspect.class_name)),
             f"{suspect.probability:.2f}",
-            Text(suspect.likely),
+            Text(plain(suspect.likely)),
             f"{suspect.likely_probability:.2f}",
         )
     yield table

@@ -14,7 +14,8 @@ from core.data.official import OfficialList, mark_official, read_official_list
 from core.data.split import Method, Official, Part, Split, load_split, make_split
 from core.data.split_import import import_split
 from core.data.weights import ClassWeighting, ClassWeights, class_weights
-from core.errors import UsageError
+from core.errors import HarnessError, MismatchError, UsageError
+from harness.report.text import plain
 from harness.splits import load_cleaned
 
 
@@ -66,8 +67,10 @@ def make(request: SplitRequest) -> MadeSplit:
     """Draw or import the split, and write its lock.
 
     Raises: DataError for a folder that is not cleaned, or a class that cannot be split;
-    UsageError for options that do not go together.
+    UsageError for options that do not go together, or an `out` that is a file of somebody else's;
+    MismatchError for an `out` that holds another split.
     """
+    before = _replaceable(request.out)
     manifest = load_cleaned(request.folder)
     official: OfficialList | None = None
     if request.official_list is not None:
@@ -87,6 +90,12 @@ def make(request: SplitRequest) -> MadeSplit:
         raise UsageError("--against goes with --import; harness data audit compares any files")
     else:
         split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
+    if before not in (None, split.hash):
+        raise MismatchError(
+            f"{request.out} holds another split ({str(before)[:12]}..., this one is "
+            f"{split.hash[:12]}...), which may be the only copy; it is left as it is. Choose "
+            "another --out, or delete it"
+        )
     weights: dict[ClassWeighting, ClassWeights] = {
         rule: class_weights(split, rule=rule)
         for rule in ClassWeighting
@@ -95,6 +104,21 @@ def make(request: SplitRequest) -> MadeSplit:
     tables = {rule.value: table.data() for rule, table in weights.items()}
     split.save(request.out, facts={"class_weights": tables})
     return MadeSplit(load_split(request.out), request.out, weights)
+
+
+def _replaceable(out: Path) -> str | None:
+    """Hash of the lock at `out`; None where nothing is. Raises: UsageError for any other file."""
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file, such as {out / 'lock.json'}")
+    if not out.exists():
+        return None
+    try:
+        return load_split(out).hash
+    except HarnessError:
+        raise UsageError(
+            f"--out {out} is a file, and no lock as this command writes it; it is left as it is. "
+            "Choose another --out, or delete it"
+        ) from None
 
 
 def view(made: MadeSplit) -> RenderableType:
@@ -107,10 +131,10 @@ def view(made: MadeSplit) -> RenderableType:
     for name, row in split.counts.items():
         cells = [str(row[part]) for part in Part]
         own = (f"{weights.relative[name]:.2f}", f"{weights.weights[name]:.3f}")
-        table.add_row(Text(name), *cells, str(sum(row.values())), *own)
+        table.add_row(Text(plain(name)), *cells, str(sum(row.values())), *own)
     sizes = [len(split.parts[part]) for part in Part]
     table.add_row("all", *map(str, sizes), str(sum(sizes)), "", "")
-    lines = [Text(f"notice: {notice}", style="yellow") for notice in split.notices]
+    lines = [Text(f"notice: {plain(notice)}", style="yellow") for notice in split.notices]
     how = (
         "imported"
         if split.rule.method is Method.IMPORTED

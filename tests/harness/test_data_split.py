@@ -109,6 +109,47 @@ def test_the_tables_are_printed_for_a_person(call, cleaned, tmp_path):
     assert "cap 100, seed 0, official ignore" in out
 
 
+def test_out_never_replaces_what_is_not_the_same_lock(call, cleaned, metadata, tmp_path):
+    """Catches: a list of the user's, or the only copy of a split, lost by a typing error."""
+    own = tmp_path / "train_metadata.json"
+    shutil.copy(metadata / own.name, own)
+    content = own.read_bytes()
+    code, _, err = call("data", "split", cleaned, "--out", own)
+    assert (code, own.read_bytes()) == (2, content)
+    assert "no lock as this command writes it" in err
+    code, _, err = call("data", "split", cleaned, "--out", tmp_path)
+    assert code == 2
+    assert "is a folder; name a file" in err
+    lock = tmp_path / "lock.json"
+    assert call("data", "split", cleaned, "--out", lock)[0] == 0
+    content = lock.read_bytes()
+    code, _, err = call("data", "split", cleaned, "--out", lock, "--seed", 1)
+    assert (code, lock.read_bytes()) == (78, content)
+    assert "holds another split" in err
+    assert call("data", "split", cleaned, "--out", lock)[0] == 0
+
+
+def test_names_in_an_audit_cannot_steer_the_terminal():
+    """Catches: an id or class that breaks the lines, or colours or clears the user's terminal."""
+    from rich.console import Console
+
+    from core.data.audit.audit import Audit
+    from core.data.audit.finding import Finding, Kind
+    from core.data.audit.zero_shot import Suspect, ZeroShot
+    from harness.data_audit import view
+
+    bad = "a\nb\x1b[31m[bold]red"
+    finding = Finding(Kind.SHARED_CLIPS, bad, (bad,))
+    suspect = Suspect(bad, bad, 0.1, bad, 0.9)
+    heard = ZeroShot(bad, 1, {}, {}, {}, (bad,), (suspect,))
+    console = Console(width=400)
+    with console.capture() as shown:
+        console.print(view(Audit({bad: 1}, (finding,), (heard,), (bad,))))
+    assert "\x1b" not in shown.get()
+    assert shown.get().count("a b") == 9
+    assert "\nb" not in shown.get()
+
+
 def test_options_that_do_not_go_together_are_refused(call, cleaned, tmp_path):
     """Catches: an option that is silently not used."""
     assert call("data", "split", cleaned)[0] == 2
