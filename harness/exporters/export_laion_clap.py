@@ -4,6 +4,9 @@ The same network as transformers' `ClapModel`, which the harness uses; this is f
 results that have to come from the package.
 """
 
+import sys
+from pathlib import Path
+
 import exchange
 import laion_clap
 import numpy as np
@@ -13,8 +16,19 @@ SAMPLE_RATE_HZ = 48_000
 WINDOW_S = 10.0
 
 
-def load_weights(model: torch.nn.Module, path: str) -> None:
-    """Load a LAION checkpoint without running its pickle; the package's own loader would."""
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load a LAION checkpoint, all of it or nothing; ends the export where it does not fit."""
+    try:
+        model.load_state_dict(read_weights(path))
+    except Exception as error:
+        network = "the network that its file name stands for"
+        sys.exit(
+            f"{path} is no LAION CLAP checkpoint for {network} ({type(error).__name__}: {error})"
+        )
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict, without running the file's pickle; the package's own loader would."""
     scalar = np.core.multiarray.scalar  # type: ignore[attr-defined]  # where numpy 1.26 has it
     harmless = [scalar, np.dtype, type(np.dtype(np.float64))]
     with torch.serialization.safe_globals(harmless):
@@ -22,7 +36,7 @@ def load_weights(model: torch.nn.Module, path: str) -> None:
     state = checkpoint.get("state_dict", checkpoint)
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     state.pop("text_branch.embeddings.position_ids", None)  # a buffer of older transformers
-    model.load_state_dict(state)
+    return state
 
 
 def main() -> None:
@@ -34,7 +48,7 @@ def main() -> None:
         amodel="HTSAT-base" if is_music else "HTSAT-tiny",
         device="cuda:0" if given.cuda else "cpu",
     )
-    load_weights(module.model, str(given.weights))
+    load_weights(module.model, given.weights)
 
     def encode(windows_BT: np.ndarray) -> np.ndarray:
         with torch.no_grad():

@@ -48,6 +48,25 @@ class CLAP:
 '''
 
 
+LAION_CLAP = """
+import numpy as np
+import torch
+
+
+class CLAP_Module:
+    # Embeds by its loaded weight, and tells which network it was built as.
+    def __init__(self, enable_fusion, amodel, device):
+        self.built = (enable_fusion, amodel, device)
+        self.model = torch.nn.Linear(1, 1, bias=False)
+
+    def get_audio_embedding_from_data(self, x, use_tensor):
+        assert x.shape[1:] == (480_000,) and not use_tensor
+        assert self.built == (False, "HTSAT-base", "cpu"), self.built
+        level = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+        return level * self.model.weight.item()
+"""
+
+
 def checkpoint(path: Path, **weights: float) -> Path:
     """A file as the package ships it."""
     state = {"weight": 1.0, "bias": 1.0} | weights
@@ -132,6 +151,33 @@ def test_checkpoint_of_something_else_encodes_nothing(export: Export, tmp_path: 
     assert "is no checkpoint of msclap" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not export.out.joinpath("embeddings.json").exists()
+
+
+def test_laions_checkpoint_is_read_as_its_training_saved_it(split: Split, tmp_path: Path) -> None:
+    """Catches: weights left at random, a network of another size, numpy's scalars refused."""
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "laion_clap.py").write_text(LAION_CLAP)
+    path = tmp_path / "music_speech_epoch_15.pt"
+    state = {"module.weight": torch.tensor([[3.0]])}
+    buffer = {"module.text_branch.embeddings.position_ids": torch.arange(3)}
+    torch.save({"epoch": 15, "loss": np.float64(0.5), "state_dict": state | buffer}, path)
+    export = plan_export("laion-clap", split=split, weights=path, results=tmp_path / "results")
+    done = run_exporter(export, tmp_path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    embeddings = ExportedEmbeddings.load(export.out)
+    assert export.setting == f"foundation.exported.clap_pooled={export.out}"
+    sample = next(iter(split.samples.values()))
+    samples, rate_hz = soundfile.read(split.root / sample.audio_path)
+    heard = np.tile(soxr.resample(samples, rate_hz, 48_000), 10)[:480_000]
+    row = embeddings.table([sample.audio_sha256], name="clap").rows(
+        [sample.audio_sha256], name="clap"
+    )[0]
+    assert row[0].item() == pytest.approx(3 * float(np.sqrt(np.mean(np.square(heard)))), rel=1e-3)
+    torch.save({"state_dict": {"module.other": torch.zeros(1)}}, path)
+    refused = run_exporter(export, tmp_path=tmp_path)
+    assert refused.returncode == 1
+    assert "is no LAION CLAP checkpoint" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_changed_sound_is_not_encoded(export: Export, split: Split, tmp_path: Path) -> None:
