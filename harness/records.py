@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.data.atomic import json_sha256, write_atomic
 from core.errors import DataError, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 RECORD = "record.json"
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
 
@@ -61,7 +61,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     """Format of this record."""
     run_id: str
     """See `RunIdentity.run_id`."""
@@ -125,7 +125,7 @@ def load_record(path: Path) -> RunRecord:
         first = error.errors()[0]
         raise DataError(
             f"{path} is not a run record of format {SCHEMA_VERSION}: "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
         ) from None
 
 

@@ -132,7 +132,7 @@ def analyse(
             _result(pair, name, done, clips=clips, adjustment="benjamini_hochberg")
             for name, pair in secondary
         ],
-        metrics=metric_rows(done, branches=branches, primary=metric),
+        metrics=metric_rows(records, branches=branches, primary=metric),
         runs=[_compared(run, folder=folder) for run in _in_order(runs, branches)],
         failed=[r.run_id for r in failed],
         eligibility=eligibility(records),

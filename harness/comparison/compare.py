@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.split import Split, load_split
-from core.errors import HarnessError
+from core.data.split import Part, Split, load_split
+from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.forecast import forecast
@@ -27,6 +27,8 @@ from harness.comparison.request import (
 from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.sheet import draw_sheet
 from harness.matrix import num_jobs, run_all
+from harness.metrics.registry import metric as declared
+from harness.metrics.values import rank_caution
 from harness.progress import Display
 from harness.report import write_report
 from harness.settings import BudgetKind, load_profile
@@ -73,7 +75,8 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     Before any work it says what the seeds can find, and what the runs will take.
 
     Raises:
-        UsageError: fewer than two branches, one named twice, an unknown metric.
+        UsageError: fewer than two branches, one named twice, an unknown metric, or one that
+            ranks nothing at this many test images.
         MismatchError: records that may not be compared.
         HarnessError: a run did not end in a record.
     """
@@ -88,6 +91,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         display.say(budget.sentence())
         budgets = {name: budget.overrides(name) for name in request.variants}
     planned = plan_matrix(request, budgets=budgets, display=display)
+    caution = rank_caution(
+        declared(question.metric), n=len(planned[0].prepared.split.parts[Part.TEST])
+    )
+    if caution is not None:
+        raise UsageError(f"{caution}; let another metric decide, it is in the report all the same")
     missing = [run for run in planned if run.finished_record is None]
     jobs = num_jobs(request.jobs)
     expected = forecast(

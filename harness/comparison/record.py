@@ -15,7 +15,7 @@ from core.errors import DataError
 from harness.records import Status
 from harness.statistics import Outcome, Strength
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 COMPARISON = "comparison.json"
 
 
@@ -240,7 +240,7 @@ class PowerRow(_Part):
 class ComparisonRecord(_Part):
     """A comparison whole: every number of it, and where each comes from."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     """Format of this record."""
     name: str
     """Name of its folder under results/reports."""
@@ -321,5 +321,6 @@ def load_comparison(path: Path) -> ComparisonRecord:
         first = error.errors()[0]
         raise DataError(
             f"{path} is not a comparison of format {SCHEMA_VERSION}: "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}; compare the runs again"
+            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}; "
+            "compare the runs again"
         ) from None

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from harness.comparison.record import BranchScore, MetricRow
 from harness.metrics.registry import METRICS
 from harness.metrics.registry import metric as declared
-from harness.records import RunRecord
+from harness.records import RunRecord, Status
 
 
 def metric_rows(
     records: Sequence[RunRecord], *, branches: Sequence[str], primary: str | None
 ) -> list[MetricRow]:
-    """The table of all metrics of finished runs, the primary one first."""
+    """The table of all metrics, the primary one first.
+
+    records: the finished runs and the failed ones; a branch with a failed run has no mean.
+    """
     names = metric_names(records)
     if primary is not None:
         names = [primary, *(name for name in names if name != primary)]
@@ -81,11 +84,7 @@ def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
     sd = None
     if mean is not None and len(present) > 1:
         sd = math.sqrt(math.fsum((v - mean) ** 2 for v in present) / (len(present) - 1))
-    reasons = [
-        r.metrics.get(name, {}).get("reason") or "it was not scored"
-        for r in ordered
-        if value_of(r, name) is None
-    ]
+    reasons = [_why_blank(r, name) for r in ordered if value_of(r, name) is None]
     return BranchScore(
         mean=mean,
         sd=sd,
@@ -93,3 +92,9 @@ def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
         run_ids={r.identity.seed: r.run_id for r in ordered},
         reason=reasons[0] if reasons else None,
     )
+
+
+def _why_blank(record: RunRecord, metric: str) -> str:
+    if record.status is Status.FAILED:
+        return "its run failed"
+    return record.metrics.get(metric, {}).get("reason") or "it was not scored"

@@ -157,6 +157,11 @@ def test_a_failed_run_stays_in_and_decides_nothing(
     assert found.verdict == "undecided: runs of b failed, and a failed run is not left out"
     assert (found.pairs, found.secondary, found.outcome) == ([], [], "undecided")
     assert found.failed == [records[-1].run_id]
+    (row,) = (row for row in found.metrics if row.is_primary)
+    assert row.branches["a"].mean == pytest.approx(sum(WIN["a"][:6]) / 6)
+    # Nor does it leave a mean over the seeds that went well.
+    own = row.branches["b"]
+    assert (own.mean, own.values[5], own.reason) == (None, None, "its run failed")
 
 
 def test_a_seed_that_only_one_branch_has_is_refused(
@@ -339,6 +344,7 @@ def test_one_branch_has_one_configuration_and_one_run_a_seed(finished: Any) -> N
         (("sonic", "sonic"), METRIC, "sonic is named twice"),
         (("sonic", "baselin"), METRIC, "did you mean 'baseline'"),
         (("sonic", "baseline"), "listening_rnk", "did you mean 'listening_rank'"),
+        (("sonic", "baseline"), "fid", r"ranks nothing below n = 2,048.*let another metric decide"),
     ],
 )
 def test_a_comparison_that_cannot_be_is_refused_at_once(

@@ -1,5 +1,6 @@
 """Run identity and records on disk."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ def test_a_record_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
     text = record().model_dump_json().replace('"command"', '"later_field": 1, "command"', 1)
     (tmp_path / RECORD).write_text(text)
     with pytest.raises(DataError, match="later_field"):
+        load_record(tmp_path)
+
+
+def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
+    """Catches: numbers of a later format, under the same names, read as today's."""
+    data = json.loads(record().model_dump_json()) | {"schema_version": 2}
+    (tmp_path / RECORD).write_text(json.dumps(data))
+    with pytest.raises(DataError, match="not a run record of format 1: schema_version"):
         load_record(tmp_path)
 
 
