@@ -23,6 +23,7 @@ MANIFEST_FILE = "manifest.parquet"
 FORMAT = 3
 _HEADER_KEY = b"harness_manifest"
 _CHECKSUM_KEY = b"harness_checksum"
+_AGAIN = "take it away and ingest the data again (what was decoded is remembered)"
 
 
 class Status(StrEnum):
@@ -363,15 +364,12 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
         header = json.loads(head)
         cells = {name: table.column(name).to_pylist() for name in table.column_names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); ingest the data again") from error
+        raise DataError(f"{path} cannot be read ({error}); {_AGAIN}") from error
     is_ours = isinstance(header, dict) and header.get("format") == FORMAT
     if not is_ours or table.column_names != list(_COLUMNS):
-        raise DataError(f"{path} is not a manifest of format {FORMAT}; ingest the data again")
+        raise DataError(f"{path} is not a manifest of format {FORMAT}; {_AGAIN}")
     if metadata.get(_CHECKSUM_KEY) != _checksum(head, cells):
-        raise DataError(
-            f"{path} is not as it was written: its checksum does not fit. Take it away and ingest "
-            "the data again"
-        )
+        raise DataError(f"{path} is not as it was written: its checksum does not fit; {_AGAIN}")
     columns = {name: _cells(name, cells[name]) for name in _COLUMNS}
     return header, tuple(Item(*row) for row in zip(*columns.values(), strict=True))
 
