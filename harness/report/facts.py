@@ -130,9 +130,14 @@ class ReportRun:
         return None if found is None else float(found)
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether it was interrupted: its record holds the seconds of its last process alone."""
+        return self.record.cost.get("resumed_from_step") is not None
+
+    @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase."""
-        return dict(self.record.cost.get("seconds", {}))
+        """Seconds by phase; none of a resumed run, which took longer than its record says."""
+        return {} if self.is_resumed else dict(self.record.cost.get("seconds", {}))
 
     @property
     def total_seconds(self) -> float | None:

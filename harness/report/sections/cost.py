@@ -12,9 +12,19 @@ _TITLE = "Quality against cost"
 
 def quality_against_cost(facts: Facts) -> Section:
     """Time, money, memory and parameters of each branch, and which is beaten by another."""
-    if not any(run.total_seconds for run in facts.finished):
-        return Section("cost", _TITLE, [Blank("No finished run recorded its time.")])
     parts: list[Part] = []
+    resumed = [run for run in facts.finished if run.is_resumed]
+    if resumed:
+        parts.append(
+            Blank(
+                f"Times of {count(len(resumed), 'run')} of {len(facts.finished)}: interrupted and "
+                "resumed, so that the record holds the seconds of the last process alone. They are "
+                "left out of every time here."
+            )
+        )
+    if not any(run.total_seconds for run in facts.finished):
+        parts = parts or [Blank("No finished run recorded its time.")]
+        return Section("cost", _TITLE, [*parts, _table(facts)] if resumed else parts)
     points = _points(facts)
     if facts.primary is not None and points:
         devices = _devices(facts)
@@ -57,6 +67,10 @@ def quality_against_cost(facts: Facts) -> Section:
 
 def _devices(facts: Facts) -> list[str]:
     return sorted({str(run.record.cost.get("device", "")) for run in facts.finished} - {""})
+
+
+def _of_runs(facts: Facts) -> str:
+    return "runs not resumed" if any(run.is_resumed for run in facts.finished) else "all runs"
 
 
 def training_seconds(run: ReportRun) -> float | None:
@@ -131,7 +145,7 @@ def _table(facts: Facts) -> Table:
             Column("branch"),
             Column("training a run", is_number=True),
             Column("whole run", is_number=True),
-            Column(f"hours, all runs ({', '.join(_devices(facts))})", is_number=True),
+            Column(f"hours, {_of_runs(facts)} ({', '.join(_devices(facts))})", is_number=True),
             Column("$ a run", is_number=True),
             Column("peak memory", is_number=True),
             Column("trainable parameters", is_number=True),

@@ -113,8 +113,9 @@ def _size_cards(facts: Facts) -> list[Card]:
     seconds = [run.total_seconds for run in facts.runs if run.total_seconds is not None]
     if seconds:
         devices = sorted({str(run.record.cost.get("device", "")) for run in facts.runs} - {""})
+        which = "all runs" if len(seconds) == len(facts.runs) else f"{len(seconds)} of the runs"
         cards.append(
-            Card("Time", duration(sum(seconds)), f"all runs, on {', '.join(devices)}", "#cost")
+            Card("Time", duration(sum(seconds)), f"{which}, on {', '.join(devices)}", "#cost")
         )
     return cards
 

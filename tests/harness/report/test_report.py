@@ -16,7 +16,7 @@ from core.errors import DataError, UsageError
 from harness.cli import app
 from harness.comparison.record import load_comparison
 from harness.metrics.arms import Arm
-from harness.records import load_record
+from harness.records import RECORD, load_record
 from harness.report import write as writing
 from harness.report import write_comparison_report, write_report
 from harness.report.choice import NUM_EXTREME, Advantage, chosen_clips
@@ -220,6 +220,25 @@ def test_a_bare_record_is_enough(copied: Path) -> None:
         "The runs hold no distances at other numbers of images",
     ):
         assert reason in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_time_of_a_resumed_run_is_left_out(copied: Path) -> None:
+    """Catches: a branch that looks cheap because its runs were interrupted."""
+    runs = copied.parent.parent / "runs"
+    paths = [runs / run.run_id / RECORD for run in load_comparison(copied).runs]
+    for path in paths[1:]:
+        data = json.loads(path.read_bytes())
+        data["cost"]["resumed_from_step"] = 5
+        path.write_text(json.dumps(data))
+    page = write_comparison_report(copied).page.read_text()
+    left = load_record(paths[0])
+    assert f"Times of {len(paths) - 1} runs of {len(paths)}: interrupted" in page
+    assert "hours, runs not resumed (cpu)" in page
+    assert f"{sum(left.cost['seconds'].values()):.0f} s" in page
+    assert "1 of the runs, on cpu" in page
+    times = pd.read_csv(copied / "numbers.csv").query("metric == 'seconds.train'")
+    assert times["run"].tolist() == [left.run_id]
 
 
 def test_the_nearest_training_picture_stands_beside_its_image(written: Written) -> None:
