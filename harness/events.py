@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.data.atomic import write_atomic
-from core.training.loop import StepReport
+from core.training.results import StepReport
 
 _TAIL_BYTES = 65_536  # many steps, even of a model with a gate in every block
 

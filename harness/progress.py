@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from core.training.loop import StepReport
+    from core.training.results import StepReport
 
 _PLAIN_EVERY_S = 10.0
 

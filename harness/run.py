@@ -16,7 +16,8 @@ from core.data.decode import decode_audio
 from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
-from core.training.loop import NOTHING_TO_TRAIN, StepReport, TrainingResult, train
+from core.training.loop import train
+from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
 from harness.arms import sample_arms
 from harness.device import device_name, device_seconds, peak_memory_bytes, training_device
 from harness.events import EventLog

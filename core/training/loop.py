@@ -9,7 +9,6 @@ Shape legend: B batch, C latent channels, H W latent height and width.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.checkpoints import Checkpoint, CheckpointFolder
-from core.training.decay import undecayed
+from core.training.decay import optimizer_groups
 from core.training.interrupts import InterruptFlag
 from core.training.objective import (
     StepDraws,
@@ -29,7 +28,6 @@ from core.training.objective import (
     draw_step,
     per_sample_mse,
     sample_latents,
-    validation_draws,
 )
 from core.training.plan import (
     TrainingPlan,
@@ -37,53 +35,10 @@ from core.training.plan import (
     learning_rate_factor,
     timestep_weights,
 )
+from core.training.results import NOTHING_TO_TRAIN, StageResult, StepReport, TrainingResult
+from core.training.validation import validation_loss
 
 GATE_WINDOW = (0.35, 0.45)
-NOTHING_TO_TRAIN = "nothing_to_train"
-"""What "stopped" a stage that trains nothing of this variant: stage 3 without gates."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One optimiser step, for the event log and the progress display."""
-
-    stage: str
-    step: int
-    stage_steps: int
-    global_step: int
-    total_steps: int
-    loss: float
-    losses: Mapping[str, float]
-    grad_norm: float
-    lr: float
-    gates: Mapping[str, float]
-    validation_loss: float | None
-
-
-@dataclass
-class StageResult:
-    """What a finished stage leaves for the record."""
-
-    stage: str
-    steps_planned: int
-    steps_done: int
-    seconds: float = 0.0
-    samples_seen: int = 0
-    last_loss: float | None = None
-    validation_loss: float | None = None
-    kept_step: int | None = None
-    trainable_parameters: int = 0
-    stopped_by: str = StopCriterion.STEPS
-    gates: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """All stages and the guards that watched them."""
-
-    stages: tuple[StageResult, ...]
-    guards_passed: tuple[str, ...]
-    resumed_from: int | None
 
 
 def train(
@@ -191,29 +146,14 @@ class _StageLoop:
             model.adapter.disable()
         self.trained = model.train_only(self.stage.trains)
         self.before = {name: p.detach().clone() for name, p in self.trained.items()}
-        self.optimizer = self._optimizer()
+        groups = optimizer_groups(
+            self.trained,
+            gates=model.parameters([ParameterGroup.GATES]),
+            stage=self.stage,
+            modules=model.variant.modules(),
+        )
+        self.optimizer = torch.optim.AdamW(groups, lr=self.stage.lr, foreach=False)
         self.result.trainable_parameters = sum(p.numel() for p in self.trained.values())
-
-    def _optimizer(self) -> torch.optim.AdamW:
-        gates = self.model.parameters([ParameterGroup.GATES])
-        gate_ids = {id(p) for p in gates.values()}
-        modules = [p for p in self.trained.values() if id(p) not in gate_ids]
-        trained_gates = [p for p in self.trained.values() if id(p) in gate_ids]
-        exempt = undecayed(modules, modules=self.model.variant.modules())
-        groups: list[dict[str, Any]] = []
-        for weight_decay, members in (
-            (self.stage.weight_decay, [p for p in modules if id(p) not in exempt]),
-            (0.0, [p for p in modules if id(p) in exempt]),
-        ):
-            if members:
-                groups.append(
-                    {"params": members, "peak_lr": self.stage.lr, "weight_decay": weight_decay}
-                )
-        if trained_gates:
-            groups.append(
-                {"params": trained_gates, "peak_lr": self.stage.gate_lr, "weight_decay": 0.0}
-            )
-        return torch.optim.AdamW(groups, lr=self.stage.lr, foreach=False)
 
     # One stage ---------------------------------------------------------------------------
 
@@ -231,10 +171,10 @@ class _StageLoop:
         while is_open and self.step < self.stage.steps:
             loss, losses, grad_norm = self._optimise()
             self.step += 1
-            validation_loss = None
+            validation = None
             is_last = self.step == self.stage.steps
             if is_last or self.step % self.plan.validate_every == 0:
-                validation_loss = self._validate()
+                validation = self._validate()
             gates = self.model.variant.gate_values()
             if self.stage.stop is StopCriterion.GATE_WINDOW and gates:
                 mean_gate = sum(gates.values()) / len(gates)
@@ -243,7 +183,7 @@ class _StageLoop:
                     self.result.stopped_by = StopCriterion.GATE_WINDOW
             self.result.seconds = seconds_before + time.monotonic() - started
             self.result.last_loss = loss
-            on_step(self._report(loss, losses, grad_norm, gates, validation_loss))
+            on_step(self._report(loss, losses, grad_norm, gates, validation))
             if is_open and not is_last:
                 if interrupt.is_set:
                     checkpoints.save(self._checkpoint(finished))
@@ -276,7 +216,7 @@ class _StageLoop:
         losses: Mapping[str, float],
         grad_norm: float,
         gates: Mapping[str, float],
-        validation_loss: float | None,
+        validation: float | None,
     ) -> StepReport:
         return StepReport(
             stage=self.stage.name,
@@ -289,7 +229,7 @@ class _StageLoop:
             grad_norm=grad_norm,
             lr=self.optimizer.param_groups[0]["lr"],
             gates=gates,
-            validation_loss=validation_loss,
+            validation_loss=validation,
         )
 
     # One step ----------------------------------------------------------------------------
@@ -380,41 +320,17 @@ class _StageLoop:
             enabled=self.plan.precision == "bfloat16",
         )
 
-    # Validation --------------------------------------------------------------------------
-
-    @torch.no_grad()
     def _validate(self) -> float:
-        """Unweighted mean loss of the validation clips on fixed timesteps and noise."""
         self.model.set_training(False)
-        device = self.model.device
-        total = 0.0
-        ids = self.data.validation_ids
-        size = max(self.plan.micro_batch, 16)
-        for start in range(0, len(ids), size):
-            part = list(ids[start : start + size])
-            inputs = self.data.inputs(part).to(device)
-            latents_BCHW = sample_latents(
-                self.data, part, [False] * len(part), torch.zeros(len(part), *self.latent_shape)
-            ).to(device)
-            with self._autocast():
-                context_BKC = self.model.variant.condition(inputs).context()
-                for draw in range(self.plan.validation_draws):
-                    timesteps_B, noise_BCHW = validation_draws(
-                        part,
-                        draw=draw,
-                        draws=self.plan.validation_draws,
-                        num_timesteps=self.num_timesteps,
-                        latent_shape=self.latent_shape,
-                    )
-                    batch = add_noise(
-                        self.scheduler,
-                        latents_BCHW,
-                        noise_BCHW=noise_BCHW.to(device),
-                        timesteps_B=timesteps_B.to(device),
-                    )
-                    predicted = self.model.predict(batch.noisy_BCHW, batch.timesteps_B, context_BKC)
-                    total += float(per_sample_mse(predicted, batch.target_BCHW).double().sum())
-        loss = total / (len(ids) * self.plan.validation_draws)
+        with self._autocast():
+            loss = validation_loss(
+                self.model,
+                data=self.data,
+                scheduler=self.scheduler,
+                latent_shape=self.latent_shape,
+                draws=self.plan.validation_draws,
+                batch_size=max(self.plan.micro_batch, 16),
+            )
         self.result.validation_loss = loss
         if self.best is None or loss < self.best[0]:
             tensors = {name: p.detach().clone() for name, p in self.trained.items()}

@@ -15,9 +15,10 @@ from core.conditioning.stage import ParameterGroup, StopCriterion
 from core.errors import GuardError, MismatchError
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
-from core.training.loop import StepReport, TrainingResult, train
+from core.training.loop import train
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.results import StepReport, TrainingResult
 
 MakeModel = Callable[[], AttachedVariant]
 MakePlan = Callable[..., TrainingPlan]

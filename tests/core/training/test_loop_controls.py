@@ -9,9 +9,10 @@ from core.conditioning.variant import Variant
 from core.randomness import torch_seeded
 from core.training.checkpoints import CheckpointFolder
 from core.training.guards import Probe, preflight
-from core.training.loop import NOTHING_TO_TRAIN, StepReport, train
+from core.training.loop import train
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.results import NOTHING_TO_TRAIN, StepReport
 from harness.testing import SmallFoundation
 from variants.class_embedding import VARIANT as CLASS_EMBEDDING
 from variants.text_only import VARIANT as TEXT_ONLY

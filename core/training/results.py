@@ -1,0 +1,52 @@
+"""What training tells while it runs, and what it leaves for the record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.conditioning.stage import StopCriterion
+
+NOTHING_TO_TRAIN = "nothing_to_train"
+"""What "stopped" a stage that trains nothing of this variant: stage 3 without gates."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimiser step, for the event log and the progress display."""
+
+    stage: str
+    step: int
+    stage_steps: int
+    global_step: int
+    total_steps: int
+    loss: float
+    losses: Mapping[str, float]
+    grad_norm: float
+    lr: float
+    gates: Mapping[str, float]
+    validation_loss: float | None
+
+
+@dataclass
+class StageResult:
+    """What a finished stage leaves for the record."""
+
+    stage: str
+    steps_planned: int
+    steps_done: int
+    seconds: float = 0.0
+    samples_seen: int = 0
+    last_loss: float | None = None
+    validation_loss: float | None = None
+    kept_step: int | None = None
+    trainable_parameters: int = 0
+    stopped_by: str = StopCriterion.STEPS
+    gates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """All stages and the guards that watched them."""
+
+    stages: tuple[StageResult, ...]
+    guards_passed: tuple[str, ...]
+    resumed_from: int | None
