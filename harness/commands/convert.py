@@ -1,11 +1,14 @@
 """`harness convert`: published checkpoints to folders that a profile can name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.commands.options import AsJson, print_result
+
+if TYPE_CHECKING:
+    from core.foundation.mamba.config import MambaEncoderConfig
 
 app = typer.Typer(
     name="convert",
@@ -76,9 +79,20 @@ def _mamba(kind: str, checkpoint: Path, *, out: Path, as_json: bool) -> None:
             "log_mel": list(config.log_mel),
         },
         left_out=found.left_out,
-        use=f"--set variants.cutting_edge.pretrained={out}",
+        use=_settings_of(config, size=named[0] if named else "own", folder=out),
         as_json=as_json,
     )
+
+
+def _settings_of(config: "MambaEncoderConfig", *, size: str, folder: Path) -> str:
+    """Every `--set` item of a branch whose encoder is the one in `folder`."""
+    items: dict[str, object] = {"pretrained": folder, "size": size}
+    if size == "own":
+        items |= {"width": config.width, "depth": config.depth}
+    patch = f"[{config.patch[0]},{config.patch[1]}]"
+    items |= {"layout": config.layout.value, "block": config.block.value, "patch": patch}
+    items |= {name: getattr(config, name) for name in ("state_dim", "conv_width", "expand")}
+    return " ".join(f"--set variants.cutting_edge.{name}={value}" for name, value in items.items())
 
 
 def _tell(

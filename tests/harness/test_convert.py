@@ -1,6 +1,7 @@
 """`harness convert` from a file to a folder that a run could use."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import load_encoder
 from harness.cli import app
+from harness.registry import find_variant
+from harness.settings import load_profile
 
 VIM = {"blocks": "layers", "mixer.shared": "mixer", "patch_embed": "patch_embed.proj"}
 
@@ -55,6 +58,22 @@ def test_convert_tells_scripts_the_same(tmp_path: Path) -> None:
     assert told["folder"] == str(out)
     assert told["settings"]["log_mel"] == [128, 32]
     assert told["left_out"] == ["head.bias", "head.weight"]
+
+
+@pytest.mark.parametrize("profile", ["tiny", "sd15"])
+def test_the_printed_settings_build_the_encoder_that_was_written(
+    profile: str, tmp_path: Path
+) -> None:
+    """Catches: a line to copy whose encoder is refused, since layout or size is the profile's."""
+    checkpoint, out = aum_checkpoint(tmp_path / "aum.pth"), tmp_path / "out"
+    result = CliRunner().invoke(app, ["convert", "aum", str(checkpoint), "--out", str(out)])
+    use = result.output.splitlines()[-1].removeprefix("use it with ")
+    overrides = [item for item in shlex.split(use) if item != "--set"]
+    settings = load_profile(profile, overrides=overrides).variants["cutting_edge"]
+    config = find_variant("cutting_edge").load().Config(**settings)
+    written = load_encoder(out).config
+    assert config.encoder(log_mel=written.log_mel) == written
+    assert config.sources() == {"mamba_encoder": str(out)}
 
 
 @pytest.mark.parametrize("kind", ["ssamba", "clap"])
