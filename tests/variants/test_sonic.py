@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from core.conditioning.conditioning import ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.variant import Variant
+from core.foundation.architecture import read_architecture
 from core.randomness import torch_seeded
 from variants.sonic import VARIANT
 from variants.sonic.losses import caption_token_loss, contrastive_loss
@@ -47,6 +48,20 @@ def test_mid_up_layers_leave_the_down_blocks_alone(build: Build, shapes: Foundat
     assert everywhere.gates().keys() == {block.path for block in shapes.blocks}
     assert mid_up.gates().keys() == {b.path for b in shapes.blocks if b.section != "down"}
     assert len(mid_up.gates()) < len(everywhere.gates())
+
+
+def test_mid_up_is_ten_of_sixteen_blocks_at_full_size() -> None:
+    """Catches: a section by another name, so that SonicDiffusion's layers are fewer or more."""
+    architecture = read_architecture(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5", "laion/larger_clap_music_and_speech"
+    )
+    shapes = architecture.shapes(log_mel=(128, 1024), num_classes=8)
+    with torch.device("meta"):
+        listening = {
+            layers: len(VARIANT(VARIANT.Config(layers=layers), shapes=shapes).gates())
+            for layers in ("mid_up", "all")
+        }
+    assert listening == {"mid_up": 10, "all": 16}
 
 
 def test_blocks_that_do_not_listen_read_the_text_alone(
