@@ -6,6 +6,7 @@ by one call after the file is decoded, so a kill loses at most the files in work
 is ignored. Losing the journal costs time, never a result.
 """
 
+import errno
 import json
 import os
 import threading
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from core.data.decode import MAX_PIXELS, MIN_DURATION_S, MIN_SIDE_PX
 from core.data.inspection import FileOutcome, MediaKind
+from core.errors import NoSpaceError
 
 JOURNAL_FILE = "clean_journal.jsonl"
 _RULES = 1
@@ -68,13 +70,24 @@ class Journal:
         return outcome
 
     def add(self, path: str, kind: MediaKind, outcome: FileOutcome) -> None:
-        """Keep the outcome of a file; one that could not be read is tried again next time."""
+        """Keep the outcome of a file; one that could not be read is tried again next time.
+
+        Raises: NoSpaceError when the disk is full.
+        """
         key = self._key(path, kind)
         if key is None or outcome.sha256 is None or self._handle is None:
             return
         line = json.dumps({"key": key, "outcome": outcome.to_json()}, allow_nan=False)
         with self._lock:
-            os.write(self._handle, line.encode("ascii") + b"\n")
+            try:
+                os.write(self._handle, line.encode("ascii") + b"\n")
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise NoSpaceError(
+                    f"no space left to write {self._path}; free some and run the same command "
+                    "again, it goes on where it stopped"
+                ) from error
 
     def _key(self, path: str, kind: MediaKind) -> tuple[Any, ...] | None:
         try:

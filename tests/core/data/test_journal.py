@@ -1,5 +1,6 @@
 """What was decoded is not decoded again, and only that."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import pytest
 import core.data.clean as clean
 from core.data.clean import build_manifest
 from core.data.manifest import Reason
+from core.errors import NoSpaceError
 
 
 @pytest.fixture
@@ -38,6 +40,28 @@ def test_a_second_cleaning_decodes_nothing_and_finds_the_same(root, tmp_path, de
     again = build_manifest(root, max_excluded_share=0.9, journal=tmp_path / "j")
     assert len(decoded) == 12
     assert again.items == first.items
+
+
+def test_a_full_disk_names_the_journal_and_loses_nothing(root, tmp_path, decoded, monkeypatch):
+    """Catches: 'No space left on device' without a place, or a cleaning that starts anew."""
+    write, lines = os.write, []
+
+    def full(handle, content):
+        if content.startswith(b'{"key"'):
+            lines.append(content)
+            if len(lines) > 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(NoSpaceError, match=r"no space left to write .*journal"):
+            build_manifest(root, max_excluded_share=0, journal=tmp_path / "journal")
+    decoded.clear()
+    assert (
+        len(build_manifest(root, max_excluded_share=0, journal=tmp_path / "journal").samples) == 6
+    )
+    assert len(decoded) == 12 - 4
 
 
 def test_only_a_changed_file_is_decoded_again(root, tmp_path, decoded, write_wav):
