@@ -331,6 +331,9 @@ def parse_settings(model: type[Model], values: Mapping[str, Any], *, what: str) 
         if not place:  # a rule between several settings
             reason = first["msg"].removeprefix("Value error, ")
             raise UsageError(f"{what.rstrip(':')}: {reason}") from None
+        if isinstance(first.get("input"), Mapping) and first["type"] == "value_error":
+            reason = first["msg"].removeprefix("Value error, ")  # the same within one table
+            raise UsageError(f"{what} '{place}': {reason}") from None
         raise UsageError(
             f"{what} '{place}' cannot be {first.get('input')!r}: {first['msg']}"
         ) from None
