@@ -30,7 +30,7 @@ from harness.matrix import num_jobs, run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.progress import Display
-from harness.report import write_report
+from harness.report.write import write_report
 from harness.settings import BudgetKind, load_profile
 
 
@@ -138,6 +138,12 @@ def compare_existing(
     )
     words = ["harness", "compare", "--from", *names]
     split, notices = _split_of(runs[0])
+    notices += [
+        f"{option} was given after these runs were made; what it decides holds only if nobody had "
+        "seen their results"
+        for option, value in (("--metric", options.metric), ("--margin", options.margin))
+        if value is not None
+    ]
     return conclude(
         runs,
         question=settle_question(options, settings=settings),

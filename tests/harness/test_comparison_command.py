@@ -63,6 +63,8 @@ def test_runs_that_were_moved_compare_and_the_command_says_how(
     assert (pair.effect, pair.margin) == (0.0, 0.5)
     for word in ("--from", str(two_runs[0]), "--metric aic", "--margin 0.5", "--name mine"):
         assert word in record.command
+    late = [notice for notice in record.notices if "after these runs were made" in notice]
+    assert [notice.split()[0] for notice in late] == ["--metric", "--margin"]
 
 
 def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def quality_against_cost(facts: Facts) -> Section:
     if not any(run.total_seconds for run in facts.finished):
         parts = parts or [Blank("No finished run recorded its time.")]
         return Section("cost", _TITLE, [*parts, _table(facts)] if resumed else parts)
-    points = _points(facts)
+    points = cost_points(facts)
     if facts.primary is not None and points:
         devices = _devices(facts)
         on = f" on {listed(devices)}" if devices else ""
@@ -84,24 +84,25 @@ def _dollars(run: ReportRun) -> float | None:
     return None if value is None else float(value)
 
 
-def _points(facts: Facts) -> list[CostPoint]:
+def cost_points(facts: Facts) -> list[CostPoint]:
+    """Each branch's mean training time and mean score; only runs whose time is known are dots."""
     if facts.primary is None:
         return []
     sign = 1.0 if facts.primary.higher_is_better else -1.0
     found: dict[str, list[tuple[float, float]]] = {}
+    means: dict[str, tuple[float, float]] = {}
     for branch in facts.branches:
-        pairs = [
-            (seconds / 60, value)
+        scored = [
+            (training_seconds(run), value)
             for run in facts.of_branch(branch)
-            if (seconds := training_seconds(run)) is not None
-            and (value := run.value(facts.primary.name)) is not None
+            if (value := run.value(facts.primary.name)) is not None
         ]
+        pairs = [(seconds / 60, value) for seconds, value in scored if seconds is not None]
         if pairs:
             found[branch] = pairs
-    means = {
-        branch: (sum(x for x, _ in runs) / len(runs), sum(y for _, y in runs) / len(runs))
-        for branch, runs in found.items()
-    }
+            # A run without a time still counts for what its branch is worth.
+            quality = sum(value for _, value in scored) / len(scored)
+            means[branch] = (sum(minutes for minutes, _ in pairs) / len(pairs), quality)
     return [
         CostPoint(
             branch=facts.index(branch),

@@ -104,13 +104,17 @@ def _limits(facts: Facts) -> list[str]:
     trainable = {run.trainable for run in facts.finished if run.trainable is not None}
     if len(trainable) > 1:
         found.append(
-            f"Equal steps, not equal size: the branches train {min(trainable):,} to "
+            f"Equal budget, not equal size: the branches train {min(trainable):,} to "
             f"{max(trainable):,} parameters."
         )
     found.append(
         "Margins and intervals over clips speak of other clips under the same trained model."
     )
-    found.append("One metric was set to decide before the runs; the others describe.")
+    if facts.comparison is not None:
+        found.append(
+            "One metric decides, and its level holds only if nobody had seen results when it was "
+            "named; the others describe."
+        )
     return found
 
 

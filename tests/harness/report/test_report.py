@@ -18,11 +18,10 @@ from harness.comparison.record import load_comparison
 from harness.metrics.arms import Arm
 from harness.records import RECORD, load_record
 from harness.report import write as writing
-from harness.report import write_comparison_report, write_report
 from harness.report.choice import NUM_EXTREME, Advantage, chosen_clips
 from harness.report.page import md
 from harness.report.targets import write_reports
-from harness.report.write import Written
+from harness.report.write import Written, write_comparison_report, write_report
 
 SECTIONS = [
     "verdict",
@@ -347,7 +346,6 @@ def test_the_advantage_is_better_minus_worse(results: Any, comparison_folder: Pa
     """Catches: a sign that follows the order of the branches instead of who is ahead."""
     from harness.comparison.runs import load_run
     from harness.report.choice import advantage
-    from harness.report.facts import Facts, ReportRun
 
     comparison = load_comparison(comparison_folder)
     runs = tuple(ReportRun(load_run(path)) for path in results.runs)
