@@ -181,8 +181,9 @@ def decode_audio(path: Path, *, window_s: float, start_s: float = 0.0) -> np.nda
             blocks.append(channel_mean(block_SC[max(0, num_skipped - num_read) :]))
             num_read += len(block_SC)
         rate = file.samplerate
-    mono_S = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    if not np.isfinite(mono_S).all():
+    mono_S = blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
+    # Either extreme of samples with a NaN is a NaN.
+    if len(mono_S) and not (math.isfinite(mono_S.min()) and math.isfinite(mono_S.max())):
         raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
     resampled_S = resample(mono_S, from_hz=rate, to_hz=SAMPLE_RATE_HZ)
     return resampled_S[: round(window_s * SAMPLE_RATE_HZ)]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 _PRE_EMPHASIS = 0.97
 _FLOOR = torch.finfo(torch.float32).eps
+_FRAMES_AT_ONCE = 256
 
 
 class LogMelSettings(BaseModel):
@@ -69,8 +70,27 @@ def log_mel(waveforms_BS: Tensor, *, settings: LogMelSettings) -> Tensor:
         waveforms_BS = torch.nn.functional.pad(waveforms_BS, (0, length - waveforms_BS.shape[1]))
     # Frames past T are cropped away below, so their spectra are never computed.
     frames_BTS = waveforms_BS.float().unfold(1, length, hop)[:, : settings.num_frames]
+    window_S = torch.hann_window(length, periodic=False, device=frames_BTS.device)
+    filters_FM = _mel_filters(settings, num_fft).to(frames_BTS.device)
+    # So many frames at a time as a processor's cache holds: passes over memory cost the most.
+    num_at_once = max(1, _FRAMES_AT_ONCE // len(frames_BTS))
+    values_BTM = torch.cat(
+        [
+            _log_energies(part_BTS, window_S=window_S, num_fft=num_fft, filters_FM=filters_FM)
+            for part_BTS in frames_BTS.split(num_at_once, dim=1)
+        ],
+        dim=1,
+    )
+    missing = settings.num_frames - values_BTM.shape[1]
+    if missing > 0:
+        values_BTM = torch.nn.functional.pad(values_BTM, (0, 0, 0, missing))
+    return ((values_BTM - settings.mean) / settings.std).transpose(1, 2).contiguous()
+
+
+def _log_energies(
+    frames_BTS: Tensor, *, window_S: Tensor, num_fft: int, filters_FM: Tensor
+) -> Tensor:
     frames_BTS = frames_BTS - frames_BTS.mean(dim=-1, keepdim=True)
-    # Written into one buffer: on a CPU the passes over memory cost more than the arithmetic.
     emphasised_BTS = torch.empty_like(frames_BTS)
     emphasised_BTS[..., 0] = (1 - _PRE_EMPHASIS) * frames_BTS[..., 0]
     torch.sub(
@@ -79,15 +99,9 @@ def log_mel(waveforms_BS: Tensor, *, settings: LogMelSettings) -> Tensor:
         alpha=_PRE_EMPHASIS,
         out=emphasised_BTS[..., 1:],
     )
-    window_S = torch.hann_window(length, periodic=False, device=frames_BTS.device)
     spectrum_BTF = torch.fft.rfft(emphasised_BTS.mul_(window_S), n=num_fft)
     power_BTF = spectrum_BTF.real.square().addcmul_(spectrum_BTF.imag, spectrum_BTF.imag)
-    filters_FM = _mel_filters(settings, num_fft).to(power_BTF.device)
-    values_BTM = (power_BTF @ filters_FM).clamp(min=_FLOOR).log()
-    missing = settings.num_frames - values_BTM.shape[1]
-    if missing > 0:
-        values_BTM = torch.nn.functional.pad(values_BTM, (0, 0, 0, missing))
-    return ((values_BTM - settings.mean) / settings.std).transpose(1, 2).contiguous()
+    return (power_BTF @ filters_FM).clamp_(min=_FLOOR).log_()
 
 
 @lru_cache(maxsize=4)
