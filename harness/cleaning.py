@@ -16,7 +16,7 @@ from core.data.manifest import MANIFEST_FILE, Manifest, Status
 from core.data.quality import MEANINGS, Flag
 from core.errors import UsageError
 from harness.data_page import num_media_files, write_data_page
-from harness.report.text import plain
+from harness.plain_text import plain
 from harness.runlock import held
 
 

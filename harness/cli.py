@@ -10,6 +10,7 @@ import typer
 
 from core.errors import HarnessError, NoSpaceError, UsageError
 from harness.commands import compare, convert, data, features, report, runs, variants
+from harness.plain_text import plain
 
 EXIT_CODES = (
     "Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing "
@@ -73,7 +74,9 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    print(f"harness: {message}", file=sys.stderr)
+    # Names of files stand in it: they must not clear or colour the user's terminal.
+    for number, line in enumerate(message.split("\n")):
+        print(plain(line) if number else f"harness: {plain(line)}", file=sys.stderr)
     _print_failure(message, exit_code)
     sys.exit(exit_code)
 

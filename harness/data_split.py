@@ -15,7 +15,7 @@ from core.data.split import Method, Official, Part, Split, load_split, make_spli
 from core.data.split_import import import_split
 from core.data.weights import ClassWeighting, ClassWeights, class_weights
 from core.errors import HarnessError, MismatchError, UsageError
-from harness.report.text import plain
+from harness.plain_text import plain
 from harness.splits import load_cleaned
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.data.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, decode_image, resample
 from core.data.manifest import Item
-from harness.report.text import plain
+from harness.plain_text import plain
 
 _SOUND_S = 4.0
 _SOUND_HZ = 24_000

@@ -1,10 +1,4 @@
-"""Reports of comparisons and runs, from records on disk and nothing else."""
+"""Reports of comparisons and runs, from records on disk and nothing else.
 
-from harness.report.write import (
-    Written,
-    write_comparison_report,
-    write_report,
-    write_runs_report,
-)
-
-__all__ = ["Written", "write_comparison_report", "write_report", "write_runs_report"]
+Imports nothing: other pages take the figures and the words without the rest.
+"""

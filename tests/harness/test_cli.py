@@ -140,6 +140,16 @@ def test_too_few_clips_of_a_class_are_named(call: Call, tmp_path: Path) -> None:
     assert "siren" in err.splitlines()[-1]
 
 
+def test_a_name_in_a_sentence_cannot_steer_the_terminal(call: Call, tmp_path: Path) -> None:
+    """Catches: a file name that clears or colours the terminal from within an error."""
+    name = "a\x1b[2J\x1b[31mb.csv"
+    (tmp_path / name).write_text("no list")
+    code, _, err = call("data", "ingest", str(tmp_path / name), "--out", str(tmp_path / "out"))
+    assert code == 65
+    assert "\x1b" not in err
+    assert "b.csv is no known source. understood layouts:\n  metadata: " in err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_results_folder_that_is_read_only_is_a_sentence(call: Call, tmp_path: Path) -> None:
     """Catches: a PermissionError traceback."""

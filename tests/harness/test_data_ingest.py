@@ -68,7 +68,7 @@ def test_reading_a_folder_does_not_import_torch():
     """Catches: `harness data ingest` and `clean` that take seconds before they start."""
     script = (
         "import sys\n"
-        "import core.data.clean, core.data.ingest.ingest, harness.data_show, harness.progress\n"
+        "import core.data.ingest.ingest, harness.cleaning, harness.data_show, harness.progress\n"
         "print('loaded:', sorted({'torch', 'transformers', 'av'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

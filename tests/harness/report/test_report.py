@@ -346,6 +346,7 @@ def test_the_advantage_is_better_minus_worse(results: Any, comparison_folder: Pa
     """Catches: a sign that follows the order of the branches instead of who is ahead."""
     from harness.comparison.runs import load_run
     from harness.report.choice import advantage
+    from harness.report.facts import Facts, ReportRun
 
     comparison = load_comparison(comparison_folder)
     runs = tuple(ReportRun(load_run(path)) for path in results.runs)
