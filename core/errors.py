@@ -56,7 +56,10 @@ class MismatchError(HarnessError):
     exit_code = 78
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest known name, or an empty string."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """`; did you mean 'x'?` for the closest known name, or an empty string.
+
+    cutoff: least similarity, 0 to 1 (`difflib`'s ratio); a typing error has above 0.85.
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -32,10 +32,11 @@ class LabelMap:
         return self._class_of.get(label)
 
     def why_unmapped(self, label: str) -> str:
-        """A sentence on a label that means no class, with the closest label that does."""
+        """A sentence on a label that means no class, with one that it may be a misspelling of."""
+        # No looser: 'train horning' shares letters with 'raining' and is no rain.
         return (
             f"the label {label!r} is not in the label map {self.name}, so it means no class"
-            f"{suggestion(label, self._class_of)}"
+            f"{suggestion(label, self._class_of, cutoff=0.85)}"
         )
 
 

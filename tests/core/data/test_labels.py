@@ -37,6 +37,7 @@ def test_an_unmapped_label_is_told_with_the_closest_one():
     told = load_label_map("vggsound").why_unmapped("ambulence siren")
     assert "'ambulence siren' is not in the label map vggsound" in told
     assert "did you mean 'ambulance siren'" in told
+    assert "mean '" not in load_label_map("vggsound").why_unmapped("train horning")
 
 
 def test_a_map_of_ones_own_is_read(tmp_path):
