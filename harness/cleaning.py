@@ -89,8 +89,8 @@ def cleaning_data(cleaning: Cleaning) -> dict[str, Any]:
     }
 
 
-def cleaning_view(cleaning: Cleaning) -> RenderableType:
-    """For a person."""
+def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
+    """For a person; the next step is named where there can be one."""
     manifest = cleaning.manifest
     num_kept, num_left = len(manifest.samples), len(manifest.exclusions)
     flagged = _flagged_by_class(manifest)
@@ -123,7 +123,8 @@ def cleaning_view(cleaning: Cleaning) -> RenderableType:
             )
         )
     parts.append(Text(f"hear and see it: {cleaning.page}"))
-    parts.append(Text(f"next: harness data split {cleaning.folder} --out LOCK.json"))
+    if is_usable:
+        parts.append(Text(f"next: harness data split {cleaning.folder} --out LOCK.json"))
     return Group(*parts)
 
 

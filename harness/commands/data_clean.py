@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from core.errors import DataError
 from harness.commands.options import AsJson, print_result
 
 
@@ -43,5 +44,12 @@ def clean(
             is_anew=anew,
             progress=display.phase,
         )
-    print_result(cleaning_view(done), as_json=as_json, data=cleaning_data(done))
-    require_usable(done.manifest, max_excluded_share=max_excluded_share)
+    refusal: DataError | None = None
+    try:
+        require_usable(done.manifest, max_excluded_share=max_excluded_share)
+    except DataError as error:
+        refusal = error
+    view = cleaning_view(done, is_usable=refusal is None)
+    print_result(view, as_json=as_json, data=cleaning_data(done))
+    if refusal is not None:
+        raise refusal

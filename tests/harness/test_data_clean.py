@@ -128,6 +128,7 @@ def test_too_many_faults_are_shown_and_then_refused(media, tmp_path):
     invoke("ingest", media, "--out", folder)
     result = invoke("clean", folder, "--max-excluded-share", "0.01")
     assert "2 of 24 items" in str(result.exception)
+    assert "next: harness data split" not in result.stdout
     assert "undecodable_audio: 2" in str(result.exception)
     assert len(Manifest.load(folder).exclusions) == 2
     assert (folder / "cleaning.html").is_file()
