@@ -29,9 +29,10 @@ def num_jobs(asked: int) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> None:
+def run_all(planned: Sequence[PlannedRun], *, jobs: int, metric: str, display: Display) -> None:
     """Run each in a process of its own, `jobs` at a time; a failed run does not stop the others.
 
+    metric: whose value is told of each run as it ends.
     Raises:
         Interrupted: a signal came; every child was told to write a checkpoint and has ended.
         HarnessError: a child ended without a record.
@@ -44,7 +45,7 @@ def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> No
             while waiting or active:
                 interrupt.raise_if_set()
                 while waiting and len(active) < jobs:
-                    active.append(_Child(waiting.pop(0), display=display))
+                    active.append(_Child(waiting.pop(0), metric=metric, display=display))
                 time.sleep(_POLL_S)
                 for child in list(active):
                     child.report()
@@ -62,8 +63,9 @@ def run_all(planned: Sequence[PlannedRun], *, jobs: int, display: Display) -> No
 class _Child:
     """One `harness run` in a process, watched through its event log."""
 
-    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+    def __init__(self, planned: PlannedRun, *, metric: str, display: Display) -> None:
         self.planned = planned
+        self.metric = metric
         self.display = display
         self.name = f"{planned.identity.variant} seed {planned.identity.seed}"
         planned.folder.mkdir(parents=True, exist_ok=True)
@@ -125,5 +127,5 @@ class _Child:
             self.display.say(f"{self.name} failed: {record.error}")
             return
         seconds = sum(record.cost["seconds"].values())
-        rank = number(record.metrics["listening_rank"]["value"]) or "blank"
-        self.display.say(f"{self.name} done in {seconds:.0f} s, listening rank {rank}")
+        value = number(record.metrics.get(self.metric, {}).get("value")) or "blank"
+        self.display.say(f"{self.name} done in {seconds:.0f} s, {self.metric} {value}")

@@ -111,7 +111,7 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     )
     display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
     display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
-    run_all(missing, jobs=jobs, display=display)
+    run_all(missing, jobs=jobs, metric=question.metric, display=display)
     return conclude(
         [load_run(run.folder) for run in planned],
         question=question,

@@ -365,9 +365,13 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
     started: list[str] = []
     child = matrix_module._Child
 
-    def noted(planned: Any, *, display: Display) -> Any:
+    told: list[str] = []
+    display = Display()
+    monkeypatch.setattr(display, "say", told.append)
+
+    def noted(planned: Any, **given: Any) -> Any:
         started.append(planned.identity.variant)
-        return child(planned, display=display)
+        return child(planned, **given)
 
     monkeypatch.setattr(matrix_module, "_Child", noted)
     own = small_request()
@@ -375,8 +379,9 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
     asked = CompareRequest(
         ("baseline", "sonic"), 1, "tiny", own.overrides, own.data, options, jobs=1
     )
-    found = compare(asked, display=Display())
+    found = compare(asked, display=display)
     assert started == ["sonic"]
+    assert any(f", {METRIC} 0." in line or f", {METRIC} 1." in line for line in told)
     values = {
         run.branch: load_record(own.results / "runs" / run.run_id).metrics[METRIC]
         for run in found.record.runs

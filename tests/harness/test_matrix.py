@@ -113,7 +113,7 @@ def test_a_child_without_a_record_is_told_with_its_last_words(
     planned = plan_run(small_request(seed=60), display=Display())
     planned.folder.mkdir(parents=True)
     (planned.folder / RECORD).write_text("an old one")
-    child = matrix_module._Child(planned, display=Display())
+    child = matrix_module._Child(planned, metric="kid", display=Display())
     child.process.kill()
     child.process.wait()
     child.log.write_text("first\nharness: no space left\n")
