@@ -14,8 +14,8 @@ from core.data.clean import clean_manifest
 from core.data.journal import JOURNAL_FILE
 from core.data.manifest import MANIFEST_FILE, Manifest, Status
 from core.data.quality import MEANINGS, Flag
-from core.errors import UsageError
-from harness.data_page import num_media_files, write_data_page
+from core.errors import MismatchError, UsageError
+from harness.data_page import PAGE_FILE, num_media_files, write_data_page
 from harness.plain_text import plain
 from harness.runlock import held
 
@@ -44,13 +44,20 @@ def clean_folder(
 
     A cleaning that was stopped goes on; is_anew: decode again what an earlier one decoded.
     The caller then asks `core.data.clean.require_usable` whether the rest will do.
-    Raises: DataError without a manifest; BusyError while another process works on the folder.
+    Raises: DataError without a manifest; BusyError while another process works on the folder;
+    MismatchError for a page that no cleaning of ours made.
     """
     if window_s <= 0:
         raise UsageError(f"the window is {window_s} s; expected more than 0")
     found = Manifest.load(folder)  # before the lock, which would make a folder of a typing error
     with held(folder):
         journal = folder / JOURNAL_FILE
+        page = folder / PAGE_FILE
+        if page.exists() and found.cleaning is None and not journal.exists():
+            raise MismatchError(
+                f"{page} was there before any cleaning and would be replaced; move it elsewhere, "
+                "or ingest into a folder of its own"
+            )
         if is_anew:
             journal.unlink(missing_ok=True)
         manifest = clean_manifest(

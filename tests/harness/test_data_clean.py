@@ -186,3 +186,17 @@ def test_a_run_on_a_folder_decodes_only_what_is_new(media, tmp_path, monkeypatch
     second = prepare()
     assert decoded == ["07.flac"]
     assert len(second.split.samples) == len(first.split.samples) + 1
+
+
+def test_a_page_of_the_users_own_is_not_replaced(media, tmp_path):
+    """Catches: a file of the user's that happens to have our name, gone after a cleaning."""
+    folder = tmp_path / "set"
+    assert invoke("ingest", media, "--out", folder).exit_code == 0
+    (folder / "cleaning.html").write_text("mine")
+    refused = invoke("clean", folder)
+    assert "would be replaced" in str(refused.exception)
+    assert (folder / "cleaning.html").read_text() == "mine"
+    assert not (folder / JOURNAL_FILE).exists()
+    (folder / "cleaning.html").rename(tmp_path / "mine.html")
+    assert invoke("clean", folder).exit_code == 0
+    assert invoke("clean", folder, "--anew").exit_code == 0
