@@ -1,11 +1,14 @@
 """A small corpus on disk, a request that trains on it for a few steps, and one finished run."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from core.data.corpus import write_corpus
 from harness.planning import RunRequest
@@ -68,3 +71,21 @@ def finished(small_request: Callable[..., RunRequest], one_thread: None) -> Fini
     request = small_request()
     record = run(request, display=Display())
     return FinishedRun(request, record, request.results / "runs" / record.run_id)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless chromium that reaches nothing; without one CI fails and others skip, aloud."""
+    path = shutil.which("chromium")
+    if path is None:
+        sentence = "chromium is not installed; `apt-get install chromium` gives it"
+        if os.environ.get("CI"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND"],
+        )
+        yield browser
+        browser.close()

@@ -1,7 +1,6 @@
 """The page of a cleaning, in a real browser."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,22 +60,6 @@ def page(tmp_path_factory):
     manifest = build_manifest(root, max_excluded_share=0.9)
     folder = root.parent / "out"
     return write_data_page(manifest, folder=folder), manifest
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)),
-                 None)  # fmt: skip
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as started:
-        # The suite runs as root in containers, where chromium refuses its own sandbox.
-        browser = started.chromium.launch(
-            executable_path=shutil.which(found), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 def test_every_reason_has_a_title():

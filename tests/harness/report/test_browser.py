@@ -4,7 +4,6 @@ The browser is Debian's chromium, driven over a pipe by playwright in a process 
 resolves no name, and every request that the page tries is seen.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page
 
 from harness.report.write import Written, write_comparison_report
 
@@ -34,23 +33,6 @@ class Opened:
         """Note what a script asked, and go on."""
         self.dialogs.append(dialog.message)
         dialog.dismiss()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        sentence = "chromium is not installed; `apt-get install chromium` gives it"
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND"],
-        )
-        yield browser
-        browser.close()
 
 
 def open_report(browser: Browser, path: Path, **options: Any) -> Opened:
