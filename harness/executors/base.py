@@ -1,0 +1,50 @@
+"""What an executor is: something that makes a run elsewhere, and is watched through its log.
+
+Whichever executor makes a run, its folder lies at `task.planned.folder` on this machine in the
+end, and its event log grows there while it goes on.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from harness.planning import PlannedRun
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to be made."""
+
+    name: str
+    """What a person reads: `sonic seed 0`, `sonic trial 12`."""
+    planned: PlannedRun
+    """What is run."""
+
+
+class Job(ABC):
+    """A started task."""
+
+    task: Task
+
+    @abstractmethod
+    def poll(self) -> int | None:
+        """The exit code, negative where a signal or a lost node ended it; None while it goes on."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask it to write a checkpoint and end; `poll` tells when it has."""
+
+    @abstractmethod
+    def last_words(self) -> str:
+        """The last line that it said on standard error; empty where it said nothing."""
+
+
+class Executor(AbstractContextManager["Executor"], ABC):
+    """Makes runs; leaving the context stops what is still going on, after a checkpoint."""
+
+    capacity: int
+    """Runs at a time."""
+
+    @abstractmethod
+    def start(self, task: Task) -> Job:
+        """Start a task; one that was begun before goes on from its checkpoint."""
