@@ -1,6 +1,7 @@
 """What a run will be, before anything is computed: resolved settings, data, schedule, identity."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from harness.records import (
     load_record,
 )
 from harness.registry import find_variant
+from harness.run_config import Tuning, load_run_config
 from harness.settings import BudgetKind, Profile, StageSettings, load_profile, parse_settings
 from harness.splits import PreparedSplit, prepare_split, weights_of
 
@@ -37,12 +39,16 @@ class RunRequest:
     overrides: tuple[str, ...] = ()
     data: str | None = None
     results: Path = Path("results")
+    config: Path | None = None
+    """A file of the branch's settings, below `overrides` (`harness.run_config`)."""
 
     @property
     def words(self) -> list[str]:
         """The command line that asks for the same, word by word."""
         words = ["harness", "run", "--variant", self.variant, "--profile", self.profile]
         words += ["--seed", str(self.seed)]
+        if self.config is not None:
+            words += ["--config", str(self.config)]
         for item in self.overrides:
             words += ["--set", item]
         if self.data is not None:
@@ -65,6 +71,10 @@ class PlannedRun:
     config: VariantConfig
     prepared: PreparedSplit
     identity: RunIdentity
+    tuning: Tuning | None = None
+    """How the settings were found, as the request's config says; it decides no number."""
+    notices: tuple[str, ...] = ()
+    """What a reader of its record must know of its settings."""
 
     @property
     def folder(self) -> Path:
@@ -136,7 +146,15 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     """
     registration = find_variant(request.variant)
     variant = registration.load()
-    asked = load_profile(request.profile, overrides=request.overrides, variant=request.variant)
+    tuned = None if request.config is None else load_run_config(request.config)
+    if tuned is not None and request.config is not None:
+        tuned.require_agreement(request.config, variant=request.variant, profile=request.profile)
+    asked = load_profile(
+        request.profile,
+        overrides=request.overrides,
+        variant=request.variant,
+        variants=None if tuned is None else tuned.variants,
+    )
     profile = within_budget(asked)
     for name in profile.variants:
         find_variant(name)
@@ -169,7 +187,30 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         code=_code_hashes(registration.sources),
         models=models,
     )
-    return PlannedRun(request, profile, variant, config, prepared, identity)
+    tuning = None if tuned is None else tuned.tuning
+    notices = () if tuning is None else _tuning_notices(tuning, identity, request.overrides)
+    return PlannedRun(request, profile, variant, config, prepared, identity, tuning, notices)
+
+
+def _tuning_notices(
+    tuning: Tuning, identity: RunIdentity, overrides: Sequence[str]
+) -> tuple[str, ...]:
+    """What keeps the run from being what was tuned."""
+    notices = []
+    if tuning.split_hash not in (None, identity.split_hash):
+        notices.append(
+            f"its settings were tuned ({tuning.sweep}) on another split, "
+            f"{str(tuning.split_hash)[:12]} and not {identity.split_hash[:12]}: clips they were "
+            "chosen by may be test clips here"
+        )
+    own = ("variant.", f"variants.{identity.variant}.")
+    changed = [item for item in overrides if item.strip().startswith(own)]
+    if changed:
+        notices.append(
+            f"{', '.join(changed)} was set on top of tuned settings ({tuning.sweep}): what the "
+            "sweep found is not of this run"
+        )
+    return tuple(notices)
 
 
 def _code_hashes(variant_sources: Path) -> dict[str, str]:

@@ -99,6 +99,9 @@ class RunRecord(BaseModel):
     """Versions and machine."""
     notices: list[str] = []
     """What went wrong and was repaired, such as a damaged cache shard."""
+    tuning: dict[str, Any] | None = None
+    """How its settings were found, as `harness.run_config.Tuning` has it: the sweep, its trials,
+    its metric; None where nobody says."""
     error: str | None = None
     """Why it failed."""
 

@@ -116,6 +116,7 @@ class _Work:
         self.folder = planned.folder
         self.split = planned.prepared.split
         self.findings = Findings()
+        self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
         self.train_device_seconds: float | None = None
         self.openings = OpeningJournal(planned.folder)
@@ -261,6 +262,7 @@ class _Work:
         self, *, started_at: str, scores: RunScores | None = None, error: str | None = None
     ) -> RunRecord:
         scored: Mapping[str, Any] = scores.record() if scores is not None else {}
+        tuning = self.planned.tuning
         return RunRecord(
             run_id=self.planned.identity.run_id,
             status=Status.FINISHED if error is None else Status.FAILED,
@@ -287,6 +289,7 @@ class _Work:
             },
             environment=environment(),
             notices=self.findings.notices,
+            tuning=None if tuning is None else tuning.model_dump(mode="json"),
             error=error,
         )
 

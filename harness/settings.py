@@ -5,12 +5,13 @@ A profile is a TOML file under `harness/profiles/` that holds only what differs 
 nothing reads cannot pass unnoticed.
 """
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -279,10 +280,15 @@ def profile_names() -> list[str]:
 
 
 def load_profile(
-    name: str, *, overrides: Sequence[str] = (), variant: str | None = None
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    variant: str | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Profile:
     """The profile `name` (a shipped one, or a path to a TOML file) with `--set` items on top.
 
+    variants: settings of branches, by name, on top of the profile's and below `overrides`.
     overrides: `a.b=value` items; the value is read as TOML, or as text where that fails.
     A key that starts with `variant.` goes to the settings of `variant`.
 
@@ -308,6 +314,10 @@ def load_profile(
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"profile {name} is not valid TOML: {error}") from error
+    if variants:
+        tables = values.setdefault("variants", {})
+        if isinstance(tables, dict):  # else it is refused below
+            _merge(tables, copy.deepcopy(dict(variants)))
     for item in overrides:
         _apply_override(values, item, variant=variant)
     return parse_settings(Profile, _over_defaults(values), what="setting")
@@ -383,9 +393,12 @@ def _toml_value(text: str) -> Any:
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
     for part in location:
         field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
+        if field is None:
             return []
-        if not issubclass(field.annotation, BaseModel):
+        # A table that may be left out is a model or None.
+        kinds = get_args(field.annotation) or (field.annotation,)
+        inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        if inner is None:
             return []
-        model = field.annotation
+        model = inner
     return sorted(model.model_fields)

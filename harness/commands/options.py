@@ -6,8 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-VariantOption = Annotated[str, typer.Option(help="Branch to run; `harness list` names them.")]
+DEFAULT_PROFILE = "tiny"
 ProfileOption = Annotated[str, typer.Option(help="tiny, sd15, or the path of a TOML file.")]
+ProfileOverConfig = Annotated[
+    str | None,
+    typer.Option(
+        help="tiny, sd15, or the path of a TOML file.",
+        show_default=f"that of --config, or {DEFAULT_PROFILE}",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, like stage2.lr=3e-5."),

@@ -6,20 +6,30 @@ from typing import Annotated
 import typer
 
 from harness.commands.options import (
+    DEFAULT_PROFILE,
     AsJson,
     Data,
     ProfileOption,
+    ProfileOverConfig,
     Results,
     Set,
-    VariantOption,
     print_result,
 )
 
 
 def run(
-    variant: VariantOption,
-    profile: ProfileOption = "tiny",
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Branch to run; `harness list` names them. --config may name it too."),
+    ] = None,
+    profile: ProfileOverConfig = None,
     seed: Annotated[int, typer.Option(help="Seed of training and sampling.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A TOML file of the branch's settings, as `harness sweep` writes."
+        ),
+    ] = None,
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
@@ -32,11 +42,30 @@ def run(
 
     A finished run is returned at once, an unfinished one goes on from its last checkpoint.
     """
+    from core.errors import UsageError
     from harness import run as runs
     from harness import show
     from harness.progress import open_display
+    from harness.run_config import load_run_config
 
-    request = runs.RunRequest(variant, profile, seed, tuple(set_ or ()), data, results)
+    if config is not None:
+        found = load_run_config(config)
+        found.require_agreement(config, variant=variant, profile=profile)
+        variant, profile = found.variant, profile or found.profile
+    if variant is None:
+        raise UsageError(
+            "no branch to run; name one with --variant (`harness list` shows them) or give its "
+            "settings with --config FILE"
+        )
+    request = runs.RunRequest(
+        variant=variant,
+        profile=profile or DEFAULT_PROFILE,
+        seed=seed,
+        overrides=tuple(set_ or ()),
+        data=data,
+        results=results,
+        config=config,
+    )
     with open_display() as display:
         if dry_run:
             planned = runs.plan_run(request, display=display)
