@@ -32,6 +32,12 @@ class MissingWeightsError(HarnessError):
     exit_code = 66
 
 
+class StorageAwayError(HarnessError):
+    """The database of a sweep cannot be reached; the same command goes on once it can."""
+
+    exit_code = 69
+
+
 class GuardError(HarnessError):
     """A preflight check or a guard found that the run would be void."""
 
