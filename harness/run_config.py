@@ -144,9 +144,9 @@ def write_run_config(config: RunConfig, path: Path, *, comment: str = "") -> Non
 def run_config_text(config: RunConfig, *, comment: str = "") -> str:
     """The config as TOML."""
     lines = [f"# {_CONTROL.sub(' ', line)}".rstrip() for line in comment.splitlines()]
-    lines.append(f"variant = {_value(config.variant)}")
+    lines.append(f"variant = {toml_value(config.variant)}")
     if config.profile is not None:
-        lines.append(f"profile = {_value(config.profile)}")
+        lines.append(f"profile = {toml_value(config.profile)}")
     if config.variant in config.variants:
         lines += ["", f"[variants.{_key(config.variant)}]", *_lines(config.settings)]
     if config.tuning is not None:
@@ -155,14 +155,16 @@ def run_config_text(config: RunConfig, *, comment: str = "") -> str:
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items()]
 
 
 def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _value(name)
+    return name if _BARE_KEY.fullmatch(name) else toml_value(name)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A setting in TOML's words, as `--set KEY=VALUE` takes it too; None is "none"."""
+    value = _plain(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -173,8 +175,8 @@ def _value(value: Any) -> str:
         # JSON escapes what TOML does, but for DEL.
         return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
-        return f"[{', '.join(_value(item) for item in value)}]"
-    return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    return "{" + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,13 @@ class VariantConfig(BaseModel):
         """Sources of pretrained parts it loads, by role; the id of a run covers their hashes."""
         return {}
 
+    def in_effect(self) -> dict[str, Any]:
+        """Every setting as JSON has it, an unset one with what it stands for.
+
+        None stays where nothing stands for it, since the other choices leave it unread.
+        """
+        return self.model_dump(mode="json")
+
 
 class Variant(nn.Module, ABC):
     """A conditioning branch.
@@ -140,5 +147,10 @@ class Variant(nn.Module, ABC):
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:
-        """Config values to try, drawn from an Optuna trial; keys are fields of `Config`."""
+        """Config values to try, drawn from an Optuna trial; keys are fields of `Config`.
+
+        A parameter named as a field is that field, and its range holds the default (`in_effect`):
+        a sweep's first trial is the branch as it is. None leaves a field unset, which the field
+        must also take by the name "none", since TOML has no null.
+        """
         return {}

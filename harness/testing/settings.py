@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from core.conditioning.variant import VariantConfig
 from harness.testing.bench import Bench, require
 
 
@@ -72,6 +73,37 @@ class SettingsChecks(Bench):
                 study.enqueue_trial({name: value})
                 self.try_settings(self.variant.search_space(study.ask()), unet)
 
+    def test_default_settings_lie_in_the_search_space(self) -> None:
+        """The branch as it is can be a sweep's first trial, so that the best is never worse."""
+        optuna = pytest.importorskip(
+            "optuna", reason="the search space is not checked: optuna is not installed"
+        )
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        config = self.default_config()
+        in_effect = config.in_effect()
+        stated = {k: v for k, v in config.model_dump(mode="json").items() if v is not None}
+        require(
+            in_effect.keys() == type(config).model_fields.keys()
+            and stated == {key: in_effect[key] for key in stated},
+            "`in_effect` must give every setting, those that are set unchanged",
+        )
+        trial = optuna.create_study(sampler=_takes(in_effect, optuna=optuna)).ask()
+        self.variant.search_space(trial)
+        for name, distribution in trial.distributions.items():
+            require(
+                name not in in_effect or _contains(distribution, in_effect[name]),
+                f"the search space leaves out {name} = {in_effect.get(name)!r}, which is the "
+                f"default: widen {distribution}, or say in `in_effect` what an unset {name} "
+                "stands for",
+            )
+
+    def default_config(self) -> VariantConfig:
+        """The settings of a branch of which nothing is said; the test's own where some must be."""
+        try:
+            return self.variant.Config()
+        except ValidationError:
+            return self.variant.Config(**self.config)
+
     def try_settings(self, settings: Mapping[str, Any], unet: Any) -> None:
         """Build the variant from a draw of its search space."""
         fields = self.variant.Config.model_fields
@@ -89,9 +121,52 @@ class SettingsChecks(Bench):
                 f"the search space draws {dict(settings)}, from which the variant cannot be "
                 f"built: {error}"
             ) from error
+        unset = {name: "none" for name, value in settings.items() if value is None}
+        if unset:
+            as_text = {**self.config, **settings, **unset}
+            try:
+                found = self.variant.Config(**as_text)
+            except ValidationError:
+                found = None
+            require(
+                found == self.variant.Config(**{**self.config, **settings}),
+                f"the search space leaves {', '.join(unset)} unset, which a file or --set writes "
+                'as "none"; annotate it with NONE_BY_NAME of core.conditioning.optional',
+            )
 
 
 def _extremes(distribution: Any) -> list[Any]:
     if hasattr(distribution, "choices"):
         return list(distribution.choices)
     return [distribution.low, distribution.high]
+
+
+def _contains(distribution: Any, value: Any) -> bool:
+    if hasattr(distribution, "choices"):
+        return value in distribution.choices
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    step = getattr(distribution, "step", None)
+    steps = 0.0 if step is None else (value - distribution.low) / step
+    return distribution.low <= value <= distribution.high and abs(steps - round(steps)) < 1e-8
+
+
+def _takes(values: Mapping[str, Any], *, optuna: Any) -> Any:
+    """A sampler that draws these values, wherever a distribution has them."""
+
+    class Sampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(
+            self, study: Any, trial: Any, param_name: str, param_distribution: Any
+        ) -> Any:
+            wanted = values.get(param_name)
+            if _contains(param_distribution, wanted):
+                return wanted
+            return _extremes(param_distribution)[0]
+
+    return Sampler()

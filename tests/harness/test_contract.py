@@ -381,6 +381,52 @@ class SearchesElsewhere(Sound):
         return {"token_count": trial.suggest_int("token_count", 1, 4)}
 
 
+class SearchesPastItsDefault(Sound):
+    """Its search never tries the branch as it is."""
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        return {"num_tokens": trial.suggest_int("num_tokens", 3, 4)}
+
+
+class SearchesInOtherSteps(Sound):
+    """Its search steps over the default."""
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        return {"num_tokens": trial.suggest_int("num_tokens", 1, 5, step=2)}
+
+
+class UnsettableConfig(SoundConfig):
+    """A setting that no file can leave unset."""
+
+    num_layers: int | None = None
+    """Layers; unset is one."""
+
+
+class SearchesUnset(Sound):
+    """Draws None, which its settings do not know by name."""
+
+    Config = UnsettableConfig
+
+    @classmethod
+    def search_space(cls, trial: Any) -> dict[str, Any]:
+        return {"num_tokens": trial.suggest_int("num_tokens", 1, 4), "num_layers": None}
+
+
+class HidesConfig(SoundConfig):
+    """Says something else of itself than what is set."""
+
+    def in_effect(self) -> dict[str, Any]:
+        return {"num_tokens": 3}
+
+
+class SaysOtherwise(Sound):
+    """Its settings in effect are not those that are set."""
+
+    Config = HidesConfig
+
+
 CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
     NoticedSilence: ("absent_audio_is_the_plain_unet", "absent tokens"),
     OpenFromTheStart: ("fresh_variant_is_the_identity_exactly_where_it_says", "a gate is open"),
@@ -415,6 +461,19 @@ CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
     TakesAnyKey: ("settings_are_documented_and_refuse_unknown_keys", "`extra` at forbid"),
     Undocumented: ("settings_are_documented_and_refuse_unknown_keys", "warmth"),
     SearchesTooFar: ("search_space_yields_settings_it_can_be_built_from", "'num_tokens': 0"),
+    SearchesPastItsDefault: (
+        "default_settings_lie_in_the_search_space",
+        "leaves out num_tokens = 2",
+    ),
+    SearchesInOtherSteps: (
+        "default_settings_lie_in_the_search_space",
+        "leaves out num_tokens = 2",
+    ),
+    SaysOtherwise: ("default_settings_lie_in_the_search_space", "those that are set unchanged"),
+    SearchesUnset: (
+        "search_space_yields_settings_it_can_be_built_from",
+        "leaves num_layers unset",
+    ),
     SearchesElsewhere: ("search_space_yields_settings_it_can_be_built_from", "draws token_count"),
 }
 

@@ -6,19 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from core.errors import UsageError
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
+from harness.registry import find_variant
 from harness.run import run
 from harness.run_config import (
     RunConfig,
     Tuning,
     load_run_config,
     run_config_text,
+    toml_value,
     write_run_config,
 )
+from harness.settings import load_profile
 
 MakeRequest = Callable[..., RunRequest]
 TUNING = Tuning(
@@ -33,23 +37,7 @@ TUNING = Tuning(
     split_hash="a" * 64,
     num_validation=66,
 )
-PIECES = [
-    "",
-    "a",
-    '"',
-    "\\",
-    "\n",
-    "\t",
-    "\r",
-    "\x00",
-    "\x1b",
-    "\x7f",
-    "'",
-    "#",
-    "é",
-    "\u2028",
-    "💧",
-]
+PIECES = [*"a\"\\\n\t\r\x00\x1b\x7f'#é\u2028💧", ""]
 
 
 def written(text: str, folder: Path) -> Path:
@@ -124,6 +112,27 @@ def test_the_file_is_what_a_person_would_write() -> None:
         "trials = {complete = 2}\n"
     )
     assert tomllib.loads(run_config_text(config))["tuning"]["trials"] == {"complete": 2}
+
+
+@pytest.mark.parametrize(
+    "name", ["baseline", "class_embedding", "cutting_edge", "sonic", "text_only"]
+)
+def test_every_draw_of_a_search_space_can_be_written(name: str, tmp_path: Path) -> None:
+    """Catches: a draw, None above all, that --set or a config gives back as another setting."""
+    variant = find_variant(name).load()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    num_unset = 0
+    for _ in range(20):
+        drawn = variant.search_space(study.ask())
+        num_unset += sum(value is None for value in drawn.values())
+        expected = variant.Config(**{**load_profile("sd15").variants.get(name, {}), **drawn})
+        words = [f"variant.{key}={toml_value(value)}" for key, value in drawn.items()]
+        by_set = load_profile("sd15", overrides=words, variant=name).variants.get(name, {})
+        assert variant.Config(**by_set) == expected
+        write_run_config(RunConfig(variant=name, variants={name: drawn}), tmp_path / "c.toml")
+        read = load_profile("sd15", variants=load_run_config(tmp_path / "c.toml").variants)
+        assert variant.Config(**read.variants[name]) == expected
+    assert bool(num_unset) == (name in ("cutting_edge", "sonic"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), [{1, 2}]])

@@ -13,10 +13,12 @@ from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import UnetAdapterKind, Variant
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.mamba.config import DEPTH, WIDTHS, Size
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import save_encoder
 from core.randomness import torch_seeded
 from variants.cutting_edge import VARIANT
+from variants.cutting_edge.config import CuttingEdgeConfig
 from variants.cutting_edge.variant import scale_shift_paths
 
 Build = Callable[..., Variant]
@@ -254,3 +256,13 @@ def test_ssf_over_the_whole_encoder_has_its_known_size(
     frozen = sum(p.numel() for p in variant.frozen_parameters().values())
     assert (count, round(count / frozen, 4)) == (num_scales_and_shifts, share)
     assert len(scale_shift_paths(MambaAudioEncoder(config.encoder(log_mel=(16, 16))))) == 2 + 24 * 9
+
+
+def test_settings_in_effect_say_what_an_unset_one_stands_for() -> None:
+    """Catches: a first trial of a sweep that is not the branch as it is, or numbers that nothing
+    reads."""
+    found = CuttingEdgeConfig().in_effect()
+    assert (found["num_pooled_tokens"], found["head_dim"]) == (4, None)
+    assert (found["width"], found["depth"]) == (WIDTHS[Size.TINY], DEPTH)
+    alone = CuttingEdgeConfig(audio="none", block="mamba2", layout="plain").in_effect()
+    assert (alone["num_pooled_tokens"], alone["head_dim"]) == (None, 64)

@@ -17,6 +17,7 @@ from variants.sonic import VARIANT
 from variants.sonic.losses import caption_token_loss, contrastive_loss
 from variants.sonic.paper import PaperProjector
 from variants.sonic.projectors import four_mlp, matched_mlp
+from variants.sonic.variant import Projector, SonicConfig
 
 Build = Callable[..., Variant]
 Predict = Callable[..., torch.Tensor]
@@ -241,3 +242,13 @@ def test_tokens_do_not_depend_on_class_or_caption(build: Build, inputs: Conditio
         text_BLC=inputs.text_BLC + 1, audio=inputs.audio, class_index_B=inputs.class_index_B + 1
     )
     assert torch.equal(variant.audio_tokens(inputs), variant.audio_tokens(other))
+
+
+def test_settings_in_effect_say_what_an_unset_one_stands_for() -> None:
+    """Catches: a first trial of a sweep that is not the branch as it is, or numbers that nothing
+    reads."""
+    config = SonicConfig(num_tokens=16)
+    assert config.in_effect() == {**config.model_dump(mode="json"), "hidden_dim": 1024}
+    assert SonicConfig().in_effect()["num_tokens"] == 8
+    paper = SonicConfig(projector=Projector.PAPER).in_effect()
+    assert (paper["num_tokens"], paper["hidden_dim"], paper["projector"]) == (None, None, "paper")

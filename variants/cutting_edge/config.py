@@ -1,7 +1,7 @@
 """Settings of the cutting-edge branch."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -119,6 +119,16 @@ class CuttingEdgeConfig(VariantConfig):
         if self.audio is PooledAudio.NONE:
             return 0
         return self.num_pooled_tokens or DEFAULT_POOLED_TOKENS
+
+    def in_effect(self) -> dict[str, Any]:
+        values = super().in_effect()
+        encoder = self.encoder(log_mel=self.patch)  # the spectrogram decides none of these
+        values |= {"width": encoder.width, "depth": encoder.depth}
+        if self.block is Block.MAMBA2:
+            values["head_dim"] = encoder.num_head_channels
+        if self.audio is not PooledAudio.NONE:
+            values["num_pooled_tokens"] = self.pooled_tokens
+        return values
 
     def sources(self) -> dict[str, str]:
         return {} if self.pretrained is None else {"mamba_encoder": self.pretrained}

@@ -74,6 +74,13 @@ class SonicConfig(VariantConfig):
             refuse_set(self, "num_tokens", "hidden_dim", reason="by projector paper")
         return self
 
+    def in_effect(self) -> dict[str, Any]:
+        values = super().in_effect()
+        if self.projector is not Projector.PAPER:
+            values["num_tokens"] = self.num_tokens or DEFAULT_TOKENS
+            values["hidden_dim"] = self.hidden_dim or DEFAULT_HIDDEN_DIM
+        return values
+
 
 class Sonic(AttentionVariant):
     """Parallel MLPs to 8 tokens; every block listens through its own gated attention."""
