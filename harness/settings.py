@@ -248,6 +248,25 @@ class ComparisonSettings(_Settings):
     branches shown to lie within it tie. Without one no tie can be claimed on the metric."""
 
 
+class SweepSettings(_Settings):
+    """How settings are searched; it changes no run and no run id."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    """What proposes settings: the tree-structured Parzen estimator, multivariate, or chance."""
+    startup_trials: int = Field(default=10, ge=1)
+    """Trials drawn by chance before the sampler proposes, and made before any is pruned."""
+    pruner: Literal["median", "none"] = "median"
+    """Whether a trial ends early whose best validation loss so far is above the median of what
+    the others had at the same step."""
+    max_retries: int = Field(default=3, ge=0)
+    """How often a trial whose worker died is tried again before it counts as failed."""
+    heartbeat_s: float = Field(default=30.0, gt=0)
+    """On a database, seconds between a worker's signs of life; silent for a few of them it is
+    dead. A journal's workers are known to be dead at once."""
+    patience_s: float = Field(default=600.0, ge=0)
+    """Seconds that a worker waits for a database that is away before it gives up."""
+
+
 class Profile(_Settings):
     """All settings but the variant's name and the seed."""
 
@@ -265,6 +284,7 @@ class Profile(_Settings):
     sampling: SamplingSettings = SamplingSettings()
     budget: BudgetSettings = BudgetSettings()
     comparison: ComparisonSettings = ComparisonSettings()
+    sweep: SweepSettings = SweepSettings()
     variants: dict[str, dict[str, Any]] = {}
     """Differences from each variant's own defaults, by variant name."""
 

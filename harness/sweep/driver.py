@@ -1,0 +1,197 @@
+"""The trials of a sweep as work for an executor: claimed, watched, pruned and told."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from core.errors import BusyError, HarnessError
+from core.training.results import StepReport
+from harness.executors.base import Task
+from harness.executors.schedule import Outcome, Work
+from harness.planning import PlannedRun
+from harness.progress import Display
+from harness.records import RunRecord, Status
+from harness.runlock import held
+from harness.show import number
+from harness.sweep.objectives import objective_values
+from harness.sweep.record import Metric
+from harness.sweep.space import plan_trial
+from harness.sweep.study import BranchStudy, Claim
+
+_HOPELESS = 3
+"""Trials that all failed, after which a branch is given up: the fault is not in the settings."""
+
+
+@dataclass
+class Branch:
+    """One branch's search in this process."""
+
+    base: PlannedRun
+    """The branch as the profile has it, as a trial."""
+    study: BranchStudy
+    """Its trials, shared with other processes."""
+    num_told: int = 0
+    """Trials that this process has seen to their end."""
+    errors: list[str] = field(default_factory=list)
+    """Of the trials that failed here."""
+
+    @property
+    def name(self) -> str:
+        """Of the variant."""
+        return self.base.request.variant
+
+
+@dataclass
+class _Going:
+    """A claimed trial whose run goes on."""
+
+    branch: Branch
+    claim: Claim
+    last_step: int = 0
+    is_pruned: bool = False
+
+
+class SweepWork(Work):
+    """Claims trials branch by branch, so that an interrupted sweep leaves them nearly equal."""
+
+    def __init__(
+        self,
+        branches: Sequence[Branch],
+        *,
+        metrics: Sequence[Metric],
+        display: Display,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._branches = branches
+        self._metrics = metrics
+        self._display = display
+        self._on_change = on_change
+        self._going: dict[str, _Going] = {}
+        self._is_waiting = False
+
+    @property
+    def is_over(self) -> bool:
+        return all(branch.study.is_over() for branch in self._branches)
+
+    def next(self) -> Task | None:
+        for branch in sorted(self._branches, key=self._num_begun):
+            claim = branch.study.claim()
+            if claim is not None:
+                self._is_waiting = False
+                return self._task(branch, claim)
+        if not self._going and not self._is_waiting and not self.is_over:
+            self._is_waiting = True
+            self._display.say("the last trials are with other processes; waiting for them")
+        return None
+
+    def on_steps(self, task: Task, steps: Sequence[StepReport]) -> bool:
+        going = self._going[task.name]
+        for step in steps:
+            going.last_step = step.global_step
+            if step.validation_loss is None:
+                continue
+            if going.branch.study.report(
+                going.claim, step=step.global_step, loss=step.validation_loss
+            ):
+                going.is_pruned = True
+                return False
+        return True
+
+    def on_end(self, task: Task, outcome: Outcome) -> None:
+        """Tell the study how the trial ended.
+
+        Raises:
+            HarnessError: its process could not work, through no fault of the settings.
+        """
+        going = self._going.pop(task.name)
+        branch, claim = going.branch, going.claim
+        try:
+            said = self._tell(going, task=task, outcome=outcome)
+        except BaseException:
+            branch.study.release(claim)
+            raise
+        branch.num_told += 1
+        self._display.say(f"{task.name} {said}")
+        self._on_change()
+        if len(branch.errors) == branch.num_told == _HOPELESS:
+            raise HarnessError(
+                f"the first {_HOPELESS} trials of {branch.name} failed, the last one with: "
+                f"{branch.errors[-1]}"
+            )
+
+    def release_all(self) -> None:
+        """Put back what was claimed and is not over, for this command or another process."""
+        for going in self._going.values():
+            going.branch.study.release(going.claim)
+        self._going.clear()
+
+    def _num_begun(self, branch: Branch) -> int:
+        return branch.num_told + sum(going.branch is branch for going in self._going.values())
+
+    def _task(self, branch: Branch, claim: Claim) -> Task:
+        try:
+            planned = plan_trial(branch.base, claim.settings)
+        except BaseException:
+            branch.study.release(claim)
+            raise
+        name = f"{branch.name} trial {claim.number}"
+        self._going[name] = _Going(branch, claim)
+        branch.study.note(claim, run_id=planned.identity.run_id, stage_ends=_stage_ends(planned))
+        return Task(name, planned)
+
+    def _tell(self, going: _Going, *, task: Task, outcome: Outcome) -> str:
+        """Tell the study, and return the same in words."""
+        study, claim = going.branch.study, going.claim
+        if going.is_pruned:
+            study.note(claim, steps=going.last_step)
+            study.prune(claim)
+            _drop_checkpoints(task.planned)
+            return f"pruned after step {going.last_step}"
+        record = outcome.record
+        if record is None:
+            if outcome.exit_code >= 0:
+                error = HarnessError(outcome.error)
+                error.exit_code = max(1, outcome.exit_code)
+                raise error
+            return self._fail(going, outcome.error or "its process died")
+        if record.status is Status.FAILED:
+            return self._fail(going, record.error or "it failed")
+        try:
+            values = objective_values(record, self._metrics)
+        except ValueError as error:
+            return self._fail(going, str(error))
+        study.note(claim, steps=_steps(record), **_times(record))
+        study.complete(claim, [values[metric.name] for metric in self._metrics])
+        return ", ".join(f"{name} {number(value, digits=5)}" for name, value in values.items())
+
+    def _fail(self, going: _Going, error: str) -> str:
+        going.branch.errors.append(error)
+        going.branch.study.note(going.claim, steps=going.last_step)
+        going.branch.study.fail(going.claim, error)
+        return f"failed: {error}"
+
+
+def _steps(record: RunRecord) -> int:
+    return sum(int(stage["steps_done"]) for stage in record.stages)
+
+
+def _times(record: RunRecord) -> dict[str, float]:
+    found = {"seconds": sum(record.cost.get("seconds", {}).values())}
+    device_seconds = record.cost.get("train_device_seconds")
+    return found if device_seconds is None else {**found, "device_seconds": device_seconds}
+
+
+def _stage_ends(planned: PlannedRun) -> dict[str, int]:
+    plan = planned.plan
+    return {
+        stage.name: plan.first_step(index) + stage.steps for index, stage in enumerate(plan.stages)
+    }
+
+
+def _drop_checkpoints(planned: PlannedRun) -> None:
+    """A pruned trial is not gone on with; another of the same settings may hold the run by now."""
+    try:
+        with held(planned.folder):
+            shutil.rmtree(planned.folder / "checkpoints", ignore_errors=True)
+    except BusyError:
+        return

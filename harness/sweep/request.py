@@ -1,0 +1,98 @@
+"""What is asked of a sweep."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UsageError
+from harness.executors.opening import ExecutorOptions
+from harness.planning import RunRequest, Score
+from harness.registry import registrations
+from harness.sweep.record import Metric
+
+_FOLDER_NAME = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What to search: the same number of trials for each branch, equal in everything else."""
+
+    variants: tuple[str, ...]
+    num_trials: int
+    """Trials of each branch that have to end, however often the command is given."""
+    metrics: tuple[Metric, ...]
+    """What is searched for; the first decides what is best."""
+    score: Score
+    """What trials compute for it."""
+    profile: str
+    seed: int
+    """Seed of the search and of every trial's training."""
+    overrides: tuple[str, ...]
+    data: str | None
+    results: Path
+    executor: ExecutorOptions
+    storage: str | None = None
+    """URL of the study; None: a journal file in the sweep's folder."""
+    name: str | None = None
+    """Name of the folder under results/sweeps; None: made from what is searched."""
+    test_seeds: int = 0
+    """Seeds with which the best and the defaults are scored on the test clips afterwards."""
+
+    def run(self, variant: str) -> RunRequest:
+        """The branch as the profile has it, as a trial."""
+        return RunRequest(
+            variant,
+            self.profile,
+            self.seed,
+            self.overrides,
+            self.data,
+            self.results,
+            score=self.score,
+        )
+
+    def command(self, *, storage: str | None) -> str:
+        """The command line that goes on with it. storage: without a password."""
+        words = ["harness", "sweep", "--variants", ",".join(self.variants)]
+        words += ["--trials", str(self.num_trials), "--profile", self.profile]
+        words += ["--metric", ",".join(metric.name for metric in self.metrics)]
+        words += ["--seed", str(self.seed)]
+        for item in self.overrides:
+            words += ["--set", item]
+        for option, value in (("--data", self.data), ("--storage", storage), ("--name", self.name)):
+            if value is not None:
+                words += [option, value]
+        if self.test_seeds:
+            words += ["--test-seeds", str(self.test_seeds)]
+        return shlex.join([*words, "--results", str(self.results)])
+
+
+def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
+    """The branches of --variant or --variants; `all` is each that is no control.
+
+    Raises:
+        UsageError: neither or both are given, or a branch is named twice.
+    """
+    if (variant is None) == (variants is None):
+        raise UsageError(
+            "name what to search: --variant sonic, --variants baseline,sonic or --variants all"
+        )
+    if variant is not None:
+        return (variant,)
+    names = [word.strip() for word in str(variants).split(",") if word.strip()]
+    if names == ["all"]:
+        names = [name for name, found in registrations().items() if not found.load().is_control]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled or not names:
+        what = f"{', '.join(doubled)} is named twice" if doubled else "--variants names nothing"
+        raise UsageError(f"{what}; each branch is searched once")
+    return tuple(names)
+
+
+def require_folder_name(name: str | None) -> None:
+    """Raises: UsageError for a name that is a path."""
+    if name is not None and not _FOLDER_NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r}; expected the name of one folder: letters, digits, and . _ - after "
+            "the first"
+        )

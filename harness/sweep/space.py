@@ -1,0 +1,45 @@
+"""From what a trial draws to the run that it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from core.foundation.sources import resolve_source
+from harness.planning import PlannedRun
+from harness.settings import parse_settings
+
+
+def plan_trial(base: PlannedRun, settings: Mapping[str, Any]) -> PlannedRun:
+    """The run of `base` with other settings of its variant: what `plan_run` gives, at no cost.
+
+    Raises:
+        UsageError: the variant refuses them.
+    """
+    if not settings:
+        return base
+    name = base.request.variant
+    config = parse_settings(
+        base.variant.Config,
+        {**base.profile.variants.get(name, {}), **settings},
+        what=f"setting of variant {name}, drawn by its search space:",
+    )
+    roles = set(base.config.sources())
+    models = {role: found for role, found in base.identity.models.items() if role not in roles}
+    models |= {role: resolve_source(name).fingerprint() for role, name in config.sources().items()}
+    identity = base.identity.model_copy(
+        update={"variant_config": config.model_dump(mode="json"), "models": models}
+    )
+    overrides = (*base.request.overrides, *override_words(settings))
+    request = replace(base.request, overrides=overrides)
+    return replace(base, request=request, config=config, identity=identity)
+
+
+def override_words(settings: Mapping[str, Any]) -> list[str]:
+    """`--set` words of a variant's settings; TOML has no null, so None is written as "none"."""
+    return [f"variant.{key}={_toml(value)}" for key, value in settings.items()]
+
+
+def _toml(value: Any) -> str:
+    # JSON's numbers, booleans, strings and lists of them are TOML's too.
+    return json.dumps("none" if value is None else value)

@@ -1,0 +1,368 @@
+"""One sweep: studies opened or made, trials run, the best written as files, a report drawn."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FixedTrial
+
+from core.data.atomic import json_sha256
+from core.data.split import Part
+from core.errors import MismatchError, UsageError
+from harness.executors.base import Executor
+from harness.executors.opening import open_executor
+from harness.executors.schedule import drive
+from harness.matrix import run_all
+from harness.planning import PlannedRun, RunRequest, plan_run
+from harness.progress import Display
+from harness.run_config import RunConfig, Tuning, write_run_config
+from harness.settings import SweepSettings, load_profile
+from harness.sweep.driver import Branch, SweepWork
+from harness.sweep.objectives import require_rankable
+from harness.sweep.record import (
+    SWEEP,
+    BranchSweep,
+    SweepRecord,
+    TestRuns,
+    TrialState,
+    load_sweep,
+)
+from harness.sweep.report import WrittenSweep, write_sweep_report
+from harness.sweep.request import SweepRequest
+from harness.sweep.storage import SweepStorage
+from harness.sweep.study import BranchStudy
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep and the files that were written of it."""
+
+    record: SweepRecord
+    """Every trial."""
+    folder: Path
+    """Where it lies."""
+    written: WrittenSweep
+    """Its report."""
+
+    def data(self) -> dict[str, Any]:
+        """For scripts; of a sweep of one branch its numbers stand at the top."""
+        branches = [self._branch(branch) for branch in self.record.branches]
+        whole: dict[str, Any] = {
+            "sweep": self.record.name,
+            "record": str(self.folder / SWEEP),
+            "report": str(self.written.page),
+        }
+        if len(branches) == 1:
+            return {**whole, **branches[0]}
+        return {**whole, "branches": branches}
+
+    def _branch(self, branch: BranchSweep) -> dict[str, Any]:
+        best = None
+        if branch.best is not None:
+            trial = branch.trial(branch.best)
+            best = {
+                "trial": trial.number,
+                "params": trial.params,
+                "value": trial.values[self.record.metrics[0].name],
+                "values": trial.values,
+                "is_default": trial.is_default,
+                "config": None if branch.config is None else str(self.folder / branch.config),
+            }
+        return {
+            "variant": branch.variant,
+            "study": branch.study,
+            "best": best,
+            "trials": {state.value: branch.counts.get(state.value, 0) for state in TrialState},
+        }
+
+
+def sweep(request: SweepRequest, *, display: Display) -> Sweep:
+    """Run the trials that are missing, then write the best settings and the report.
+
+    Raises:
+        UsageError: an unknown branch, metric or setting, or nothing to search.
+        MismatchError: the folder of that name holds another sweep.
+        Interrupted: a signal came; the trials that were going go on when the command is given
+            again.
+        HarnessError: the trials could not be run.
+    """
+    return _Sweeping(request, display=display).run()
+
+
+class _Sweeping:
+    def __init__(self, request: SweepRequest, *, display: Display) -> None:
+        self.request = request
+        self.display = display
+        self.bases = [plan_run(request.run(name), display=display) for name in request.variants]
+        split = self.bases[0].prepared.split
+        self.num_validation = len(split.parts[Part.VAL])
+        require_rankable(request.metrics, num_validation=self.num_validation)
+        for base in self.bases:
+            _require_space(base)
+        # Also settings of one branch alone may be given; the sweep's own are the same for all.
+        self.settings = load_profile(
+            request.profile, overrides=request.overrides, variant=request.variants[0]
+        ).sweep
+        self.names = [self._study_name(base) for base in self.bases]
+        self.name = request.name or self._default_name()
+        self.folder = request.results / "sweeps" / self.name
+        self.branches: list[Branch] = []
+        self.test_runs: dict[str, list[TestRuns]] = {}
+        self._require_same_sweep()
+
+    def run(self) -> Sweep:
+        request, settings = self.request, self.settings
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            self.storage = stack.enter_context(
+                SweepStorage.open(
+                    request.storage,
+                    folder=self.folder,
+                    heartbeat_s=settings.heartbeat_s,
+                    patience_s=settings.patience_s,
+                    say=self.display.say,
+                )
+            )
+            self.branches = [
+                self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
+            ]
+            self._announce()
+            executor = stack.enter_context(
+                open_executor(
+                    request.executor,
+                    num_threads=self.bases[0].profile.training.num_threads,
+                    display=self.display,
+                )
+            )
+            self._search(executor)
+            self._test(executor)
+            record = self._save()
+        written = write_sweep_report(self.folder)
+        return Sweep(record, self.folder, written)
+
+    # Search ------------------------------------------------------------------------------
+
+    def _search(self, executor: Executor) -> None:
+        work = SweepWork(
+            self.branches,
+            metrics=self.request.metrics,
+            display=self.display,
+            on_change=self._save,
+        )
+        try:
+            drive(work, executor, display=self.display)
+        finally:
+            work.release_all()
+            self._save()
+
+    def _branch(self, base: PlannedRun, name: str) -> Branch:
+        settings = self.settings
+        study = BranchStudy(
+            self.storage,
+            name=name,
+            metrics=self.request.metrics,
+            num_trials=self.request.num_trials,
+            seed=self.request.seed,
+            sampler=settings.sampler,
+            startup_trials=settings.startup_trials,
+            pruner=settings.pruner,
+            max_retries=settings.max_retries,
+            draw=base.variant.search_space,
+            default_params=base.config.in_effect(),
+        )
+        return Branch(base, study)
+
+    def _announce(self) -> None:
+        request = self.request
+        names = ", ".join(metric.name for metric in request.metrics)
+        self.display.say(
+            f"{request.num_trials} trials for each of {', '.join(request.variants)}, searched for "
+            f"{names} on {self.num_validation} validation clips; the test clips are not read"
+        )
+        if len(request.metrics) > 1 and self.settings.pruner != "none":
+            self.display.say("with several metrics no trial is pruned")
+        for branch in self.branches:
+            done = sum(trial.state.counts for trial in branch.study.records())
+            if done:
+                self.display.say(f"{branch.name}: {done} trials are done already")
+
+    # Test --------------------------------------------------------------------------------
+
+    def _test(self, executor: Executor) -> None:
+        """Best and defaults on the test clips, where that was asked for; both at the same seeds."""
+        request = self.request
+        planned: list[PlannedRun] = []
+        for branch in self.branches:
+            best = self._best_settings(branch)
+            if best is None or not request.test_seeds:
+                continue
+            pairs = []
+            for seed in range(request.test_seeds):
+                default = plan_run(self._test_request(branch, seed), display=self.display)
+                tuned = plan_run(
+                    replace(
+                        default.request,
+                        config=self.folder / f"{branch.name}.toml",
+                        # The file holds them already; on top they would undo what was found.
+                        overrides=_of_no_variant(request.overrides),
+                    ),
+                    display=self.display,
+                )
+                planned += [default, tuned]
+                pairs.append(
+                    TestRuns(
+                        seed=seed,
+                        default_run_id=default.identity.run_id,
+                        best_run_id=tuned.identity.run_id,
+                    )
+                )
+            self.test_runs[branch.name] = pairs
+        if not planned:
+            return
+        unique = {run.identity.run_id: run for run in planned}
+        missing = [run for run in unique.values() if run.finished_record is None]
+        self.display.say(f"best and defaults on the test clips: {len(missing)} runs")
+        metric = self.bases[0].profile.comparison.metric
+        run_all(missing, executor=executor, metric=metric, display=self.display)
+
+    def _test_request(self, branch: Branch, seed: int) -> RunRequest:
+        request = self.request
+        return RunRequest(
+            branch.name,
+            request.profile,
+            seed,
+            request.overrides,
+            request.data,
+            request.results,
+        )
+
+    # Files -------------------------------------------------------------------------------
+
+    def _save(self) -> SweepRecord:
+        """Write the best settings and `sweep.json` as the studies are now."""
+        request = self.request
+        pruner = self.settings.pruner if len(request.metrics) == 1 else "none"
+        record = SweepRecord(
+            name=self.name,
+            command=request.command(
+                storage=None if request.storage is None else self.storage.display_url
+            ),
+            profile=request.profile,
+            metrics=list(request.metrics),
+            num_trials=request.num_trials,
+            seed=request.seed,
+            split_hash=self.bases[0].identity.split_hash,
+            num_validation=self.num_validation,
+            storage=self.storage.kind,
+            sampler=self.settings.sampler,
+            pruner=pruner,
+            branches=[self._branch_record(branch) for branch in self.branches],
+        )
+        record.save(self.folder)
+        return record
+
+    def _branch_record(self, branch: Branch) -> BranchSweep:
+        study = branch.study
+        trials = study.records()
+        found = BranchSweep(
+            variant=branch.name,
+            study=study.name,
+            space=study.space(),
+            trials=trials,
+            best=study.best(),
+            front=study.front(),
+            test_runs=self.test_runs.get(branch.name, []),
+        )
+        if found.best is None:
+            return found
+        path = self.folder / f"{branch.name}.toml"
+        self._write_config(branch, found, path=path)
+        return found.model_copy(update={"config": path.name})
+
+    def _best_settings(self, branch: Branch) -> dict[str, Any] | None:
+        """The branch's settings in the best trial, those of the profile included."""
+        number = branch.study.best()
+        if number is None:
+            return None
+        trial = next(t for t in branch.study.records() if t.number == number)
+        drawn = {}
+        if not trial.is_default:
+            drawn = branch.base.variant.search_space(FixedTrial(trial.params))
+        return {**branch.base.profile.variants.get(branch.name, {}), **drawn}
+
+    def _write_config(self, branch: Branch, found: BranchSweep, *, path: Path) -> None:
+        settings = self._best_settings(branch)
+        assert settings is not None
+        assert found.best is not None
+        metric = self.request.metrics[0].name
+        trial = found.trial(found.best)
+        defaults = [t.values.get(metric) for t in found.trials if t.is_default and t.values]
+        counted = {s.value: n for s in TrialState if s.counts and (n := found.counts.get(s.value))}
+        config = RunConfig(
+            variant=branch.name,
+            profile=self.request.profile,
+            variants={branch.name: settings},
+            tuning=Tuning(
+                sweep=self.name,
+                num_trials=self.request.num_trials,
+                trials=counted,
+                study=found.study,
+                trial=found.best,
+                metric=metric,
+                value=trial.values[metric],
+                default_value=defaults[0] if defaults else None,
+                split_hash=self.bases[0].identity.split_hash,
+                num_validation=self.num_validation,
+            ),
+        )
+        write_run_config(
+            config,
+            path,
+            comment=f"The best of {sum(counted.values())} trials by {metric} on the validation "
+            f"clips.\nharness run --config {path}",
+        )
+
+    # Identity ----------------------------------------------------------------------------
+
+    def _study_name(self, base: PlannedRun) -> str:
+        """Changes with whatever changes a trial's numbers or what is proposed."""
+        settings = self.settings
+        content = {
+            "run": base.identity.run_id,
+            "metrics": [metric.model_dump() for metric in self.request.metrics],
+            "sampler": [settings.sampler, settings.pruner, settings.startup_trials],
+        }
+        return f"{base.request.variant}-s{self.request.seed}-{json_sha256(content)[:12]}"
+
+    def _default_name(self) -> str:
+        if len(self.names) == 1:
+            return self.names[0]
+        return f"{len(self.names)}-branches-{json_sha256(self.names)[:12]}"
+
+    def _require_same_sweep(self) -> None:
+        if not (self.folder / SWEEP).is_file():
+            return
+        found = load_sweep(self.folder)
+        self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}
+        if [branch.study for branch in found.branches] != self.names:
+            raise MismatchError(
+                f"{self.folder} holds another sweep (settings, code, data, models or metrics "
+                "differ); give another --name, or move the folder away"
+            )
+
+
+def _require_space(base: PlannedRun) -> None:
+    try:
+        drawn = base.variant.search_space(FixedTrial(base.config.in_effect()))
+    except ValueError:  # it draws a parameter that is no setting: so it draws
+        return
+    if not drawn:
+        raise UsageError(
+            f"variant {base.request.variant} has no search space: its search_space() draws nothing"
+        )
+
+
+def _of_no_variant(overrides: Sequence[str]) -> tuple[str, ...]:
+    return tuple(o for o in overrides if not o.strip().startswith(("variant.", "variants.")))
