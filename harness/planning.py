@@ -169,8 +169,8 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         request.data, settings=profile.data, results=request.results, progress=display.phase
     )
     weights_of(prepared.split, settings=profile.data)  # refused here, not after the models load
-    # How runs will be compared is no part of what a run is.
-    settings = profile.model_dump(mode="json", exclude={"variants", "comparison"})
+    # How runs will be compared or settings searched is no part of what a run is.
+    settings = profile.model_dump(mode="json", exclude={"variants", "comparison", "sweep"})
     # --data says where pairs lie; what they are is in the split's hash.
     settings["data"].pop("source")
     if profile.budget.kind is not BudgetKind.SAMPLES:
