@@ -85,6 +85,7 @@ def features_of(folder: Path, *, num_rows: int) -> SplitFeatures:
     images = [sample.image_sha256 for sample in samples.values()]
     return SplitFeatures(
         split=split,
+        samples=samples,
         latents={False: filled(folder, kind="latents", keys=images, name=name)},
         captions=filled(folder, kind="text", keys=[caption_key(CAPTION)], name=name),
         sounds={AudioFeature.CLAP_POOLED: filled(folder, kind="clap", keys=sounds, name=name)},

@@ -1,4 +1,4 @@
-"""Sampling a run's test clips in every arm, at the same noise."""
+"""Sampling a run's clips in every arm, at the same noise."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
 from core.conditioning.variant import Variant
 from core.data.features import SplitFeatures
-from core.data.split import Split
+from core.data.split import Part, Split
 from core.foundation.foundation import Foundation
 from core.randomness import rng
 from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
@@ -28,7 +28,7 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One image to paint: of a test clip, in an arm, from a draw of noise, hearing a clip."""
+    """One image to paint: of a clip, in an arm, from a draw of noise, hearing a clip."""
 
     sample_id: str
     arm: Arm
@@ -36,15 +36,15 @@ class SampleRequest:
     heard_id: str | None
 
 
-def shuffle_within_class(split: Split) -> dict[str, str]:
-    """Another test clip of the same class for each test clip that has one.
+def shuffle_within_class(split: Split, *, ids: Sequence[str]) -> dict[str, str]:
+    """Another of the clips, of the same class, for each clip that has one.
 
     A cycle through a seeded order, so that each sound is used once and none meets its own image.
     """
     partners: dict[str, str] = {}
     for class_name in split.classes:
-        ids = [i for i in split.test if split.samples[i].class_name == class_name]
-        order = [ids[k] for k in rng(0, "shuffle", class_name).permutation(len(ids))]
+        own = [i for i in ids if split.samples[i].class_name == class_name]
+        order = [own[k] for k in rng(0, "shuffle", class_name).permutation(len(own))]
         if len(order) > 1:
             partners |= dict(zip(order, [*order[1:], order[0]], strict=True))
     return partners
@@ -61,15 +61,21 @@ def sample_arms(
     precision: str,
     out: Path,
     progress: Callable[[int, int], None],
+    part: Part = Part.TEST,
+    arms: frozenset[Arm] | None = None,
 ) -> list[GeneratedImage]:
-    """Write one PNG for each arm, test clip and draw below `out`, at `<arm>/<id>-<draw>.png`."""
+    """Write one PNG for each arm, clip of `part` and draw below `out`, at `<arm>/<id>-<draw>.png`.
+
+    arms: by default all in which the variant can differ.
+    """
     variant = model.variant
     requests = list(
         sample_requests(
             split,
             draws=settings.images_per_clip,
-            arms=arms_of(variant),
+            arms=arms_of(variant) if arms is None else arms,
             hears=bool(variant.audio_features),
+            part=part,
         )
     )
     solver = build_solver(settings.sampler, noise_scheduler=foundation.noise_scheduler)
@@ -124,12 +130,19 @@ def arms_of(variant: Variant) -> frozenset[Arm]:
     return frozenset({Arm.AUDIO, Arm.TEXT_ONLY} if variant.reads_class else {Arm.TEXT_ONLY})
 
 
+def headline_arm(variant: Variant) -> Arm:
+    """The own sound, or the only arm there is."""
+    found = arms_of(variant)
+    return next(arm for arm in Arm if arm in found)
+
+
 def sample_requests(
-    split: Split, *, draws: int, arms: frozenset[Arm], hears: bool
+    split: Split, *, draws: int, arms: frozenset[Arm], hears: bool, part: Part = Part.TEST
 ) -> Iterator[SampleRequest]:
     """Every image of a run. hears: whether the variant reads sound, its own or another's."""
-    partners = shuffle_within_class(split)
-    for sample_id in split.test:
+    ids = split.parts[part]
+    partners = shuffle_within_class(split, ids=ids)
+    for sample_id in ids:
         heard = {
             Arm.AUDIO: sample_id if hears else None,
             Arm.SHUFFLED: partners.get(sample_id),

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.conditioning.variant import Variant, VariantConfig
 from core.data.exported import ExportedEmbeddings
+from core.data.split import Part
 from core.errors import DataError, HarnessError, MismatchError
 from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
@@ -25,6 +26,7 @@ from harness.records import (
 )
 from harness.registry import find_variant
 from harness.run_config import Tuning, load_run_config
+from harness.score_kind import Score as Score
 from harness.settings import BudgetKind, Profile, StageSettings, load_profile, parse_settings
 from harness.splits import PreparedSplit, prepare_split, weights_of
 
@@ -41,6 +43,8 @@ class RunRequest:
     results: Path = Path("results")
     config: Path | None = None
     """A file of the branch's settings, below `overrides` (`harness.run_config`)."""
+    score: Score = Score.TEST
+    """What follows training."""
 
     @property
     def words(self) -> list[str]:
@@ -53,6 +57,8 @@ class RunRequest:
             words += ["--set", item]
         if self.data is not None:
             words += ["--data", self.data]
+        if self.score is not Score.TEST:
+            words += ["--score", self.score.value]
         return [*words, "--results", str(self.results)]
 
     @property
@@ -79,7 +85,12 @@ class PlannedRun:
     @property
     def folder(self) -> Path:
         """Where the run lives."""
-        return self.request.results / "runs" / self.identity.run_id
+        return self.request.results / self.request.score.folder / self.identity.run_id
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the split whose sounds and pictures the run opens."""
+        return tuple(Part) if self.request.score is Score.TEST else (Part.TRAIN, Part.VAL)
 
     @property
     def finished_record(self) -> RunRecord | None:
@@ -186,6 +197,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         split_hash=prepared.split.hash,
         code=_code_hashes(registration.sources),
         models=models,
+        score=request.score,
     )
     tuning = None if tuned is None else tuned.tuning
     notices = () if tuning is None else _tuning_notices(tuning, identity, request.overrides)

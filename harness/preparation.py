@@ -66,7 +66,7 @@ class _Preparation:
     def prepare(self) -> PreparedModel:
         profile = self.planned.profile
         with self.findings.timed("verify"):
-            verify(self.split)
+            verify(self.split, parts=self.planned.parts)
         self._check_settings()
         weights = weights_of(self.split, settings=profile.data)
         foundation = Foundation(
@@ -106,6 +106,7 @@ class _Preparation:
         features = prepare_features(
             self.split,
             foundation=foundation,
+            parts=self.planned.parts,
             audio_features=variant.audio_features,
             log_mel=data.log_mel,
             window_s=data.window_s,

@@ -10,10 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from core.data.atomic import json_sha256, write_atomic
 from core.errors import DataError, UsageError
+from harness.score_kind import Score
 
 SCHEMA_VERSION: Literal[1] = 1
 RECORD = "record.json"
@@ -48,6 +55,15 @@ class RunIdentity(BaseModel):
     """Hash of the sources of the variant, the shared core, the metrics and the arms."""
     models: dict[str, str]
     """Hash or commit of each frozen model and scorer."""
+    score: Score = Score.TEST
+    """What follows training; a run on the test clips is written without it, as ever."""
+
+    @model_serializer(mode="wrap")
+    def _without_test(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        if self.score is Score.TEST:
+            content.pop("score", None)
+        return content
 
     @property
     def run_id(self) -> str:
@@ -84,7 +100,8 @@ class RunRecord(BaseModel):
     guards_passed: list[str] = []
     """Checks that this run passed."""
     metrics: dict[str, Any] = {}
-    """Scores with the clip's own sound, each with n, extractor, its hash and direction."""
+    """Scores with the clip's own sound, each with n, extractor, its hash and direction; of a run
+    that `identity.score` keeps from the test clips, on the validation clips."""
     arms: dict[str, Any] = {}
     """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
     controls: list[dict[str, Any]] = []
@@ -135,20 +152,26 @@ def load_record(path: Path) -> RunRecord:
 def find_record_path(name: str, *, results: Path) -> Path:
     """Folder or file of the record of a run named by id, by the unique start of an id, or by path.
 
+    A run that was scored on the validation clips is found where no other run has the name.
+
     Raises:
         UsageError: no run or several of that name.
     """
     if name and Path(name).exists():
         return Path(name)
-    runs = results / "runs"
-    known = sorted(p.parent.name for p in runs.glob(f"*/{RECORD}"))
-    found = [run_id for run_id in known if name and run_id.startswith(name)]
-    if name in found:
-        found = [name]
+    folders = [results / folder for folder in dict.fromkeys(score.folder for score in Score)]
+    found: list[Path] = []
+    for runs in folders:
+        known = sorted(path.parent for path in runs.glob(f"*/{RECORD}"))
+        found = [run for run in known if name and run.name.startswith(name)]
+        found = [run for run in found if run.name == name] or found
+        if found:
+            break
     if len(found) != 1:
-        listing = ", ".join(found[:5]) if found else f"there is none like it in {runs}"
+        places = " or ".join(map(str, folders))
+        listing = ", ".join(run.name for run in found[:5]) or f"there is none like it in {places}"
         raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
-    return runs / found[0]
+    return found[0]
 
 
 def find_record(name: str, *, results: Path) -> RunRecord:

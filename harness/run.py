@@ -13,12 +13,13 @@ import torch
 from core.conditioning.attached import AttachedVariant
 from core.data.atomic import write_atomic
 from core.data.decode import decode_audio
+from core.data.split import Part
 from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
 from core.training.loop import train
 from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
-from harness.arms import sample_arms
+from harness.arms import headline_arm, sample_arms
 from harness.device import device_name, device_seconds, peak_memory_bytes, training_device
 from harness.events import EventLog
 from harness.findings import Findings
@@ -26,6 +27,7 @@ from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers import Scorers
+from harness.metrics.values import MetricValue
 from harness.openings import OpeningJournal
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.preparation import PreparedModel, prepare_model
@@ -37,7 +39,9 @@ from harness.records import (
     now,
 )
 from harness.runlock import held
+from harness.score_kind import Score
 from harness.splits import weights_of
+from harness.validation import measured_loss, with_loss
 
 
 def run(request: RunRequest, *, display: Display) -> RunRecord:
@@ -49,6 +53,7 @@ def run(request: RunRequest, *, display: Display) -> RunRecord:
     planned = plan_run(request, display=display)
     found = planned.finished_record
     if found is not None:
+        _leave_numbers(planned)  # a kill may have come between the record and this
         return found
     with no_space_is_a_sentence(planned.folder):
         planned.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +109,14 @@ def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
         work.fail(error, started_at=started_at)
         raise
     record.save(planned.folder)
+    _leave_numbers(planned)
     return record
+
+
+def _leave_numbers(planned: PlannedRun) -> None:
+    """Trials are many, and their settings train the same weights again: only numbers stay."""
+    if planned.request.score is not Score.TEST:
+        shutil.rmtree(planned.folder / "checkpoints", ignore_errors=True)
 
 
 class _Work:
@@ -115,6 +127,8 @@ class _Work:
         self.display = display
         self.folder = planned.folder
         self.split = planned.prepared.split
+        self.score = planned.request.score
+        self.part = Part.TEST if self.score is Score.TEST else Part.VAL
         self.findings = Findings()
         self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
@@ -133,13 +147,21 @@ class _Work:
             self.training = self._train(ready)
             self.train_device_seconds = device_seconds(self.device) - started
         self.findings.guards += self.training.guards_passed
-        self._save_weights(ready.model)
+        loss = None
+        if self.score is Score.TEST:
+            self._save_weights(ready.model)
+        else:
+            with self.findings.timed("validate"):
+                loss = measured_loss(ready, planned=self.planned)
+        if self.score is Score.LOSS:
+            ready.model.detach()
+            return self._record(started_at=started_at, loss=loss)
         with self.findings.timed("sample"):
             images = self._sample(ready)
         ready.model.detach()
         with self.findings.timed("score"):
             scores = self._score(images)
-        return self._record(started_at=started_at, scores=scores)
+        return self._record(started_at=started_at, scores=scores, loss=loss)
 
     # Phases ------------------------------------------------------------------------------
 
@@ -183,7 +205,11 @@ class _Work:
         write_atomic(self.folder / "weights.safetensors", content=save(tensors))
 
     def _sample(self, ready: PreparedModel) -> list[GeneratedImage]:
-        self.openings.note(now())
+        arms = None
+        if self.score is Score.TEST:
+            self.openings.note(now())
+        else:
+            arms = frozenset({headline_arm(ready.model.variant)})
         profile = self.planned.profile
         out = self.folder / "images"
         shutil.rmtree(out, ignore_errors=True)
@@ -197,6 +223,8 @@ class _Work:
                 seed=self.planned.request.seed,
                 precision=profile.training.precision,
                 out=out,
+                part=self.part,
+                arms=arms,
                 progress=lambda done, total: self.display.phase("sampling", done, total),
             )
 
@@ -234,14 +262,15 @@ class _Work:
                     image=split.root / split.samples[sample_id].image_path,
                     attributes=split.samples[sample_id].attributes,
                 )
-                for sample_id in split.test
+                for sample_id in split.parts[self.part]
             ],
             scorers=scorers,
             waveform_of=lambda sample_id: decode_audio(
                 split.root / split.samples[sample_id].audio_path, window_s=window_s
             ),
-            floor_images=pictures(split.val),
-            training_images=pictures(split.train),
+            # Of the validation pictures the halves are the floor.
+            floor_images=pictures(split.val) if self.score is Score.TEST else None,
+            training_images=pictures(split.train) if self.score is Score.TEST else None,
             split_hash=split.hash,
             cache=cache,
         )
@@ -257,11 +286,19 @@ class _Work:
         """Leave a record that says why the run failed."""
         message = str(error) or type(error).__name__
         self._record(started_at=started_at, error=message).save(self.folder)
+        _leave_numbers(self.planned)
 
     def _record(
-        self, *, started_at: str, scores: RunScores | None = None, error: str | None = None
+        self,
+        *,
+        started_at: str,
+        scores: RunScores | None = None,
+        loss: MetricValue | None = None,
+        error: str | None = None,
     ) -> RunRecord:
         scored: Mapping[str, Any] = scores.record() if scores is not None else {}
+        if loss is not None:
+            scored = with_loss(scored, loss=loss)
         tuning = self.planned.tuning
         return RunRecord(
             run_id=self.planned.identity.run_id,

@@ -20,7 +20,7 @@ from core.data.feature_store import FeatureTable
 from core.data.locked_media import SILENCE, LockedMedia
 from core.data.log_mel import LogMelSettings
 from core.data.manifest import Sample
-from core.data.split import Split
+from core.data.split import Part, Split
 from core.errors import UsageError
 
 _CLAP_FEATURES = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.CLAP_SEQUENCE})
@@ -32,6 +32,8 @@ class SplitFeatures:
 
     split: Split
     """Whose samples these are."""
+    samples: Mapping[str, Sample]
+    """Those of the prepared parts, by id; of no other is anything known here."""
     latents: Mapping[bool, FeatureTable]
     """VAE moments by flip; the flipped ones only when they were asked for."""
     captions: FeatureTable
@@ -101,7 +103,11 @@ class SplitFeatures:
     @cached_property
     def num_crops(self) -> dict[str, int]:
         """How many crops there are of each training clip; only those with more than one."""
-        counts = {i: len(self.crop_keys[self._sample(i).audio_sha256]) for i in self.split.train}
+        counts = {
+            i: len(self.crop_keys[self._sample(i).audio_sha256])
+            for i in self.split.train
+            if i in self.samples
+        }
         return {id_: count for id_, count in counts.items() if count > 1}
 
     def silence(self, feature: AudioFeature) -> Tensor:
@@ -124,7 +130,7 @@ class SplitFeatures:
     @cached_property
     def _image_places(self) -> dict[bool, dict[str, int]]:
         return {
-            flip: {id_: table.places[s.image_sha256] for id_, s in self.split.samples.items()}
+            flip: {id_: table.places[s.image_sha256] for id_, s in self.samples.items()}
             for flip, table in self.latents.items()
         }
 
@@ -133,7 +139,7 @@ class SplitFeatures:
         return {
             feature: {
                 id_: table.places[self.crop_keys[s.audio_sha256][0]]
-                for id_, s in self.split.samples.items()
+                for id_, s in self.samples.items()
             }
             for feature, table in self.sounds.items()
         }
@@ -142,13 +148,18 @@ class SplitFeatures:
         try:
             return [places[id_] for id_ in ids]
         except KeyError as error:
-            raise UsageError(f"no sample {error.args[0]!r} in this split") from None
+            raise self._unknown(error.args[0]) from None
 
     def _sample(self, id: str) -> Sample:
         try:
-            return self.split.samples[id]
+            return self.samples[id]
         except KeyError:
-            raise UsageError(f"no sample {id!r} in this split") from None
+            raise self._unknown(id) from None
+
+    def _unknown(self, id: str) -> UsageError:
+        if id in self.split.samples:
+            return UsageError(f"sample {id!r} is of a part that was not prepared")
+        return UsageError(f"no sample {id!r} in this split")
 
 
 def prepare_features(
@@ -160,11 +171,14 @@ def prepare_features(
     window_s: float,
     horizontal_flip: bool,
     cache_dir: Path,
+    parts: Sequence[Part] = tuple(Part),
     audio_crops: int = 1,
     exported: Mapping[AudioFeature, ExportedEmbeddings] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SplitFeatures:
-    """Features of all samples of `split`; only rows that the cache lacks are computed.
+    """Features of the samples of `parts`; only rows that the cache lacks are computed.
+
+    No file of another part is opened.
 
     window_s: seconds of each clip that the encoders hear at once.
     horizontal_flip: also prepare the moments of each picture's mirror image.
@@ -175,11 +189,12 @@ def prepare_features(
     Raises: see `FeatureKinds`; UsageError for an exported feature that is not given; DataError
     when a sound of the split was not exported.
     """
-    media = LockedMedia(split.samples, root=split.root, window_s=window_s)
+    samples = split.samples_of(parts)
+    media = LockedMedia(samples, root=split.root, window_s=window_s)
     kinds = FeatureKinds(foundation, media, cache_dir)
-    images = sorted({sample.image_sha256 for sample in split.samples.values()})
-    captions = ["", *sorted({sample.caption for sample in split.samples.values()})]
-    crop_keys = _crop_keys(split, window_s=window_s, num_crops=audio_crops)
+    images = sorted({sample.image_sha256 for sample in samples.values()})
+    captions = ["", *sorted({sample.caption for sample in samples.values()})]
+    crop_keys = _crop_keys(split, samples=samples, window_s=window_s, num_crops=audio_crops)
     sounds = [*(key for _, keys in sorted(crop_keys.items()) for key in keys), SILENCE]
     flips = (False, True) if horizontal_flip else (False,)
     exported = exported or {}
@@ -206,6 +221,7 @@ def prepare_features(
     distinct = [*latents.values(), text_table, *{id(t): t for t in tables.values()}.values()]
     return SplitFeatures(
         split=split,
+        samples=samples,
         latents=latents,
         captions=text_table,
         sounds=tables,
@@ -215,12 +231,16 @@ def prepare_features(
     )
 
 
-def _crop_keys(split: Split, *, window_s: float, num_crops: int) -> dict[str, tuple[str, ...]]:
+def _crop_keys(
+    split: Split, *, samples: Mapping[str, Sample], window_s: float, num_crops: int
+) -> dict[str, tuple[str, ...]]:
     """Only what trains has more than its start: validation and test hear one fixed crop."""
-    sounds = {sample.audio_sha256 for sample in split.samples.values()}
+    sounds = {sample.audio_sha256 for sample in samples.values()}
     keys: dict[str, tuple[str, ...]] = {sound: (sound,) for sound in sounds}
     for id_ in split.train:
-        sample = split.samples[id_]
+        if id_ not in samples:
+            continue
+        sample = samples[id_]
         starts = crop_starts_ms(sample.duration_s, window_s=window_s, num_crops=num_crops)
         keys[sample.audio_sha256] = tuple(crop_key(sample.audio_sha256, ms) for ms in starts)
     return keys

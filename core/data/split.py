@@ -109,6 +109,11 @@ class Split:
         """Ids of the test part."""
         return self.parts[Part.TEST]
 
+    def samples_of(self, parts: Sequence[Part]) -> dict[str, Sample]:
+        """The samples of some parts by id, in the order of `samples`."""
+        chosen = {id_ for part in parts for id_ in self.parts[part]}
+        return {id_: sample for id_, sample in self.samples.items() if id_ in chosen}
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class names, sorted; a class's index is its place here."""
@@ -242,15 +247,21 @@ def load_split(path: Path, *, root: Path | None = None) -> Split:
     return split
 
 
-def verify(split: Split, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Hash every media file of `split` again, in order of id, and return if all are as locked.
+def verify(
+    split: Split,
+    *,
+    parts: Sequence[Part] = tuple(Part),
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Hash the media files of `parts` again, in order of id, and return if all are as locked.
 
     Raises: MismatchError naming the first file that is missing or differs.
     """
-    for done, id_ in enumerate(sorted(split.samples), start=1):
-        verify_sample(split.samples[id_], root=split.root)
+    samples = split.samples_of(parts)
+    for done, id_ in enumerate(sorted(samples), start=1):
+        verify_sample(samples[id_], root=split.root)
         if progress:
-            progress(done, len(split.samples))
+            progress(done, len(samples))
 
 
 def verify_sample(sample: Sample, *, root: Path) -> None:

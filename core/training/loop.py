@@ -36,7 +36,7 @@ from core.training.plan import (
     timestep_weights,
 )
 from core.training.results import NOTHING_TO_TRAIN, StageResult, StepReport, TrainingResult
-from core.training.validation import validation_loss
+from core.training.validation import planned_loss
 
 GATE_WINDOW = (0.35, 0.45)
 
@@ -321,16 +321,13 @@ class _StageLoop:
         )
 
     def _validate(self) -> float:
-        self.model.set_training(False)
-        with self._autocast():
-            loss = validation_loss(
-                self.model,
-                data=self.data,
-                scheduler=self.scheduler,
-                latent_shape=self.latent_shape,
-                draws=self.plan.validation_draws,
-                batch_size=max(self.plan.micro_batch, 16),
-            )
+        loss = planned_loss(
+            self.model,
+            data=self.data,
+            plan=self.plan,
+            scheduler=self.scheduler,
+            latent_shape=self.latent_shape,
+        )
         self.result.validation_loss = loss
         if self.best is None or loss < self.best[0]:
             tensors = {name: p.detach().clone() for name, p in self.trained.items()}

@@ -15,6 +15,30 @@ from core.training.objective import (
     sample_latents,
     validation_draws,
 )
+from core.training.plan import TrainingPlan
+
+
+def planned_loss(
+    model: AttachedVariant,
+    *,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    latent_shape: tuple[int, int, int],
+) -> float:
+    """`validation_loss` with a plan's draws and precision; leaves the model in eval mode."""
+    model.set_training(False)
+    with torch.autocast(
+        model.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bfloat16"
+    ):
+        return validation_loss(
+            model,
+            data=data,
+            scheduler=scheduler,
+            latent_shape=latent_shape,
+            draws=plan.validation_draws,
+            batch_size=max(plan.micro_batch, 16),
+        )
 
 
 @torch.no_grad()

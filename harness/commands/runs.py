@@ -15,6 +15,7 @@ from harness.commands.options import (
     Set,
     print_result,
 )
+from harness.score_kind import Score
 
 
 def run(
@@ -34,6 +35,15 @@ def run(
     data: Data = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
+    score: Annotated[
+        Score,
+        typer.Option(
+            help="test: paint every arm for the test clips and score it. validation: paint the "
+            "own sound for the validation clips and score that. loss: only the validation loss. "
+            "The last two never read the test clips; they lie in results/validation and are "
+            "not compared."
+        ),
+    ] = Score.TEST,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and stop.")
     ] = False,
@@ -65,6 +75,7 @@ def run(
         data=data,
         results=results,
         config=config,
+        score=score,
     )
     with open_display() as display:
         if dry_run:
@@ -72,7 +83,7 @@ def run(
             print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
             return
         record = runs.run(request, display=display)
-    path = results / "runs" / record.run_id / "record.json"
+    path = results / score.folder / record.run_id / "record.json"
     payload = {
         "run_id": record.run_id,
         "record": str(path),

@@ -213,6 +213,9 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+VALIDATION_LOSS = "validation_loss"
+"""Of the training objective on the validation clips: it chooses settings, and is no `Metric`."""
+
 _ATTRIBUTE_PREFIX = "attribute_error."
 
 
@@ -239,6 +242,11 @@ def metric(name: str) -> Metric:
             unit=whole.unit,
             definition=f"absolute difference between the {attribute} read off the image and the "
             "clip's true one",
+        )
+    if name == VALIDATION_LOSS:
+        raise UsageError(
+            f"{VALIDATION_LOSS} compares no branches: it chooses settings, on the validation "
+            f"clips; known: {', '.join(METRICS)}"
         )
     raise UsageError(
         f"no metric named '{name}'; known: {', '.join(METRICS)}{suggestion(name, METRICS)}"

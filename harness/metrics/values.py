@@ -30,7 +30,8 @@ class MetricValue:
     extractor_hash: str | None
     """Hashes of the scorers' files."""
     split_hash: str | None = None
-    """Hash of the split whose test part it was measured on."""
+    """Hash of the split it was measured on: on the test part, or the part that the run's identity
+    names."""
     standard_error: float | None = None
     """Over the clips of this run, never over training seeds; None where it is not known."""
     chance: float | None = None

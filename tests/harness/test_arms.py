@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.data.split import Part
 from harness.arms import arms_of, sample_requests
 from harness.metrics.arms import Arm
 from harness.testing import SmallFoundation
@@ -20,7 +21,7 @@ def split() -> SimpleNamespace:
     classes = {"a": "fire", "b": "fire", "c": "siren"}
     return SimpleNamespace(
         classes=("fire", "siren"),
-        test=tuple(classes),
+        parts={Part.TEST: tuple(classes)},
         samples={i: SimpleNamespace(class_name=name) for i, name in classes.items()},
     )
 

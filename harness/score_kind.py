@@ -1,0 +1,16 @@
+"""Which clips a run is scored on, and how much of a score it gets."""
+
+from enum import StrEnum
+
+
+class Score(StrEnum):
+    """What follows training. Only `TEST` reads the test clips, so only it may be compared."""
+
+    TEST = "test"  # every arm, painted for the test clips and scored on them
+    VALIDATION = "validation"  # the own sound, painted for the validation clips, and their loss
+    LOSS = "loss"  # the validation loss of the finished model; nothing is painted
+
+    @property
+    def folder(self) -> str:
+        """Folder of such runs below the results."""
+        return "runs" if self is Score.TEST else "validation"
