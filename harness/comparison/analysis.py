@@ -32,9 +32,16 @@ from harness.comparison.record import (
 from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
 from harness.comparison.tables import higher_is_better, metric_names, metric_rows, value_of
+from harness.comparison.tuning import (
+    inequalities,
+    inequality_sentence,
+    stored,
+    tuning_by_branch,
+)
 from harness.metrics.registry import Level
 from harness.metrics.registry import metric as declared
 from harness.records import RunRecord, Status, now
+from harness.run_config import Tuning
 from harness.statistics import (
     MAX_SEEDS,
     Outcome,
@@ -60,17 +67,18 @@ def analyse(
     command: str,
     allow_mixed_environment: bool = False,
     notices: Sequence[str] = (),
+    tuning: Mapping[str, Tuning] | None = None,
 ) -> ComparisonRecord:
     """The comparison of finished and failed runs of one matrix; writes nothing.
 
     metric: what the verdict rests on. margins: by metric, differences too small to matter, set
     before the runs. folder: where the comparison will be saved; the runs' places are told from
-    there.
+    there. tuning: how branches were tuned, beyond what their records say.
 
     Raises:
         UsageError: no runs, more seeds than the exact test takes, or an unknown metric.
         MismatchError: records that may not be compared, naming the field.
-        DataError: a per-clip table that is missing or damaged.
+        DataError: a per-clip table that is missing or damaged, or a tuning that no sweep writes.
     """
     if not runs:
         raise UsageError("no runs to compare")
@@ -82,6 +90,8 @@ def analyse(
     failed = [r for r in records if r.status is Status.FAILED]
     done = [run.record for run in finished]
     branches = list(dict.fromkeys(r.identity.variant for r in records))
+    tuned = tuning_by_branch(records, known=tuning)
+    unequal = inequalities(branches, tuning=tuned, split_hash=records[0].identity.split_hash)
     seeds = sorted({r.identity.seed for r in done})
     if len(seeds) > MAX_SEEDS:
         raise UsageError(f"{len(seeds)} seeds; a comparison takes at most {MAX_SEEDS}")
@@ -146,7 +156,8 @@ def analyse(
             },
             alpha=ALPHA,
         ),
-        notices=list(notices),
+        tuning=stored(tuned),
+        notices=[*notices, *([inequality_sentence(unequal)] if unequal else ())],
     )
 
 

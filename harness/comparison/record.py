@@ -284,6 +284,9 @@ class ComparisonRecord(_Part):
     """Why these runs may be compared."""
     power: list[PowerRow]
     """What other numbers of seeds would find."""
+    tuning: dict[str, dict[str, Any]] = {}
+    """By branch, how its settings were found (`harness.run_config.Tuning`); a branch that is not
+    named was tuned by nobody who says so."""
     notices: list[str] = []
     """What a reader must know beside the numbers."""
 

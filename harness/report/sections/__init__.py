@@ -8,13 +8,14 @@ from harness.report.media import MediaStore
 from harness.report.sections.cost import quality_against_cost
 from harness.report.sections.differences import forest_plot, seed_slopes
 from harness.report.sections.eligibility import eligibility
-from harness.report.sections.learning import learning_curves, sweep_fairness
+from harness.report.sections.learning import learning_curves
 from harness.report.sections.limits import limits
 from harness.report.sections.listening import class_heat_map, listening_controls
 from harness.report.sections.memorisation import nearest_training
 from harness.report.sections.metrics import all_metrics, distances_against_n
 from harness.report.sections.runs import run_list
 from harness.report.sections.sheet import contact_sheet
+from harness.report.sections.sweeps import sweep_fairness
 from harness.report.sections.verdict import verdict
 
 

@@ -1,4 +1,4 @@
-"""Sections 10 and 11: learning curves, and whether tuning was fair."""
+"""Section 10: learning curves."""
 
 from harness.report import figures
 from harness.report.content import Blank, Cell, Column, Figure, Section, Table
@@ -92,18 +92,4 @@ def _stage_table(facts: Facts) -> Table:
         ),
         tuple(rows),
         is_folded=True,
-    )
-
-
-def sweep_fairness(facts: Facts) -> Section:
-    """Blank until a record says that settings were tuned."""
-    return Section(
-        "sweep",
-        "Sweep fairness",
-        [
-            Blank(
-                "No record of these runs says that a branch was tuned by a sweep, so there are no "
-                "numbers of trials to set side by side."
-            )
-        ],
     )

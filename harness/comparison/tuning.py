@@ -1,0 +1,101 @@
+"""Whether the branches of a comparison were tuned alike.
+
+Each is to get the same number of trials, on validation clips alone. Records cannot tell how
+settings were found that a person typed: they count as not tuned.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import DataError
+from harness.records import RunRecord
+from harness.run_config import Tuning
+
+UNEQUAL = "The branches were not tuned alike"
+
+
+def tuning_by_branch(
+    records: Sequence[RunRecord], *, known: Mapping[str, Tuning] | None = None
+) -> dict[str, Tuning]:
+    """How each branch's settings were found; without the branches of which nobody says so.
+
+    known: what is known besides, by branch; a run that was made before the sweep which came to the
+    same settings says nothing of it. Where runs of a branch disagree, the most trials count.
+
+    Raises:
+        DataError: a record says of it what no sweep writes.
+    """
+    found = dict(known or {})
+    for record in records:
+        if record.tuning is None:
+            continue
+        tuning = parsed_tuning(record.tuning, of=record.run_id)
+        branch = record.identity.variant
+        if branch not in found or tuning.num_made > found[branch].num_made:
+            found[branch] = tuning
+    return found
+
+
+def inequalities(
+    branches: Sequence[str], *, tuning: Mapping[str, Tuning], split_hash: str
+) -> list[str]:
+    """What was not alike, a clause each; none where no branch was tuned.
+
+    split_hash: of the split that the branches are compared on.
+    """
+    tuned = {branch: tuning[branch] for branch in branches if branch in tuning}
+    if not tuned:
+        return []
+    found = []
+    untuned = [branch for branch in branches if branch not in tuned]
+    if untuned:
+        found.append(
+            f"{', '.join(tuned)} by a sweep and {', '.join(untuned)} not at all, and a tuned "
+            "branch against untuned ones says nothing about the branches"
+        )
+    if len({one.num_made for one in tuned.values()}) > 1:
+        told = ", ".join(f"{branch} {one.num_made}" for branch, one in tuned.items())
+        found.append(f"with unequal numbers of trials ({told}), and more trials find better scores")
+    if len({one.metric for one in tuned.values()}) > 1:
+        told = ", ".join(f"{branch} {one.metric or 'unknown'}" for branch, one in tuned.items())
+        found.append(f"for different metrics ({told})")
+    elsewhere = {
+        branch: str(one.split_hash)[:12]
+        for branch, one in tuned.items()
+        if one.split_hash not in (None, split_hash)
+    }
+    if elsewhere:
+        told = ", ".join(f"{branch} on {short}" for branch, short in elsewhere.items())
+        found.append(
+            f"on another split than this one ({told}), so clips they were chosen by may be test "
+            "clips here"
+        )
+    return found
+
+
+def inequality_sentence(clauses: Sequence[str]) -> str:
+    """All of it as one sentence."""
+    return f"{UNEQUAL}: {'; '.join(clauses)}."
+
+
+def stored(tuning: Mapping[str, Tuning]) -> dict[str, dict[str, Any]]:
+    """The same as a comparison's record holds it."""
+    return {branch: one.model_dump(mode="json") for branch, one in tuning.items()}
+
+
+def parsed_tuning(value: Mapping[str, Any], *, of: str) -> Tuning:
+    """What a record says of tuning.
+
+    Raises:
+        DataError: no sweep writes that; it names the record, `of`.
+    """
+    try:
+        return Tuning.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"the record of {of} says of its tuning what no sweep writes: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
