@@ -99,6 +99,8 @@ class Figure:
     """How to read it, a line each."""
     data: Table | None = None
     """The numbers; None where a table of the section holds them."""
+    branches: tuple[int, ...] | None = None
+    """Indices of the branches in its key; None for all."""
 
 
 @dataclass(frozen=True)
@@ -185,3 +187,25 @@ class Section:
     """One sentence under the title."""
     is_brief: bool = False
     """Whether the Markdown twin shows it."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands over the sections of a page."""
+
+    title: str
+    """Name of what is reported."""
+    headline: str
+    """The one sentence."""
+    tone: str
+    """`win`, `tie`, `undecided` or `plain`: how the banner is coloured; the words say the same."""
+    chips: tuple[str, ...]
+    """Outcome and size in a few words."""
+    kicker: tuple[str, ...]
+    """Where and when, in a few words each; blank ones are left out."""
+    branches: tuple[str, ...]
+    """In the order of their colours and markers."""
+    files: tuple[str, ...]
+    """Tables beside the page that hold its numbers."""
+    source: str
+    """What the page was drawn from."""

@@ -1,51 +1,39 @@
 """Content to HTML and Markdown, through the templates beside this file."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from harness.report.content import Section
-from harness.report.facts import Facts
+from harness.report.content import Head, Section
 from harness.report.figures.style import GLYPHS
 from harness.report.media import MediaStore
-from harness.report.sections.verdict import chips, headline, tone
 from harness.report.text import plain
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~$!])")
 
 
-def html(facts: Facts, *, content: list[Section], media: MediaStore) -> str:
+def html(head: Head, *, content: Sequence[Section], media: MediaStore) -> str:
     """The page."""
     template = _environment().get_template("report.html.j2")
-    return template.render(**_context(facts, content), media=media)
+    return template.render(head=head, sections=content, media=media)
 
 
-def markdown(facts: Facts, *, content: list[Section], sheet: str | None) -> str:
+def markdown(head: Head, *, content: Sequence[Section], sheet: str | None) -> str:
     """The twin for a pull request: the sections that fit one, and where the rest is.
 
     sheet: path of the contact sheet's picture beside the page, or None.
     """
     template = _environment().get_template("report.md.j2")
-    text = template.render(**_context(facts, content), sheet=sheet)
+    text = template.render(head=head, sections=content, sheet=sheet)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _context(facts: Facts, content: list[Section]) -> dict[str, Any]:
-    profile = sorted({run.record.identity.profile for run in facts.runs})
-    finished = sorted(run.record.finished_at for run in facts.runs)
-    return {
-        "title": plain(facts.name),
-        "headline": headline(facts),
-        "tone": tone(facts),
-        "chips": chips(facts),
-        "profile": ", ".join(plain(name) for name in profile),
-        "finished": plain(finished[-1][:10]) if finished else "",
-        "sections": content,
-        "branches": [plain(branch) for branch in facts.branches],
-    }
+def encoded(text: str) -> bytes:
+    """A page as bytes; halves of surrogate pairs become question marks."""
+    return text.encode("utf-8", "replace")
 
 
 @cache

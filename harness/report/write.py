@@ -10,12 +10,14 @@ from core.data.atomic import write_atomic
 from core.errors import DataError
 from harness.comparison.record import COMPARISON, load_comparison
 from harness.comparison.runs import LoadedRun, load_run
-from harness.report.export import save_numbers
+from harness.report.content import Head
+from harness.report.export import CSV, PARQUET, save_numbers
 from harness.report.facts import Facts, ReportRun
 from harness.report.media import MediaStore
-from harness.report.page import html, markdown
+from harness.report.page import encoded, html, markdown
 from harness.report.sections import sections
-from harness.report.sections.verdict import headline
+from harness.report.sections.verdict import chips, headline, tone
+from harness.report.text import plain
 
 PAGE = "index.html"
 TWIN = "report.md"
@@ -123,14 +125,15 @@ def write_runs_report(
 def _write(facts: Facts, *, max_bytes: int) -> Written:
     media = MediaStore()
     content = list(sections(facts, media=media))
-    page = _encoded(html(facts, content=content, media=media))
+    head = _head(facts)
+    page = encoded(html(head, content=content, media=media))
     if len(page) > max_bytes:
         media.is_embedded = False
-        page = _encoded(html(facts, content=content, media=media))
+        page = encoded(html(head, content=content, media=media))
     media.save(facts.folder)
     csv, parquet = save_numbers(facts)
     sheet = SHEET if (facts.folder / SHEET).is_file() else None
-    twin = _encoded(markdown(facts, content=content, sheet=sheet))
+    twin = encoded(markdown(head, content=content, sheet=sheet))
     write_atomic(facts.folder / TWIN, content=twin)
     write_atomic(facts.folder / PAGE, content=page)
     return Written(
@@ -144,5 +147,19 @@ def _write(facts: Facts, *, max_bytes: int) -> Written:
     )
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+def _head(facts: Facts) -> Head:
+    profiles = sorted({run.record.identity.profile for run in facts.runs})
+    finished = sorted(run.record.finished_at for run in facts.runs)
+    return Head(
+        title=plain(facts.name),
+        headline=headline(facts),
+        tone=tone(facts),
+        chips=chips(facts),
+        kicker=(
+            f"profile {', '.join(plain(name) for name in profiles)}" if profiles else "",
+            f"last run finished {plain(finished[-1][:10])}" if finished else "",
+        ),
+        branches=tuple(plain(branch) for branch in facts.branches),
+        files=(CSV, PARQUET),
+        source="the records of the runs",
+    )

@@ -1,0 +1,219 @@
+"""Best settings against the defaults on the test clips, paired by seed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from core.errors import HarnessError
+from harness.comparison.tables import higher_is_better, metric_names, value_of
+from harness.records import RunRecord, Status, load_record
+from harness.report.text import count, interval, metric_label, number, percent
+from harness.settings import ComparisonSettings, load_profile
+from harness.statistics import (
+    MIN_SEEDS_FOR_A_WIN,
+    Outcome,
+    PairVerdict,
+    benjamini_hochberg,
+    paired_difference,
+    verdict,
+)
+from harness.sweep.record import BranchSweep
+
+BEST = "best settings"
+DEFAULTS = "defaults"
+
+
+@dataclass(frozen=True)
+class TestRow:
+    """One metric over the seeds."""
+
+    __test__ = False
+
+    metric: str
+    """Its name."""
+    higher_is_better: bool
+    """Its direction."""
+    best: Mapping[int, float | None]
+    """By seed, with the best settings."""
+    defaults: Mapping[int, float | None]
+    """By seed, with the defaults."""
+    pair: PairVerdict | None
+    """Best minus defaults; None where a seed is missing, with `reason`."""
+    reason: str = ""
+    """Why there is no difference."""
+
+
+@dataclass(frozen=True)
+class OnTest:
+    """What the test clips say of a branch's best settings."""
+
+    sentence: str
+    """It in one sentence."""
+    outcome: Outcome | None = None
+    """What may be said; None where there is nothing to say."""
+    is_better: bool = False
+    """Whether a win is the best settings'."""
+    decisive: str | None = None
+    """The profile's metric."""
+    rows: Sequence[TestRow] = ()
+    """The decisive metric first."""
+    seeds: Sequence[int] = ()
+    """Of the runs."""
+    absent: Sequence[str] = field(default=())
+    """Runs that are missing or failed, and why."""
+
+
+NOT_OPENED = "The test clips have not been opened: what this means on test is not known."
+
+
+def read_on_test(branch: BranchSweep, *, results: Path, profile: str) -> OnTest:
+    """The runs of the best settings and of the defaults, read from `results/runs` and paired.
+
+    A run that failed or is gone does not drop out of the pairing unseen: then no difference is
+    formed.
+    """
+    if not branch.test_runs:
+        return OnTest(NOT_OPENED)
+    if all(pair.best_run_id == pair.default_run_id for pair in branch.test_runs):
+        return OnTest("The best settings are the defaults: there is no difference to measure.")
+    best: dict[int, RunRecord | None] = {}
+    defaults: dict[int, RunRecord | None] = {}
+    absent: list[str] = []
+    for pair in branch.test_runs:
+        best[pair.seed] = _read(pair.best_run_id, results=results, absent=absent)
+        defaults[pair.seed] = _read(pair.default_run_id, results=results, absent=absent)
+    seeds = sorted(best)
+    settings, why = _settings(profile)
+    records = [r for r in (*best.values(), *defaults.values()) if r is not None]
+    names = metric_names(records)
+    if settings is not None and settings.metric in names:
+        names = [settings.metric, *(name for name in names if name != settings.metric)]
+    rows = _adjusted(
+        [
+            _row(
+                name, best, defaults, records, margins={} if settings is None else settings.margins
+            )
+            for name in names
+        ],
+        decisive=None if settings is None else settings.metric,
+    )
+    if settings is None:
+        sentence = f"What the test clips say cannot be put in one sentence: {why}."
+        return OnTest(sentence, rows=rows, seeds=seeds, absent=absent)
+    first = next((row for row in rows if row.metric == settings.metric), None)
+    pair_of_first = None if first is None else first.pair
+    return OnTest(
+        _sentence(settings.metric, first, num_absent=len(absent)),
+        outcome=None if pair_of_first is None else pair_of_first.outcome,
+        is_better=pair_of_first is not None and pair_of_first.winner == BEST,
+        decisive=settings.metric,
+        rows=rows,
+        seeds=seeds,
+        absent=absent,
+    )
+
+
+def _read(run_id: str, *, results: Path, absent: list[str]) -> RunRecord | None:
+    if Path(run_id).name != run_id:
+        absent.append(f"{run_id}: not the name of a run")
+        return None
+    try:
+        record = load_record(results / "runs" / run_id)
+    except HarnessError as error:
+        absent.append(f"{run_id}: {error}")
+        return None
+    if record.status is not Status.FINISHED:
+        absent.append(f"{run_id}: {record.status.value} ({record.error or 'no reason recorded'})")
+        return None
+    return record
+
+
+def _settings(profile: str) -> tuple[ComparisonSettings | None, str]:
+    try:
+        return load_profile(profile).comparison, ""
+    except HarnessError as error:
+        return None, f"the profile, which names the metric that decides, cannot be read ({error})"
+
+
+def _row(
+    name: str,
+    best: Mapping[int, RunRecord | None],
+    defaults: Mapping[int, RunRecord | None],
+    records: Sequence[RunRecord],
+    *,
+    margins: Mapping[str, float],
+) -> TestRow:
+    direction = higher_is_better(records, name)
+    found = [
+        {s: None if r is None else value_of(r, name) for s, r in side.items()}
+        for side in (best, defaults)
+    ]
+    row = TestRow(name, direction, found[0], found[1], None)
+    cautions = [
+        record.metrics[name].get("caution") or f"not at n = {record.metrics[name].get('n')}"
+        for record in records
+        if record.metrics.get(name, {}).get("is_rankable") is False
+    ]
+    if cautions:
+        return replace(row, reason=f"ranks nothing here: {cautions[0]}")
+    ones, others = zip(*((found[0][s], found[1][s]) for s in sorted(best)), strict=True)
+    if any(v is None or not math.isfinite(v) for v in (*ones, *others)):
+        return replace(row, reason="a run has no value of it")
+    pair = verdict(
+        paired_difference(ones, second=others),
+        first=BEST,
+        second=DEFAULTS,
+        higher_is_better=direction,
+        margin=margins.get(name, 0.0),
+    )
+    return replace(row, pair=pair)
+
+
+def _adjusted(rows: Sequence[TestRow], *, decisive: str | None) -> list[TestRow]:
+    """The p of all metrics but the decisive one adjusted together, as in a comparison."""
+    others = [row for row in rows if row.pair is not None and row.metric != decisive]
+    adjusted = benjamini_hochberg([row.pair.difference.t_p for row in others if row.pair])
+    p = dict(zip((row.metric for row in others), adjusted, strict=True))
+    return [
+        replace(row, pair=replace(row.pair, adjusted_p=float(p[row.metric])))
+        if row.pair is not None and row.metric in p
+        else row
+        for row in rows
+    ]
+
+
+def _sentence(metric: str, row: TestRow | None, *, num_absent: int) -> str:
+    name = metric_label(metric)
+    if row is None or row.pair is None:
+        why = "no run has a value of it" if row is None else row.reason
+        if num_absent:
+            why = (
+                f"{count(num_absent, 'run')} failed or are gone, and such a run does not drop out "
+                "of the pairing unseen"
+            ).replace("1 run failed or are", "1 run failed or is")
+        return f"On the test clips nothing can be said by {name}, the metric that decides: {why}."
+    pair = row.pair
+    said = {
+        Outcome.TIE: "best settings and defaults tie",
+        Outcome.UNDECIDED: "best settings and defaults cannot be told apart",
+        Outcome.WIN: f"the best settings are {'better' if pair.winner == BEST else 'worse'} than "
+        "the defaults",
+    }[pair.outcome]
+    sentence = f"On the test clips {said} by {name}: {difference_text(pair)}."
+    if pair.difference.n < MIN_SEEDS_FOR_A_WIN:
+        sentence += (
+            f" With {count(pair.difference.n, 'seed')} this is exploratory: a claim needs at least "
+            f"{MIN_SEEDS_FOR_A_WIN}."
+        )
+    return sentence
+
+
+def difference_text(pair: PairVerdict) -> str:
+    """Mean, interval and seeds of a difference."""
+    found = pair.difference
+    text = f"best minus defaults {number(found.mean, digits=4, signed=True)}"
+    span = interval(found.low, found.high, digits=4)
+    if span:
+        text += f" ({percent(found.level)} interval {span})"
+    return f"{text} over {count(found.n, 'seed')}"

@@ -1,0 +1,147 @@
+"""Section 1: what the search found, what the test clips say of it, and why to be careful."""
+
+from harness.report.content import (
+    Bullets,
+    Card,
+    Cards,
+    Cell,
+    Column,
+    Command,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+)
+from harness.report.text import (
+    count,
+    interval,
+    metric_label,
+    number,
+    plain,
+    probability,
+)
+from harness.sweep.record import BranchSweep
+from harness.sweep.report.facts import SweepFacts, default_trial
+from harness.sweep.report.on_test import OnTest
+from harness.sweep.report.sections.common import index_of, trial_anchor
+from harness.sweep.report.words import (
+    apart,
+    branch_sentence,
+    caution,
+    of_trials,
+    significant,
+    why_no_value,
+)
+
+
+def verdict(facts: SweepFacts) -> Section:
+    """One sentence a branch on validation, one on test, and the winner's curse."""
+    parts: list[Part] = [Bullets(tuple(branch_sentence(facts, b) for b in facts.branches))]
+    cautions = [text for branch in facts.branches if (text := caution(facts, branch))]
+    parts += [Paragraph(text, tone="warn") for text in cautions]
+    cards = [card for branch in facts.branches for card in _cards(facts, branch)]
+    if cards:
+        parts.append(Cards(tuple(cards)))
+    for branch in facts.branches:
+        parts += _on_test(facts, branch)
+    if any(not branch.test_runs for branch in facts.branches):
+        parts += _how_to_know(facts)
+    return Section("verdict", "Verdict", parts, is_brief=True)
+
+
+def _cards(facts: SweepFacts, branch: BranchSweep) -> list[Card]:
+    best, default = facts.best(branch), default_trial(branch)
+    index, name = index_of(facts, branch), plain(branch.variant)
+    values = [None if trial is None else facts.value(trial) for trial in (best, default)]
+    if values[0] is not None and values[1] is not None:
+        texts = apart(values[0], values[1])
+    else:
+        texts = (significant(values[0]), significant(values[1]))
+    metric = metric_label(facts.metric.name)
+    cards = []
+    if best is not None and texts[0]:
+        note = f"{metric} on validation, trial {best.number} of {of_trials(facts, branch)}"
+        anchor = trial_anchor(facts, branch, best)
+        cards.append(Card(f"{name}, best", texts[0], note, anchor, index))
+    if texts[1] and default is not None:
+        note = f"{metric} on validation, trial {default.number}"
+        anchor = trial_anchor(facts, branch, default)
+        cards.append(Card(f"{name}, defaults", texts[1], note, anchor, index))
+    else:
+        cards.append(Card(f"{name}, defaults", "blank", why_no_value(default), None, index))
+    return cards
+
+
+def _on_test(facts: SweepFacts, branch: BranchSweep) -> list[Part]:
+    found = facts.on_test[branch.variant]
+    if not branch.test_runs:
+        return []
+    parts: list[Part] = [Paragraph(f"{plain(branch.variant)}: {plain(found.sentence)}")]
+    if found.absent:
+        parts.append(Bullets(tuple(plain(text) for text in found.absent)))
+    if found.rows:
+        parts.append(_test_table(branch, found))
+    return parts
+
+
+def _test_table(branch: BranchSweep, found: OnTest) -> Table:
+    rows = []
+    for row in found.rows:
+        pair = row.pair
+        cells = [
+            Cell(
+                metric_label(row.metric),
+                note="decides" if row.metric == found.decisive else "",
+            ),
+            Cell("↑ higher" if row.higher_is_better else "↓ lower"),
+        ]
+        for seed in found.seeds:
+            one, other = row.best.get(seed), row.defaults.get(seed)
+            if one is None or other is None:
+                cells.append(Cell(""))
+                continue
+            note = f"{number(one, digits=4)} against {number(other, digits=4)}"
+            cells.append(Cell(number(one - other, digits=4, signed=True), note=note))
+        if pair is None:
+            rows.append((*cells, Cell("", note=plain(row.reason)), *([Cell("")] * 3)))
+            continue
+        d = pair.difference
+        rows.append(
+            (
+                *cells,
+                Cell(number(d.mean, digits=4, signed=True)),
+                Cell(interval(d.low, d.high, digits=4)),
+                Cell(probability(pair.adjusted_p)),
+                Cell(probability(d.sign_flip_p)),
+            )
+        )
+    return Table(
+        f"{plain(branch.variant)} on the test clips: best settings minus defaults, paired by seed",
+        (
+            Column("metric"),
+            Column("better"),
+            *(Column(f"seed {seed}", is_number=True) for seed in found.seeds),
+            Column("mean", is_number=True),
+            Column("95 % t interval", is_number=True),
+            Column("p (t)", is_number=True, note="q of all but the one that decides"),
+            Column("p (sign flip)", is_number=True),
+        ),
+        tuple(rows),
+    )
+
+
+def _how_to_know(facts: SweepFacts) -> list[Part]:
+    waiting = [branch for branch in facts.branches if not branch.test_runs]
+    names = ", ".join(plain(branch.variant) for branch in waiting)
+    told = "" if len(facts.branches) == len(waiting) else f"{names}: "
+    lines = [facts.test_command]
+    lines += [line for branch in waiting for line in facts.run_commands(branch)]
+    return [
+        Paragraph(
+            f"{told}{'T' if not told else 't'}he test clips have not been opened: what this means "
+            "on test is not known. The first command makes "
+            f"{count(2, 'run')} a seed, best and defaults, and compares them; each further one "
+            "puts the best settings of a branch on the test clips once."
+        ),
+        Command(tuple(plain(line) for line in lines)),
+    ]
