@@ -60,7 +60,7 @@ class SweepWork(Work):
         *,
         metrics: Sequence[Metric],
         display: Display,
-        on_change: Callable[[], None],
+        on_change: Callable[[], object],
     ) -> None:
         self._branches = branches
         self._metrics = metrics

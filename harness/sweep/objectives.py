@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 
 from core.errors import UsageError, suggestion
-from harness.metrics.registry import METRICS
+from harness.metrics.registry import METRICS, VALIDATION_LOSS
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
-from harness.planning import Score
 from harness.records import RunRecord
+from harness.score_kind import Score
 from harness.sweep.record import Metric
 
-VALIDATION_LOSS = "validation_loss"
 GPU_SECONDS = "gpu_seconds"
 TRAINABLE_PARAMETERS = "trainable_parameters"
 _OF_TRAINING = (VALIDATION_LOSS, GPU_SECONDS, TRAINABLE_PARAMETERS)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
-from harness.planning import RunRequest, Score
+from harness.planning import RunRequest
 from harness.registry import registrations
+from harness.score_kind import Score
 from harness.sweep.record import Metric
 
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")

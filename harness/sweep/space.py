@@ -1,12 +1,12 @@
 """From what a trial draws to the run that it is."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from core.foundation.sources import resolve_source
 from harness.planning import PlannedRun
+from harness.run_config import toml_value
 from harness.settings import parse_settings
 
 
@@ -36,10 +36,5 @@ def plan_trial(base: PlannedRun, settings: Mapping[str, Any]) -> PlannedRun:
 
 
 def override_words(settings: Mapping[str, Any]) -> list[str]:
-    """`--set` words of a variant's settings; TOML has no null, so None is written as "none"."""
-    return [f"variant.{key}={_toml(value)}" for key, value in settings.items()]
-
-
-def _toml(value: Any) -> str:
-    # JSON's numbers, booleans, strings and lists of them are TOML's too.
-    return json.dumps("none" if value is None else value)
+    """`--set` words of a variant's settings; None is written as "none"."""
+    return [f"variant.{key}={toml_value(value)}" for key, value in settings.items()]

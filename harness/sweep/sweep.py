@@ -18,7 +18,7 @@ from harness.matrix import run_all
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.run_config import RunConfig, Tuning, write_run_config
-from harness.settings import SweepSettings, load_profile
+from harness.settings import load_profile
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable
 from harness.sweep.record import (

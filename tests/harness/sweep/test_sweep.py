@@ -1,0 +1,292 @@
+"""Sweeps from end to end: real studies, real runs in processes, real kills."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import MismatchError
+from harness.planning import RunRequest, Score, plan_run
+from harness.progress import Display
+from harness.run import run
+from harness.run_config import load_run_config
+from harness.sweep.record import SweepRecord, TrialState, load_sweep
+from harness.sweep.space import plan_trial
+
+MakeRequest = Callable[..., RunRequest]
+LONG = ("stage1.steps=60", "training.validate_every=20", "training.checkpoint_every=20")
+
+
+def words(request: RunRequest, *more: str) -> list[str]:
+    """The command line of a sweep like `request`."""
+    settings = [word for item in request.overrides for word in ("--set", item)]
+    place = ["--data", str(request.data), "--results", str(request.results)]
+    start = [sys.executable, "-m", "harness", "sweep", "--jobs", "1", *settings, *place]
+    return [*start, *more]
+
+
+def sweep(request: RunRequest, *more: str) -> dict[str, Any]:
+    """What a sweep prints with --json."""
+    done = subprocess.run(words(request, *more, "--json"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def begun(request: RunRequest, *more: str) -> subprocess.Popen[str]:
+    """A sweep that goes on in the background."""
+    return subprocess.Popen(
+        words(request, *more, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Until it holds, while the process lives."""
+    until = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def holders(request: RunRequest) -> list[int]:
+    """Processes that train trials now."""
+    found = []
+    for path in (request.results / "validation").glob("*/holder.json"):
+        if (path.parent / "events.jsonl").is_file():
+            found.append(int(json.loads(path.read_text())["pid"]))
+    return found
+
+
+def counted(record: SweepRecord) -> list[int]:
+    """Numbers of the trials that count."""
+    return [trial.number for trial in record.branches[0].trials if trial.state.counts]
+
+
+@pytest.fixture(scope="module")
+def swept(small_request: MakeRequest) -> tuple[RunRequest, dict[str, Any]]:
+    """Three trials of the baseline."""
+    request = small_request()
+    return request, sweep(request, "--variant", "baseline", "--trials", "3", "--name", "three")
+
+
+def test_a_sweep_says_what_scripts_need(swept: tuple[RunRequest, dict[str, Any]]) -> None:
+    """Catches: JSON without study, best settings or trials by state; a best that is not best."""
+    request, printed = swept
+    record = load_sweep(request.results / "sweeps" / "three")
+    branch = record.branches[0]
+    assert printed["study"] == branch.study
+    assert printed["trials"]["complete"] + printed["trials"]["pruned"] == 3
+    values = {t.number: t.values["validation_loss"] for t in branch.trials if t.values}
+    assert printed["best"]["trial"] == min(values, key=lambda number: (values[number], number))
+    assert printed["best"]["value"] == min(values.values())
+    assert Path(printed["report"]).is_file()
+
+
+def test_the_first_trial_is_the_branch_as_it_is(
+    swept: tuple[RunRequest, dict[str, Any]], small_request: MakeRequest
+) -> None:
+    """Catches: defaults that are never tried, so that nobody knows what a search has gained."""
+    request, _ = swept
+    trials = load_sweep(request.results / "sweeps" / "three").branches[0].trials
+    assert [trial.is_default for trial in trials] == [True, False, False]
+    plain = plan_run(small_request(score=Score.LOSS), display=Display())
+    assert trials[0].run_id == plain.identity.run_id
+    assert len({trial.run_id for trial in trials}) == 3
+
+
+def test_the_best_settings_are_a_file_that_a_run_takes(
+    swept: tuple[RunRequest, dict[str, Any]], small_request: MakeRequest
+) -> None:
+    """Catches: a written file whose run is another than the trial that was best."""
+    request, printed = swept
+    branch = load_sweep(request.results / "sweeps" / "three").branches[0]
+    config = Path(printed["best"]["config"])
+    again = plan_run(small_request(config=config, score=Score.LOSS), display=Display())
+    assert again.identity.run_id == branch.trial(printed["best"]["trial"]).run_id
+    tuning = load_run_config(config).tuning
+    assert tuning is not None
+    assert (tuning.num_trials, tuning.value) == (3, printed["best"]["value"])
+    assert tuning.default_value == branch.trials[0].values["validation_loss"]
+
+
+def test_a_trial_is_planned_as_its_process_plans_it(small_request: MakeRequest) -> None:
+    """Catches: a trial watched in one folder while its process trains in another."""
+    for variant, settings in (
+        ("baseline", {"num_tokens": 16, "gate_init": 0.123456789}),
+        ("sonic", {"projector": "paper", "num_tokens": None, "hidden_dim": None}),
+        ("cutting_edge", {"audio": "none", "num_pooled_tokens": None, "adapt": "ia3"}),
+    ):
+        base = plan_run(small_request(variant=variant, score=Score.LOSS), display=Display())
+        trial = plan_trial(base, settings)
+        assert trial.identity == plan_run(trial.request, display=Display()).identity
+        assert trial.identity.run_id != base.identity.run_id
+
+
+def test_a_finished_sweep_goes_on_where_more_trials_are_asked(
+    swept: tuple[RunRequest, dict[str, Any]], small_request: MakeRequest
+) -> None:
+    """Catches: trials made again, and features of the frozen models computed again."""
+    request, _ = swept
+    stores = request.results / "cache" / "features"
+    before = {path: path.stat().st_mtime_ns for path in stores.rglob("*.safetensors")}
+    assert before
+    first = load_sweep(request.results / "sweeps" / "three").branches[0].trials
+    sweep(request, "--variant", "baseline", "--trials", "4", "--name", "three")
+    more = load_sweep(request.results / "sweeps" / "three").branches[0].trials
+    assert more[:3] == first
+    assert len(more) == 4
+    assert {path: path.stat().st_mtime_ns for path in stores.rglob("*.safetensors")} == before
+
+
+def test_another_sweep_does_not_take_a_sweeps_folder(
+    swept: tuple[RunRequest, dict[str, Any]], small_request: MakeRequest
+) -> None:
+    """Catches: two searches mixed under one name."""
+    request = small_request("sampling.steps=2")
+    done = subprocess.run(
+        words(request, "--variant", "baseline", "--trials", "1", "--name", "three"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 78, done.stderr
+    assert "another sweep" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_killed_processes_lose_no_trial_and_double_none(small_request: MakeRequest) -> None:
+    """Catches: a study that waits for ever for a trial whose process is gone, or counts it twice.
+
+    First the process that trains is killed, then the one that leads the sweep, then the same
+    command is given again.
+    """
+    request = small_request(*LONG)
+    line = ("--variant", "baseline", "--trials", "3", "--name", "killed")
+    process = begun(request, *line)
+    wait_for(lambda: bool(holders(request)), process)
+    trainer = holders(request)[0]
+    os.kill(trainer, signal.SIGKILL)
+    wait_for(lambda: holders(request) not in ([], [trainer]), process)
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    process.communicate()
+    sweep(request, *line)
+    record = load_sweep(request.results / "sweeps" / "killed")
+    assert len(counted(record)) == 3
+    states = [trial.state for trial in record.branches[0].trials]
+    assert states.count(TrialState.LOST) == 1
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING not in states
+    retry = next(t for t in record.branches[0].trials if t.retry_of is not None)
+    assert retry.run_id == record.branches[0].trial(retry.retry_of or 0).run_id
+
+
+def test_a_stopped_sweep_ends_as_an_undisturbed_one(small_request: MakeRequest) -> None:
+    """Catches: a resumed search that proposes other settings, or counts a stopped trial."""
+    request = small_request(*LONG, "sweep.startup_trials=1")
+    line = ("--variant", "baseline", "--trials", "3")
+    process = begun(request, *line, "--name", "stopped")
+    wait_for(lambda: bool(holders(request)), process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert not holders(request)
+    sweep(request, *line, "--name", "stopped")
+    stopped = load_sweep(request.results / "sweeps" / "stopped").branches[0]
+    sweep(request, *line, "--name", "undisturbed")
+    undisturbed = load_sweep(request.results / "sweeps" / "undisturbed").branches[0]
+
+    def outcome(trial: Any) -> tuple[Any, ...]:
+        return trial.state, trial.params, trial.values, trial.validation_losses
+
+    assert [outcome(t) for t in stopped.trials if t.state.counts] == [
+        outcome(t) for t in undisturbed.trials
+    ]
+
+
+def test_several_metrics_are_traded_and_read_from_validation_images(
+    small_request: MakeRequest,
+) -> None:
+    """Catches: a search by an image metric that trains without making images, or prunes."""
+    request = small_request()
+    printed = sweep(
+        request, "--variant", "baseline", "--trials", "2", "--metric", "kid,gpu_seconds"
+    )
+    branch = load_sweep(Path(printed["record"]).parent).branches[0]
+    assert [trial.state for trial in branch.trials] == [TrialState.COMPLETE] * 2
+    assert all(set(trial.values) == {"kid", "gpu_seconds"} for trial in branch.trials)
+    assert all(trial.values["gpu_seconds"] > 0 for trial in branch.trials)
+    assert branch.front
+    assert branch.best == min(branch.trials, key=lambda t: (t.values["kid"], t.number)).number
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--trials", "2"), "name what to search"),
+        (("--variant", "sonik"), "did you mean 'sonic'"),
+        (("--variant", "sonic", "--metric", "kidd"), "did you mean 'kid'"),
+        (("--variant", "sonic", "--metric", "fid"), "ranks nothing"),
+        (("--variant", "sonic", "--name", "../x"), "name of one folder"),
+        (("--variants", "sonic,sonic"), "named twice"),
+        (("--variant", "text_only"), "no search space"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(
+    small_request: MakeRequest,
+    more: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: a traceback, or a search that trains for hours before it finds the mistake."""
+    from harness import cli
+
+    request = small_request()
+    monkeypatch.setattr(sys, "argv", ["harness", *words(request, *more)[3:]])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_sweep_never_reads_the_test_split(
+    small_request: MakeRequest, small_corpus: Path, tmp_path: Path
+) -> None:
+    """Catches: settings tuned on what they will be judged by. The test clips are not even there."""
+    media = tmp_path / "media"
+    shutil.copytree(small_corpus, media)
+    request = small_request(data=str(media), results=tmp_path / "results")
+    prepared = plan_run(request, display=Display()).prepared
+    for sample_id in prepared.split.test:
+        sample = prepared.split.samples[sample_id]
+        (media / sample.audio_path).unlink()
+        (media / sample.image_path).unlink()
+    request = replace(request, data=str(prepared.lock))
+    printed = sweep(
+        request, "--variant", "sonic", "--trials", "2", "--metric", "listening_rank,validation_loss"
+    )
+    assert printed["trials"]["complete"] == 2
+    assert not (request.results / "runs").exists()
+    assert not list(request.results.rglob("test_openings.jsonl"))
+    with pytest.raises(MismatchError, match="cannot be read"):
+        run(replace(request, variant="sonic"), display=Display())
