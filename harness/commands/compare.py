@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import AsJson, Data, ProfileOption, Results, Set, print_result
+from harness.commands.options import (
+    DEFAULT_PROFILE,
+    AsJson,
+    Data,
+    ProfileOverConfig,
+    Results,
+    Set,
+    print_result,
+)
 
 
 class BudgetChoice(StrEnum):
@@ -30,7 +38,15 @@ def compare(
         int,
         typer.Option(min=1, max=40, help="Seeds 0 to N-1 for each branch."),
     ] = 3,
-    profile: ProfileOption = "tiny",
+    profile: ProfileOverConfig = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file of one branch's settings, as `harness sweep` writes; repeat it for "
+            "other branches.",
+        ),
+    ] = None,
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
@@ -78,6 +94,7 @@ def compare(
     from core.errors import UsageError
     from harness.comparison.compare import compare as compare_branches
     from harness.comparison.compare import compare_existing
+    from harness.comparison.configs import configs_by_branch
     from harness.comparison.request import CompareOptions, CompareRequest
     from harness.comparison.view import comparison_view
     from harness.progress import open_display
@@ -92,20 +109,27 @@ def compare(
             if runs
             else "--from names no run; write harness compare --from RUN RUN"
         )
+    if from_ and config:
+        raise UsageError(
+            "--config gives settings to runs that are yet to be made, and --from makes none; leave "
+            "one out"
+        )
     if runs:
         comparison = compare_existing(runs, options=options, overrides=overrides)
     else:
         names = tuple(word.strip() for word in variants.split(",") if word.strip())
+        configs = configs_by_branch(config or (), variants=names, profile=profile)
         request = CompareRequest(
             names,
             seeds,
-            profile,
+            profile or configs.profile or DEFAULT_PROFILE,
             overrides,
             data,
             options,
             jobs,
             price_per_hour,
             BudgetKind(budget.value),
+            configs.paths,
         )
         with open_display() as display:
             comparison = compare_branches(request, display=display)

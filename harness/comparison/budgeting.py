@@ -52,20 +52,28 @@ class EqualBudget:
 
 
 def equal_budget(
-    kind: BudgetKind, *, base: RunRequest, variants: tuple[str, ...], display: Display
+    kind: BudgetKind,
+    *,
+    base: RunRequest,
+    variants: tuple[str, ...],
+    configs: Mapping[str, Path] | None = None,
+    display: Display,
 ) -> EqualBudget:
     """The largest budget that no branch's own schedule goes beyond.
 
     It is what the profile's schedule costs the cheapest branch, so that no branch trains longer
     than the profile says; the others' stages are shortened by one factor each. Controls, a floor
-    that trains little, do not set it: they get it.
+    that trains little, do not set it: they get it. configs: by branch, the file of its settings.
 
     Raises:
         UsageError: no branch trains anything, or the budget does not pay a step of each stage.
         HarnessError: what a run of a branch would raise.
     """
     costs = {
-        name: _step_cost(kind, replace(base, variant=name), display=display) for name in variants
+        name: _step_cost(
+            kind, replace(base, variant=name, config=(configs or {}).get(name)), display=display
+        )
+        for name in variants
     }
     schedule = schedule_of(load_profile(base.profile, overrides=_common(base.overrides)))
     totals = {n: t for n, own in costs.items() if (t := schedule_cost(schedule, own)) > 0}

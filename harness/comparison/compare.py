@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.progress import Display
 from harness.report.write import write_report
+from harness.run_config import Tuning
 from harness.settings import BudgetKind, load_profile
 
 
@@ -86,7 +87,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     budgets: dict[str, tuple[str, ...]] = {}
     if request.budget is not BudgetKind.SAMPLES:
         budget = equal_budget(
-            request.budget, base=request.base, variants=request.variants, display=display
+            request.budget,
+            base=request.base,
+            variants=request.variants,
+            configs=request.configs,
+            display=display,
         )
         display.say(budget.sentence())
         budgets = {name: budget.overrides(name) for name in request.variants}
@@ -118,6 +123,7 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         options=request.options,
         command=request.command,
         split=planned[0].prepared.split,
+        tuning={run.identity.variant: run.tuning for run in planned if run.tuning is not None},
     )
 
 
@@ -162,10 +168,12 @@ def conclude(
     command: str,
     split: Split | None,
     notices: Sequence[str] = (),
+    tuning: Mapping[str, Tuning] | None = None,
 ) -> Comparison:
     """Compare loaded runs; write the comparison, its contact sheet and its report.
 
-    split: where the clips of the sheet lie now; without it there is no sheet.
+    split: where the clips of the sheet lie now; without it there is no sheet. tuning: how branches
+    were tuned, beyond what the runs' records say.
 
     Raises:
         MismatchError: they differ in more than branch and seed.
@@ -183,6 +191,7 @@ def conclude(
         command=command,
         allow_mixed_environment=options.allow_mixed_environment,
         notices=notices,
+        tuning=tuning,
     )
     sheet = None
     finished = [run for run in runs if run.record.run_id not in record.failed]

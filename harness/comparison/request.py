@@ -58,10 +58,13 @@ class CompareRequest:
     """Price of the machine, for the forecast."""
     budget: BudgetKind = BudgetKind.SAMPLES
     """In what the branches' training is equal."""
+    configs: Mapping[str, Path] = field(default_factory=dict)
+    """By branch, the file of its settings (`harness.run_config`)."""
 
     @property
     def base(self) -> RunRequest:
-        """The first branch's run of seed 0; the others differ in branch, seed and budget alone."""
+        """The first branch's run of seed 0, as the profile has it; the others differ in branch,
+        its config, seed and budget alone."""
         return RunRequest(
             self.variants[0],
             self.profile,
@@ -76,6 +79,8 @@ class CompareRequest:
         """The command line that asks for the same."""
         words = ["harness", "compare", "--variants", ",".join(self.variants)]
         words += ["--seeds", str(self.num_seeds), "--profile", self.profile]
+        for path in self.configs.values():
+            words += ["--config", str(path)]
         for item in self.overrides:
             words += ["--set", item]
         if self.data is not None:
@@ -150,6 +155,7 @@ def plan_matrix(
         variant: replace(
             request.base,
             variant=variant,
+            config=request.configs.get(variant),
             overrides=(*request.overrides, *budgets.get(variant, ())),
         )
         for variant in request.variants
