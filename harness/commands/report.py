@@ -12,9 +12,9 @@ def report(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|COMPARISON...",
-            help="Comparisons (name or path) get a report each, beside their numbers; runs (id, "
-            "the start of one, or path) get one together, side by side.",
+            metavar="RUN|COMPARISON|SWEEP...",
+            help="Comparisons and sweeps (name or path) get a report each, beside their numbers; "
+            "runs (id, the start of one, or path) get one together, side by side.",
         ),
     ],
     results: Results = Path("results"),
@@ -24,7 +24,7 @@ def report(
     ] = 20.0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the report of comparisons or runs: one HTML page, a Markdown twin, every number."""
+    """Draw the report of comparisons, sweeps or runs: HTML page, Markdown twin, every number."""
     from rich.text import Text
 
     from harness.report.targets import write_reports

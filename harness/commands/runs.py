@@ -117,14 +117,16 @@ def list_(
 
 def show_(
     run: Annotated[
-        str, typer.Argument(help="Run id, the start of one, name of a comparison, or a path.")
+        str,
+        typer.Argument(help="Run id, the start of one, name of a comparison or sweep, or a path."),
     ],
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about one run, or a comparison."""
+    """Show everything about one run, a comparison or a sweep."""
     from harness import show
     from harness.records import find_record_path, load_record
+    from harness.sweep.find import sweep_folder
 
     if (folder := _comparison_folder(run, results=results)) is not None:
         from harness.comparison.record import COMPARISON, load_comparison
@@ -135,6 +137,15 @@ def show_(
             found, files=[("comparison", folder / COMPARISON)], width=show.console().width
         )
         print_result(view, as_json=as_json, data=found.model_dump(mode="json"))
+        return
+    if (folder := sweep_folder(run, results=results)) is not None:
+        from harness.sweep.record import load_sweep
+        from harness.sweep.report.terminal import sweep_view
+
+        sweep = load_sweep(folder)
+        print_result(
+            sweep_view(sweep, folder=folder), as_json=as_json, data=sweep.model_dump(mode="json")
+        )
         return
     path = find_record_path(run, results=results)
     record = load_record(path)

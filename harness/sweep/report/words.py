@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from harness.report.text import MINUS, count, metric_label, plain
+from harness.report.text import MINUS, count, listed, metric_label, plain
 from harness.sweep.record import BranchSweep, TrialRecord, TrialState
 from harness.sweep.report.facts import SweepFacts, default_trial, num_counted
 
@@ -15,7 +15,7 @@ def significant(value: float | None, *, digits: int = 4) -> str:
     """A value with so many significant digits; a missing one is blank."""
     if value is None or not math.isfinite(value):
         return ""
-    if 1e4 <= abs(value) < 1e15:
+    if abs(value) < 1e15 and (abs(value) >= 1e4 or value == int(value)):
         return f"{value:,.0f}".replace("-", MINUS)
     text = f"{value:#.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.{digits}g}"
     return text.rstrip(".").replace("-", MINUS) if "e" not in text else text
@@ -48,7 +48,7 @@ def relative(value: float, *, than: float) -> str:
     if than == 0 or value == than:
         return ""
     share = abs(value - than) / abs(than) * 100
-    digits = 1 if share >= 0.1 else 2
+    digits = 0 if share >= 100 else 1 if share >= 0.1 else 2
     text = f"{share:.{digits}f}"
     return f"{'less than 0.01' if float(text) == 0 else text}\u202f% " + (
         "higher" if value > than else "lower"
@@ -102,15 +102,21 @@ def branch_sentence(facts: SweepFacts, branch: BranchSweep) -> str:
     )
 
 
-def caution(facts: SweepFacts, branch: BranchSweep) -> str:
-    """Why the best value flatters; blank where there was nothing to choose from."""
-    number = len(facts.complete(branch))
-    if number < 2:
+def caution(facts: SweepFacts) -> str:
+    """Why the best values flatter; blank where there was nothing to choose from."""
+    numbers = {plain(b.variant): len(facts.complete(b)) for b in facts.branches}
+    chosen = {name: number for name, number in numbers.items() if number > 1}
+    if not chosen:
         return ""
+    if len(numbers) == 1:
+        best = f"The best of {next(iter(chosen.values()))} noisy validation values looks"
+    else:
+        best = "The best of many noisy validation values looks"
+    told = listed(f"{name} {number}" for name, number in chosen.items())
     return (
-        f"{plain(branch.variant)}: the best of {number} noisy validation values looks better than "
-        "it is (the winner's curse), the more so the more trials there are: part of its lead is "
-        "luck of the draw, of the training seed and of the validation clips."
+        f"{best} better than it is (the winner's curse), the more so the more trials there are"
+        + (f" (with a value: {told})" if len(numbers) > 1 else "")
+        + ": part of its lead is luck of the training seed and of the validation clips."
     )
 
 

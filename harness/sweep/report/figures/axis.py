@@ -84,16 +84,22 @@ def dress(axes: Any, axis: Axis, *, positions: Sequence[float], width_px: float)
         axes.set_xscale("log")
         decades = math.log10(max(positions) / min(positions))
         subs = (1.0,) if decades >= 1.7 else (1.0, 2.0, 5.0)
-        axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=max(3, int(width_px / 45))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _short(x)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.1)
     else:
-        axes.xaxis.set_major_locator(
-            MaxNLocator(nbins=4, integer=axis.is_integer, min_n_ticks=1, steps=[1, 2, 5, 10])
-        )
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=axis.is_integer, min_n_ticks=2))
         axes.margins(x=0.1)
     axes.set_xlabel(shortened(axis.name, most=24))
+
+
+def _short(x: float) -> str:
+    """A number beneath a narrow panel: `1e-4`, not `0.0001` or `1e-04`."""
+    if 0.01 <= abs(x) < 1e4:
+        return f"{x:g}"
+    digits, power = f"{x:e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def limits(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.report.figures.style import INK, MUTED, both, colour, new_figure, shortened
+from harness.report.figures.style import INK, MUTED, PAPER, both, colour, new_figure, shortened
 from harness.sweep.report.figures.axis import Axis, Mark, draw_mark, dress, held, limits
 
 _PANEL_PX = 205
@@ -167,11 +167,13 @@ def _rail(
     """One axis with its name, its ends and its choices."""
     line = ([0, 1], [place, place]) if is_narrow else ([place, place], [0, 1])
     axes.plot(*line, color=MUTED, linewidth=1, zorder=1)
-    small = {"color": MUTED, "fontsize": 10}
+    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.2, "alpha": 0.8}
+    small = {"color": MUTED, "fontsize": 10, "bbox": behind, "zorder": 7}
     most = 34 if is_narrow else max(7, int(100 / num_axes))
     title = shortened(axis.name, most=most)
     if is_narrow:
-        axes.text(0.5, place + 0.36, title, ha="center", va="center", color=INK, fontsize=11)
+        axes.text(0.5, place + 0.36, title, ha="center", va="center", color=INK, fontsize=11,
+                  bbox=behind, zorder=7)  # fmt: skip
         axes.text(0, place + 0.2, ends[0], ha="left", va="center", **small)
         axes.text(1, place + 0.2, ends[1], ha="right", va="center", **small)
     else:
@@ -185,4 +187,4 @@ def _rail(
             side = "left" if where < 0.01 else "right" if where > 0.99 else "center"
             axes.text(where, place + 0.2, text, ha=side, va="center", **small)
         else:
-            axes.text(place + 0.06, where, text, ha="left", va="center", zorder=7, **small)
+            axes.text(place + 0.06, where, text, ha="left", va="center", **small)

@@ -158,6 +158,8 @@ def curves(
             )  # fmt: skip
             start = end
         axes.set_ylim(*ends)
+        last = max([start, *(line.steps[-1] for line in lines)])
+        axes.set_xlim(0, last * 1.03)
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("validation loss")
         axes.xaxis.get_major_locator().set_params(nbins=5)

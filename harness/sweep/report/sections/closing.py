@@ -99,7 +99,7 @@ def _table(facts: SweepFacts, branch: BranchSweep) -> Table:
         f"{plain(branch.variant)}: {count(len(branch.trials), 'trial')}; a blank value has its "
         "reason in the state, a blank setting was not in effect",
         (
-            Column("trial", is_number=True),
+            Column("trial"),
             Column("state"),
             *(Column(metric_label(m.name), is_number=True) for m in facts.record.metrics),
             *(Column(plain(d.name), is_number=d.kind != "categorical") for d in branch.space),

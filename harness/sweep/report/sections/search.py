@@ -103,7 +103,7 @@ def _progress_figure(
         "Trials in the order in which they ended",
         (
             Column("branch"),
-            Column("trial", is_number=True),
+            Column("trial"),
             Column("state"),
             Column("steps spent", is_number=True),
             Column("device time spent", is_number=True),
@@ -148,14 +148,15 @@ def pareto_front(facts: SweepFacts) -> Section | None:
         if trial.number in branch.front
     )
     if rows:
-        columns = (Column("branch"), Column("trial", is_number=True))
+        columns = (Column("branch"), Column("trial"))
         names = (Column(direction_words(m), is_number=True) for m in facts.record.metrics)
-        parts.append(Table("Trials that no other beats in all metrics", (*columns, *names), rows))
+        parts.append(Table("Trials on the front", (*columns, *names), rows))
     return Section(
         "front",
         _FRONT,
         parts,
-        lead="A trial is on the front when no other of its branch beats it in all metrics.",
+        lead="A trial is on the front when no other of its branch is at least as good in every "
+        "metric and better in one.",
         is_brief=True,
     )
 
@@ -192,7 +193,7 @@ def _front_figure(facts: SweepFacts, other: Metric, *, place: int) -> Part:
         narrow=narrow,
         legend=(
             "Strong marks: on the front, joined by the dashed line where there are two metrics. "
-            "Faint marks: beaten in all metrics. Large with an edge: the best by the first metric; "
+            "Faint marks: beaten. Large with an edge: the best by the first metric; "
             "hollow: the defaults.",
         ),
     )
@@ -258,7 +259,7 @@ def _curves_figure(facts: SweepFacts, branch: BranchSweep) -> Part:
         data=Table(
             f"{name}: validation losses of the trials",
             (
-                Column("trial", is_number=True),
+                Column("trial"),
                 Column("state"),
                 Column("losses reported", is_number=True),
                 Column("last at step", is_number=True),

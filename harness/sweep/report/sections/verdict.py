@@ -37,8 +37,8 @@ from harness.sweep.report.words import (
 def verdict(facts: SweepFacts) -> Section:
     """One sentence a branch on validation, one on test, and the winner's curse."""
     parts: list[Part] = [Bullets(tuple(branch_sentence(facts, b) for b in facts.branches))]
-    cautions = [text for branch in facts.branches if (text := caution(facts, branch))]
-    parts += [Paragraph(text, tone="warn") for text in cautions]
+    if text := caution(facts):
+        parts.append(Paragraph(text, tone="warn"))
     cards = [card for branch in facts.branches for card in _cards(facts, branch)]
     if cards:
         parts.append(Cards(tuple(cards)))
@@ -76,12 +76,16 @@ def _on_test(facts: SweepFacts, branch: BranchSweep) -> list[Part]:
     found = facts.on_test[branch.variant]
     if not branch.test_runs:
         return []
-    parts: list[Part] = [Paragraph(f"{plain(branch.variant)}: {plain(found.sentence)}")]
+    parts: list[Part] = [Paragraph(f"{plain(branch.variant)}: {plain(_lowered(found.sentence))}")]
     if found.absent:
         parts.append(Bullets(tuple(plain(text) for text in found.absent)))
     if found.rows:
         parts.append(_test_table(branch, found))
     return parts
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _test_table(branch: BranchSweep, found: OnTest) -> Table:
