@@ -9,8 +9,6 @@ from pathlib import Path
 from core.data.atomic import write_atomic
 from core.training.results import StepReport
 
-_TAIL_BYTES = 65_536  # many steps, even of a model with a gate in every block
-
 
 class EventLog:
     """Append-only JSONL of every optimiser step."""
@@ -42,22 +40,46 @@ class EventLog:
         self._file = self._path.open("a", encoding="utf-8")
 
 
-def last_step(path: Path) -> StepReport | None:
-    """The last whole step on a log that another process may be writing; None before the first."""
+class EventTail:
+    """Reads a log that another process writes: each step once, in order, as its line is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = -1
+        self._place = (0, 0)  # file and offset behind the last whole line
+
+    def new_steps(self) -> list[StepReport]:
+        """The steps since the last call; those that a resumed run makes again are left out."""
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                inode, offset = self._place
+                # A resumed run replaces the log by its start.
+                if found.st_ino != inode or found.st_size < offset:
+                    offset = 0
+                file.seek(offset)
+                lines = file.read().splitlines(keepends=True)
+        except OSError:
+            return []
+        steps = []
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            offset += len(line)
+            step = _report_of(line)
+            if step is not None and step.global_step > self._last:
+                self._last = step.global_step
+                steps.append(step)
+        self._place = (found.st_ino, offset)
+        return steps
+
+
+def _report_of(line: bytes) -> StepReport | None:
+    """The step of a line; None for a damaged one, which its run drops when it goes on."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            lines = file.read().splitlines(keepends=True)
-    except OSError:
+        return StepReport(**json.loads(line))
+    except (ValueError, TypeError):
         return None
-    for line in reversed(lines):
-        if line.endswith(b"\n"):
-            try:
-                return StepReport(**json.loads(line))
-            except (ValueError, TypeError):
-                return None
-    return None
 
 
 def _step_of(line: str) -> float:

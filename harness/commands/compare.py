@@ -10,11 +10,16 @@ from harness.commands.options import (
     DEFAULT_PROFILE,
     AsJson,
     Data,
+    ExecutorOption,
+    GpuShare,
+    Jobs,
     ProfileOverConfig,
+    RayAddress,
     Results,
     Set,
     print_result,
 )
+from harness.executors.opening import ExecutorKind, ExecutorOptions
 
 
 class BudgetChoice(StrEnum):
@@ -65,9 +70,10 @@ def compare(
     name: Annotated[
         str | None, typer.Option(help="Name of the folder under results/reports.")
     ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=0, help="Runs at a time; 0 is one a core, or one on a GPU.")
-    ] = 0,
+    jobs: Jobs = 0,
+    executor: ExecutorOption = ExecutorKind.LOCAL,
+    gpu_share: GpuShare = 1.0,
+    ray_address: RayAddress = None,
     price_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
     ] = None,
@@ -126,7 +132,7 @@ def compare(
             overrides,
             data,
             options,
-            jobs,
+            ExecutorOptions(executor, jobs, gpu_share, ray_address),
             price_per_hour,
             BudgetKind(budget.value),
             configs.paths,

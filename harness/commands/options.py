@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.executors.opening import ExecutorKind
+
 DEFAULT_PROFILE = "tiny"
 ProfileOption = Annotated[str, typer.Option(help="tiny, sd15, or the path of a TOML file.")]
 ProfileOverConfig = Annotated[
@@ -23,6 +25,31 @@ Data = Annotated[
     str | None, typer.Option(help="A folder of audio-image pairs, or a lock file of a split.")
 ]
 Results = Annotated[Path, typer.Option(help="Folder of runs, caches and reports.")]
+Jobs = Annotated[
+    int,
+    typer.Option(min=0, help="Runs at a time; 0 is one a core, or as many as fit on the GPUs."),
+]
+ExecutorOption = Annotated[
+    ExecutorKind,
+    typer.Option(
+        help="Where the runs are computed: processes of this machine, or tasks of a Ray cluster "
+        "(pip install 'branch-harness[ray]') whose nodes all see the results folder and the data "
+        "under the same paths."
+    ),
+]
+GpuShare = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Part of a GPU that one run takes; 0.5 puts two runs on each."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Head of the cluster; without it, RAY_ADDRESS, or Ray on this machine alone.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -26,7 +26,8 @@ from harness.comparison.request import (
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.sheet import draw_sheet
-from harness.matrix import num_jobs, run_all
+from harness.executors.opening import ExecutorOptions, open_executor
+from harness.matrix import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.progress import Display
@@ -102,21 +103,24 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     if caution is not None:
         raise UsageError(f"{caution}; let another metric decide, it is in the report all the same")
     missing = [run for run in planned if run.finished_record is None]
-    jobs = num_jobs(request.jobs)
-    expected = forecast(
-        missing,
-        results=request.options.results,
-        jobs=jobs,
-        price_per_hour=request.price_per_hour,
-    )
-    num_pairs = math.comb(len(request.variants), 2)
-    display.say(
-        f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
-        f"{len(planned) - len(missing)} of them done. {expected.sentence()}"
-    )
-    display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
-    display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
-    run_all(missing, jobs=jobs, metric=question.metric, display=display)
+    # Where nothing is missing, no cluster has to be there.
+    options = request.executor if missing else ExecutorOptions()
+    num_threads = planned[0].profile.training.num_threads
+    with open_executor(options, num_threads=num_threads, display=display) as executor:
+        expected = forecast(
+            missing,
+            results=request.options.results,
+            jobs=executor.capacity,
+            price_per_hour=request.price_per_hour,
+        )
+        num_pairs = math.comb(len(request.variants), 2)
+        display.say(
+            f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
+            f"{len(planned) - len(missing)} of them done. {expected.sentence()}"
+        )
+        display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
+        display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
+        run_all(missing, executor=executor, metric=question.metric, display=display)
     return conclude(
         [load_run(run.folder) for run in planned],
         question=question,

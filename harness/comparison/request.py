@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import UsageError
-from harness.metrics.registry import metric as declared
+from harness.executors.opening import ExecutorOptions
+from harness.metrics.registry import deciding_metric
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.settings import BudgetKind, ComparisonSettings, load_profile, profile_names
@@ -52,8 +53,8 @@ class CompareRequest:
     overrides: tuple[str, ...]
     data: str | None
     options: CompareOptions
-    jobs: int = 0
-    """Runs at a time; 0: one a core, or one on a GPU."""
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
+    """Where the runs are computed; no part of `command`, for it changes no number."""
     price_per_hour: float | None = None
     """Price of the machine, for the forecast."""
     budget: BudgetKind = BudgetKind.SAMPLES
@@ -112,9 +113,9 @@ def settle_question(options: CompareOptions, *, settings: ComparisonSettings) ->
             "and . _ - after the first"
         )
     metric = settings.metric if options.metric is None else options.metric
-    declared(metric)
+    deciding_metric(metric)
     for name in settings.margins:
-        declared(name)
+        deciding_metric(name)
     margins: dict[str, float] = dict(settings.margins)
     if options.margin is not None:
         if not options.margin > 0:

@@ -7,8 +7,12 @@ end, and its event log grows there while it goes on.
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.planning import PlannedRun
+
+RUN_LOG = "run.log"
+"""In a run's folder: what its processes said on standard error."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,21 @@ class Task:
     planned: PlannedRun
     """What is run."""
 
+    @property
+    def log(self) -> Path:
+        """What the run's processes say."""
+        return self.planned.folder / RUN_LOG
+
 
 class Job(ABC):
     """A started task."""
 
     task: Task
+
+    @property
+    def place(self) -> str:
+        """Where it runs; empty where that is this machine, or not known yet."""
+        return ""
 
     @abstractmethod
     def poll(self) -> int | None:
@@ -32,7 +46,7 @@ class Job(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Ask it to write a checkpoint and end; `poll` tells when it has."""
+        """Ask it, once or again, to write a checkpoint and end; `poll` tells when it has."""
 
     @abstractmethod
     def last_words(self) -> str:

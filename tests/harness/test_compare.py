@@ -11,7 +11,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from core.errors import MismatchError, UsageError
-from harness import matrix as matrix_module
 from harness.cli import app
 from harness.comparison.analysis import analyse
 from harness.comparison.compare import compare
@@ -19,6 +18,9 @@ from harness.comparison.eligibility import require_comparable
 from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.comparison.request import CompareOptions, CompareRequest
 from harness.comparison.runs import LoadedRun
+from harness.executors.base import Task
+from harness.executors.local import LocalExecutor
+from harness.executors.opening import ExecutorOptions
 from harness.planning import RunRequest
 from harness.progress import Display
 from harness.records import RunRecord, Status, load_record
@@ -363,21 +365,27 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
 ) -> None:
     """Catches: finished runs trained again, a pair that is not in the records, no sheet."""
     started: list[str] = []
-    child = matrix_module._Child
+    start = LocalExecutor.start
 
     told: list[str] = []
     display = Display()
     monkeypatch.setattr(display, "say", told.append)
 
-    def noted(planned: Any, **given: Any) -> Any:
-        started.append(planned.identity.variant)
-        return child(planned, **given)
+    def noted(self: LocalExecutor, task: Task) -> Any:
+        started.append(task.planned.identity.variant)
+        return start(self, task)
 
-    monkeypatch.setattr(matrix_module, "_Child", noted)
+    monkeypatch.setattr(LocalExecutor, "start", noted)
     own = small_request()
     options = CompareOptions(own.results, METRIC)
     asked = CompareRequest(
-        ("baseline", "sonic"), 1, "tiny", own.overrides, own.data, options, jobs=1
+        ("baseline", "sonic"),
+        1,
+        "tiny",
+        own.overrides,
+        own.data,
+        options,
+        executor=ExecutorOptions(jobs=1),
     )
     found = compare(asked, display=display)
     assert started == ["sonic"]

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import HarnessError
-from harness import matrix as matrix_module
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.records import RECORD
@@ -97,31 +95,3 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-class _Dead:
-    """A child that ended: `returncode` and nothing else."""
-
-    def __init__(self, returncode: int) -> None:
-        self.returncode = returncode
-
-
-def test_a_child_without_a_record_is_told_with_its_last_words(
-    small_request: MakeRequest,
-) -> None:
-    """Catches: an older failed record taken for what the dead process left."""
-    planned = plan_run(small_request(seed=60), display=Display())
-    planned.folder.mkdir(parents=True)
-    (planned.folder / RECORD).write_text("an old one")
-    child = matrix_module._Child(planned, metric="kid", display=Display())
-    child.process.kill()
-    child.process.wait()
-    child.log.write_text("first\nharness: no space left\n")
-    child.process = _Dead(74)  # type: ignore[assignment]
-    with pytest.raises(HarnessError, match="exit code 74 and no record: harness: no space") as end:
-        child.finish()
-    assert end.value.exit_code == 74
-    # A child that found other code or data than was planned made another run, and made it well.
-    child.process = _Dead(0)  # type: ignore[assignment]
-    with pytest.raises(HarnessError, match="ended well, but as another run than"):
-        child.finish()

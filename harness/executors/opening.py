@@ -1,0 +1,52 @@
+"""The executor that was asked for. Light to import: what an executor needs comes with it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.executors.base import Executor
+    from harness.progress import Display
+
+
+class ExecutorKind(StrEnum):
+    """Where runs are computed."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """Where runs are computed and how many at a time; none of it changes a number of a run."""
+
+    kind: ExecutorKind = ExecutorKind.LOCAL
+    """Processes of this machine, or tasks of a Ray cluster."""
+    jobs: int = 0
+    """Runs at a time; 0: as many as there is room for."""
+    gpu_share: float = 1.0
+    """Part of a GPU that one run takes, above 0 and up to 1."""
+    ray_address: str | None = None
+    """Of the cluster's head; None: what RAY_ADDRESS says, or a cluster of this machine alone."""
+
+
+def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Display") -> "Executor":
+    """The executor, to be used as a context.
+
+    num_threads: CPU threads that one run takes.
+
+    Raises:
+        UsageError: options that do not go together, or a number of jobs there is no room for.
+        HarnessError: Ray is not installed, or its cluster cannot be reached or used.
+    """
+    if not 0 < options.gpu_share <= 1:
+        raise UsageError(f"--gpu-share {options.gpu_share:g}; expected above 0 and up to 1")
+    if options.kind is ExecutorKind.LOCAL:
+        if options.ray_address is not None:
+            raise UsageError("--ray-address needs --executor ray")
+        from harness.executors.local import LocalExecutor
+
+        return LocalExecutor(jobs=options.jobs, gpu_share=options.gpu_share)
+    raise UsageError("--executor ray is not there yet")
