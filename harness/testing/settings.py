@@ -154,7 +154,7 @@ def _contains(distribution: Any, value: Any) -> bool:
 def _takes(values: Mapping[str, Any], *, optuna: Any) -> Any:
     """A sampler that draws these values, wherever a distribution has them."""
 
-    class Sampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
+    class Sampler(optuna.samplers.BaseSampler):
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
             return {}
 

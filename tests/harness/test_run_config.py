@@ -1,5 +1,6 @@
 """A branch's settings as a file: written, read back, refused, and run."""
 
+import json
 import random
 import tomllib
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from typing import Any
 
 import optuna
 import pytest
+from typer.testing import CliRunner
 
 from core.errors import UsageError
+from harness.cli import app
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.registry import find_variant
@@ -236,3 +239,26 @@ def test_what_keeps_a_run_from_what_was_tuned_is_told(
     same = TUNING.model_copy(update={"split_hash": elsewhere.identity.split_hash})
     write_run_config(RunConfig(variant="baseline", tuning=same), path)
     assert plan_run(small_request(config=path), display=Display()).notices == ()
+
+
+def test_the_command_takes_branch_and_profile_from_the_file(
+    small_request: MakeRequest, tmp_path: Path
+) -> None:
+    """Catches: a file whose branch must be named again, or that another option overrules unsaid."""
+    request = small_request()
+    path = written('variant = "baseline"\n[variants.baseline]\nnum_tokens = 4', tmp_path)
+    words = ["run", "--config", str(path), "--dry-run", "--json", "--data", str(request.data)]
+    words += ["--results", str(request.results)]
+    for item in request.overrides:
+        words += ["--set", item]
+    told = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert (told["variant"], told["profile"]) == ("baseline", "tiny")
+    assert told["variant_config"]["num_tokens"] == 4
+    path.write_text('variant = "baseline"\nprofile = "sd15"')
+    for extra, sentence in (
+        (["--config", str(path), "--variant", "sonic"], "--variant sonic, but the config"),
+        (["--config", str(path), "--profile", "tiny"], "--profile tiny, but the config"),
+        (["--profile", "tiny"], "no branch to run; name one with --variant"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            CliRunner().invoke(app, ["run", "--dry-run", *extra], catch_exceptions=False)
