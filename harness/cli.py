@@ -9,7 +9,7 @@ import sys
 import typer
 
 from core.errors import HarnessError, NoSpaceError, UsageError
-from harness.commands import compare, convert, data, features, report, runs, variants
+from harness.commands import compare, convert, dashboard, data, features, report, runs, sweep, variants
 from harness.plain_text import plain
 
 EXIT_CODES = (
@@ -34,7 +34,9 @@ app.command()(runs.run)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
 app.command()(compare.compare)
+app.command()(sweep.sweep)
 app.command()(report.report)
+app.command()(dashboard.dashboard)
 app.command()(features.features)
 app.add_typer(data.data_app)
 app.add_typer(convert.app)
