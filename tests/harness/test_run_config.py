@@ -15,6 +15,7 @@ from core.errors import UsageError
 from harness.cli import app
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
+from harness.records import load_record
 from harness.registry import find_variant
 from harness.run import run
 from harness.run_config import (
@@ -25,6 +26,7 @@ from harness.run_config import (
     toml_value,
     write_run_config,
 )
+from harness.score_kind import Score
 from harness.settings import load_profile
 
 MakeRequest = Callable[..., RunRequest]
@@ -239,6 +241,20 @@ def test_what_keeps_a_run_from_what_was_tuned_is_told(
     same = TUNING.model_copy(update={"split_hash": elsewhere.identity.split_hash})
     write_run_config(RunConfig(variant="baseline", tuning=same), path)
     assert plan_run(small_request(config=path), display=Display()).notices == ()
+
+
+def test_a_record_says_how_its_settings_were_found(
+    small_request: MakeRequest, one_thread: None, tmp_path: Path
+) -> None:
+    """Catches: a tuned run that nobody can tell from one with defaults."""
+    found = RunConfig(variant="baseline", variants={"baseline": {"num_tokens": 4}}, tuning=TUNING)
+    write_run_config(found, tmp_path / "c.toml")
+    request = small_request(config=tmp_path / "c.toml", score=Score.LOSS)
+    record = run(request, display=Display())
+    assert record.tuning == TUNING.model_dump(mode="json")
+    assert any("tuned (small) on another split" in notice for notice in record.notices)
+    assert f"--config {tmp_path / 'c.toml'}" in record.command
+    assert load_record(request.results / Score.LOSS.folder / record.run_id) == record
 
 
 def test_the_command_takes_branch_and_profile_from_the_file(
