@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -75,10 +75,30 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
 
             path = folder / "journal.log" if url is None else Path(url.removeprefix("journal:"))
             return JournalSweep(path, say=say, patience_s=patience_s)
-        raise UsageError(
-            f"no storage of the kind {url.partition(':')[0]!r}; known: journal:PATH, "
-            "postgresql://USER@HOST/DATABASE, sqlite:///PATH"
-        )
+        scheme = url.partition(":")[0]
+        dialect = scheme.partition("+")[0]
+        if "://" not in url or dialect not in ("postgresql", "postgres", "sqlite"):
+            raise UsageError(
+                f"no storage of the kind {scheme!r}; known: journal:PATH, "
+                "postgresql://USER@HOST/DATABASE, sqlite:///PATH"
+            )
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):  # whose messages may hold the password
+            raise UsageError(
+                f"the address after {scheme}:// cannot be read; a password's own @, : and / are "
+                "written %40, %3A and %2F"
+            ) from None
+        if dialect == "sqlite":
+            from harness.sweep.sqlite import SqliteSweep
+
+            return SqliteSweep(parsed, say=say, patience_s=patience_s)
+        from harness.sweep.postgres import PostgresSweep
+
+        return PostgresSweep(parsed, heartbeat_s=heartbeat_s, say=say, patience_s=patience_s)
 
     def __exit__(
         self,
@@ -156,8 +176,15 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__
+
+
 def one_line(error: BaseException) -> str:
     """The first line of what the innermost cause says."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    *_, innermost = causes(error)
+    return (str(innermost).strip() or type(innermost).__name__).splitlines()[0]

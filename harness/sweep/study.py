@@ -5,19 +5,15 @@ trials are put back, the asked number is compared with what is done and under wa
 gets its parameters before anybody else looks. Why not `study.optimize`: docs/decisions/0020.
 """
 
-import contextlib
-import copy
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
@@ -26,13 +22,14 @@ from core.errors import MismatchError
 from core.randomness import rng
 from harness.sweep.defaults import DefaultTrial
 from harness.sweep.record import Dimension, Metric, TrialRecord, TrialState
+from harness.sweep.retries import Retries
 from harness.sweep.storage import SweepStorage
 from harness.sweep.trials import (
     ERROR,
     IS_DEFAULT,
     PLACE,
     RELEASES,
-    RETRY_HISTORY,
+    experiments_accepted,
     loss_sign,
     record_of,
     retry_of,
@@ -99,7 +96,7 @@ class BranchStudy:
         self.name, self.metrics, self.num_trials = name, tuple(metrics), num_trials
         self._storage, self._draw = storage, draw
         self._seed, self._sampler, self._startup_trials = seed, sampler, startup_trials
-        self._max_retries, self._default_params = max_retries, dict(default_params)
+        self._default_params = dict(default_params)
         self._pruner: BasePruner = (
             MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=0)
             if pruner == "median" and len(metrics) == 1
@@ -119,6 +116,7 @@ class BranchStudy:
                 pruner=self._pruner,
             )
         )
+        self._retries = Retries(self._study, storage=storage, max_retries=max_retries)
         if self._study.directions != directions:
             raise MismatchError(
                 f"the study {name} in {storage.display_url} was made with "
@@ -238,7 +236,7 @@ class BranchStudy:
         while True:
             try:
                 with self._storage.exclusive(self.name):
-                    self._put_back_the_dead()
+                    self._retries.put_back_the_dead()
                     return self._claim_alone()
             except UpdateFinishedTrialError:
                 continue  # the lock was lost with its connection, and others cleared up behind us
@@ -262,14 +260,25 @@ class BranchStudy:
             # Before it runs: a retry has its place already, so nothing else would show that a
             # process died between the two.
             self._storage.keep_alive(self.name, waiting[0])
-        return self._ask(place)
+        try:
+            return self._ask(place)
+        except BaseException:
+            if waiting:
+                self._storage.let_go(waiting[0]._trial_id)
+            raise
 
     def _ask(self, place: int) -> Claim:
         self._study.sampler = self._sampler_of(place)
-        with warnings.catch_warnings():
-            # Optuna says so of any storage with heartbeats; `keep_alive` beats in its stead.
-            warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+        with experiments_accepted():
             trial = self._study.ask()
+        try:
+            return self._draw_settings(trial, place)
+        except BaseException:
+            # Nobody will work on it: the next claim, ours or another's, must find it dead.
+            self._storage.let_go(trial._trial_id)
+            raise
+
+    def _draw_settings(self, trial: optuna.Trial, place: int) -> Claim:
         frozen = self._study_storage.get_trial(trial._trial_id)
         is_default = bool(frozen.user_attrs.get(IS_DEFAULT))
         settings = self._draw(DefaultTrial(trial, self._default_params) if is_default else trial)
@@ -277,7 +286,7 @@ class BranchStudy:
         if frozen.user_attrs.get(PLACE) != place:
             self._study_storage.set_trial_user_attr(trial._trial_id, PLACE, place)
         if not self._storage.still_exclusive():
-            self._lose(frozen)  # others may have counted without it
+            self._retries.lose(frozen)  # others may have counted without it
             raise UpdateFinishedTrialError("the lock was lost while the trial was claimed")
         drawn = self._study_storage.get_trial(trial._trial_id)
         return Claim(
@@ -295,8 +304,7 @@ class BranchStudy:
         seed = int(rng(self._seed, "sweep", "sampler", place).integers(2**32))
         if self._sampler == "random":
             return RandomSampler(seed)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=ExperimentalWarning)
+        with experiments_accepted():
             return TPESampler(
                 n_startup_trials=self._startup_trials,
                 multivariate=True,
@@ -305,59 +313,12 @@ class BranchStudy:
                 seed=seed,
             )
 
-    def _put_back_the_dead(self) -> None:
-        """Fail the trials whose process is gone, and queue their retries."""
-        running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
-        if not running:
-            return
-        dead = self._storage.dead(self.name, running)
-        for trial in running:
-            if trial._trial_id in dead or PLACE not in trial.user_attrs:
-                self._bury(trial)
-
-    def _bury(self, trial: FrozenTrial) -> None:
-        history = trial.system_attrs.get(RETRY_HISTORY, [])
-        num_deaths = len(history) - trial.user_attrs.get(RELEASES, 0) + 1
-        # Without a place its claim was never finished: a new trial fills the place.
-        is_claimed = PLACE in trial.user_attrs
-        try:
-            if is_claimed and num_deaths > self._max_retries:
-                self._study_storage.set_trial_user_attr(
-                    trial._trial_id,
-                    ERROR,
-                    f"its worker died {num_deaths} {'time' if num_deaths == 1 else 'times'}",
-                )
-            self._study_storage.set_trial_state_values(trial._trial_id, OptunaState.FAIL)
-        except UpdateFinishedTrialError:
-            return  # it told its result in the last moment
-        if is_claimed and num_deaths <= self._max_retries:
-            self._queue_again(trial, num_releases=trial.user_attrs.get(RELEASES, 0))
-
     def _release(self, claim: Claim) -> None:
         with self._storage.exclusive(self.name):
             trial = self._study_storage.get_trial(claim.trial_id)
-            self._lose(trial)
+            self._retries.lose(trial)
             if state_of(self._study_storage.get_trial(claim.trial_id)) is TrialState.LOST:
-                self._queue_again(trial, num_releases=trial.user_attrs.get(RELEASES, 0) + 1)
-
-    def _lose(self, trial: FrozenTrial) -> None:
-        """Fail it without a fault of its own, so that it does not count."""
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self._study_storage.set_trial_state_values(trial._trial_id, OptunaState.FAIL)
-        self._storage.let_go(trial._trial_id)
-
-    def _queue_again(self, trial: FrozenTrial, *, num_releases: int) -> None:
-        """A waiting trial with the same parameters, unless an earlier try made it already."""
-        others = self._study.get_trials(deepcopy=False)
-        if any(trial.number in other.system_attrs.get(RETRY_HISTORY, []) for other in others):
-            return
-        retried = copy.deepcopy(trial)
-        if num_releases:
-            retried.user_attrs = {**retried.user_attrs, RELEASES: num_releases}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=ExperimentalWarning)
-            retry = RetryHeartbeatStaleTrialCallback()
-        retry(self._study, retried)
+                self._retries.queue_again(trial, num_releases=trial.user_attrs.get(RELEASES, 0) + 1)
 
     def _finish(self, claim: Claim, state: OptunaState, values: list[float] | None) -> bool:
         try:

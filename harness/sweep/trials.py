@@ -1,6 +1,8 @@
 """Optuna's trials in the words of a sweep's record."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from optuna.distributions import (
@@ -9,6 +11,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -27,6 +30,18 @@ _STATES = {
     OptunaState.COMPLETE: TrialState.COMPLETE,
     OptunaState.PRUNED: TrialState.PRUNED,
 }
+
+
+@contextmanager
+def experiments_accepted() -> Iterator[None]:
+    """Without Optuna's word that heartbeats, their retries and grouped sampling may change.
+
+    Nor that heartbeats are meant for `study.optimize`: `keep_alive` beats in its stead.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+        yield
 
 
 def state_of(trial: FrozenTrial) -> TrialState:
