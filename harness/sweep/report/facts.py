@@ -140,7 +140,7 @@ def default_trial(branch: BranchSweep) -> TrialRecord | None:
     """The branch as the profile has it; the latest where its worker died and it was retried."""
     found = [trial for trial in branch.trials if trial.is_default]
     complete = [trial for trial in found if trial.state is TrialState.COMPLETE]
-    return (complete or found or [None])[-1]
+    return next(reversed(complete or found), None)
 
 
 def num_counted(branch: BranchSweep) -> int:

@@ -37,7 +37,8 @@ def parameter_importances(facts: SweepFacts, branch: BranchSweep) -> Importances
     """Importances for the metric that decides, of parameters that every trial has."""
     complete = facts.complete(branch)
     drawn = [trial for trial in complete if not trial.is_default] or complete
-    always, conditional = [], []
+    always: list[Dimension] = []
+    conditional: list[Dimension] = []
     for dimension in branch.space:
         has_all = all(dimension.name in trial.params for trial in drawn)
         (always if has_all else conditional).append(dimension)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.report.figures.style import INK, PAPER, colour, marker, shortened
+from harness.report.text import MINUS
 
 _FENCE = 3.0  # quartile distances beyond the quartile: Tukey's "far out"
 
@@ -56,10 +57,15 @@ class Axis:
         if not known or self.labels:
             return "", ""
         low, high = min(known), max(known)
-        return ("", "") if low == high else (f"{low:.3g}", f"{high:.3g}")
+        return ("", "") if low == high else (end_word(low), end_word(high))
 
     def _unrolled(self, x: float) -> float:
         return math.log10(x) if self.is_log and x > 0 else x
+
+
+def end_word(value: float) -> str:
+    """A number at the end of an axis."""
+    return f"{value:.3g}".replace("-", MINUS, 1) if value < 0 else f"{value:.3g}"
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
@@ -103,11 +109,15 @@ def _short(x: float) -> str:
 
 
 def limits(
-    values: Iterable[float], *, keep: Iterable[float] = (), is_higher_better: bool
+    values: Iterable[float],
+    *,
+    keep: Iterable[float] = (),
+    is_higher_better: bool,
+    pad: float = 0.08,
 ) -> tuple[float, float]:
     """Ends of a value axis: values that are far out on the bad side fall outside.
 
-    keep: values that must be seen, such as the defaults'.
+    keep: values that must be seen, such as the defaults'. pad: share of the span beyond them.
     """
     found = np.array([*values, *keep], dtype=np.float64)
     low, high = float(found.min()), float(found.max())
@@ -116,13 +126,15 @@ def limits(
         reach = _FENCE * float(third - first)
         # All but equal: one value that differs is what there is to see.
         if reach > 0 and is_higher_better:
-            low = max(low, float(first) - reach)
+            low = float(found[found >= first - reach].min())
         elif reach > 0:
-            high = min(high, float(third) + reach)
+            high = float(found[found <= third + reach].max())
     kept = list(keep)
     low, high = min([low, *kept]), max([high, *kept])
-    pad = (high - low) * 0.08 or abs(high) * 0.01 or 1.0
-    return low - pad, high + pad
+    if pad == 0:
+        return low, high
+    beyond = (high - low) * pad or abs(high) * 0.01 or 1.0
+    return low - beyond, high + beyond
 
 
 def held(value: float, ends: tuple[float, float]) -> tuple[float, bool]:
@@ -148,4 +160,5 @@ def draw_mark(axes: Any, x: float, y: float, mark: Mark, *, branch: int, **words
         Mark.ENDED: {"color": ink, "markersize": 5, "alpha": 0.75, "zorder": 3},
     }  # fmt: skip
     shape = "x" if mark is Mark.ENDED else marker(branch)
-    axes.plot([x], [y], shape, **{**style[mark], **words}, clip_on=False)
+    look = {"marker": shape, "linestyle": "none", **style[mark], **words}
+    axes.plot([x], [y], **look, clip_on=False)

@@ -109,11 +109,18 @@ def coordinates(
         [at[place] for at, _, _ in points] for place in range(len(axes_of) - 1)
     ]
     values = [value for _, value, _ in points]
-    columns.append(list(values))
+    # One diverged trial must not press all others onto one end of the value's axis.
+    strong = [value for _, value, mark in points if mark is not Mark.VALUE]
+    low, high = limits(values, keep=strong, is_higher_better=is_higher_better, pad=0)
+    columns.append([held(value, (low, high))[0] for value in values])
     scaled = np.array(
         [axis.scaled(column) for axis, column in zip(axes_of, columns, strict=True)]
     ).T  # [trial, axis]
     texts = [axis.ends(column) for axis, column in zip(axes_of, columns, strict=True)]
+    texts[-1] = (
+        ("\u2264 " if min(values) < low else "") + texts[-1][0],
+        ("\u2265 " if max(values) > high else "") + texts[-1][1],
+    )
     ranks = np.argsort(np.argsort(values if is_higher_better else [-v for v in values]))
     strength = ranks / max(1, len(values) - 1)
 
@@ -133,7 +140,7 @@ def coordinates(
         across = (-0.03, 1.03)
         along = (-0.35, len(axes_of) - 0.65) if not is_narrow else (-0.3, len(axes_of) - 0.4)
         axes.set_xlim(*(across if is_narrow else along))
-        axes.set_ylim(*(along if is_narrow else (-0.12, 1.2)))
+        axes.set_ylim(*(along if is_narrow else (-0.12, 1.25)))
         return figure
 
     return both(name, draw)
@@ -169,7 +176,9 @@ def _rail(
     axes.plot(*line, color=MUTED, linewidth=1, zorder=1)
     behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.2, "alpha": 0.8}
     small = {"color": MUTED, "fontsize": 10, "bbox": behind, "zorder": 7}
-    most = 34 if is_narrow else max(7, int(100 / num_axes))
+    # Many names take two lines in turn, or none of them could be read.
+    is_raised = num_axes > 6 and round(place) % 2 == 1
+    most = 34 if is_narrow else int((200 if num_axes > 6 else 100) / num_axes)
     title = shortened(axis.name, most=most)
     if is_narrow:
         axes.text(0.5, place + 0.36, title, ha="center", va="center", color=INK, fontsize=11,
@@ -177,7 +186,15 @@ def _rail(
         axes.text(0, place + 0.2, ends[0], ha="left", va="center", **small)
         axes.text(1, place + 0.2, ends[1], ha="right", va="center", **small)
     else:
-        axes.text(place, 1.13, title, ha="center", va="center", color=INK, fontsize=11)
+        axes.text(
+            place,
+            1.2 if is_raised else 1.13,
+            title,
+            ha="center",
+            va="center",
+            color=INK,
+            fontsize=11,
+        )
         axes.text(place, -0.06, ends[0], ha="center", va="center", **small)
         axes.text(place, 1.05, ends[1], ha="center", va="center", **small)
     for at, word in enumerate(axis.labels):

@@ -379,6 +379,17 @@ def test_one_diverged_trial_does_not_hide_the_others() -> None:
     assert limits(values, keep=[1_000.0], is_higher_better=False)[1] > 1_000
 
 
+def test_a_diverged_trial_is_drawn_at_the_edge(made: Any, facts: Any) -> None:
+    """Catches: a plot that warns or breaks on a value outside it."""
+    far = made.trial(12, values={"validation_loss": 1_000.0})
+    trials = [made.default(0.09), *(made.trial(n) for n in range(1, 12)), far]
+    found = sections(facts(made.sonic(trials=trials, best=4)))
+    plots = {p.id: p.wide for s in found for p in s.parts if p.kind == "figure"}
+    assert "\u2265 " in plots["coordinates-0-plot"]
+    assert "1000" not in plots["slices-0-plot"]
+    assert "1000" not in plots["progress-plot"].replace("1000</text>", "", 1)  # steps spent
+
+
 def test_a_sweep_is_named_by_the_start_of_its_name(made: Any, saved: Save) -> None:
     """Catches: a name that is ambiguous, or not found, silently taken for another."""
     folder = saved(made.sweep())
