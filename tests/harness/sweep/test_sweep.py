@@ -290,3 +290,40 @@ def test_a_sweep_never_reads_the_test_split(
     assert not list(request.results.rglob("test_openings.jsonl"))
     with pytest.raises(MismatchError, match="cannot be read"):
         run(replace(request, variant="sonic"), display=Display())
+
+
+def test_two_machines_share_a_sweep_through_a_database_that_restarts(
+    small_request: MakeRequest, postgres: Any, tmp_path: Path
+) -> None:
+    """Catches: trials lost, doubled or left over where a database goes away under two workers.
+
+    Each machine is a results folder of its own: only the database is shared.
+    """
+    url = postgres.create("two_machines")
+    here = small_request(*LONG, "sweep.heartbeat_s=1")
+    there = replace(here, results=tmp_path / "results")
+    line = ("--variant", "baseline", "--trials", "4", "--name", "shared", "--storage", url)
+    processes = [begun(here, *line), begun(there, *line)]
+    try:
+        wait_for(lambda: bool(holders(here)) and bool(holders(there)), processes[0])
+        postgres.stop()
+        time.sleep(2)
+        postgres.start()
+        for process in processes:
+            out, said = process.communicate(timeout=600)
+            assert process.returncode == 0, said
+            assert "Traceback" not in said
+            assert "p@ss" not in said + out
+            assert json.loads(out)["trials"]["complete"] == 4
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    records = [load_sweep(r.results / "sweeps" / "shared") for r in (here, there)]
+    assert [len(counted(record)) for record in records] == [4, 4]
+    assert len({t.run_id for t in records[0].branches[0].trials if t.state.counts}) == 4
+    for request, record in zip((here, there), records, strict=True):
+        text = (request.results / "sweeps" / "shared" / "sweep.json").read_text()
+        assert record.storage == "postgresql"
+        assert "p@ss" not in text
+        assert "p%40ss" not in text
