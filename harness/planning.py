@@ -225,6 +225,15 @@ def _tuning_notices(
     return tuple(notices)
 
 
+def code_of(variant: str) -> dict[str, str]:
+    """Hashes of the sources that a run of this branch is made by, on this machine.
+
+    Raises:
+        UsageError: there is no such branch.
+    """
+    return _code_hashes(find_variant(variant).sources)
+
+
 def _code_hashes(variant_sources: Path) -> dict[str, str]:
     core = _package("core")
     harness = _package("harness")

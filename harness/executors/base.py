@@ -11,6 +11,8 @@ from pathlib import Path
 
 from harness.planning import PlannedRun
 
+LOST = -1000
+"""Exit code of a task whose node or worker is gone; no signal has this number."""
 RUN_LOG = "run.log"
 """In a run's folder: what its processes said on standard error."""
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from core.errors import UsageError
@@ -86,21 +88,33 @@ class LocalExecutor(Executor):
 class ChildProcess:
     """One `harness.child`, which stops after a checkpoint when this process is gone."""
 
-    def __init__(self, task: Task, *, environment: dict[str, str]) -> None:
-        self._log = task.log
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        log: Path,
+        environment: dict[str, str],
+        working_folder: Path | None = None,
+    ) -> None:
+        """Start it.
+
+        words: of the command line, after `harness`. log: takes what it says on standard error.
+        """
+        self._log = log
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            self._said_before = log.tell()
+        with self._log.open("ab") as stderr:
+            self._said_before = stderr.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.child", *task.planned.request.words[1:]],
+                [sys.executable, "-m", "harness.child", *words],
                 # Never written to: the child stops when it closes, however this process ends.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=stderr,
                 # Ctrl-C reaches this process alone, which stops its children once: a second
                 # signal would kill them before their checkpoint.
                 start_new_session=True,
                 env=environment,
+                cwd=working_folder,
             )
         self._is_told = False
 
@@ -132,7 +146,9 @@ class _LocalJob(Job):
         environment = dict(os.environ)
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
-        self._child = ChildProcess(task, environment=environment)
+        self._child = ChildProcess(
+            task.planned.request.words[1:], log=task.log, environment=environment
+        )
 
     @property
     def pid(self) -> int:

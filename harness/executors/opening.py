@@ -49,4 +49,12 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
         from harness.executors.local import LocalExecutor
 
         return LocalExecutor(jobs=options.jobs, gpu_share=options.gpu_share)
-    raise UsageError("--executor ray is not there yet")
+    from harness.executors.ray import RayExecutor
+
+    return RayExecutor(
+        address=options.ray_address,
+        jobs=options.jobs,
+        gpu_share=options.gpu_share,
+        num_threads=num_threads,
+        display=display,
+    )

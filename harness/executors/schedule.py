@@ -206,4 +206,4 @@ def _cause(code: int) -> str:
     try:
         return signal.Signals(-code).name
     except ValueError:
-        return "the loss of its machine"
+        return "the loss of its node"

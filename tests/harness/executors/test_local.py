@@ -1,6 +1,7 @@
 """Processes of this machine: how many at a time, and on which GPU."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -22,7 +23,7 @@ class Sleeping:
 
     started: ClassVar[list["Sleeping"]] = []
 
-    def __init__(self, task: Task, *, environment: dict[str, str]) -> None:
+    def __init__(self, words: list[str], *, log: Path, environment: dict[str, str]) -> None:
         self.gpu = environment.get("CUDA_VISIBLE_DEVICES")
         self.code: int | None = None
         self.started.append(self)

@@ -1,0 +1,239 @@
+"""A real Ray cluster of two nodes on this machine: a node is lost, nothing else is."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.errors import HarnessError
+from harness.executors.local import LocalExecutor
+from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
+from harness.matrix import run_all
+from harness.planning import PlannedRun, RunRequest, plan_run
+from harness.progress import Display
+from harness.records import RECORD, RunRecord, Status, load_record
+
+MakeRequest = Callable[..., RunRequest]
+FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")
+OVERRIDES = ("stage1.steps=120", "training.checkpoint_every=5")
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
+cluster = Cluster(
+    initialize_head=True,
+    head_node_args={
+        **node,
+        "include_dashboard": False,
+        # So that a lost node is missed in seconds.
+        "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 4},
+    },
+)
+second = cluster.add_node(**node)
+raylets = [n.all_processes["raylet"][0].process.pid for n in (cluster.head_node, second)]
+print(cluster.address, *raylets, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+class TwoNodes:
+    """A head and a second node, with one CPU each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "cluster.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CLUSTER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "/tmp"},
+            )
+
+    def wait(self) -> None:
+        """Until both nodes are there."""
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline().split()
+        assert len(said) == 3, self._log.read_text()
+        self.address = said[0]
+        self.second = int(said[2])
+
+    def end(self) -> None:
+        """End every process of it, also where the cluster does not end itself."""
+        started = descendants(self.process.pid)
+        try:
+            self.process.communicate("", timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+        for pid in started:
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    """Two nodes; the one test that takes one away comes last."""
+    nodes = TwoNodes(tmp_path_factory.mktemp("ray"))
+    try:
+        nodes.wait()
+        yield nodes
+    finally:
+        nodes.end()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes under a process, by the parents that /proc names."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for parent in found:
+        found += [child for child, its in parents.items() if its == parent]
+    return found[1:]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def compare(address: str, request: RunRequest, *more: str) -> subprocess.Popen[str]:
+    """`harness compare --executor ray` of two branches, in a process."""
+    words = [word for item in request.overrides for word in ("--set", item)]
+    words += ["--data", str(request.data), "--results", str(request.results), "--seeds", "1"]
+    words += ["--variants", "baseline,sonic", "--executor", "ray", "--ray-address", address]
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", "compare", *words, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def planned_runs(request: RunRequest) -> list[PlannedRun]:
+    return [
+        plan_run(replace(request, variant=variant), display=Display())
+        for variant in ("baseline", "sonic")
+    ]
+
+
+def holder(planned: PlannedRun) -> int | None:
+    """The process that works on a run."""
+    try:
+        return int(json.loads((planned.folder / "holder.json").read_text())["pid"])
+    except (OSError, ValueError):
+        return None
+
+
+def num_steps(planned: PlannedRun) -> int:
+    events = planned.folder / "events.jsonl"
+    return len(events.read_bytes().splitlines()) if events.is_file() else 0
+
+
+def test_sigterm_ends_the_tasks_of_a_cluster_after_a_checkpoint(
+    cluster: TwoNodes, small_request: MakeRequest
+) -> None:
+    """Catches: runs that go on unseen on the nodes, or stop without a checkpoint."""
+    request = small_request("stage1.steps=5000", "training.checkpoint_every=4999", seed=0)
+    runs = planned_runs(request)
+    process = compare(cluster.address, request)
+    wait_until(lambda: all(num_steps(run) for run in runs), process)
+    children = [holder(run) for run in runs]
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    assert out == ""
+    assert "Ray cluster of 2 nodes, with room for 2 runs at a time." in err
+    assert "Traceback" not in err
+    for run, child in zip(runs, children, strict=True):
+        assert child is not None
+        assert not is_running(child)
+        assert list((run.folder / "checkpoints").glob("step-*"))
+        assert not (run.folder / RECORD).exists()
+
+
+def test_a_lost_node_changes_no_number(
+    cluster: TwoNodes, small_request: MakeRequest, tmp_path: Path
+) -> None:
+    """Catches: a run lost with its node, begun anew, or made with other numbers than locally."""
+    request = small_request(*OVERRIDES, seed=0)
+    runs = planned_runs(request)
+    process = compare(cluster.address, request)
+    wait_until(lambda: all(num_steps(run) > 5 for run in runs), process)
+    under = descendants(cluster.second)
+    (lost,) = [run for run in runs if holder(run) in under]
+    os.kill(cluster.second, signal.SIGKILL)
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert re.search(
+        rf"{lost.identity.variant} seed 0 was ended by the loss of its node; it goes on from its "
+        r"checkpoint \(retry 1 of 3\)",
+        err,
+    ), err
+
+    here = [plan_run(replace(run.request, results=tmp_path), display=Display()) for run in runs]
+    with LocalExecutor(jobs=2) as executor:
+        run_all(here, executor=executor, metric="aic", display=Display())
+    for far, near in zip(runs, here, strict=True):
+        records = [load_record(run.folder) for run in (far, near)]
+        assert records[0].status is Status.FINISHED
+        assert (records[0].cost["resumed_from_step"] is not None) == (far is lost)
+        for fact in FACTS:
+            assert getattr(records[0], fact) == getattr(records[1], fact), fact
+        assert without_clock(records[0]) == without_clock(records[1])
+        for name in ("weights.safetensors", "per_clip.csv", "events.jsonl"):
+            assert (far.folder / name).read_bytes() == (near.folder / name).read_bytes(), name
+
+
+def without_clock(record: RunRecord) -> list[dict[str, object]]:
+    return [{k: v for k, v in stage.items() if "seconds" not in k} for stage in record.stages]
+
+
+def test_a_cluster_that_does_not_answer_is_a_sentence() -> None:
+    """Catches: minutes of Ray's own attempts, and a traceback after them."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    options = ExecutorOptions(ExecutorKind.RAY, ray_address=address)
+    with pytest.raises(HarnessError, match=f"no Ray cluster answers at {address}"):
+        open_executor(options, num_threads=1, display=Display())
+    words = ExecutorOptions(ExecutorKind.RAY, ray_address="nowhere")
+    with pytest.raises(HarnessError, match="expected HOST:PORT"):
+        open_executor(words, num_threads=1, display=Display())
+
+
+def test_without_ray_the_sentence_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a traceback where the extra is not installed."""
+    for name in [name for name in sys.modules if name == "ray" or name.startswith("ray.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "harness.executors.ray", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(HarnessError, match=r"pip install 'branch-harness\[ray\]'"):
+        open_executor(ExecutorOptions(ExecutorKind.RAY), num_threads=1, display=Display())
