@@ -170,8 +170,8 @@ def _coordinates(facts: SweepFacts, branch: BranchSweep) -> Part:
             "A line a complete trial; the better its value, the stronger. Thick: the best. Dashed: "
             "the defaults. A line breaks, with a dot at its end, where a trial has no such "
             "parameter.",
-            "Each axis runs from the smallest to the largest value tried; a value far out on the bad "
-            f"side lies at the end with ≤ or ≥. {_NUMBERS}",
+            "Each axis runs from the smallest to the largest value tried; a value far out on the "
+            f"bad side lies at the end with ≤ or ≥. {_NUMBERS}",
         ),
         branches=(index,),
     )
