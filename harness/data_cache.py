@@ -129,7 +129,10 @@ def _known_splits(results: Path) -> tuple[list[Split], list[str]]:
     """Splits of the results folder and of its runs, and the runs whose lock cannot be read."""
     locks = {path.resolve() for path in (results / "data").glob("*/split.json")}
     unknown: list[str] = []
-    for folder in sorted(path for path in (results / "runs").glob("*") if path.is_dir()):
+    folders = [path for path in (results / "runs").glob("*") if path.is_dir()]
+    # A trial without a record was stopped early: there are many, and a sweep has others.
+    folders += [path.parent for path in (results / "validation").glob(f"*/{RECORD}")]
+    for folder in sorted(folders):
         lock = _lock_of(folder / RECORD)
         if lock is None or not lock.is_file():
             unknown.append(folder.name)

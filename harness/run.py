@@ -1,10 +1,12 @@
 """One run: settings and data in, a record out. Everything else only calls this or reads records."""
 
 import json
+import math
 import shutil
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ def _require_same_identity(planned: PlannedRun) -> None:
                 f"{path} is damaged: whose run the folder holds cannot be known; move the folder "
                 "away and run again"
             ) from None
-        changed = [key for key in ours if ours[key] != theirs.get(key) and key != "profile"]
+        keys = [key for key in {**ours, **theirs} if key != "profile"]
+        changed = [key for key in keys if ours.get(key) != theirs.get(key)]
         if changed:
             raise MismatchError(
                 f"{planned.folder} holds a run with another {', '.join(changed)}; it was edited or "
@@ -132,7 +135,6 @@ class _Work:
         self.findings = Findings()
         self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
-        self.train_device_seconds: float | None = None
         self.openings = OpeningJournal(planned.folder)
         self.device = training_device()
         torch.set_num_threads(planned.profile.training.num_threads)
@@ -143,9 +145,7 @@ class _Work:
             self.planned, device=self.device, findings=self.findings, display=self.display
         )
         with self.findings.timed("train"):
-            started = device_seconds(self.device)
             self.training = self._train(ready)
-            self.train_device_seconds = device_seconds(self.device) - started
         self.findings.guards += self.training.guards_passed
         loss = None
         if self.score is Score.TEST:
@@ -181,6 +181,7 @@ class _Work:
                 latent_shape=ready.foundation.latent_shape,
                 seed=self.planned.request.seed,
                 checkpoints=checkpoints,
+                clock=partial(device_seconds, self.device),
                 on_step=on_step,
                 on_resume=lambda step: self._resumed(step, events),
             )
@@ -319,8 +320,12 @@ class _Work:
             cost={
                 "seconds": {name: round(value, 3) for name, value in self.findings.seconds.items()},
                 "peak_memory_bytes": peak_memory_bytes(self.device),
-                # Of this process alone, as all seconds here: a resumed run has spent more.
-                "train_device_seconds": self.train_device_seconds,
+                # Over all processes, see `StageResult`; all other seconds are of this one alone.
+                "train_device_seconds": (
+                    math.fsum(stage.device_seconds for stage in self.training.stages)
+                    if self.training
+                    else None
+                ),
                 "device": device_name(),
                 "resumed_from_step": self.training.resumed_from if self.training else None,
             },

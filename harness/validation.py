@@ -6,16 +6,15 @@ from typing import Any
 
 from core.training.validation import planned_loss
 from harness.arms import headline_arm
-from harness.metrics.registry import VALIDATION_LOSS
+from harness.metrics.registry import VALIDATION_LOSS, metric
 from harness.metrics.values import MetricValue
 from harness.planning import PlannedRun
 from harness.preparation import PreparedModel
 
-_EXTRACTOR = "denoising loss"
-
 
 def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
     """The unweighted denoising loss of the trained model over the validation clips."""
+    declared = metric(VALIDATION_LOSS)
     value = planned_loss(
         ready.model,
         data=ready.data,
@@ -24,12 +23,12 @@ def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
         latent_shape=ready.foundation.latent_shape,
     )
     return MetricValue(
-        metric=VALIDATION_LOSS,
+        metric=declared.name,
         arm=headline_arm(ready.model.variant),
         value=value,
         n=len(ready.data.validation_ids),
-        higher_is_better=False,
-        extractor=_EXTRACTOR,
+        higher_is_better=declared.higher_is_better,
+        extractor=declared.extractor.value,
         extractor_hash=None,
         split_hash=planned.identity.split_hash,
     )

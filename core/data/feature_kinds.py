@@ -72,6 +72,8 @@ class FeatureKinds:
     """The files, by content hash."""
     cache_dir: Path
     """Parent of every kind's folder."""
+    late: frozenset[str] = frozenset()
+    """Keys that are computed last: see `FeatureStore.late`."""
 
     def latents(self, keys: Sequence[str], *, flip: bool, progress: Progress) -> FeatureTable:
         """`mean` and `std` [C, H, W] of the VAE's posterior of each picture, or of its mirror."""
@@ -143,7 +145,9 @@ class FeatureKinds:
 
     def _store(self, kind: str, *, batch_size: int = _IMAGE_BATCH, **settings: Any) -> FeatureStore:
         settings.update(conversion=_CONVERSION, dtype=str(self.foundation.dtype))
-        return FeatureStore(self.cache_dir, kind, settings, batch_size, self.media.describe)
+        return FeatureStore(
+            self.cache_dir, kind, settings, batch_size, self.media.describe, self.late
+        )
 
 
 def caption_key(caption: str) -> str:

@@ -79,6 +79,9 @@ class FeatureStore:
     """Rows computed in one call."""
     describe: Callable[[str], str] = field(default=lambda key: f"row {key!r}")
     """What a person calls a key, for messages."""
+    late: frozenset[str] = frozenset()
+    """Keys that are computed last, in batches of their own: encoders round by what else is in a
+    batch, so the other rows are the same whether these are asked for or not."""
 
     @property
     def folder(self) -> Path:
@@ -105,6 +108,7 @@ class FeatureStore:
             missing = [key for key in wanted if key not in places]
             if progress and len(missing) < len(wanted):
                 progress(len(wanted) - len(missing))
+            missing.sort(key=lambda key: key in self.late)
             for start in range(0, len(missing), _SHARD_ROWS):
                 shard_keys = missing[start : start + _SHARD_ROWS]
                 path = self._write_shard(shard_keys, compute=compute, progress=progress)
@@ -161,8 +165,7 @@ class FeatureStore:
         self, keys: Sequence[str], *, compute: Compute, progress: Callable[[int], None] | None
     ) -> Path:
         batches: list[Mapping[str, Tensor]] = []
-        for start in range(0, len(keys), self.batch_size):
-            batch_keys = keys[start : start + self.batch_size]
+        for batch_keys in self._batches(keys):
             batch = {
                 name: tensor.detach().to("cpu", torch.float32)
                 for name, tensor in compute(batch_keys).items()
@@ -182,6 +185,12 @@ class FeatureStore:
         body["checksum"] = json_sha256(body)
         write_atomic(path.with_suffix(".json"), content=json.dumps(body).encode() + b"\n")
         return path
+
+    def _batches(self, keys: Sequence[str]) -> Iterator[Sequence[str]]:
+        num_early = sum(key not in self.late for key in keys)
+        for group in (keys[:num_early], keys[num_early:]):
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
 
     def _require_sound(self, batch: Mapping[str, Tensor], *, keys: Sequence[str]) -> None:
         for name, tensor in batch.items():

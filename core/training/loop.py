@@ -50,6 +50,7 @@ def train(
     latent_shape: tuple[int, int, int],
     seed: int,
     checkpoints: CheckpointFolder,
+    clock: Callable[[], float] = time.process_time,
     on_step: Callable[[StepReport], None] = lambda report: None,
     on_resume: Callable[[int], None] = lambda global_step: None,
 ) -> TrainingResult:
@@ -57,6 +58,8 @@ def train(
 
     scheduler: diffusers noise scheduler of the foundation. checkpoints: written every
     `plan.checkpoint_every` steps, at stage ends, and when the process is told to stop.
+    clock: seconds of the device's work, for the stages' `device_seconds`; asked at checkpoints
+        only, as it may wait for the device.
     on_resume: called once before the first step with the global step that training goes on
         from, 0 where there is no checkpoint.
 
@@ -95,7 +98,11 @@ def train(
                 loop.restore(newest)
             results.append(
                 loop.run(
-                    finished=results, checkpoints=checkpoints, interrupt=interrupt, on_step=on_step
+                    finished=results,
+                    checkpoints=checkpoints,
+                    interrupt=interrupt,
+                    clock=clock,
+                    on_step=on_step,
                 )
             )
         interrupt.raise_if_set()
@@ -163,35 +170,42 @@ class _StageLoop:
         finished: list[StageResult],
         checkpoints: CheckpointFolder,
         interrupt: InterruptFlag,
+        clock: Callable[[], float],
         on_step: Callable[[StepReport], None],
     ) -> StageResult:
-        started = time.monotonic()
-        seconds_before = self.result.seconds
+        started, device_started = time.monotonic(), clock()
+        seconds_before, device_before = self.result.seconds, self.result.device_seconds
+
+        def save(results: list[StageResult]) -> None:
+            self.result.device_seconds = device_before + clock() - device_started
+            checkpoints.save(self._checkpoint(results))
+
         is_open = True
         while is_open and self.step < self.stage.steps:
             loss, losses, grad_norm = self._optimise()
             self.step += 1
-            validation = None
             is_last = self.step == self.stage.steps
-            if is_last or self.step % self.plan.validate_every == 0:
-                validation = self._validate()
             gates = self.model.variant.gate_values()
             if self.stage.stop is StopCriterion.GATE_WINDOW and gates:
                 mean_gate = sum(gates.values()) / len(gates)
                 if GATE_WINDOW[0] <= mean_gate <= GATE_WINDOW[1]:
                     is_open = False
                     self.result.stopped_by = StopCriterion.GATE_WINDOW
+            validation = None
+            # At each stage's end too, wherever it comes.
+            if is_last or not is_open or self.step % self.plan.validate_every == 0:
+                validation = self._validate()
             self.result.seconds = seconds_before + time.monotonic() - started
             self.result.last_loss = loss
             on_step(self._report(loss, losses, grad_norm, gates, validation))
             if is_open and not is_last:
                 if interrupt.is_set:
-                    checkpoints.save(self._checkpoint(finished))
+                    save(finished)
                     interrupt.raise_if_set()
                 if self.step % self.plan.checkpoint_every == 0:
-                    checkpoints.save(self._checkpoint(finished))
+                    save(finished)
         self._finish()
-        checkpoints.save(self._checkpoint([*finished, self.result]))
+        save([*finished, self.result])
         interrupt.raise_if_set()
         return self.result
 
@@ -352,6 +366,7 @@ class _StageLoop:
                 "stage": self.stage.name,
                 "step": self.step,
                 "seconds": self.result.seconds,
+                "device_seconds": self.result.device_seconds,
                 "reached": sorted(self.reached),
                 "best": None if self.best is None else [self.best[0], self.best[1]],
                 "results": [vars(result) for result in finished],
@@ -369,6 +384,7 @@ class _StageLoop:
         self.step = checkpoint.state["step"]
         self.reached = set(checkpoint.state["reached"])
         self.result.seconds = checkpoint.state["seconds"]
+        self.result.device_seconds = checkpoint.state["device_seconds"]
         self.before = {n: t.to(device) for n, t in part("before.").items()}
         if checkpoint.state["best"] is not None:
             loss, step = checkpoint.state["best"]

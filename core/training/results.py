@@ -34,6 +34,9 @@ class StageResult:
     steps_planned: int
     steps_done: int
     seconds: float = 0.0
+    device_seconds: float = 0.0
+    """By the clock that `train` was given, over all processes that worked on the stage; steps that
+    a kill without a checkpoint undid are counted once, when they are made again."""
     samples_seen: int = 0
     last_loss: float | None = None
     validation_loss: float | None = None

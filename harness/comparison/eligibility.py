@@ -8,6 +8,7 @@ from core.data.atomic import json_sha256
 from core.errors import MismatchError
 from harness.comparison.record import Eligibility
 from harness.records import RunRecord, Status
+from harness.score_kind import Score
 
 SHARED_CODE = ("core", "metrics", "arms")
 SAMPLES = "samples"
@@ -25,8 +26,10 @@ def require_comparable(
     """Refuse records that differ in more than branch and seed, or do not pair.
 
     Raises:
-        MismatchError: names the first field in which two records may not differ.
+        MismatchError: names the first field in which two records may not differ, or the run that
+            was not scored on the test clips.
     """
+    _require_test_scores(records)
     _require_one_run_a_seed(records)
     _require_same_seeds(records)
     first = records[0]
@@ -58,6 +61,17 @@ def require_comparable(
             "versions are not one experiment: run the older ones again, or accept it with "
             "--allow-mixed-environment, and the report will say so"
         )
+
+
+def _require_test_scores(records: Sequence[RunRecord]) -> None:
+    for record in records:
+        score = record.identity.score
+        if score is not Score.TEST:
+            raise MismatchError(
+                f"{record.run_id} was run with --score {score.value}: its numbers are of the "
+                "validation clips, and branches are compared on the test clips; run its settings "
+                "again without --score"
+            )
 
 
 def eligibility(records: Sequence[RunRecord]) -> Eligibility:
@@ -168,7 +182,7 @@ def budget_of(record: RunRecord) -> dict[str, Any]:
         spent["allowed"] = budget["amount"]
         spent["planned"] = _planned_cost(record)
         spent["step_cost"] = budget["step_cost"]
-    # The seconds of a resumed run are those of its last process: not what it spent.
+    # Those of a resumed run leave out the steps that a kill undid: not all it spent.
     if not record.cost.get("resumed_from_step"):
         spent["device_seconds"] = record.cost.get("train_device_seconds")
     return spent

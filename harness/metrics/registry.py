@@ -14,6 +14,7 @@ class Level(StrEnum):
 
     CLIP = "clip"  # one image; averaged over draws, then over clips
     SET = "set"  # all images of an arm together
+    TRAINING = "training"  # the trained model, without any image
 
 
 class Role(StrEnum):
@@ -24,6 +25,7 @@ class Role(StrEnum):
     TEXT = "text"  # does the caption survive
     QUALITY = "quality"  # do the images look like the real ones
     DIVERSITY = "diversity"  # do one clip's images differ
+    FIT = "fit"  # how well the model learned its objective
 
 
 class Extractor(StrEnum):
@@ -35,6 +37,7 @@ class Extractor(StrEnum):
     INCEPTION = "inception"
     DINOV2 = "dinov2"
     LPIPS = "lpips"
+    OBJECTIVE = "denoising loss"  # no scorer: the training objective itself
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,17 @@ METRICS: dict[str, Metric] = {
 }
 
 VALIDATION_LOSS = "validation_loss"
-"""Of the training objective on the validation clips: it chooses settings, and is no `Metric`."""
+"""Chooses settings and decides no comparison, so it is not among `METRICS`."""
+
+_LOSS = Metric(
+    name=VALIDATION_LOSS,
+    higher_is_better=False,
+    level=Level.TRAINING,
+    role=Role.FIT,
+    extractor=Extractor.OBJECTIVE,
+    unit="squared error of the predicted noise",
+    definition="mean denoising error on the validation clips, at fixed timesteps and noises",
+)
 
 _ATTRIBUTE_PREFIX = "attribute_error."
 
@@ -225,7 +238,7 @@ def attribute_metric(attribute: str) -> str:
 
 
 def metric(name: str) -> Metric:
-    """The declaration of a metric, also of `attribute_error.<attribute>`.
+    """The declaration of a metric, also of `attribute_error.<attribute>` and `validation_loss`.
 
     Raises: UsageError for a name that is not a metric.
     """
@@ -244,10 +257,20 @@ def metric(name: str) -> Metric:
             "clip's true one",
         )
     if name == VALIDATION_LOSS:
-        raise UsageError(
-            f"{VALIDATION_LOSS} compares no branches: it chooses settings, on the validation "
-            f"clips; known: {', '.join(METRICS)}"
-        )
+        return _LOSS
     raise UsageError(
         f"no metric named '{name}'; known: {', '.join(METRICS)}{suggestion(name, METRICS)}"
     )
+
+
+def deciding_metric(name: str) -> Metric:
+    """The same of a metric that a comparison may rest on.
+
+    Raises: UsageError for the validation loss too, whatever its name promises.
+    """
+    if name == VALIDATION_LOSS:
+        raise UsageError(
+            f"{VALIDATION_LOSS} compares no branches: it is of the validation clips and chooses "
+            f"settings; known: {', '.join(METRICS)}"
+        )
+    return metric(name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.data.atomic import json_sha256
 from core.errors import DataError, UsageError
 from harness.records import (
     RECORD,
@@ -16,6 +17,7 @@ from harness.records import (
     find_record,
     load_record,
 )
+from harness.score_kind import Score
 from harness.show import runs_data
 
 IDENTITY: dict[str, Any] = {
@@ -36,6 +38,7 @@ PERTURBED: dict[str, Any] = {
     "split_hash": "abd",
     "code": {"variant": "1", "core": "2", "metrics": "3", "arms": "0"},
     "models": {"clap": "6"},
+    "score": "loss",
 }
 
 
@@ -76,6 +79,28 @@ def test_every_field_of_the_identity_is_perturbed_here_but_the_profile_name() ->
     assert set(PERTURBED) | {"profile"} == set(RunIdentity.model_fields)
     renamed = RunIdentity(**{**IDENTITY, "profile": "mine.toml"})
     assert renamed.run_id == RunIdentity(**IDENTITY).run_id
+
+
+def test_a_test_run_is_written_as_before_there_were_others() -> None:
+    """Catches: ids of finished runs that change, or their records and folders refused."""
+    identity = RunIdentity(**IDENTITY)
+    assert "score" not in identity.model_dump(mode="json")
+    content = {key: value for key, value in IDENTITY.items() if key != "profile"}
+    assert identity.run_id == f"sonic-s0-{json_sha256(content)[:12]}"
+    assert RunIdentity.model_validate(identity.model_dump(mode="json")).score is Score.TEST
+    trial = RunIdentity(**IDENTITY, score=Score.LOSS)
+    assert RunIdentity.model_validate_json(trial.model_dump_json()) == trial
+
+
+def test_a_trial_is_found_where_no_run_has_the_name(tmp_path: Path) -> None:
+    """Catches: a trial that hides a run, or that no name finds."""
+    save(tmp_path, "sonic-s0-aa")
+    for run_id in ("sonic-s0-bb", "lonely-s0-cc"):
+        (tmp_path / "validation" / run_id).mkdir(parents=True)
+        record(run_id=run_id).save(tmp_path / "validation" / run_id)
+    assert find_record("sonic", results=tmp_path).run_id == "sonic-s0-aa"
+    assert find_record("sonic-s0-bb", results=tmp_path).run_id == "sonic-s0-bb"
+    assert find_record("lonely", results=tmp_path).run_id == "lonely-s0-cc"
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.stage import ParameterGroup, StopCriterion
 from core.errors import GuardError, MismatchError
+from core.training import loop
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
 from core.training.loop import train
@@ -116,6 +117,73 @@ def test_an_interrupted_run_resumes_bit_identical(
     assert result.resumed_from == stop_after
     assert losses == whole_losses[stop_after:]
     assert same(whole.state_dict(), resumed.state_dict())
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_device_seconds_add_up_over_processes(
+    make_model: MakeModel,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    tmp_path: Path,
+    is_killed: bool,
+) -> None:
+    """Catches: a resumed run that costs what its last process did, or the steps of a kill twice."""
+    now = 0.0
+
+    def tick(report: StepReport) -> None:
+        nonlocal now
+        now += 1.0
+        if report.global_step == 7 and now < 100.0:
+            if is_killed:
+                raise KeyboardInterrupt  # as a kill, no checkpoint is written
+            signal.raise_signal(signal.SIGTERM)
+
+    def go_on() -> TrainingResult:
+        return train(
+            make_model(),
+            data=data,
+            plan=plan,
+            scheduler=scheduler,
+            latent_shape=LATENT_SHAPE,
+            seed=3,
+            checkpoints=CheckpointFolder(tmp_path),
+            clock=lambda: now,
+            on_step=tick,
+        )
+
+    with pytest.raises(KeyboardInterrupt if is_killed else Interrupted):
+        go_on()
+    now = 1000.0  # another process, another clock
+    stages = go_on().stages
+    assert [stage.device_seconds for stage in stages] == [stage.steps_done for stage in stages]
+
+
+def test_a_stage_that_the_gates_end_early_validates_at_its_end(
+    make_model: MakeModel,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: a stage boundary without a validation loss, which a search waits for."""
+    monkeypatch.setattr(loop, "GATE_WINDOW", (0.0, 1.0))
+    first = replace(plan.stages[0], stop=StopCriterion.GATE_WINDOW)
+    plan = replace(plan, stages=(first, *plan.stages[1:]), validate_every=99)
+    reports: list[StepReport] = []
+    result = run(
+        make_model(),
+        data=data,
+        plan=plan,
+        scheduler=scheduler,
+        folder=tmp_path,
+        on_step=reports.append,
+    )
+    assert result.stages[0].stopped_by == StopCriterion.GATE_WINDOW
+    ends = [report.stage for report in reports if report.validation_loss is not None]
+    assert ends == ["stage1", "stage2", "stage3"]
+    assert reports[0].validation_loss == result.stages[0].validation_loss is not None
 
 
 def test_a_finished_schedule_is_not_trained_again(
