@@ -157,7 +157,7 @@ def test_a_torn_line_is_cut_and_nothing_whole_is_lost(tmp_path: Path) -> None:
     for _ in range(2):
         with contextlib.suppress(AttributeError, ValueError):
             theirs.create_new_trial(study_id)
-    with pytest.raises(ValueError, match="Unterminated|delimiter|control character"):
+    with pytest.raises(ValueError, match=r"Unterminated|delimiter|control character"):
         JournalStorage(JournalFileBackend(str(path)))
 
     path.write_bytes(torn)
