@@ -76,10 +76,11 @@ def sweep(
     as a file for `harness run --config`, with a report beside it.
     """
     from harness.executors.opening import ExecutorOptions
+    from harness.folder_name import require_folder_name
     from harness.progress import open_display
     from harness.sweep.objectives import parse_metrics, score_for
     from harness.sweep.report.terminal import sweep_view
-    from harness.sweep.request import SweepRequest, branch_names, require_folder_name
+    from harness.sweep.request import SweepRequest, branch_names
     from harness.sweep.sweep import sweep as search
 
     metrics = tuple(parse_metrics(metric))

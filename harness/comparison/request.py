@@ -1,6 +1,5 @@
 """What is asked of a comparison, and the runs that it takes."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,12 +7,11 @@ from pathlib import Path
 
 from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
+from harness.folder_name import require_folder_name
 from harness.metrics.registry import deciding_metric
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.settings import BudgetKind, ComparisonSettings, load_profile, profile_names
-
-_FOLDER_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,7 @@ def settle_question(options: CompareOptions, *, settings: ComparisonSettings) ->
     Raises:
         UsageError: an unknown metric, a margin that is not above 0, or a name that is a path.
     """
-    if options.name is not None and not _FOLDER_NAME.fullmatch(options.name):
-        raise UsageError(
-            f"--name {options.name!r}; expected the name of one folder: letters, digits, "
-            "and . _ - after the first"
-        )
+    require_folder_name(options.name)
     metric = settings.metric if options.metric is None else options.metric
     deciding_metric(metric)
     for name in settings.margins:

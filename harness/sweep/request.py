@@ -1,6 +1,5 @@
 """What is asked of a sweep."""
 
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from harness.planning import RunRequest
 from harness.registry import registrations
 from harness.score_kind import Score
 from harness.sweep.record import Metric
-
-_FOLDER_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,3 @@ def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
         what = f"{', '.join(doubled)} is named twice" if doubled else "--variants names nothing"
         raise UsageError(f"{what}; each branch is searched once")
     return tuple(names)
-
-
-def require_folder_name(name: str | None) -> None:
-    """Raises: UsageError for a name that is a path."""
-    if name is not None and not _FOLDER_NAME.fullmatch(name):
-        raise UsageError(
-            f"--name {name!r}; expected the name of one folder: letters, digits, and . _ - after "
-            "the first"
-        )
