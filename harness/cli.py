@@ -9,7 +9,17 @@ import sys
 import typer
 
 from core.errors import HarnessError, NoSpaceError, UsageError
-from harness.commands import compare, convert, dashboard, data, features, report, runs, sweep, variants
+from harness.commands import (
+    compare,
+    convert,
+    dashboard,
+    data,
+    features,
+    report,
+    runs,
+    sweep,
+    variants,
+)
 from harness.plain_text import plain
 
 EXIT_CODES = (
