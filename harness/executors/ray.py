@@ -8,6 +8,7 @@ through Ray: checkpoints, logs and records lie in the shared folder.
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -35,6 +36,7 @@ except ImportError as error:
 
 _POLL_S = 0.5
 _CONNECT_S = 10.0
+_LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 to mean the address that others see
 _OBJECT_STORE_BYTES = 100 * 2**20  # near the least that Ray takes; no object is ever large
 _AS_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE")
 """Variables of this process that the runs get too: Ray sets some of its own, and another number
@@ -304,8 +306,9 @@ def _join(address: str | None) -> None:
         own = {
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
         }
+        if sys.platform == "linux":
+            own["_node_ip_address"] = _LOOPBACK
     elif address != "auto":
         _require_answer(str(address))
     try:

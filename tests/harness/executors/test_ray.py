@@ -29,17 +29,19 @@ CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
 
-node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
+# On loopback; Ray takes 127.0.0.1 to mean the address that others see.
+node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 cluster = Cluster(
     initialize_head=True,
     head_node_args={
         **node,
+        "node_ip_address": "127.0.0.2",
         "include_dashboard": False,
         # So that a lost node is missed in seconds.
         "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 4},
     },
 )
-second = cluster.add_node(**node)
+second = cluster.add_node(**node, node_ip_address="127.0.0.3")
 raylets = [n.all_processes["raylet"][0].process.pid for n in (cluster.head_node, second)]
 print(cluster.address, *raylets, flush=True)
 sys.stdin.read()
