@@ -43,6 +43,7 @@ bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python benchmarks/data_cleaning.py --out benchmarks/results/data_cleaning.json
 	$(BIN)/python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json
+	$(BIN)/python benchmarks/sweep_bookkeeping.py --out benchmarks/results/sweep_bookkeeping.json
 
 foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).
 	$(BIN)/python -m core.foundation.embedded.build --out build/foundation

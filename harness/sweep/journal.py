@@ -49,23 +49,27 @@ class Journal(JournalFileBackend):
         super().__init__(str(path))
         self._path = path
         # Not `.lock`: a viewer with Optuna's own lock would take ours for a stale one of its kind.
-        self._lock = KernelLock(path.with_name(path.name + ".append"))
+        self._append_lock = KernelLock(path.with_name(path.name + ".append"))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records, whole or not at all.
+        """Append records, whole or not at all; on the disk with the next change of a state.
 
         Raises:
             NoSpaceError: the disk is full; the journal is as it was.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self._lock.held(), self._path.open("r+b") as file:
+        with self._append_lock.held(), self._path.open("r+b") as file:
             end = _end_of_last_line(file)
-            file.truncate(end)
-            file.seek(end)
+            if end < file.seek(0, os.SEEK_END):
+                file.truncate(end)
+                file.seek(end)
             try:
                 file.write(lines)
                 file.flush()
-                os.fsync(file.fileno())
+                # A sync carries all that was appended before. What a power cut may take from a
+                # trial that still ran is made again with it: its claim, losses, notes.
+                if any("state" in log or "study_name" in log for log in logs):
+                    os.fsync(file.fileno())
             except OSError as error:
                 os.truncate(self._path, end)
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):

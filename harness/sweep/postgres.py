@@ -17,7 +17,13 @@ import sqlalchemy
 from optuna.storages import RDBStorage, get_storage
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from core.errors import DataError, StorageAwayError, UsageError
@@ -135,8 +141,9 @@ class PostgresSweep(SweepStorage):
 
     def is_away(self, error: Exception) -> bool:
         """Whether the connection broke, or could not be made."""
+        # PendingRollback: Optuna met a broken connection, tried another query, and broke on that.
         return any(
-            isinstance(cause, OperationalError | InterfaceError)
+            isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
             or (isinstance(cause, DBAPIError) and cause.connection_invalidated)
             for cause in causes(error)
         )

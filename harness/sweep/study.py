@@ -8,6 +8,7 @@ gets its parameters before anybody else looks. Why not `study.optimize`: docs/de
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import optuna
@@ -188,13 +189,10 @@ class BranchStudy:
 
     def note(self, claim: Claim, **user_attrs: Any) -> bool:
         """Write facts beside the trial; False as for `complete`, or if it is finished."""
+        set_attr = self._study_storage.set_trial_user_attr
         try:
             for key, value in user_attrs.items():
-                self._storage.patiently(
-                    lambda key=key, value=value: self._study_storage.set_trial_user_attr(
-                        claim.trial_id, key, value
-                    )
-                )
+                self._storage.patiently(partial(set_attr, claim.trial_id, key, value))
         except UpdateFinishedTrialError:
             trial = self._storage.patiently(lambda: self._study_storage.get_trial(claim.trial_id))
             return all(trial.user_attrs.get(key) == user_attrs[key] for key in user_attrs)
@@ -211,12 +209,12 @@ class BranchStudy:
     def best(self) -> int | None:
         """Number of the complete trial that is best by the first metric; of equals the first."""
         sign = -1 if self.metrics[0].is_higher_better else 1
-        done = [trial for trial in self._trials() if trial.state is OptunaState.COMPLETE]
-        return (
-            min(done, key=lambda trial: (sign * trial.values[0], trial.number), default=None).number
-            if done
-            else None
-        )
+        done = [
+            (sign * trial.values[0], trial.number)
+            for trial in self._trials()
+            if trial.state is OptunaState.COMPLETE
+        ]
+        return min(done)[1] if done else None
 
     def front(self) -> list[int]:
         """Numbers of the trials that no other beats in all metrics; empty with one metric."""

@@ -125,7 +125,7 @@ def test_a_killed_worker_s_trial_is_tried_again_by_another(url: str, start: Any)
 def test_a_restart_of_the_database_loses_no_trial(postgres: Any, start: Any) -> None:
     """Catches: a sweep that dies with its database, or makes more or fewer trials than asked."""
     url = postgres.create("restarted")
-    processes = [start(url, 16, "pause_s=0.1") for _ in range(2)]
+    processes = [start(url, 16, "pause_s=0.05") for _ in range(2)]
     for process in processes:
         process.stdout.readline()
     postgres.stop()
