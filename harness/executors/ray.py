@@ -5,6 +5,7 @@ watches it; docs/decisions/0019 says why. Nothing but words, a node's name and a
 through Ray: checkpoints, logs and records lie in the shared folder.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -313,7 +314,7 @@ def _join(address: str | None) -> None:
         _require_answer(str(address))
     try:
         with _own_signals():
-            ray.init(address or "local", log_to_driver=False, logging_level="error", **own)
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise HarnessError(
             f"the Ray cluster at {address or 'this machine'} cannot be joined: "
