@@ -12,10 +12,6 @@ from filelock import FileLock, Timeout
 
 from core.errors import BusyError
 
-LOCK = "run.lock"
-HOLDER = "holder.json"
-"""Who holds the lock, for whoever meets it."""
-
 
 @contextmanager
 def held(folder: Path, *, create: bool = False) -> Iterator[None]:
@@ -28,8 +24,8 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
     """
     if create:
         folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / HOLDER
-    lock = FileLock(folder / LOCK)
+    holder = folder / "holder.json"
+    lock = FileLock(folder / "run.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
