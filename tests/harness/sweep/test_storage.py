@@ -319,15 +319,32 @@ def test_a_bad_loss_prunes_whichever_way_the_metric_points(tmp_path: Path) -> No
     for metric in (KID, CLAP):
         with worker.open_storage(f"journal:{tmp_path / metric.name}.log") as storage:
             study = worker.open_study(storage, metrics=[metric], startup_trials=1)
-            default = study.claim()
-            assert not study.report(default, step=1, loss=1.0)
-            study.complete(default, [1.0])
-            good, bad = study.claim(), study.claim()
+            default, good, bad = (study.claim() for _ in range(3))
             assert not study.report(good, step=1, loss=0.5)
+            study.complete(good, [1.0])
+            assert not study.report(default, step=1, loss=2.0)
             assert study.report(bad, step=1, loss=2.0)
             study.prune(bad)
             assert study.records()[2].validation_losses == [(1, 2.0)]
             assert study.records()[2].state is TrialState.PRUNED
+
+
+def test_a_claim_that_broke_off_is_not_kept_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial that nobody works on, running for as long as its process lives."""
+
+    def breaks() -> bool:
+        raise ConnectionResetError("in the last step of a claim")
+
+    with worker.open_storage(f"journal:{tmp_path / 'journal.log'}") as storage:
+        study = worker.open_study(storage)
+        for _ in range(2):  # a new trial, then its retry
+            with monkeypatch.context() as patch, pytest.raises(ConnectionResetError):
+                patch.setattr(storage, "still_exclusive", breaks)
+                study.claim()
+        claim = study.claim()
+        assert (claim.number, claim.retry_of, claim.is_default) == (2, 1, True)
 
 
 def test_threads_of_beats_end_with_the_storage(postgres: Any) -> None:
