@@ -131,10 +131,11 @@ def test_a_metric_that_may_not_rank_decides_nothing(finished: Any) -> None:
 
 
 def test_the_forecast_speaks_only_of_what_was_measured(
-    finished: Any, small_request: MakeRequest
+    finished: Any, small_request: MakeRequest, tmp_path: Path
 ) -> None:
     """Catches: hours made up for a branch or a schedule that never ran."""
-    results = finished.request.results
+    results = tmp_path / "of this run alone"
+    shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
 
     def told(*overrides: str, **changes: Any) -> Forecast:
         planned = [

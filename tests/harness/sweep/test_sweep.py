@@ -70,6 +70,11 @@ def holders(request: RunRequest) -> list[int]:
     return found
 
 
+def begun_runs(request: RunRequest) -> list[Path]:
+    """Folders of the trials that processes of these results have had a hand in."""
+    return list((request.results / "validation").glob("*/run.log"))
+
+
 def counted(record: SweepRecord) -> list[int]:
     """Numbers of the trials that count."""
     return [trial.number for trial in record.branches[0].trials if trial.state.counts]
@@ -305,7 +310,7 @@ def test_two_machines_share_a_sweep_through_a_database_that_restarts(
     line = ("--variant", "baseline", "--trials", "4", "--name", "shared", "--storage", url)
     processes = [begun(here, *line), begun(there, *line)]
     try:
-        wait_for(lambda: bool(holders(here)) and bool(holders(there)), processes[0])
+        wait_for(lambda: bool(holders(here)) and bool(begun_runs(there)), processes[0])
         postgres.stop()
         time.sleep(2)
         postgres.start()
@@ -318,7 +323,7 @@ def test_two_machines_share_a_sweep_through_a_database_that_restarts(
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()
     records = [load_sweep(r.results / "sweeps" / "shared") for r in (here, there)]
     assert [len(counted(record)) for record in records] == [4, 4]
     assert len({t.run_id for t in records[0].branches[0].trials if t.state.counts}) == 4
