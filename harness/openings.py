@@ -4,14 +4,26 @@ import json
 import os
 from pathlib import Path
 
-_JOURNAL = "test_openings.jsonl"
+from core.data.atomic import write_atomic
+
+OPENINGS = "test_openings.jsonl"
 
 
 class OpeningJournal:
     """A line for each opening, written before the clips are read, so that a kill loses none."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _JOURNAL
+        self._path = folder / OPENINGS
+
+    def merge(self, content: bytes) -> None:
+        """Add the openings of another copy of this journal that are not in this one."""
+        ours = self._path.read_bytes() if self._path.is_file() else b""
+        known = set(ours.split(b"\n"))
+        new = [line for line in content.split(b"\n") if line not in known]
+        if new:
+            start = b"" if not ours or ours.endswith(b"\n") else b"\n"
+            added = b"".join(line + b"\n" for line in new)
+            write_atomic(self._path, content=ours + start + added)
 
     @property
     def count(self) -> int:

@@ -12,6 +12,10 @@ from filelock import FileLock, Timeout
 
 from core.errors import BusyError
 
+LOCK = "run.lock"
+HOLDER = "holder.json"
+"""Who holds the lock, for whoever meets it."""
+
 
 @contextmanager
 def held(folder: Path, *, create: bool = False) -> Iterator[None]:
@@ -24,8 +28,8 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
     """
     if create:
         folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "holder.json"
-    lock = FileLock(folder / "run.lock")
+    holder = folder / HOLDER
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -23,9 +23,10 @@ from safetensors.torch import load_file, save_file
 from core.data.atomic import file_sha256, sync_folder
 from core.errors import MismatchError, NoSpaceError
 
-_NAME = re.compile(r"^step-(\d{8})$")
-_HASHES = "sha256.json"
-_KEEP = 2
+CHECKPOINT_NAME = re.compile(r"^step-(\d{8})$")
+HASHES = "sha256.json"
+"""In a checkpoint: the SHA-256 of its other files."""
+NUM_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class CheckpointFolder:
             state = {"global_step": checkpoint.global_step, **checkpoint.state}
             (temporary / "state.json").write_text(json.dumps(state, sort_keys=True))
             hashes = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
-            (temporary / _HASHES).write_text(json.dumps(hashes, sort_keys=True))
+            (temporary / HASHES).write_text(json.dumps(hashes, sort_keys=True))
             for path in temporary.iterdir():
                 sync_folder(path)
             sync_folder(temporary)
@@ -106,11 +107,13 @@ class CheckpointFolder:
     def _committed(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        found = [(int(m[1]), p) for p in self.folder.iterdir() if (m := _NAME.match(p.name))]
+        found = [
+            (int(m[1]), p) for p in self.folder.iterdir() if (m := CHECKPOINT_NAME.match(p.name))
+        ]
         return [path for _, path in sorted(found)]
 
     def _prune(self) -> None:
-        for folder in self._committed()[:-_KEEP]:
+        for folder in self._committed()[:-NUM_KEPT]:
             # Rename first: a kill inside rmtree must not leave half a checkpoint under its name.
             doomed = folder.with_name(f".{folder.name}.pruned")
             folder.rename(doomed)
@@ -137,7 +140,7 @@ def no_space_is_a_sentence(where: Path, *, remove: Path | None = None) -> Iterat
 
 
 def _verify(folder: Path) -> None:
-    hashes = json.loads((folder / _HASHES).read_text())
+    hashes = json.loads((folder / HASHES).read_text())
     if set(hashes) != {"tensors.safetensors", "state.json"}:
         raise ValueError(f"unexpected files listed: {sorted(hashes)}")
     for name, expected in hashes.items():
