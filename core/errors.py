@@ -33,7 +33,7 @@ class MissingWeightsError(HarnessError):
 
 
 class StorageAwayError(HarnessError):
-    """The database of a sweep cannot be reached; the same command goes on once it can."""
+    """A sweep's database or the results' store cannot be used; the same command goes on later."""
 
     exit_code = 69
 

@@ -17,6 +17,7 @@ from harness.commands.options import (
     RayAddress,
     Results,
     Set,
+    Store,
     print_result,
 )
 from harness.executors.opening import ExecutorKind, ExecutorOptions
@@ -74,6 +75,7 @@ def compare(
     executor: ExecutorOption = ExecutorKind.LOCAL,
     gpu_share: GpuShare = 1.0,
     ray_address: RayAddress = None,
+    store: Store = None,
     price_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
     ] = None,
@@ -132,7 +134,7 @@ def compare(
             overrides,
             data,
             options,
-            ExecutorOptions(executor, jobs, gpu_share, ray_address),
+            ExecutorOptions(executor, jobs, gpu_share, ray_address, store),
             price_per_hour,
             BudgetKind(budget.value),
             configs.paths,

@@ -33,8 +33,8 @@ ExecutorOption = Annotated[
     ExecutorKind,
     typer.Option(
         help="Where the runs are computed: processes of this machine, or tasks of a Ray cluster "
-        "(pip install 'branch-harness[ray]') whose nodes all see the results folder and the data "
-        "under the same paths."
+        "(pip install 'branch-harness[ray]') whose nodes all see the data, the models and, without "
+        "--store, the results folder under the same paths."
     ),
 ]
 GpuShare = Annotated[
@@ -48,6 +48,14 @@ RayAddress = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         help="Head of the cluster; without it, RAY_ADDRESS, or Ray on this machine alone.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="With --executor ray: where nodes that share no results folder leave their runs, such "
+        "as s3://BUCKET/FOLDER; they come to --results from there.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -15,6 +15,7 @@ from harness.commands.options import (
     RayAddress,
     Results,
     Set,
+    Store,
     print_result,
 )
 from harness.executors.opening import ExecutorKind
@@ -68,6 +69,7 @@ def sweep(
     jobs: Jobs = 0,
     gpu_share: GpuShare = 1.0,
     ray_address: RayAddress = None,
+    store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Search the settings of a branch, or of several with equal trials, on the validation clips.
@@ -95,7 +97,7 @@ def sweep(
         overrides=tuple(set_ or ()),
         data=data,
         results=results,
-        executor=ExecutorOptions(executor, jobs, gpu_share, ray_address),
+        executor=ExecutorOptions(executor, jobs, gpu_share, ray_address, store),
         storage=storage,
         name=name,
         test_seeds=test_seeds,

@@ -4,6 +4,7 @@ Whichever executor makes a run, its folder lies at `task.planned.folder` on this
 end, and its event log grows there while it goes on.
 """
 
+import signal
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from harness.planning import PlannedRun
 
 LOST = -1000
 """Exit code of a task whose node or worker is gone; no signal has this number."""
+UNGATHERED = -1001
+"""Exit code of a task whose results did not get into the store or out of it."""
+STOPPED = 128 + signal.SIGTERM
+"""Exit code of a task that was told to stop."""
 RUN_LOG = "run.log"
 """In a run's folder: what its processes said on standard error."""
 
@@ -30,6 +35,16 @@ class Task:
     def log(self) -> Path:
         """What the run's processes say."""
         return self.planned.folder / RUN_LOG
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended."""
+
+    exit_code: int
+    """As `Job.poll` has it."""
+    last_words: str
+    """As `Job.last_words` has them."""
 
 
 class Job(ABC):

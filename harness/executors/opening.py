@@ -1,10 +1,11 @@
 """The executor that was asked for. Light to import: what an executor needs comes with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from core.errors import UsageError
+from core.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.executors.base import Executor
@@ -30,6 +31,8 @@ class ExecutorOptions:
     """Part of a GPU that one run takes, above 0 and up to 1."""
     ray_address: str | None = None
     """Of the cluster's head; None: what RAY_ADDRESS says, or a cluster of this machine alone."""
+    store: str | None = field(default=None, repr=False)
+    """URL through which nodes without the results folder hand runs over; may hold a password."""
 
 
 def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Display") -> "Executor":
@@ -39,22 +42,37 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
 
     Raises:
         UsageError: options that do not go together, or a number of jobs there is no room for.
-        HarnessError: Ray is not installed, or its cluster cannot be reached or used.
+        HarnessError: Ray is not installed, or its cluster or the store cannot be reached or used.
     """
     if not 0 < options.gpu_share <= 1:
         raise UsageError(f"--gpu-share {options.gpu_share:g}; expected above 0 and up to 1")
     if options.kind is ExecutorKind.LOCAL:
         if options.ray_address is not None:
             raise UsageError("--ray-address needs --executor ray")
+        if options.store is not None:
+            raise UsageError(
+                "--store needs --executor ray: processes of this machine write to --results"
+            )
         from harness.executors.local import LocalExecutor
 
         return LocalExecutor(jobs=options.jobs, gpu_share=options.gpu_share)
+    try:
+        import_module("ray")
+    except ImportError as error:
+        raise HarnessError(
+            "--executor ray needs Ray, which is not installed: pip install 'branch-harness[ray]'"
+        ) from error
     from harness.executors.ray import RayExecutor
 
+    if options.store is not None:
+        from harness.executors.store import RunStore
+
+        RunStore(options.store).check()
     return RayExecutor(
         address=options.ray_address,
         jobs=options.jobs,
         gpu_share=options.gpu_share,
         num_threads=num_threads,
+        store=options.store,
         display=display,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.data.atomic import TEMPORARY_PREFIX
-from core.errors import HarnessError, UsageError, suggestion
+from core.errors import HarnessError, StorageAwayError, UsageError, suggestion
 from core.training.checkpoints import no_space_is_a_sentence
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ _FOR_GOOD = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirector
 class RemoteFolder:
     """Files below a URL, by their relative names; what fails for a moment is tried again.
 
-    Every method raises HarnessError where the store cannot be reached or used.
+    Every method raises StorageAwayError where the store cannot be reached or used.
     """
 
     def __init__(self, url: str) -> None:
         """Find the driver; nothing is read or written yet.
+
+        url: passwords and keys in it are never printed.
 
         Raises:
             UsageError: not a URL that several machines can read and write.
@@ -131,24 +133,47 @@ class RemoteFolder:
             # Each driver has errors of its own, whose modules are not ours to import.
             except Exception as error:
                 if pause_s is None or isinstance(error, _FOR_GOOD):
-                    what = str(error).strip().splitlines() or ["no reason given"]
-                    raise HarnessError(
-                        f"the store {self.url} cannot be used ({type(error).__name__}: {what[0]}); "
-                        "check that it exists and that this machine's credentials may read and "
-                        "write it, then give the same command again"
+                    raise StorageAwayError(
+                        f"the store {printable(self.url)} cannot be used "
+                        f"({type(error).__name__}: {_reason(error, url=self.url)}); check that it "
+                        "exists and that this machine's credentials may read and write it, then "
+                        "give the same command again"
                     ) from error
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
 
 
+def printable(url: str) -> str:
+    """The URL without user, password and key, whichever way its driver takes them."""
+    protocol, mark, rest = url.partition("://")
+    rest, question, _ = rest.partition("?")
+    owner, at, place = rest.rpartition("@")
+    if at and (":" in owner or "/" not in owner):
+        rest = f"***@{place}"
+    return f"{protocol}{mark}{rest}{'?***' if question else ''}"
+
+
+def _reason(error: Exception, *, url: str) -> str:
+    """What a driver said, without what `printable` hides."""
+    said = (str(error).strip().splitlines() or ["no reason given"])[0].replace(url, printable(url))
+    rest = url.partition("://")[2]
+    rest, _, query = rest.partition("?")
+    owner = rest.rpartition("@")[0]
+    for secret in (owner, owner.partition(":")[2], query):
+        if secret and printable(url).find(secret) < 0:
+            said = said.replace(secret, "***")
+    return said
+
+
 def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     protocol, mark, place = url.partition("://")
+    shown = printable(url)
     if not mark or not place or "::" in url:
-        raise UsageError(f"--store {url}: {_EXAMPLES}")
+        raise UsageError(f"--store {shown}: {_EXAMPLES}")
     if protocol in _OF_ONE_PROCESS:
         raise UsageError(
-            f"--store {url}: {protocol}:// is of one process alone, and no other machine sees it; "
-            f"{_EXAMPLES}"
+            f"--store {shown}: {protocol}:// is of one process alone, and no other machine sees "
+            f"it; {_EXAMPLES}"
         )
     try:
         import fsspec
@@ -160,7 +185,7 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     known = {*known_implementations, *registry}
     if protocol not in known:
         raise UsageError(
-            f"--store {url}: nothing is known of {protocol}://{suggestion(protocol, known)}; "
+            f"--store {shown}: nothing is known of {protocol}://{suggestion(protocol, known)}; "
             f"{_EXAMPLES}"
         )
     try:
@@ -169,9 +194,11 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     except ImportError as error:
         package = str(known_implementations[protocol]["class"]).partition(".")[0]
         raise HarnessError(
-            f"--store {url}: {protocol}:// needs the package {package}, which is not installed: "
+            f"--store {shown}: {protocol}:// needs the package {package}, which is not installed: "
             f"pip install {package}, on every node"
         ) from error
     except Exception as error:
-        raise HarnessError(f"--store {url} cannot be opened ({error})") from error
+        raise HarnessError(
+            f"--store {shown} cannot be opened ({_reason(error, url=url)})"
+        ) from error
     return files, root.rstrip("/")

@@ -10,7 +10,7 @@ from core.errors import BusyError
 from core.training.interrupts import InterruptFlag
 from core.training.results import StepReport
 from harness.events import EventTail
-from harness.executors.base import Executor, Task
+from harness.executors.base import UNGATHERED, Executor, Task
 from harness.progress import Display, describe
 from harness.records import RECORD, RunRecord, load_record
 
@@ -133,9 +133,11 @@ class _Going:
             return self._wait_for_holder(code)
         if code < 0 and self._retries_left:
             self._retries_left -= 1
+            why = f" ({self.job.last_words()})" if code == UNGATHERED else ""
             self._display.say(
-                f"{self.task.name} was ended by {_cause(code)}; it goes on from its checkpoint "
-                f"(retry {self._max_retries - self._retries_left} of {self._max_retries})"
+                f"{self.task.name} was ended by {_cause(code)}{why}; it goes on from its "
+                f"checkpoint (retry {self._max_retries - self._retries_left} of "
+                f"{self._max_retries})"
             )
             self.job = self._executor.start(self.task)
             return None
@@ -203,6 +205,8 @@ class _Going:
 
 def _cause(code: int) -> str:
     """What a negative exit code stands for."""
+    if code == UNGATHERED:
+        return "its store"
     try:
         return signal.Signals(-code).name
     except ValueError:

@@ -20,6 +20,7 @@ from core.training.checkpoints import (
 )
 from harness.events import EVENTS
 from harness.executors.base import RUN_LOG
+from harness.executors.claim import Claim
 from harness.executors.remote import RemoteFolder
 from harness.openings import OPENINGS, OpeningJournal
 from harness.records import RECORD
@@ -42,7 +43,7 @@ class _Known:
 class RunStore:
     """Run folders below a URL; a store is used by one process at a time for each run.
 
-    Every method raises HarnessError where the store cannot be reached or used.
+    Every method raises StorageAwayError where the store cannot be reached or used.
     """
 
     def __init__(self, url: str) -> None:
@@ -63,6 +64,10 @@ class RunStore:
     def check(self) -> None:
         """Write something and remove it again."""
         self._remote.check()
+
+    def claim(self, folder: Path) -> Claim:
+        """The claim on a run, yet to be taken."""
+        return Claim(self._remote, f"claims/{_place(folder)}.json")
 
     def pull(self, folder: Path) -> bool:
         """Make the run's folder what the store has of it; whether it has anything.

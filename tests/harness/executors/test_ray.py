@@ -44,7 +44,9 @@ cluster = Cluster(
 second = cluster.add_node(**node, node_ip_address="127.0.0.3")
 raylets = [n.all_processes["raylet"][0].process.pid for n in (cluster.head_node, second)]
 print(cluster.address, *raylets, flush=True)
-sys.stdin.read()
+for address in sys.stdin:
+    added = cluster.add_node(**node, node_ip_address=address.strip())
+    print(added.all_processes["raylet"][0].process.pid, flush=True)
 cluster.shutdown()
 """
 
@@ -54,6 +56,9 @@ class TwoNodes:
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "cluster.log"
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self._num_lost = 0
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CLUSTER],
@@ -62,7 +67,12 @@ class TwoNodes:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "/tmp"},
+                env={
+                    **os.environ,
+                    "RAY_USAGE_STATS_ENABLED": "0",
+                    "RAY_TMPDIR": "/tmp",
+                    "TMPDIR": str(self.scratch),
+                },
             )
 
     def wait(self) -> None:
@@ -71,7 +81,20 @@ class TwoNodes:
         said = self.process.stdout.readline().split()
         assert len(said) == 3, self._log.read_text()
         self.address = said[0]
-        self.second = int(said[2])
+        self.head, self.second = map(int, said[1:])
+
+    def lose_second(self) -> None:
+        """As a machine is lost: at once, with all of its processes."""
+        for pid in [self.second, *descendants(self.second)]:
+            os.kill(pid, signal.SIGKILL)
+        self._num_lost += 1
+
+    def replace_second(self) -> None:
+        """Another node in place of one that was lost."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(f"127.0.0.{3 + self._num_lost}", file=self.process.stdin, flush=True)
+        self.second = int(self.process.stdout.readline())
 
     def end(self) -> None:
         """End every process of it, also where the cluster does not end itself."""
@@ -87,14 +110,30 @@ class TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    """Two nodes; the one test that takes one away comes last."""
+def whole_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     nodes = TwoNodes(tmp_path_factory.mktemp("ray"))
     try:
         nodes.wait()
         yield nodes
     finally:
         nodes.end()
+
+
+@pytest.fixture
+def cluster(whole_cluster: TwoNodes) -> TwoNodes:
+    """Two nodes, whatever an earlier test took away."""
+    if not is_running(whole_cluster.second):
+        whole_cluster.replace_second()
+    return whole_cluster
+
+
+@pytest.fixture(scope="module")
+def near(small_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory) -> list[PlannedRun]:
+    """The runs of `OVERRIDES`, made by processes of this machine."""
+    runs = planned_runs(small_request(*OVERRIDES, seed=0, results=tmp_path_factory.mktemp("near")))
+    with LocalExecutor(jobs=2) as executor:
+        run_all(runs, executor=executor, metric="aic", display=Display())
+    return runs
 
 
 def descendants(pid: int) -> list[int]:
@@ -182,7 +221,7 @@ def test_sigterm_ends_the_tasks_of_a_cluster_after_a_checkpoint(
 
 
 def test_a_lost_node_changes_no_number(
-    cluster: TwoNodes, small_request: MakeRequest, tmp_path: Path
+    cluster: TwoNodes, small_request: MakeRequest, near: list[PlannedRun]
 ) -> None:
     """Catches: a run lost with its node, begun anew, or made with other numbers than locally."""
     request = small_request(*OVERRIDES, seed=0)
@@ -194,24 +233,88 @@ def test_a_lost_node_changes_no_number(
     os.kill(cluster.second, signal.SIGKILL)
     _, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
+    require_said_lost(lost, err)
+    for far, its in zip(runs, near, strict=True):
+        require_same(far, its)
+        assert (load_record(far.folder).cost["resumed_from_step"] is not None) == (far is lost)
+
+
+def test_a_lost_node_without_a_shared_folder_changes_no_number(
+    cluster: TwoNodes, small_request: MakeRequest, near: list[PlannedRun], tmp_path: Path
+) -> None:
+    """Catches: steps lost that were in the store, results left on a node, or counted twice."""
+    request = small_request(*OVERRIDES, seed=0, results=tmp_path / "results")
+    runs, bucket = planned_runs(request), tmp_path / "bucket"
+    process = compare(cluster.address, request, "--store", f"file://{bucket}")
+    wait_until(lambda: children(cluster.head) and children(cluster.second), process)
+    (head,), (second,) = children(cluster.head), children(cluster.second)
+    places = [Path(option(words, "--results")) for words in (head, second)]
+    assert len({request.results, *places}) == 3
+    (lost,) = [run for run in runs if run.request.variant == option(second, "--variant")]
+    wait_until(lambda: pushed_steps(bucket, lost) and num_steps(lost), process)
+    cluster.lose_second()
+    (*_, newest) = pushed_steps(bucket, lost)
+    assert not (lost.folder / "checkpoints").exists()
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    require_said_lost(lost, err)
+    for far, its in zip(runs, near, strict=True):
+        require_same(far, its)
+        record = load_record(far.folder)
+        assert record.cost["resumed_from_step"] == (newest if far is lost else None)
+        assert record.command == far.request.command
+        assert record.split["lock"] == str(far.prepared.lock)
+        assert record.test_openings == 1
+        assert record == load_record(bucket / "runs" / far.folder.name)
+    assert {path.name for path in (bucket / "runs").iterdir()} == {run.folder.name for run in runs}
+    for folder in (bucket, request.results / "runs"):
+        for path in folder.rglob("*"):
+            assert not path.is_file() or str(cluster.scratch).encode() not in path.read_bytes()
+    assert not [path for path in (bucket / "claims").rglob("*") if path.is_file()]
+    assert not list((places[0] / "runs").iterdir())
+    assert (places[0] / "cache").is_dir()
+
+
+def children(raylet: int) -> list[list[str]]:
+    """The command lines of the runs on a node."""
+    found = []
+    for pid in descendants(raylet):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if "harness.child" in words:
+            found.append(words)
+    return found
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def pushed_steps(bucket: Path, run: PlannedRun) -> list[int]:
+    """Of the whole checkpoints in the store, in order."""
+    found = (bucket / "runs" / run.folder.name / "checkpoints").glob("step-*/sha256.json")
+    return sorted(int(path.parent.name.removeprefix("step-")) for path in found)
+
+
+def require_said_lost(run: PlannedRun, err: str) -> None:
     assert re.search(
-        rf"{lost.identity.variant} seed 0 was ended by the loss of its node; it goes on from its "
+        rf"{run.identity.variant} seed 0 was ended by the loss of its node; it goes on from its "
         r"checkpoint \(retry 1 of 3\)",
         err,
     ), err
 
-    here = [plan_run(replace(run.request, results=tmp_path), display=Display()) for run in runs]
-    with LocalExecutor(jobs=2) as executor:
-        run_all(here, executor=executor, metric="aic", display=Display())
-    for far, near in zip(runs, here, strict=True):
-        records = [load_record(run.folder) for run in (far, near)]
-        assert records[0].status is Status.FINISHED
-        assert (records[0].cost["resumed_from_step"] is not None) == (far is lost)
-        for fact in FACTS:
-            assert getattr(records[0], fact) == getattr(records[1], fact), fact
-        assert without_clock(records[0]) == without_clock(records[1])
-        for name in ("weights.safetensors", "per_clip.csv", "events.jsonl"):
-            assert (far.folder / name).read_bytes() == (near.folder / name).read_bytes(), name
+
+def require_same(far: PlannedRun, near: PlannedRun) -> None:
+    """The run's numbers are those of a run that was made on this machine."""
+    records = [load_record(run.folder) for run in (far, near)]
+    assert records[0].status is Status.FINISHED
+    for fact in FACTS:
+        assert getattr(records[0], fact) == getattr(records[1], fact), fact
+    assert without_clock(records[0]) == without_clock(records[1])
+    for name in ("weights.safetensors", "per_clip.csv", "events.jsonl"):
+        assert (far.folder / name).read_bytes() == (near.folder / name).read_bytes(), name
 
 
 def without_clock(record: RunRecord) -> list[dict[str, object]]:

@@ -153,11 +153,12 @@ def test_a_folder_ahead_of_the_store_keeps_its_steps_and_both_openings(tmp_path:
     store.push(here)
     with (tmp_path / "bucket" / "runs" / RUN / OPENINGS).open("ab") as journal:
         journal.write(b'{"at": "elsewhere", "pid": 1}\n')
+    OpeningJournal(here).note("later")
     save(here, step=6)
     log = (here / "events.jsonl").read_bytes()
     RunStore(store.url).pull(here)
     assert (here / "events.jsonl").read_bytes() == log
-    assert OpeningJournal(here).count == 2
+    assert OpeningJournal(here).count == 3
 
 
 def test_a_moments_failure_is_tried_again_and_a_lasting_one_is_a_sentence(
