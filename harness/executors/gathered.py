@@ -67,8 +67,12 @@ class GatheredJob(Job):
         store = RunStore(self._url)
         with held(planned.folder, create=True):
             claim = store.claim(planned.folder)
-            if not claim.take(wait=self._told.wait):
-                return Ended(STOPPED, "")
+            try:
+                if not claim.take(wait=self._told.wait):
+                    return Ended(STOPPED, "")
+            except BusyError:
+                store.pull_logs(planned.folder)  # whoever waits for a run waits while it gets on
+                raise
             try:
                 if _bring(planned, store) is Status.FINISHED:
                     return Ended(0, "")  # made by another coordinator

@@ -116,10 +116,11 @@ def test_without_gpus_there_is_one_run_a_core(monkeypatch: pytest.MonkeyPatch) -
     [
         (ExecutorOptions(gpu_share=0.0), "--gpu-share 0; expected above 0"),
         (ExecutorOptions(ray_address="auto"), "--ray-address needs --executor ray"),
+        (ExecutorOptions(store="s3://bucket/runs"), "--store needs --executor ray"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: ExecutorOptions, message: str) -> None:
-    """Catches: a share of nothing that divides by zero, an address that is passed over."""
+    """Catches: a share of nothing that divides by zero, an address or store that is unused."""
     with pytest.raises(UsageError, match=message):
         open_executor(options, num_threads=1, display=Display())
     assert options.kind is ExecutorKind.LOCAL

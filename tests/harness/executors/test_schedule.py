@@ -15,7 +15,7 @@ from core.errors import HarnessError, MismatchError
 from core.training.interrupts import Interrupted
 from core.training.results import StepReport
 from harness.executors import schedule
-from harness.executors.base import Executor, Job, Task
+from harness.executors.base import UNGATHERED, Executor, Job, Task
 from harness.executors.local import LocalExecutor
 from harness.executors.schedule import Outcome, Work, drive
 from harness.matrix import run_all
@@ -172,6 +172,16 @@ def test_a_child_that_always_dies_is_given_up_with_a_sentence(planned: PlannedRu
         "doomed was ended by SIGSEGV after 2 retries, with no record: last "
         f"(log: {planned.folder / 'run.log'})"
     )
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_run_whose_store_failed_is_tried_again_and_says_why(planned: PlannedRun) -> None:
+    """Catches: results that are not in the store, given up at once or told as a lost node."""
+    work, display = Noted(Task("unsent", planned)), Told()
+    drive(work, Scripted(UNGATHERED, 64, words="no bucket"), display=display, max_retries=2)
+    assert display.lines == [
+        "unsent was ended by its store (no bucket); it goes on from its checkpoint (retry 1 of 2)"
+    ]
 
 
 @pytest.mark.usefixtures("at_once")

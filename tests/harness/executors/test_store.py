@@ -194,6 +194,25 @@ def test_a_url_that_no_other_machine_can_use_is_refused(url: str, says: str) -> 
         RunStore(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://me:se@cret@host/runs", "ftp://***@host/runs"),
+        ("s3://key:sec/ret@bucket/runs", "s3://***@bucket/runs"),
+        ("sftp://token@host/runs", "sftp://***@host/runs"),
+        ("az://bucket/runs?sig=secret", "az://bucket/runs?***"),
+        ("s3://bucket/runs@home", "s3://bucket/runs@home"),
+    ],
+)
+def test_a_password_in_the_url_is_not_printed(url: str, shown: str) -> None:
+    """Catches: a key in a log, by way of a sentence or of what a driver says."""
+    assert remote.printable(url) == shown
+    said = remote._reason(ValueError(f"no {url}; not with se@cret or sec/ret, sig=secret"), url=url)
+    owner = url.partition("://")[2].rpartition("@")[0]
+    for secret in (owner.partition(":")[2], url.partition("?")[2]):
+        assert not secret or secret not in said
+
+
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: an ImportError, or a sentence that does not say what to install."""
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
