@@ -24,7 +24,7 @@ from harness.records import RECORD, RunRecord, Status, load_record
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")
-OVERRIDES = ("stage1.steps=120", "training.checkpoint_every=5")
+OVERRIDES = ("stage1.steps=60", "training.checkpoint_every=5")
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
