@@ -25,7 +25,7 @@ from harness.records import (
     load_record,
 )
 from harness.registry import find_variant
-from harness.run_config import Tuning, load_run_config
+from harness.run_config import RunConfig, Tuning, load_run_config
 from harness.score_kind import Score as Score
 from harness.settings import BudgetKind, Profile, StageSettings, load_profile, parse_settings
 from harness.splits import PreparedSplit, prepare_split, weights_of
@@ -199,21 +199,38 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
         models=models,
         score=request.score,
     )
-    tuning = None if tuned is None else tuned.tuning
-    notices = () if tuning is None else _tuning_notices(tuning, identity, request.overrides)
+    tuning: Tuning | None = None
+    notices: tuple[str, ...] = ()
+    if tuned is not None and tuned.tuning is not None:
+        tuning, notices = _tuning_of(tuned, tuned.tuning, identity, request.overrides)
     return PlannedRun(request, profile, variant, config, prepared, identity, tuning, notices)
 
 
-def _tuning_notices(
-    tuning: Tuning, identity: RunIdentity, overrides: Sequence[str]
-) -> tuple[str, ...]:
-    """What keeps the run from being what was tuned."""
+def _tuning_of(
+    config: RunConfig, tuning: Tuning, identity: RunIdentity, overrides: Sequence[str]
+) -> tuple[Tuning, tuple[str, ...]]:
+    """How the run's settings were found, and what keeps it from being what was tuned."""
     notices = []
+    if config.is_edited:
+        notices.append(
+            f"the settings in its config were changed after they were tuned ({tuning.sweep}): what "
+            "the sweep found is not of this run"
+        )
+    if identity.score is Score.TEST and tuning.seed == identity.seed:
+        notices.append(
+            f"seed {tuning.seed} is the one that its settings were chosen with ({tuning.sweep}): "
+            "its luck is part of why they were chosen, so that this run flatters them"
+        )
     if tuning.split_hash not in (None, identity.split_hash):
         notices.append(
             f"its settings were tuned ({tuning.sweep}) on another split, "
             f"{str(tuning.split_hash)[:12]} and not {identity.split_hash[:12]}: clips they were "
             "chosen by may be test clips here"
+        )
+    if tuning.shared_settings_hash not in (None, identity.settings_hash):
+        notices.append(
+            f"its settings were tuned ({tuning.sweep}) beside other shared settings (steps, rates "
+            "and the like) than this run's: what the sweep found may not hold for it"
         )
     own = ("variant.", f"variants.{identity.variant}.")
     changed = [item for item in overrides if item.strip().startswith(own)]
@@ -222,7 +239,8 @@ def _tuning_notices(
             f"{', '.join(changed)} was set on top of tuned settings ({tuning.sweep}): what the "
             "sweep found is not of this run"
         )
-    return tuple(notices)
+    is_changed = bool(changed) or config.is_edited
+    return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
 
 
 def code_of(variant: str) -> dict[str, str]:

@@ -71,6 +71,11 @@ class RunIdentity(BaseModel):
         content = self.model_dump(mode="json", exclude={"profile"})
         return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
 
+    @property
+    def settings_hash(self) -> str:
+        """Of the settings that branches share."""
+        return json_sha256(self.settings)
+
 
 class RunRecord(BaseModel):
     """Everything about one run, failures included; written atomically when it ends."""

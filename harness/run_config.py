@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from core.data.atomic import write_atomic
+from core.data.atomic import json_sha256, write_atomic
 from core.errors import UsageError
 from harness.settings import Profile, parse_settings
 
@@ -50,6 +50,14 @@ class Tuning(_Part):
     """Hash of the split whose validation clips were searched on."""
     num_validation: int | None = None
     """How many these are."""
+    seed: int | None = None
+    """Of the search, and of the training of every trial."""
+    shared_settings_hash: str | None = None
+    """Of the settings that branches share: steps, learning rates and the rest of the profile."""
+    own_settings_hash: str | None = None
+    """Of the branch's settings as they were found."""
+    is_changed: bool = False
+    """Whether the branch's settings were changed afterwards."""
 
     @property
     def num_made(self) -> int:
@@ -88,6 +96,17 @@ class RunConfig(_Part):
     def settings(self) -> dict[str, Any]:
         """The branch's settings."""
         return self.variants.get(self.variant, {})
+
+    @property
+    def settings_hash(self) -> str:
+        """Of the branch's settings."""
+        return json_sha256(self.settings)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the settings are others than those that the tuning found."""
+        found = None if self.tuning is None else self.tuning.own_settings_hash
+        return found not in (None, self.settings_hash)
 
     def require_agreement(self, path: Path, *, variant: str | None, profile: str | None) -> None:
         """Refuse a branch or profile that was asked for and is not this file's.
@@ -150,7 +169,11 @@ def run_config_text(config: RunConfig, *, comment: str = "") -> str:
     if config.variant in config.variants:
         lines += ["", f"[variants.{_key(config.variant)}]", *_lines(config.settings)]
     if config.tuning is not None:
-        lines += ["", "[tuning]", *_lines(config.tuning.model_dump(exclude_none=True))]
+        lines += [
+            "",
+            "[tuning]",
+            *_lines(config.tuning.model_dump(exclude_none=True, exclude_defaults=True)),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -157,6 +157,16 @@ def check_finite(loss: float, grad_norm: float, *, stage: str, step: int) -> Non
         )
 
 
+def check_validation_loss(loss: float, *, stage: str, step: int) -> None:
+    """Raises GuardError on a NaN or infinite validation loss: weights cannot be chosen by it."""
+    if not math.isfinite(loss):
+        raise GuardError(
+            f"{stage} step {step}: the validation loss is {loss}, though the training loss was "
+            "finite; the last checkpoint is good. A lower learning rate or float32 "
+            "(--set training.precision=float32) often helps"
+        )
+
+
 def check_moved(before: Mapping[str, Tensor], after: Mapping[str, nn.Parameter], *, stage: str):
     """Raises GuardError naming parameters that a whole stage of training left bit-equal."""
     stuck = [name for name, old in before.items() if torch.equal(old, after[name].detach())]

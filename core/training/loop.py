@@ -342,6 +342,7 @@ class _StageLoop:
             scheduler=self.scheduler,
             latent_shape=self.latent_shape,
         )
+        guards.check_validation_loss(loss, stage=self.stage.name, step=self.step)
         self.result.validation_loss = loss
         if self.best is None or loss < self.best[0]:
             tensors = {name: p.detach().clone() for name, p in self.trained.items()}

@@ -9,6 +9,8 @@ import typer
 from harness.executors.opening import ExecutorKind
 
 DEFAULT_PROFILE = "tiny"
+SEARCH_SEED = 1000
+"""Of a search without another: none of those from 0 on that comparisons use."""
 ProfileOption = Annotated[str, typer.Option(help="tiny, sd15, or the path of a TOML file.")]
 ProfileOverConfig = Annotated[
     str | None,

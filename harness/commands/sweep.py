@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.options import (
+    SEARCH_SEED,
     AsJson,
     Data,
     ExecutorOption,
@@ -47,15 +48,19 @@ def sweep(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Seed of the search and of every trial's training.")
-    ] = 0,
+        int,
+        typer.Option(
+            help="Seed of the search and of every trial's training; better none that a comparison "
+            "uses, since its luck is part of why settings are chosen."
+        ),
+    ] = SEARCH_SEED,
     test_seeds: Annotated[
         int,
         typer.Option(
             min=0,
             max=40,
-            help="Afterwards, train the best and the defaults with seeds 0 to N-1 and score both "
-            "on the test clips; 0 leaves the test clips unread.",
+            help="Afterwards, train the best and the defaults with N seeds (0, 1, ..., without "
+            "the search's own) and score both on the test clips; 0 leaves these unread.",
         ),
     ] = 0,
     profile: ProfileOption = "tiny",

@@ -33,6 +33,7 @@ from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
 from harness.comparison.tables import higher_is_better, metric_names, metric_rows, value_of
 from harness.comparison.tuning import (
+    chosen_by_sentence,
     inequalities,
     inequality_sentence,
     stored,
@@ -91,6 +92,7 @@ def analyse(
     done = [run.record for run in finished]
     branches = list(dict.fromkeys(r.identity.variant for r in records))
     tuned = tuning_by_branch(records, known=tuning)
+    flattered = chosen_by_sentence(tuned, seeds=[r.identity.seed for r in records])
     unequal = inequalities(branches, tuning=tuned, split_hash=records[0].identity.split_hash)
     seeds = sorted({r.identity.seed for r in done})
     if len(seeds) > MAX_SEEDS:
@@ -157,7 +159,11 @@ def analyse(
             alpha=ALPHA,
         ),
         tuning=stored(tuned),
-        notices=[*notices, *([inequality_sentence(unequal)] if unequal else ())],
+        notices=[
+            *notices,
+            *([inequality_sentence(unequal)] if unequal else ()),
+            *([flattered] if flattered else ()),
+        ],
     )
 
 

@@ -61,6 +61,11 @@ def inequalities(
     if len({one.metric for one in tuned.values()}) > 1:
         told = ", ".join(f"{branch} {one.metric or 'unknown'}" for branch, one in tuned.items())
         found.append(f"for different metrics ({told})")
+    changed = [branch for branch, one in tuned.items() if one.is_changed]
+    if changed:
+        found.append(f"{', '.join(changed)} with settings that were changed after the sweep")
+    if len({one.shared_settings_hash for one in tuned.values()} - {None}) > 1:
+        found.append("beside different shared settings (steps, rates and the like)")
     elsewhere = {
         branch: str(one.split_hash)[:12]
         for branch, one in tuned.items()
@@ -73,6 +78,18 @@ def inequalities(
             "clips here"
         )
     return found
+
+
+def chosen_by_sentence(tuning: Mapping[str, Tuning], *, seeds: Sequence[int]) -> str:
+    """That settings were chosen with a seed that is compared; blank where none was."""
+    chosen = {branch: one.seed for branch, one in tuning.items() if one.seed in seeds}
+    if not chosen:
+        return ""
+    told = ", ".join(f"{branch} with seed {seed}" for branch, seed in chosen.items())
+    return (
+        f"Settings were chosen with a seed that is compared here ({told}): its luck is part of why "
+        "they were chosen, so that this seed flatters them; compare without it."
+    )
 
 
 def inequality_sentence(clauses: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from core.errors import DataError, UsageError
 from harness.sweep.record import load_sweep
+from harness.sweep.storage import JOURNAL
 
 HOST = "127.0.0.1"
 _SAFE = ("GET", "HEAD")
@@ -45,7 +46,13 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
             f"{record.name} keeps its study in {record.storage}, whose address (with its password) "
             "stands in no record: give it with --storage"
         )
-    path = folder / "journal.log"
+    path = folder / JOURNAL
+    if " --storage " in record.command:
+        raise UsageError(
+            f"{record.name} keeps its study elsewhere: give --storage as its command did "
+            f"({record.command})"
+        )
+    _require_file(f"journal:{path}")
     _require_file(f"journal:{path}")
     return f"journal:{path}"
 

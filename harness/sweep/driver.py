@@ -1,10 +1,12 @@
 """The trials of a sweep as work for an executor: claimed, watched, pruned and told."""
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import BusyError, HarnessError
+from core.errors import BusyError, HarnessError, MismatchError, UsageError
+from core.training.checkpoints import CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.base import Task
 from harness.executors.schedule import Outcome, Work
@@ -75,10 +77,11 @@ class SweepWork(Work):
 
     def next(self) -> Task | None:
         for branch in sorted(self._branches, key=self._num_begun):
-            claim = branch.study.claim()
-            if claim is not None:
+            while (claim := branch.study.claim()) is not None:
                 self._is_waiting = False
-                return self._task(branch, claim)
+                task = self._task(branch, claim)
+                if task is not None:
+                    return task
         if not self._going and not self._is_waiting and not self.is_over:
             self._is_waiting = True
             self._display.say("the last trials are with other processes; waiting for them")
@@ -110,8 +113,11 @@ class SweepWork(Work):
         except BaseException:
             branch.study.release(claim)
             raise
+        self._told(branch, f"{task.name} {said}")
+
+    def _told(self, branch: Branch, sentence: str) -> None:
         branch.num_told += 1
-        self._display.say(f"{task.name} {said}")
+        self._display.say(sentence)
         self._on_change()
         if len(branch.errors) == branch.num_told == _HOPELESS:
             raise HarnessError(
@@ -128,14 +134,19 @@ class SweepWork(Work):
     def _num_begun(self, branch: Branch) -> int:
         return branch.num_told + sum(going.branch is branch for going in self._going.values())
 
-    def _task(self, branch: Branch, claim: Claim) -> Task:
+    def _task(self, branch: Branch, claim: Claim) -> Task | None:
+        """The run of a trial; None where the branch refuses the settings, which is its outcome."""
+        name = f"{branch.name} trial {claim.number}"
+        going = _Going(branch, claim)
         try:
             planned = plan_trial(branch.base, claim.settings)
+        except UsageError as error:
+            self._told(branch, f"{name} {self._fail(going, str(error))}")
+            return None
         except BaseException:
             branch.study.release(claim)
             raise
-        name = f"{branch.name} trial {claim.number}"
-        self._going[name] = _Going(branch, claim)
+        self._going[name] = going
         branch.study.note(claim, run_id=planned.identity.run_id, stage_ends=_stage_ends(planned))
         return Task(name, planned)
 
@@ -143,9 +154,8 @@ class SweepWork(Work):
         """Tell the study, and return the same in words."""
         study, claim = going.branch.study, going.claim
         if going.is_pruned:
-            study.note(claim, steps=going.last_step)
+            study.note(claim, steps=going.last_step, **_spent_when_stopped(task.planned))
             study.prune(claim)
-            _drop_checkpoints(task.planned)
             return f"pruned after step {going.last_step}"
         record = outcome.record
         if record is None:
@@ -176,7 +186,7 @@ def _steps(record: RunRecord) -> int:
 
 
 def _times(record: RunRecord) -> dict[str, float]:
-    found = {"seconds": sum(record.cost.get("seconds", {}).values())}
+    found = {"seconds": math.fsum(stage["seconds"] for stage in record.stages)}
     device_seconds = record.cost.get("train_device_seconds")
     return found if device_seconds is None else {**found, "device_seconds": device_seconds}
 
@@ -188,10 +198,24 @@ def _stage_ends(planned: PlannedRun) -> dict[str, int]:
     }
 
 
-def _drop_checkpoints(planned: PlannedRun) -> None:
-    """A pruned trial is not gone on with; another of the same settings may hold the run by now."""
+def _spent_when_stopped(planned: PlannedRun) -> dict[str, float]:
+    """Seconds of a pruned trial, from the checkpoint that it wrote when it was told to stop.
+
+    Its checkpoints go then: it is not gone on with. Nothing is known, and nothing goes, where
+    another trial of the same settings holds the run by now.
+    """
+    folder = planned.folder / "checkpoints"
     try:
         with held(planned.folder):
-            shutil.rmtree(planned.folder / "checkpoints", ignore_errors=True)
-    except BusyError:
-        return
+            checkpoint = CheckpointFolder(folder).latest()
+            shutil.rmtree(folder, ignore_errors=True)
+    except (BusyError, MismatchError):
+        return {}
+    if checkpoint is None:
+        return {}
+    stages = {checkpoint.state["stage"]: checkpoint.state}
+    stages |= {result["stage"]: result for result in checkpoint.state["results"]}
+    return {
+        name: math.fsum(stage[name] for stage in stages.values())
+        for name in ("seconds", "device_seconds")
+    }

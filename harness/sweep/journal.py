@@ -103,8 +103,8 @@ class JournalSweep(SweepStorage):
         super().__init__(say=say, patience_s=patience_s)
         self._path = path.resolve()
         self._alive_folder = self._path.with_name(self._path.name + ".alive")
-        self._alive_folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[int, tuple[int, Path]] = {}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.storage = JournalStorage(Journal(self._path))
         except (ValueError, KeyError, TypeError) as error:
@@ -112,6 +112,7 @@ class JournalSweep(SweepStorage):
                 f"{self._path} is not a journal of trials ({error}); move it away, or name "
                 "another storage"
             ) from None
+        self._alive_folder.mkdir(exist_ok=True)  # not beside a file that is no journal
         self.display_url = f"journal:{path}"
 
     @contextmanager

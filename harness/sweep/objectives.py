@@ -9,11 +9,9 @@ from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.records import RunRecord
 from harness.score_kind import Score
-from harness.sweep.record import Metric
+from harness.sweep.record import COSTS, GPU_SECONDS, TRAINABLE_PARAMETERS, Metric
 
-GPU_SECONDS = "gpu_seconds"
-TRAINABLE_PARAMETERS = "trainable_parameters"
-_OF_TRAINING = (VALIDATION_LOSS, GPU_SECONDS, TRAINABLE_PARAMETERS)
+_OF_TRAINING = (VALIDATION_LOSS, *COSTS)
 
 
 def parse_metrics(text: str) -> list[Metric]:

@@ -11,12 +11,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.data.atomic import write_atomic
 from core.errors import DataError
+from harness.settings import ComparisonSettings
 
 SWEEP = "sweep.json"
+GPU_SECONDS = "gpu_seconds"
+TRAINABLE_PARAMETERS = "trainable_parameters"
+COSTS = (GPU_SECONDS, TRAINABLE_PARAMETERS)
+"""What can be searched for besides metrics of clips; less is better."""
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no NaN, and pydantic would write null, which no reader takes for a number.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class TrialState(StrEnum):
@@ -81,9 +87,9 @@ class TrialRecord(_Part):
     run_id: str | None = None
     """The run that it is, under `results/validation`."""
     steps: int = 0
-    """Optimiser steps done."""
+    """Optimiser steps done; 0 of a lost trial, whose retry went on with its run."""
     seconds: float | None = None
-    """Seconds by the clock."""
+    """Seconds by the clock in training, over all processes that went on with it."""
     device_seconds: float | None = None
     """Seconds of the device in training (of the CPU without a GPU)."""
     retry_of: int | None = None
@@ -106,6 +112,8 @@ class TestRuns(_Part):
     """The branch as the profile has it, under `results/runs`."""
     best_run_id: str
     """With the best settings."""
+    best: int
+    """The trial whose settings these were; a longer search may have found better ones since."""
 
 
 class BranchSweep(_Part):
@@ -150,6 +158,10 @@ class SweepRecord(_Part):
     """The command that goes on with it; without a database's password."""
     profile: str
     """Name of the profile."""
+    shared_words: list[str]
+    """The command line's words for what every trial shared: settings, data and results."""
+    comparison: ComparisonSettings
+    """By what branches, and the best and the defaults, are compared on the test clips."""
     metrics: list[Metric]
     """What is searched for; the first decides what is best."""
     num_trials: int

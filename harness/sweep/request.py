@@ -1,6 +1,7 @@
 """What is asked of a sweep."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,11 @@ class SweepRequest:
     test_seeds: int = 0
     """Seeds with which the best and the defaults are scored on the test clips afterwards."""
 
+    @property
+    def seeds_of_tests(self) -> list[int]:
+        """From 0 on, without the search's own: its luck is part of why the best was chosen."""
+        return [seed for seed in range(self.test_seeds + 1) if seed != self.seed][: self.test_seeds]
+
     def run(self, variant: str) -> RunRequest:
         """The branch as the profile has it, as a trial."""
         return RunRequest(
@@ -55,14 +61,33 @@ class SweepRequest:
         words += ["--trials", str(self.num_trials), "--profile", self.profile]
         words += ["--metric", ",".join(metric.name for metric in self.metrics)]
         words += ["--seed", str(self.seed)]
-        for item in self.overrides:
+        for item in of_a_branch(self.overrides):
             words += ["--set", item]
-        for option, value in (("--data", self.data), ("--storage", storage), ("--name", self.name)):
+        for option, value in (("--storage", storage), ("--name", self.name)):
             if value is not None:
                 words += [option, value]
         if self.test_seeds:
             words += ["--test-seeds", str(self.test_seeds)]
-        return shlex.join([*words, "--results", str(self.results)])
+        return shlex.join([*words, *self.shared_words])
+
+    @property
+    def shared_words(self) -> list[str]:
+        """The words of a command line for what all trials share: settings, data, results."""
+        words = [word for item in of_no_branch(self.overrides) for word in ("--set", item)]
+        if self.data is not None:
+            words += ["--data", self.data]
+        return [*words, "--results", str(self.results)]
+
+
+def of_a_branch(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those that set what is a branch's own."""
+    return tuple(o for o in overrides if o.strip().startswith(("variant.", "variants.")))
+
+
+def of_no_branch(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those that set what branches share."""
+    own = of_a_branch(overrides)
+    return tuple(o for o in overrides if o not in own)
 
 
 def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:

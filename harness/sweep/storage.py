@@ -21,6 +21,8 @@ from optuna.trial import FrozenTrial
 from core.errors import StorageAwayError, UsageError
 
 Result = TypeVar("Result")
+JOURNAL = "journal.log"
+"""In a sweep's folder: its studies, where no storage is named."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between two tries while the database is away
 
 logging.getLogger("optuna").setLevel(logging.WARNING)  # it would announce every study
@@ -73,7 +75,10 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
         if url is None or url.startswith("journal:") or url.endswith(".log"):
             from harness.sweep.journal import JournalSweep
 
-            path = folder / "journal.log" if url is None else Path(url.removeprefix("journal:"))
+            name = str(folder / JOURNAL) if url is None else url.removeprefix("journal:")
+            if not name:
+                raise UsageError(f"--storage {url} names no file; expected journal:PATH")
+            path = Path(name)
             return JournalSweep(path, say=say, patience_s=patience_s)
         scheme = url.partition(":")[0]
         dialect = scheme.partition("+")[0]

@@ -1,11 +1,12 @@
 """One sweep: studies opened or made, trials run, the best written as files, a report drawn."""
 
-from collections.abc import Sequence
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from optuna.trial import FixedTrial
 
 from core.data.atomic import json_sha256
@@ -30,7 +31,7 @@ from harness.sweep.record import (
     load_sweep,
 )
 from harness.sweep.report import WrittenSweep, write_sweep_report
-from harness.sweep.request import SweepRequest
+from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.storage import SweepStorage
 from harness.sweep.study import BranchStudy
 
@@ -125,9 +126,13 @@ class _Sweeping:
                     say=self.display.say,
                 )
             )
-            self.branches = [
-                self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
-            ]
+            # One at a time: two sweeps begun under one name at once must not share a folder.
+            with FileLock(self.folder / "sweep.lock"):
+                self._require_same_sweep()
+                self.branches = [
+                    self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
+                ]
+                self._save()
             self._announce()
             executor = stack.enter_context(
                 open_executor(
@@ -195,18 +200,18 @@ class _Sweeping:
         request = self.request
         planned: list[PlannedRun] = []
         for branch in self.branches:
-            best = self._best_settings(branch)
-            if best is None or not request.test_seeds:
+            number = branch.study.best()
+            if number is None or not request.test_seeds:
                 continue
             pairs = []
-            for seed in range(request.test_seeds):
+            for seed in request.seeds_of_tests:
                 default = plan_run(self._test_request(branch, seed), display=self.display)
                 tuned = plan_run(
                     replace(
                         default.request,
                         config=self.folder / f"{branch.name}.toml",
                         # The file holds them already; on top they would undo what was found.
-                        overrides=_of_no_variant(request.overrides),
+                        overrides=of_no_branch(request.overrides),
                     ),
                     display=self.display,
                 )
@@ -216,6 +221,7 @@ class _Sweeping:
                         seed=seed,
                         default_run_id=default.identity.run_id,
                         best_run_id=tuned.identity.run_id,
+                        best=number,
                     )
                 )
             self.test_runs[branch.name] = pairs
@@ -250,6 +256,8 @@ class _Sweeping:
                 storage=None if request.storage is None else self.storage.display_url
             ),
             profile=request.profile,
+            shared_words=request.shared_words,
+            comparison=self.bases[0].profile.comparison,
             metrics=list(request.metrics),
             num_trials=request.num_trials,
             seed=request.seed,
@@ -273,8 +281,9 @@ class _Sweeping:
             trials=trials,
             best=study.best(),
             front=study.front(),
-            test_runs=self.test_runs.get(branch.name, []),
         )
+        tested = [runs for runs in self.test_runs.get(branch.name, []) if runs.best == found.best]
+        found = found.model_copy(update={"test_runs": tested})
         if found.best is None:
             return found
         path = self.folder / f"{branch.name}.toml"
@@ -304,24 +313,28 @@ class _Sweeping:
             variant=branch.name,
             profile=self.request.profile,
             variants={branch.name: settings},
-            tuning=Tuning(
-                sweep=self.name,
-                num_trials=self.request.num_trials,
-                trials=counted,
-                study=found.study,
-                trial=found.best,
-                metric=metric,
-                value=trial.values[metric],
-                default_value=defaults[0] if defaults else None,
-                split_hash=self.bases[0].identity.split_hash,
-                num_validation=self.num_validation,
-            ),
         )
+        tuning = Tuning(
+            sweep=self.name,
+            num_trials=self.request.num_trials,
+            trials=counted,
+            study=found.study,
+            trial=found.best,
+            metric=metric,
+            value=trial.values[metric],
+            default_value=defaults[0] if defaults else None,
+            split_hash=self.bases[0].identity.split_hash,
+            num_validation=self.num_validation,
+            seed=self.request.seed,
+            shared_settings_hash=branch.base.identity.settings_hash,
+            own_settings_hash=config.settings_hash,
+        )
+        command = shlex.join(["harness", "run", "--config", str(path), *self.request.shared_words])
         write_run_config(
-            config,
+            config.model_copy(update={"tuning": tuning}),
             path,
             comment=f"The best of {sum(counted.values())} trials by {metric} on the validation "
-            f"clips.\nharness run --config {path}",
+            f"clips.\n{command}",
         )
 
     # Identity ----------------------------------------------------------------------------
@@ -362,7 +375,3 @@ def _require_space(base: PlannedRun) -> None:
         raise UsageError(
             f"variant {base.request.variant} has no search space: its search_space() draws nothing"
         )
-
-
-def _of_no_variant(overrides: Sequence[str]) -> tuple[str, ...]:
-    return tuple(o for o in overrides if not o.strip().startswith(("variant.", "variants.")))

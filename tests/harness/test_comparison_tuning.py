@@ -14,7 +14,7 @@ from harness.cli import app
 from harness.comparison.compare import compare
 from harness.comparison.configs import configs_by_branch
 from harness.comparison.request import CompareOptions, CompareRequest, plan_matrix
-from harness.comparison.tuning import inequalities, tuning_by_branch
+from harness.comparison.tuning import chosen_by_sentence, inequalities, tuning_by_branch
 from harness.planning import RunRequest
 from harness.progress import Display
 from harness.run_config import RunConfig, Tuning, write_run_config
@@ -42,6 +42,18 @@ def tuning(num_trials: int = 30, **changes: Any) -> Tuning:
         ),
         ({"a": tuning(), "b": tuning(metric="kid")}, ["metrics (a validation_loss, b kid)"]),
         (
+            {"a": tuning(shared_settings_hash="b"), "b": tuning(shared_settings_hash="c")},
+            ["beside different shared settings"],
+        ),
+        (
+            {"a": tuning(shared_settings_hash="b"), "b": tuning(shared_settings_hash=None)},
+            [],
+        ),
+        (
+            {"a": tuning(is_changed=True), "b": tuning()},
+            ["a with settings that were changed after the sweep"],
+        ),
+        (
             {"a": tuning(split_hash="b" * 64), "b": tuning(split_hash=None)},
             ["another split than this one (a on bbbbbbbbbbbb)"],
         ),
@@ -57,6 +69,14 @@ def test_what_was_not_alike_is_named(found: dict[str, Tuning], clauses: list[str
     assert len(said) == len(clauses)
     for sentence, part in zip(said, clauses, strict=True):
         assert part in sentence
+
+
+def test_a_seed_that_settings_were_chosen_with_is_named() -> None:
+    """Catches: the luck by which settings were chosen, counted among what they are worth."""
+    found = {"a": tuning(seed=1000), "b": tuning(seed=0), "c": tuning()}
+    assert chosen_by_sentence(found, seeds=[1, 2]) == ""
+    assert "(b with seed 0)" in chosen_by_sentence(found, seeds=[0, 1, 2])
+    assert "(a with seed 1000, b with seed 0)" in chosen_by_sentence(found, seeds=[0, 1000])
 
 
 def test_a_branch_is_as_tuned_as_its_most_tuned_run(finished: Any) -> None:

@@ -243,6 +243,26 @@ def test_what_keeps_a_run_from_what_was_tuned_is_told(
     assert plan_run(small_request(config=path), display=Display()).notices == ()
 
 
+def test_a_config_that_was_edited_is_no_longer_what_was_tuned(
+    small_request: Callable[..., RunRequest], tmp_path: Path
+) -> None:
+    """Catches: settings typed by hand that pass for the best of a sweep."""
+    config = RunConfig(variant="baseline", variants={"baseline": {"dropout": 0.25}})
+    found = {"own_settings_hash": config.settings_hash, "split_hash": None}
+    tuning = TUNING.model_copy(update=found)
+    path = tmp_path / "best.toml"
+    write_run_config(config.model_copy(update={"tuning": tuning}), path)
+    as_found = plan_run(small_request(config=path), display=Display())
+    assert as_found.tuning is not None
+    assert not as_found.tuning.is_changed
+    assert as_found.notices == ()
+    path.write_text(path.read_text().replace("0.25", "0.5"))
+    edited = plan_run(small_request(config=path), display=Display())
+    assert edited.tuning is not None
+    assert edited.tuning.is_changed
+    assert "were changed after they were tuned (small)" in edited.notices[0]
+
+
 def test_a_record_says_how_its_settings_were_found(
     small_request: MakeRequest, one_thread: None, tmp_path: Path
 ) -> None:

@@ -55,7 +55,9 @@ class SweepFacts:
     def on_test(self) -> dict[str, OnTest]:
         """By branch, best settings against the defaults on the test clips."""
         return {
-            branch.variant: read_on_test(branch, results=self.results, profile=self.record.profile)
+            branch.variant: read_on_test(
+                branch, results=self.results, settings=self.record.comparison
+            )
             for branch in self.branches
         }
 
@@ -114,12 +116,14 @@ class SweepFacts:
         """Whether every branch has the trials that were asked for."""
         return all(num_counted(branch) >= self.record.num_trials for branch in self.branches)
 
-    def run_commands(self, branch: BranchSweep, *, seed: int = 0) -> tuple[str, ...]:
-        """Commands that put the best settings, and the defaults, on the test clips."""
+    def run_commands(self, branch: BranchSweep) -> tuple[str, ...]:
+        """The command that puts the best settings on the test clips, with a seed of its own."""
         config = self.config(branch)
         if config is None:
             return ()
-        return (f"harness run --config {shlex.quote(str(config))} --seed {seed}",)
+        seed = 0 if self.record.seed != 0 else 1
+        words = ["harness", "run", "--config", str(config), "--seed", str(seed)]
+        return (shlex.join([*words, *self.record.shared_words]),)
 
     @property
     def test_command(self) -> str:

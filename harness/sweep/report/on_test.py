@@ -9,7 +9,7 @@ from core.errors import HarnessError
 from harness.comparison.tables import higher_is_better, metric_names, value_of
 from harness.records import RunRecord, Status, load_record
 from harness.report.text import count, interval, metric_label, number, percent
-from harness.settings import ComparisonSettings, load_profile
+from harness.settings import ComparisonSettings
 from harness.statistics import (
     MIN_SEEDS_FOR_A_WIN,
     Outcome,
@@ -62,12 +62,14 @@ class OnTest:
     """Of the runs."""
     absent: Sequence[str] = field(default=())
     """Runs that are missing or failed, and why."""
+    are_same: bool = False
+    """Whether the best settings are the defaults."""
 
 
-NOT_OPENED = "The test clips have not been opened: what this means on test is not known."
+NOT_OPENED = "No run has put these settings on the test clips: what they mean there is not known."
 
 
-def read_on_test(branch: BranchSweep, *, results: Path, profile: str) -> OnTest:
+def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSettings) -> OnTest:
     """The runs of the best settings and of the defaults, read from `results/runs` and paired.
 
     A run that failed or is gone does not drop out of the pairing unseen: then no difference is
@@ -76,7 +78,8 @@ def read_on_test(branch: BranchSweep, *, results: Path, profile: str) -> OnTest:
     if not branch.test_runs:
         return OnTest(NOT_OPENED)
     if all(pair.best_run_id == pair.default_run_id for pair in branch.test_runs):
-        return OnTest("The best settings are the defaults: there is no difference to measure.")
+        sentence = "The best settings are the defaults: there is no difference to measure."
+        return OnTest(sentence, are_same=True)
     best: dict[int, RunRecord | None] = {}
     defaults: dict[int, RunRecord | None] = {}
     absent: list[str] = []
@@ -84,23 +87,19 @@ def read_on_test(branch: BranchSweep, *, results: Path, profile: str) -> OnTest:
         best[pair.seed] = _read(pair.best_run_id, results=results, absent=absent)
         defaults[pair.seed] = _read(pair.default_run_id, results=results, absent=absent)
     seeds = sorted(best)
-    settings, why = _settings(profile)
     records = [r for r in (*best.values(), *defaults.values()) if r is not None]
-    names = metric_names(records)
-    if settings is not None and settings.metric in names:
+    # What no run has a value of, its models missing, has nothing to say here.
+    names = [
+        name
+        for name in metric_names(records)
+        if any(value_of(record, name) is not None for record in records)
+    ]
+    if settings.metric in names:
         names = [settings.metric, *(name for name in names if name != settings.metric)]
     rows = _adjusted(
-        [
-            _row(
-                name, best, defaults, records, margins={} if settings is None else settings.margins
-            )
-            for name in names
-        ],
-        decisive=None if settings is None else settings.metric,
+        [_row(name, best, defaults, records, margins=settings.margins) for name in names],
+        decisive=settings.metric,
     )
-    if settings is None:
-        sentence = f"What the test clips say cannot be put in one sentence: {why}."
-        return OnTest(sentence, rows=rows, seeds=seeds, absent=absent)
     first = next((row for row in rows if row.metric == settings.metric), None)
     pair_of_first = None if first is None else first.pair
     return OnTest(
@@ -129,13 +128,6 @@ def _read(run_id: str, *, results: Path, absent: list[str]) -> RunRecord | None:
     return record
 
 
-def _settings(profile: str) -> tuple[ComparisonSettings | None, str]:
-    try:
-        return load_profile(profile).comparison, ""
-    except HarnessError as error:
-        return None, f"the profile, which names the metric that decides, cannot be read ({error})"
-
-
 def _row(
     name: str,
     best: Mapping[int, RunRecord | None],
@@ -151,7 +143,9 @@ def _row(
     ]
     row = TestRow(name, direction, found[0], found[1], None)
     cautions = [
-        record.metrics[name].get("caution") or f"not at n = {record.metrics[name].get('n')}"
+        record.metrics[name].get("caution")
+        or record.metrics[name].get("reason")
+        or f"with {record.metrics[name].get('n')} images"
         for record in records
         if record.metrics.get(name, {}).get("is_rankable") is False
     ]

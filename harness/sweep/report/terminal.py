@@ -36,7 +36,7 @@ def sweep_view(record: SweepRecord, *, folder: Path) -> RenderableType:
     if text := caution(facts):
         parts += [Text(""), Text(text, style="yellow")]
     if any(not branch.test_runs for branch in facts.branches):
-        parts.append(Text(f"Test clips not opened; on them: {plain(facts.test_command)}"))
+        parts.append(Text(f"On the test clips: {plain(facts.test_command)}"))
     parts.append(Text(""))
     for name, path in _files(facts):
         parts.append(Text(f"{name:8}  {path}"))

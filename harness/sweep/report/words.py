@@ -5,8 +5,17 @@ import math
 from typing import Any
 
 from harness.report.text import MINUS, count, listed, metric_label, plain
-from harness.sweep.record import BranchSweep, TrialRecord, TrialState
+from harness.statistics import Outcome
+from harness.sweep.record import (
+    COSTS,
+    TRAINABLE_PARAMETERS,
+    BranchSweep,
+    Metric,
+    TrialRecord,
+    TrialState,
+)
 from harness.sweep.report.facts import SweepFacts, default_trial, num_counted
+from harness.sweep.report.on_test import OnTest
 
 _MOST_DIGITS = 8
 
@@ -75,9 +84,15 @@ def why_no_value(trial: TrialRecord | None) -> str:
     return reasons.get(trial.state, "no finite value was recorded")
 
 
+def on_validation(metric: Metric) -> str:
+    """Where a value was found, after it; blank of what is not of clips."""
+    return "" if metric.name in COSTS else " on validation"
+
+
 def branch_sentence(facts: SweepFacts, branch: BranchSweep) -> str:
     """What the search of a branch found on validation, in one sentence."""
     name, metric = plain(branch.variant), metric_label(facts.metric.name)
+    where = on_validation(facts.metric)
     best, default = facts.best(branch), default_trial(branch)
     best_value = None if best is None else facts.value(best)
     default_value = None if default is None else facts.value(default)
@@ -86,50 +101,84 @@ def branch_sentence(facts: SweepFacts, branch: BranchSweep) -> str:
     if default_value is None:
         return (
             f"{name}: the best of {of_trials(facts, branch)}, trial {best.number}, has {metric} "
-            f"{significant(best_value)} on validation; the defaults have none, because "
+            f"{significant(best_value)}{where}; the defaults have none, because "
             f"{why_no_value(default)}."
         )
     if not facts.is_better(best_value, default_value):
         return (
             f"{name}: none of {of_trials(facts, branch)} beats the defaults, which have {metric} "
-            f"{significant(default_value)} on validation."
+            f"{significant(default_value)}{where}."
         )
     one, other = apart(best_value, default_value)
     change = relative(best_value, than=default_value)
     return (
-        f"{name}: the best of {of_trials(facts, branch)}, trial {best.number}, has {metric} {one} "
-        f"on validation, the defaults {other}{f' ({change})' if change else ''}."
+        f"{name}: the best of {of_trials(facts, branch)}, trial {best.number}, has {metric} {one}"
+        f"{where}, the defaults {other}{f' ({change})' if change else ''}."
     )
 
 
 def caution(facts: SweepFacts) -> str:
-    """Why the best values flatter; blank where there was nothing to choose from."""
-    numbers = {plain(b.variant): len(facts.complete(b)) for b in facts.branches}
-    chosen = {name: number for name, number in numbers.items() if number > 1}
+    """Why the best values flatter; blank where nothing was chosen from, or chosen by luck."""
+    if facts.metric.name == TRAINABLE_PARAMETERS:
+        return ""
+    ahead = [branch for branch in facts.branches if not _is_behind(facts, branch)]
+    chosen = {plain(b.variant): n for b in ahead if (n := len(facts.complete(b))) > 1}
     if not chosen:
         return ""
-    if len(numbers) == 1:
+    if len(facts.branches) == 1:
         best = f"The best of {next(iter(chosen.values()))} noisy validation values looks"
     else:
         best = "The best of many noisy validation values looks"
     told = listed(f"{name} {number}" for name, number in chosen.items())
     return (
         f"{best} better than it is (the winner's curse), the more so the more trials there are"
-        + (f" (with a value: {told})" if len(numbers) > 1 else "")
+        + (f" (with a value: {told})" if len(facts.branches) > 1 else "")
         + ": part of its lead is luck of the training seed and of the validation clips."
     )
 
 
+def _is_behind(facts: SweepFacts, branch: BranchSweep) -> bool:
+    """Whether the defaults are the best, which no choice among many has flattered."""
+    default = default_trial(branch)
+    has_value = default is not None and facts.value(default) is not None
+    return has_value and not _beats_defaults(facts, branch)
+
+
 def headline(facts: SweepFacts) -> str:
-    """The one sentence over the page."""
+    """The one sentence over the page: what the test clips say, where they were asked."""
+    if any(branch.test_runs for branch in facts.branches):
+        return _headline_of_test(facts)
     if len(facts.branches) == 1:
         sentence = branch_sentence(facts, facts.branches[0])
         return sentence[:1].upper() + sentence[1:]
     ahead = [branch for branch in facts.branches if _beats_defaults(facts, branch)]
+    where = "On validation, t" if on_validation(facts.metric) else "T"
     return (
-        f"On validation, the best trial beats the defaults in {len(ahead)} of "
+        f"{where}he best trial beats the defaults in {len(ahead)} of "
         f"{count(len(facts.branches), 'branch', 'branches')}."
     )
+
+
+def _headline_of_test(facts: SweepFacts) -> str:
+    found: dict[str, int] = {}
+    for branch in facts.branches:
+        said = _said_of_test(facts.on_test[branch.variant])
+        found[said] = found.get(said, 0) + 1
+    if len(facts.branches) == 1:
+        return f"On the test clips, the best settings against the defaults: {next(iter(found))}."
+    told = listed(f"{said} in {n}" for said, n in found.items())
+    branches = count(len(facts.branches), "branch", "branches")
+    return f"On the test clips, the best settings against the defaults: {told} of {branches}."
+
+
+def _said_of_test(test: OnTest) -> str:
+    if test.are_same:
+        return "the same"
+    if test.outcome is None:
+        return "not known"
+    if test.outcome is Outcome.WIN:
+        return "better" if test.is_better else "worse"
+    return "equal" if test.outcome is Outcome.TIE else "undecided"
 
 
 def _beats_defaults(facts: SweepFacts, branch: BranchSweep) -> bool:

@@ -1,5 +1,6 @@
 """The staged loop: what it trains, what it leaves alone, and that it resumes exactly."""
 
+import math
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -300,6 +301,20 @@ def test_a_nan_loss_stops_before_the_optimiser_step(
     with pytest.raises(GuardError, match="stage1 step 2: loss nan"):
         run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=poison)
     assert same(states[0], model.state_dict())
+
+
+def test_a_nan_validation_loss_stops_the_run(
+    make_model: MakeModel,
+    data: TrainingData,
+    plan: TrainingPlan,
+    scheduler: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: weights kept by a loss that is below every other because nothing is below NaN."""
+    monkeypatch.setattr("core.training.loop.planned_loss", lambda *_, **__: math.nan)
+    with pytest.raises(GuardError, match=r"stage1 step \d+: the validation loss is nan"):
+        run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
 
 
 def test_a_module_outside_the_graph_is_refused_by_name(

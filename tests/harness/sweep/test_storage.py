@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
-from core.errors import BusyError, MismatchError, StorageAwayError, UsageError
+from core.errors import BusyError, DataError, MismatchError, StorageAwayError, UsageError
 from harness.sweep.record import Metric, TrialRecord, TrialState
 
 WORKER = Path(__file__).parent / "worker.py"
@@ -296,6 +296,18 @@ def test_patience_ends_in_a_sentence(postgres: Any) -> None:
             assert "is away" in said[0]
         finally:
             postgres.start()
+
+
+def test_what_is_no_journal_stays_as_it_is(tmp_path: Path) -> None:
+    """Catches: folders and locks left beside a stranger's file, or beside the working folder."""
+    strange = tmp_path / "letter.txt"
+    strange.write_text("Dear Ada,\n")
+    with pytest.raises(DataError, match="not a journal of trials"):
+        worker.open_storage(f"journal:{strange}")
+    with pytest.raises(UsageError, match="names no file"):
+        worker.open_storage("journal:")
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    assert strange.read_text() == "Dear Ada,\n"
 
 
 def test_several_metrics_have_a_front_and_no_pruning(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from core.errors import MismatchError
+from harness.cli import app
+from harness.commands.options import SEARCH_SEED
 from harness.planning import RunRequest, Score, plan_run
 from harness.progress import Display
 from harness.run import run
@@ -107,7 +111,7 @@ def test_the_first_trial_is_the_branch_as_it_is(
     request, _ = swept
     trials = load_sweep(request.results / "sweeps" / "three").branches[0].trials
     assert [trial.is_default for trial in trials] == [True, False, False]
-    plain = plan_run(small_request(score=Score.LOSS), display=Display())
+    plain = plan_run(small_request(score=Score.LOSS, seed=SEARCH_SEED), display=Display())
     assert trials[0].run_id == plain.identity.run_id
     assert len({trial.run_id for trial in trials}) == 3
 
@@ -115,12 +119,15 @@ def test_the_first_trial_is_the_branch_as_it_is(
 def test_the_best_settings_are_a_file_that_a_run_takes(
     swept: tuple[RunRequest, dict[str, Any]], small_request: MakeRequest
 ) -> None:
-    """Catches: a written file whose run is another than the trial that was best."""
+    """Catches: a written file whose run, or whose command, is another than the best trial."""
     request, printed = swept
     branch = load_sweep(request.results / "sweeps" / "three").branches[0]
     config = Path(printed["best"]["config"])
-    again = plan_run(small_request(config=config, score=Score.LOSS), display=Display())
-    assert again.identity.run_id == branch.trial(printed["best"]["trial"]).run_id
+    command = shlex.split(config.read_text().splitlines()[1].removeprefix("# "))
+    assert command[:4] == ["harness", "run", "--config", str(config)]
+    seed = ("--seed", str(SEARCH_SEED), "--score", "loss")
+    told = CliRunner().invoke(app, [*command[1:], *seed, "--dry-run", "--json"])
+    assert json.loads(told.stdout)["run_id"] == branch.trial(printed["best"]["trial"]).run_id
     tuning = load_run_config(config).tuning
     assert tuning is not None
     assert (tuning.num_trials, tuning.value) == (3, printed["best"]["value"])
@@ -153,6 +160,8 @@ def test_a_finished_sweep_goes_on_where_more_trials_are_asked(
     more = load_sweep(request.results / "sweeps" / "three").branches[0].trials
     assert more[:3] == first
     assert len(more) == 4
+    by_file = {path.name for path in (request.results / "validation").iterdir()}
+    assert by_file == {trial.run_id for trial in more}
     assert {path: path.stat().st_mtime_ns for path in stores.rglob("*.safetensors")} == before
 
 
@@ -169,6 +178,45 @@ def test_another_sweep_does_not_take_a_sweeps_folder(
     assert done.returncode == 78, done.stderr
     assert "another sweep" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_sweeps_begun_at_once_do_not_share_a_name(
+    small_request: MakeRequest, tmp_path: Path
+) -> None:
+    """Catches: a second search, begun before the first has ended a trial, in the same folder."""
+    request = small_request(*LONG, results=tmp_path)
+    line = ("--variant", "baseline", "--trials", "1", "--name", "mine")
+    first = begun(request, *line)
+    record = tmp_path / "sweeps" / "mine" / "sweep.json"
+    try:
+        wait_for(record.is_file, first)
+        other = replace(request, overrides=(*request.overrides, "sampling.steps=2"))
+        second = subprocess.run(words(other, *line), capture_output=True, text=True)
+    finally:
+        first.send_signal(signal.SIGTERM)
+        first.communicate()
+    assert second.returncode == 78, second.stderr
+    assert "another sweep" in second.stderr
+
+
+def test_tests_of_an_earlier_best_are_not_the_new_bests(
+    small_request: MakeRequest, tmp_path: Path
+) -> None:
+    """Catches: a longer search whose better settings are shown with the test runs of the old ones,
+    and a test with the seed that the settings were chosen with.
+    """
+    request = small_request(results=tmp_path)
+    line = ("--variant", "sonic", "--metric", "trainable_parameters", "--name", "longer")
+    sweep(request, *line, "--trials", "1", "--seed", "0", "--test-seeds", "1")
+    folder = tmp_path / "sweeps" / "longer"
+    (pair,) = load_sweep(folder).branches[0].test_runs
+    assert (pair.seed, pair.best) == (1, 0)
+    sweep(request, *line, "--trials", "8", "--seed", "0")
+    branch = load_sweep(folder).branches[0]
+    assert branch.best not in (None, 0)
+    assert branch.test_runs == []
+    pruned = [trial for trial in branch.trials if trial.state is TrialState.PRUNED]
+    assert all(trial.device_seconds for trial in branch.trials), pruned
 
 
 def test_killed_processes_lose_no_trial_and_double_none(small_request: MakeRequest) -> None:

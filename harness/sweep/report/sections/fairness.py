@@ -36,8 +36,10 @@ def fairness(facts: SweepFacts) -> Section:
     if lost:
         parts.append(
             Paragraph(
-                f"{count(lost, 'trial')} lost with the worker: another trial of the same settings "
-                "stands in for each, so that they do not count; their steps do."
+                f"{count(lost, 'trial')} lost, the worker dead or stopped: another trial of the "
+                "same settings went on with the run of each, so that they do not count. Steps that "
+                "a dead worker had done since its last checkpoint were done again and are not in "
+                "these numbers."
             )
         )
     if len(facts.branches) == 1:

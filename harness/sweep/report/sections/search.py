@@ -120,8 +120,8 @@ def _progress_figure(
         wide=wide,
         narrow=narrow,
         legend=(
-            "Line: best value so far. Every trial that ended is counted with its steps, pruned, "
-            "failed and lost ones too; branches compare at the same place on the x axis.",
+            "Line: best value so far. Every trial that ended is counted with its steps, pruned and "
+            "failed ones too; branches compare at the same place on the x axis.",
             "Small marks: complete trials; large with an edge: the best; hollow: the defaults; × "
             "at the foot: pruned, failed or lost.",
             OUTLIERS,

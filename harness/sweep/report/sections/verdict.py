@@ -13,7 +13,6 @@ from harness.report.content import (
     Table,
 )
 from harness.report.text import (
-    count,
     interval,
     metric_label,
     number,
@@ -29,6 +28,7 @@ from harness.sweep.report.words import (
     branch_sentence,
     caution,
     of_trials,
+    on_validation,
     significant,
     why_no_value,
 )
@@ -57,14 +57,14 @@ def _cards(facts: SweepFacts, branch: BranchSweep) -> list[Card]:
         texts = apart(values[0], values[1])
     else:
         texts = (significant(values[0]), significant(values[1]))
-    metric = metric_label(facts.metric.name)
+    metric, where = metric_label(facts.metric.name), on_validation(facts.metric)
     cards = []
     if best is not None and texts[0]:
-        note = f"{metric} on validation, trial {best.number} of {of_trials(facts, branch)}"
+        note = f"{metric}{where}, trial {best.number} of {of_trials(facts, branch)}"
         anchor = trial_anchor(facts, branch, best)
         cards.append(Card(f"{name}, best", texts[0], note, anchor, index))
     if texts[1] and default is not None:
-        note = f"{metric} on validation, trial {default.number}"
+        note = f"{metric}{where}, trial {default.number}"
         anchor = trial_anchor(facts, branch, default)
         cards.append(Card(f"{name}, defaults", texts[1], note, anchor, index))
     else:
@@ -115,7 +115,12 @@ def _test_table(branch: BranchSweep, found: OnTest) -> Table:
                 *cells,
                 Cell(number(d.mean, digits=4, signed=True)),
                 Cell(interval(d.low, d.high, digits=4)),
-                Cell(probability(pair.adjusted_p)),
+                Cell(
+                    probability(d.t_p),
+                    note=""
+                    if row.metric == found.decisive
+                    else f"adjusted {probability(pair.adjusted_p)}",
+                ),
                 Cell(probability(d.sign_flip_p)),
             )
         )
@@ -127,7 +132,7 @@ def _test_table(branch: BranchSweep, found: OnTest) -> Table:
             *(Column(f"seed {seed}", is_number=True) for seed in found.seeds),
             Column("mean", is_number=True),
             Column("95 % t interval", is_number=True),
-            Column("p (t)", is_number=True, note="q of all but the one that decides"),
+            Column("p (t)", is_number=True),
             Column("p (sign flip)", is_number=True),
         ),
         tuple(rows),
@@ -142,10 +147,10 @@ def _how_to_know(facts: SweepFacts) -> list[Part]:
     lines += [line for branch in waiting for line in facts.run_commands(branch)]
     return [
         Paragraph(
-            f"{told}{'T' if not told else 't'}he test clips have not been opened: what this means "
-            "on test is not known. The first command makes "
-            f"{count(2, 'run')} a seed, best and defaults, and compares them; each further one "
-            "puts the best settings of a branch on the test clips once."
+            f"{told}{'N' if not told else 'n'}o run has put these settings on the test clips: "
+            "what they mean there is not known. The first command trains best and defaults anew "
+            "with each seed and compares them on the test clips; each further one puts the best "
+            "settings of a branch on them once."
         ),
         Command(tuple(plain(line) for line in lines)),
     ]

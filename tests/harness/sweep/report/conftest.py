@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.records import RunIdentity, RunRecord, Status
+from harness.settings import ComparisonSettings, load_profile
 from harness.sweep.record import (
     BranchSweep,
     Dimension,
@@ -85,7 +86,7 @@ def sonic(**changes: Any) -> BranchSweep:
     for number, error in ((7, HOSTILE), (11, "the loss is NaN")):
         gone = {"values": {}, "validation_losses": [], "steps": 3, "device_seconds": 0.5}
         trials[number] = trial(number, state=TrialState.FAILED, error=error, run_id=None, **gone)
-    lost = {"values": {}, "validation_losses": [(20, 0.41)], "steps": 40, "device_seconds": 5.0}
+    lost = {"values": {}, "validation_losses": [(20, 0.41)], "steps": 0, "device_seconds": None}
     trials.append(trial(24, state=TrialState.LOST, **lost))
     trials.append(trial(25, params=trials[24].params, retry_of=24, state=TrialState.RUNNING,
                         values={}, finished_at=None, steps=20))  # fmt: skip
@@ -106,6 +107,8 @@ def sweep(*branches: BranchSweep, **changes: Any) -> SweepRecord:
         "name": "first-search",
         "command": "harness sweep --variants sonic --trials 24 --name first-search",
         "profile": "tiny",
+        "shared_words": ["--set", "stage1.steps=30", "--results", "the results"],
+        "comparison": load_profile("tiny").comparison,
         "metrics": [LOSS],
         "num_trials": 24,
         "seed": 0,
@@ -140,7 +143,7 @@ def write_test_runs(
                 started_at="", finished_at="2026-01-02T03:04:05+00:00", split={}, metrics=scores,
             ).save(_made(results / "runs" / identity.run_id))  # fmt: skip
             ids.append(identity.run_id)
-        pairs.append(TestRuns(seed=seed, best_run_id=ids[0], default_run_id=ids[1]))
+        pairs.append(TestRuns(seed=seed, best_run_id=ids[0], default_run_id=ids[1], best=17))
     return pairs
 
 
@@ -160,6 +163,7 @@ class Makers:
     test_runs: Callable[..., list[TestRuns]] = write_test_runs
     loss: Metric = LOSS
     parameters: Metric = PARAMETERS
+    comparison: ComparisonSettings = load_profile("tiny").comparison
     hostile: str = HOSTILE
 
 

@@ -104,6 +104,14 @@ def test_looking_makes_no_study(made: Any, tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["sweep.json"]
 
 
+def test_a_journal_elsewhere_is_asked_for(made: Any, tmp_path: Path) -> None:
+    """Catches: a study said to be lost that lies where its command put it."""
+    command = "harness sweep --variants sonic --trials 3 --storage journal:/elsewhere/my.log"
+    made.sweep(command=command).save(tmp_path)
+    with pytest.raises(UsageError, match=r"give --storage .*journal:/elsewhere/my\.log"):
+        storage_address(tmp_path, url=None)
+
+
 def test_a_database_needs_its_address(made: Any, tmp_path: Path) -> None:
     """Catches: a guess at where the study is, or a search for a password in the record."""
     made.sweep(storage="postgresql").save(tmp_path)
