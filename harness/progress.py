@@ -49,7 +49,7 @@ class PlainDisplay(Display):
         # Several phases can go on side by side; each has its own ten seconds.
         if name not in self._shown_at:
             self._shown_at[name] = time.monotonic()
-            self.say(f"{name}: {total}")
+            self.say(f"{name}: {done}/{total} {detail}" if detail else f"{name}: {total}")
         elif self._is_due(name) and done < total:
             self.say(f"{name}: {done}/{total} {detail}".rstrip())
 

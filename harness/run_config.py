@@ -82,6 +82,11 @@ class RunConfig(_Part):
     def _as_toml_has_them(cls, value: Any) -> Any:
         return _plain(value)
 
+    @field_validator("profile", mode="after")
+    @classmethod
+    def _found_from_anywhere(cls, value: str | None) -> str | None:
+        return None if value is None else _absolute(value)
+
     @model_validator(mode="after")
     def _holds_its_own_settings_alone(self) -> Self:
         others = sorted(set(self.variants) - {self.variant})
@@ -120,7 +125,7 @@ class RunConfig(_Part):
             raise UsageError(
                 f"--variant {variant}, but the config {path} is of {self.variant}; leave one out"
             )
-        if None not in (profile, self.profile) and profile != self.profile:
+        if None not in (profile, self.profile) and _absolute(str(profile)) != self.profile:
             raise UsageError(
                 f"--profile {profile}, but the config {path} is for profile {self.profile}, where "
                 "its settings were found; leave --profile out, or take the line out of the file"
@@ -175,6 +180,11 @@ def run_config_text(config: RunConfig, *, comment: str = "") -> str:
             *_lines(config.tuning.model_dump(exclude_none=True, exclude_defaults=True)),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _absolute(profile: str) -> str:
+    """A profile that is a file, by its whole path; one that comes with the harness, by its name."""
+    return str(Path(profile).resolve()) if profile.endswith(".toml") else profile
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:

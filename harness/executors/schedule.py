@@ -13,6 +13,7 @@ from harness.events import EventTail
 from harness.executors.base import UNGATHERED, Executor, Task
 from harness.progress import Display, describe
 from harness.records import RECORD, RunRecord, load_record
+from harness.score_kind import Score
 
 _POLL_S = 1.0
 _STOPPING_POLL_S = 0.1
@@ -58,18 +59,27 @@ class Work(ABC):
         return None
 
 
-def drive(work: Work, executor: Executor, *, display: Display, max_retries: int = 3) -> None:
+def drive(
+    work: Work,
+    executor: Executor,
+    *,
+    display: Display,
+    max_retries: int = 3,
+    interrupt: InterruptFlag | None = None,
+) -> None:
     """Do all of the work, `executor.capacity` tasks at a time.
 
     A process that a signal or the loss of its node ended is started again from its checkpoint, up
     to `max_retries` times a task. A run that another process holds is waited for.
+
+    interrupt: set by signals meanwhile, for who waits within `work`.
 
     Raises:
         Interrupted: a signal came; every task was told to write a checkpoint and has ended, and
             `on_end` was not called for them.
     """
     going: list[_Going] = []
-    with InterruptFlag() as interrupt:
+    with interrupt or InterruptFlag() as interrupt:
         try:
             while True:
                 interrupt.raise_if_set()
@@ -180,7 +190,10 @@ class _Going:
             return
         # The last step is held back: after it come sampling and scoring.
         is_trained = self._last.global_step >= total
-        detail = "sampling, scoring" if is_trained else f"{self._last.stage} {describe(self._last)}"
+        detail = f"{self._last.stage} {describe(self._last)}"
+        if is_trained:
+            is_scored = self.task.planned.request.score is not Score.LOSS
+            detail = "sampling, scoring" if is_scored else "ending"
         done = min(self._last.global_step, total - 1)
         self._display.phase(self.task.name, done, total, self._place + detail)
 

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,12 +15,13 @@ from harness.planning import PlannedRun
 from harness.progress import Display
 from harness.records import RunRecord, Status
 from harness.runlock import held
-from harness.show import number
 from harness.sweep.objectives import objective_values
 from harness.sweep.record import Metric
+from harness.sweep.report.words import significant
 from harness.sweep.space import plan_trial
 from harness.sweep.study import BranchStudy, Claim
 
+_TELL_EVERY_S = 2.0
 _HOPELESS = 3
 """Trials that all failed, after which a branch is given up: the fault is not in the settings."""
 
@@ -64,12 +66,16 @@ class SweepWork(Work):
         display: Display,
         on_change: Callable[[], object],
     ) -> None:
+        """on_change: called after trials have ended, now and then; once more at the end is the
+        caller's.
+        """
         self._branches = branches
         self._metrics = metrics
         self._display = display
         self._on_change = on_change
         self._going: dict[str, _Going] = {}
         self._is_waiting = False
+        self._is_changed, self._told_at = False, -math.inf
 
     @property
     def is_over(self) -> bool:
@@ -118,12 +124,18 @@ class SweepWork(Work):
     def _told(self, branch: Branch, sentence: str) -> None:
         branch.num_told += 1
         self._display.say(sentence)
-        self._on_change()
+        self._is_changed = True
         if len(branch.errors) == branch.num_told == _HOPELESS:
             raise HarnessError(
                 f"the first {_HOPELESS} trials of {branch.name} failed, the last one with: "
                 f"{branch.errors[-1]}"
             )
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if self._is_changed and now - self._told_at >= _TELL_EVERY_S:
+            self._is_changed, self._told_at = False, now
+            self._on_change()
 
     def release_all(self) -> None:
         """Put back what was claimed and is not over, for this command or another process."""
@@ -172,7 +184,7 @@ class SweepWork(Work):
             return self._fail(going, str(error))
         study.note(claim, steps=_steps(record), **_times(record))
         study.complete(claim, [values[metric.name] for metric in self._metrics])
-        return ", ".join(f"{name} {number(value, digits=5)}" for name, value in values.items())
+        return ", ".join(f"{name} {significant(value)}" for name, value in values.items())
 
     def _fail(self, going: _Going, error: str) -> str:
         going.branch.errors.append(error)

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from core.errors import DataError, NoSpaceError
 from harness.sweep.storage import SweepStorage, file_name
 
+_FIRST_BYTES = b'{"op_code":'  # of every record that Optuna writes
 CHUNK = 4096  # bytes looked at a time for the end of the last whole line
 
 
@@ -105,6 +106,7 @@ class JournalSweep(SweepStorage):
         self._alive_folder = self._path.with_name(self._path.name + ".alive")
         self._held: dict[int, tuple[int, Path]] = {}
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._require_journal()
         try:
             self.storage = JournalStorage(Journal(self._path))
         except (ValueError, KeyError, TypeError) as error:
@@ -114,6 +116,18 @@ class JournalSweep(SweepStorage):
             ) from None
         self._alive_folder.mkdir(exist_ok=True)  # not beside a file that is no journal
         self.display_url = f"journal:{path}"
+
+    def _require_journal(self) -> None:
+        """Refuse what would be appended to, or cut, and is somebody else's file."""
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as file:
+            start = file.read(len(_FIRST_BYTES))
+        # A killed first write may have left less than that.
+        if not _FIRST_BYTES.startswith(start):
+            raise DataError(
+                f"{self._path} is not a journal of trials; move it away, or name another storage"
+            )
 
     @contextmanager
     def exclusive(self, study_name: str) -> Iterator[None]:

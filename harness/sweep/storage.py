@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from core.errors import StorageAwayError, UsageError
+from core.training.interrupts import InterruptFlag
 
 Result = TypeVar("Result")
 JOURNAL = "journal.log"
@@ -45,9 +46,12 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
     """For Optuna's own functions."""
     display_url: str
     """What `open` takes to open it again, without any password."""
+    interrupt: InterruptFlag | None
+    """What ends waiting for a storage that is away; None: the end of patience alone."""
 
     def __init__(self, *, say: Callable[[str], None], patience_s: float) -> None:
         self._say, self._patience_s = say, patience_s
+        self.interrupt: InterruptFlag | None = None
 
     @staticmethod
     def open(
@@ -149,6 +153,7 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
 
         Raises:
             StorageAwayError: it stayed away.
+            Interrupted: a signal came meanwhile.
         """
         away_since: float | None = None
         pause_s = FIRST_PAUSE_S
@@ -177,6 +182,8 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
                     f"{self.display_url} has been away for {now - away_since:.0f} s ({reason}); "
                     "the runs keep their checkpoints, and the same command goes on once it is back"
                 ) from None
+            if self.interrupt is not None:
+                self.interrupt.raise_if_set()
             time.sleep(min(pause_s, self._patience_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -21,6 +21,7 @@ from optuna.trial import TrialState as OptunaState
 
 from core.errors import MismatchError
 from core.randomness import rng
+from harness.metrics.registry import VALIDATION_LOSS
 from harness.sweep.defaults import DefaultTrial
 from harness.sweep.record import Dimension, Metric, TrialRecord, TrialState
 from harness.sweep.retries import Retries
@@ -32,6 +33,7 @@ from harness.sweep.trials import (
     RELEASES,
     experiments_accepted,
     loss_sign,
+    may_prune,
     record_of,
     retry_of,
     space_of,
@@ -98,9 +100,10 @@ class BranchStudy:
         self._storage, self._draw = storage, draw
         self._seed, self._sampler, self._startup_trials = seed, sampler, startup_trials
         self._default_params = dict(default_params)
+        self._ended: dict[int, TrialRecord] = {}
         self._pruner: BasePruner = (
             MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=0)
-            if pruner == "median" and len(metrics) == 1
+            if pruner == "median" and may_prune(metrics)
             else NopPruner()
         )
         directions = [
@@ -117,6 +120,7 @@ class BranchStudy:
                 pruner=self._pruner,
             )
         )
+        storage.patiently(self._name_metrics)
         self._retries = Retries(self._study, storage=storage, max_retries=max_retries)
         if self._study.directions != directions:
             raise MismatchError(
@@ -176,7 +180,9 @@ class BranchStudy:
     def prune(self, claim: Claim) -> bool:
         """End it early; False as for `complete`."""
         last = claim.losses[max(claim.losses)] if claim.losses else math.nan
-        values = [last] if math.isfinite(last) and len(self.metrics) == 1 else None
+        # A viewer draws them as values of the metric.
+        is_loss = [metric.name for metric in self.metrics] == [VALIDATION_LOSS]
+        values = [last] if math.isfinite(last) and is_loss else None
         return self._finish(claim, OptunaState.PRUNED, values)
 
     def fail(self, claim: Claim, error: str) -> bool:
@@ -200,7 +206,13 @@ class BranchStudy:
 
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [record_of(trial, metrics=self.metrics) for trial in self._trials()]
+        return [self._ended.get(trial.number) or self._record(trial) for trial in self._trials()]
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        record = record_of(trial, metrics=self.metrics)
+        if trial.state.is_finished():  # nothing can be written to it any more
+            self._ended[trial.number] = record
+        return record
 
     def space(self) -> list[Dimension]:
         """The parameters drawn so far."""
@@ -221,6 +233,12 @@ class BranchStudy:
         if len(self.metrics) == 1:
             return []
         return sorted(t.number for t in self._storage.patiently(lambda: self._study.best_trials))
+
+    def _name_metrics(self) -> None:
+        """For viewers, which otherwise number them."""
+        with experiments_accepted():
+            if self._study.metric_names is None:
+                self._study.set_metric_names([metric.name for metric in self.metrics])
 
     # The study's own storage; with PostgreSQL Optuna puts a cache of finished trials before ours.
     @property

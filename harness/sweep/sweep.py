@@ -12,12 +12,14 @@ from optuna.trial import FixedTrial
 from core.data.atomic import json_sha256
 from core.data.split import Part
 from core.errors import MismatchError, UsageError
+from core.training.interrupts import InterruptFlag
 from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.schedule import drive
 from harness.matrix import run_all
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
+from harness.report.text import count
 from harness.run_config import RunConfig, Tuning, write_run_config
 from harness.settings import load_profile
 from harness.sweep.driver import Branch, SweepWork
@@ -34,6 +36,7 @@ from harness.sweep.report import WrittenSweep, write_sweep_report
 from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.storage import SweepStorage
 from harness.sweep.study import BranchStudy
+from harness.sweep.trials import may_prune
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,10 @@ class _Sweeping:
             display=self.display,
             on_change=self._save,
         )
+        interrupt = InterruptFlag()
+        self.storage.interrupt = interrupt
         try:
-            drive(work, executor, display=self.display)
+            drive(work, executor, display=self.display, interrupt=interrupt)
         finally:
             work.release_all()
             self._save()
@@ -183,15 +188,16 @@ class _Sweeping:
         request = self.request
         names = ", ".join(metric.name for metric in request.metrics)
         self.display.say(
-            f"{request.num_trials} trials for each of {', '.join(request.variants)}, searched for "
-            f"{names} on {self.num_validation} validation clips; the test clips are not read"
+            f"{count(request.num_trials, 'trial')} for each of {', '.join(request.variants)}, "
+            f"searched for {names} on {count(self.num_validation, 'validation clip')}; no trial "
+            "reads the test clips"
         )
-        if len(request.metrics) > 1 and self.settings.pruner != "none":
-            self.display.say("with several metrics no trial is pruned")
+        if self.settings.pruner != "none" and not may_prune(request.metrics):
+            self.display.say(f"searched for {names}, no trial is pruned")
         for branch in self.branches:
             done = sum(trial.state.counts for trial in branch.study.records())
             if done:
-                self.display.say(f"{branch.name}: {done} trials are done already")
+                self.display.say(f"{branch.name}: {count(done, 'trial')} done already")
 
     # Test --------------------------------------------------------------------------------
 
@@ -249,7 +255,7 @@ class _Sweeping:
     def _save(self) -> SweepRecord:
         """Write the best settings and `sweep.json` as the studies are now."""
         request = self.request
-        pruner = self.settings.pruner if len(request.metrics) == 1 else "none"
+        pruner = self.settings.pruner if may_prune(request.metrics) else "none"
         record = SweepRecord(
             name=self.name,
             command=request.command(

@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from harness.sweep.record import Dimension, Metric, TrialRecord, TrialState
+from harness.sweep.record import COSTS, Dimension, Metric, TrialRecord, TrialState
 
 # User attributes of a trial that this package writes; those of `BranchStudy.note` lie beside them.
 IS_DEFAULT = "is_default"
@@ -60,6 +60,15 @@ def retry_of(trial: FrozenTrial) -> int | None:
 def loss_sign(metrics: Sequence[Metric]) -> int:
     """What a loss is multiplied with so that the study's direction is the better one."""
     return -1 if len(metrics) == 1 and metrics[0].is_higher_better else 1
+
+
+def may_prune(metrics: Sequence[Metric]) -> bool:
+    """Whether a high validation loss may end a trial early.
+
+    Not where several metrics are traded, nor where a cost is searched for: what is cheap would end
+    for being worse, and never be found.
+    """
+    return len(metrics) == 1 and metrics[0].name not in COSTS
 
 
 def record_of(trial: FrozenTrial, *, metrics: Sequence[Metric]) -> TrialRecord:

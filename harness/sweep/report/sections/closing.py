@@ -1,5 +1,6 @@
 """The last sections: what the sweep cannot say, and every trial."""
 
+from harness.metrics.registry import VALIDATION_LOSS
 from harness.report.content import (
     Blank,
     Bullets,
@@ -40,7 +41,13 @@ def limits(facts: SweepFacts) -> Section:
     ]
     if record.pruner != "none":
         items.append(
-            "A pruned trial was behind at its step; a setting that starts slowly can be lost so."
+            "A pruned trial was behind in validation loss at its step"
+            + (
+                ", whatever it would have come to by the metric that is searched for"
+                if facts.metric.name != VALIDATION_LOSS
+                else ""
+            )
+            + "; a setting that starts slowly can be lost so."
         )
     if record.profile == "tiny":
         items.insert(
