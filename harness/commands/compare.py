@@ -109,6 +109,7 @@ def compare(
     from harness.settings import BudgetKind
     from harness.show import console
 
+    executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
     options = CompareOptions(results, metric, margin, name, allow_mixed_environment)
     overrides = tuple(set_ or ())
     if bool(runs) != from_:
@@ -134,7 +135,7 @@ def compare(
             overrides,
             data,
             options,
-            ExecutorOptions(executor, jobs, gpu_share, ray_address, store),
+            executor_options,
             price_per_hour,
             BudgetKind(budget.value),
             configs.paths,

@@ -35,14 +35,14 @@ ExecutorOption = Annotated[
     ExecutorKind,
     typer.Option(
         help="Where the runs are computed: processes of this machine, or tasks of a Ray cluster "
-        "(pip install 'branch-harness[ray]') whose nodes all see the data, the models and, without "
-        "--store, the results folder under the same paths."
+        "(pip install 'branch-harness\\[ray]') whose nodes all see the data, the models and, "
+        "without --store, the results folder under the same paths."
     ),
 ]
 GpuShare = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, help="Part of a GPU that one run takes; 0.5 puts two runs on each."
+        help="Part of a GPU that one run takes, above 0 and up to 1; 0.5 puts two runs on each."
     ),
 ]
 RayAddress = Annotated[

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from core.errors import HarnessError, UsageError
+from harness.executors.store_url import require_url
 
 if TYPE_CHECKING:
     from harness.executors.base import Executor
@@ -34,6 +35,24 @@ class ExecutorOptions:
     store: str | None = field(default=None, repr=False)
     """URL through which nodes without the results folder hand runs over; may hold a password."""
 
+    def __post_init__(self) -> None:
+        """Refuse options that do not go together, before anything is read or written.
+
+        Raises:
+            UsageError: which one, and what it needs.
+        """
+        if not 0 < self.gpu_share <= 1:
+            raise UsageError(f"--gpu-share {self.gpu_share:g}; expected above 0 and up to 1")
+        if self.kind is ExecutorKind.LOCAL:
+            if self.ray_address is not None:
+                raise UsageError("--ray-address needs --executor ray")
+            if self.store is not None:
+                raise UsageError(
+                    "--store needs --executor ray: processes of this machine write to --results"
+                )
+        if self.store is not None:
+            require_url(self.store)
+
 
 def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Display") -> "Executor":
     """The executor, to be used as a context.
@@ -41,18 +60,10 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
     num_threads: CPU threads that one run takes.
 
     Raises:
-        UsageError: options that do not go together, or a number of jobs there is no room for.
+        UsageError: a number of jobs that there is no room for, or a store of no known kind.
         HarnessError: Ray is not installed, or its cluster or the store cannot be reached or used.
     """
-    if not 0 < options.gpu_share <= 1:
-        raise UsageError(f"--gpu-share {options.gpu_share:g}; expected above 0 and up to 1")
     if options.kind is ExecutorKind.LOCAL:
-        if options.ray_address is not None:
-            raise UsageError("--ray-address needs --executor ray")
-        if options.store is not None:
-            raise UsageError(
-                "--store needs --executor ray: processes of this machine write to --results"
-            )
         from harness.executors.local import LocalExecutor
 
         return LocalExecutor(jobs=options.jobs, gpu_share=options.gpu_share)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from core.data.atomic import TEMPORARY_PREFIX
 from core.errors import HarnessError, StorageAwayError, UsageError, suggestion
 from core.training.checkpoints import no_space_is_a_sentence
+from harness.executors.store_url import EXPECTED, printable, reason, require_url
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAUSES_S = (0.5, 2.0, 5.0)
-_EXAMPLES = "expected a URL such as s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or file:///FOLDER"
-_OF_ONE_PROCESS = ("memory",)
 _FOR_GOOD = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 """What trying again does not change."""
 
@@ -135,7 +134,7 @@ class RemoteFolder:
                 if pause_s is None or isinstance(error, _FOR_GOOD):
                     raise StorageAwayError(
                         f"the store {printable(self.url)} cannot be used "
-                        f"({type(error).__name__}: {_reason(error, url=self.url)}); check that it "
+                        f"({type(error).__name__}: {reason(error, url=self.url)}); check that it "
                         "exists and that this machine's credentials may read and write it, then "
                         "give the same command again"
                     ) from error
@@ -143,38 +142,9 @@ class RemoteFolder:
         raise AssertionError("unreachable")
 
 
-def printable(url: str) -> str:
-    """The URL without user, password and key, whichever way its driver takes them."""
-    protocol, mark, rest = url.partition("://")
-    rest, question, _ = rest.partition("?")
-    owner, at, place = rest.rpartition("@")
-    if at and (":" in owner or "/" not in owner):
-        rest = f"***@{place}"
-    return f"{protocol}{mark}{rest}{'?***' if question else ''}"
-
-
-def _reason(error: Exception, *, url: str) -> str:
-    """What a driver said, without what `printable` hides."""
-    said = (str(error).strip().splitlines() or ["no reason given"])[0].replace(url, printable(url))
-    rest = url.partition("://")[2]
-    rest, _, query = rest.partition("?")
-    owner = rest.rpartition("@")[0]
-    for secret in (owner, owner.partition(":")[2], query):
-        if secret and printable(url).find(secret) < 0:
-            said = said.replace(secret, "***")
-    return said
-
-
 def _open(url: str) -> "tuple[AbstractFileSystem, str]":
-    protocol, mark, place = url.partition("://")
-    shown = printable(url)
-    if not mark or not place or "::" in url:
-        raise UsageError(f"--store {shown}: {_EXAMPLES}")
-    if protocol in _OF_ONE_PROCESS:
-        raise UsageError(
-            f"--store {shown}: {protocol}:// is of one process alone, and no other machine sees "
-            f"it; {_EXAMPLES}"
-        )
+    require_url(url)
+    protocol, shown = url.partition("://")[0], printable(url)
     try:
         import fsspec
         from fsspec.registry import known_implementations, registry
@@ -186,7 +156,7 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     if protocol not in known:
         raise UsageError(
             f"--store {shown}: nothing is known of {protocol}://{suggestion(protocol, known)}; "
-            f"{_EXAMPLES}"
+            f"{EXPECTED}"
         )
     try:
         # Listings must be those of now, and nothing is shared with another thread's connection.
@@ -199,6 +169,6 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
         ) from error
     except Exception as error:
         raise HarnessError(
-            f"--store {shown} cannot be opened ({_reason(error, url=url)})"
+            f"--store {shown} cannot be opened ({reason(error, url=url)})"
         ) from error
     return files, root.rstrip("/")

@@ -213,7 +213,7 @@ def test_a_run_of_another_living_coordinator_is_waited_for(planned: PlannedRun, 
         while not over.wait(0.02):
             other.renew()
 
-    thread = threading.Thread(target=live)
+    thread = threading.Thread(target=live, daemon=True)
     thread.start()
     elsewhere = Elsewhere()
     job = GatheredJob(Task("one", planned), url=url, start=elsewhere.start)

@@ -11,7 +11,6 @@ from core.errors import UsageError
 from harness.executors import local
 from harness.executors.base import Task
 from harness.executors.local import LocalExecutor, runs_a_gpu, visible_gpus
-from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 
@@ -109,18 +108,3 @@ def test_without_gpus_there_is_one_run_a_core(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(local, "num_cores", lambda: 7)
     assert LocalExecutor().capacity == 7
     assert LocalExecutor(jobs=9).capacity == 9
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (ExecutorOptions(gpu_share=0.0), "--gpu-share 0; expected above 0"),
-        (ExecutorOptions(ray_address="auto"), "--ray-address needs --executor ray"),
-        (ExecutorOptions(store="s3://bucket/runs"), "--store needs --executor ray"),
-    ],
-)
-def test_options_that_mean_nothing_are_refused(options: ExecutorOptions, message: str) -> None:
-    """Catches: a share of nothing that divides by zero, an address or store that is unused."""
-    with pytest.raises(UsageError, match=message):
-        open_executor(options, num_threads=1, display=Display())
-    assert options.kind is ExecutorKind.LOCAL

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 from core.data.atomic import TEMPORARY_PREFIX
 from core.errors import HarnessError, UsageError
 from core.training.checkpoints import HASHES, Checkpoint, CheckpointFolder
-from harness.executors import remote
+from harness.executors import remote, store_url
 from harness.executors.store import RunStore
 from harness.openings import OPENINGS, OpeningJournal
 
@@ -206,8 +206,10 @@ def test_a_url_that_no_other_machine_can_use_is_refused(url: str, says: str) -> 
 )
 def test_a_password_in_the_url_is_not_printed(url: str, shown: str) -> None:
     """Catches: a key in a log, by way of a sentence or of what a driver says."""
-    assert remote.printable(url) == shown
-    said = remote._reason(ValueError(f"no {url}; not with se@cret or sec/ret, sig=secret"), url=url)
+    assert store_url.printable(url) == shown
+    said = store_url.reason(
+        ValueError(f"no {url}; not with se@cret or sec/ret, sig=secret"), url=url
+    )
     owner = url.partition("://")[2].rpartition("@")[0]
     for secret in (owner.partition(":")[2], url.partition("?")[2]):
         assert not secret or secret not in said
