@@ -65,7 +65,7 @@ class Axis:
 
 def end_word(value: float) -> str:
     """A number at the end of an axis."""
-    return f"{value:.3g}".replace("-", MINUS, 1) if value < 0 else f"{value:.3g}"
+    return f"{value:.4g}".replace("-", MINUS, 1) if value < 0 else f"{value:.4g}"
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

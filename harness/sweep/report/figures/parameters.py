@@ -134,8 +134,11 @@ def coordinates(
         for row, share, (_, _, mark) in zip(scaled, strength, points, strict=True):
             _trial_line(axes, places, row, share=float(share), mark=mark, branch=branch,
                         is_narrow=is_narrow)  # fmt: skip
+        room = 100 // len(axes_of)  # letters above an axis
+        is_crowded = not is_narrow and max(len(axis.name) for axis in axes_of) > room
+        most = 34 if is_narrow else 2 * room if is_crowded else room
         for axis, place, text in zip(axes_of, places, texts, strict=True):
-            _rail(axes, axis, place, text, is_narrow=is_narrow, num_axes=len(axes_of))
+            _rail(axes, axis, place, text, is_narrow=is_narrow, is_crowded=is_crowded, most=most)
         axes.set_axis_off()
         across = (-0.03, 1.03)
         along = (-0.35, len(axes_of) - 0.65) if not is_narrow else (-0.3, len(axes_of) - 0.4)
@@ -169,16 +172,22 @@ def _trial_line(
 
 
 def _rail(
-    axes: Any, axis: Axis, place: float, ends: tuple[str, str], *, is_narrow: bool, num_axes: int
+    axes: Any,
+    axis: Axis,
+    place: float,
+    ends: tuple[str, str],
+    *,
+    is_narrow: bool,
+    is_crowded: bool,
+    most: int,
 ) -> None:
-    """One axis with its name, its ends and its choices."""
+    """One axis with its name of at most so many letters, its ends and its choices."""
     line = ([0, 1], [place, place]) if is_narrow else ([place, place], [0, 1])
     axes.plot(*line, color=MUTED, linewidth=1, zorder=1)
     behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.2, "alpha": 0.8}
     small = {"color": MUTED, "fontsize": 10, "bbox": behind, "zorder": 7}
-    # Many names take two lines in turn, or none of them could be read.
-    is_raised = num_axes > 6 and round(place) % 2 == 1
-    most = 34 if is_narrow else int((200 if num_axes > 6 else 100) / num_axes)
+    # Long names take two lines in turn, or none of them could be read.
+    is_raised = is_crowded and round(place) % 2 == 1
     title = shortened(axis.name, most=most)
     if is_narrow:
         axes.text(0.5, place + 0.36, title, ha="center", va="center", color=INK, fontsize=11,
@@ -199,7 +208,7 @@ def _rail(
         axes.text(place, 1.05, ends[1], ha="center", va="center", **small)
     for at, word in enumerate(axis.labels):
         where = 0.5 if len(axis.labels) == 1 else at / (len(axis.labels) - 1)
-        text = shortened(word, most=10)
+        text = shortened(word, most=14)
         if is_narrow:
             side = "left" if where < 0.01 else "right" if where > 0.99 else "center"
             axes.text(where, place + 0.2, text, ha=side, va="center", **small)

@@ -8,7 +8,7 @@ from typing import Any
 from harness.report.figures.style import INK, MUTED, both, colour, marker, new_figure, shortened
 from harness.sweep.report.figures.axis import Mark, draw_mark, held, limits
 
-_RUG = 0.035  # of the panel's height, from its lower edge to the marks without a value
+_RUG = 0.07  # of the values' span: room for the marks without a value, a line of them a branch
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,14 @@ def progress(
     values = [point.value for point in points if point.value is not None]
     keep = [p.value for p in points if p.value is not None and p.mark is not Mark.VALUE]
     ends = limits(values, keep=keep, is_higher_better=is_higher_better)
-    low, high = ends
-    ends = (low - 0.07 * len(branches) * (high - low), high)
+    has_ended = any(point.value is None for point in points)
+    room = _RUG * len(branches) * (ends[1] - ends[0]) if has_ended else 0.0
+    # Beyond the worse end, so that none of them looks like the best.
+    whole = (ends[0] - room, ends[1]) if is_higher_better else (ends[0], ends[1] + room)
+    edge, outwards = (ends[0], -1) if is_higher_better else (ends[1], 1)
+
+    def rug_of(place: int) -> float:
+        return edge + outwards * room * (place + 0.5) / len(branches)
 
     def draw(width_px: int) -> Any:
         is_narrow = width_px < 500
@@ -59,8 +65,11 @@ def progress(
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for panel, (axes, title) in enumerate(zip(grid, titles, strict=True)):
             for place, (branch, found) in enumerate(branches.items()):
-                _search(axes, found, panel=panel, branch=branch, ends=ends, rug=place)
-            axes.set_ylim(*ends)
+                _search(axes, found, panel=panel, branch=branch, ends=ends, rug=rug_of(place))
+            axes.set_ylim(*whole)
+            if has_ended:
+                axes.axhline(edge, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+                axes.set_yticks([tick for tick in axes.get_yticks() if ends[0] <= tick <= ends[1]])
             axes.set_xlabel(title)
             axes.margins(x=0.05)
             axes.xaxis.get_major_locator().set_params(nbins=5)
@@ -78,7 +87,7 @@ def _search(
     panel: int,
     branch: int,
     ends: tuple[float, float],
-    rug: int,
+    rug: float,
 ) -> None:
     known = [(x, p) for p in points if (x := p.budget[panel]) is not None]
     steps = [(x, p.best) for x, p in known if p.best is not None]
@@ -87,8 +96,7 @@ def _search(
                   color=colour(branch), linewidth=2, zorder=4)  # fmt: skip
     for x, point in known:
         if point.value is None:
-            axes.plot([x], [_RUG * (1 + 1.7 * rug)], "x", color=colour(branch), markersize=5,
-                      alpha=0.75, transform=axes.get_xaxis_transform(), zorder=3)  # fmt: skip
+            axes.plot([x], [rug], "x", color=colour(branch), markersize=5, alpha=0.75, zorder=3)
             continue
         y, is_out = held(point.value, ends)
         words = {"marker": "^" if point.value > y else "v"} if is_out else {}

@@ -9,6 +9,7 @@ from harness.sweep.report.sections.closing import all_trials, limits
 from harness.sweep.report.sections.fairness import fairness
 from harness.sweep.report.sections.parameters import importances, parallel_coordinates, slices
 from harness.sweep.report.sections.search import best_so_far, learning_curves, pareto_front
+from harness.sweep.report.sections.tests import on_test
 from harness.sweep.report.sections.verdict import verdict
 
 
@@ -17,6 +18,7 @@ def sections(facts: SweepFacts) -> Sequence[Section]:
     found = (
         verdict(facts),
         best_settings(facts),
+        on_test(facts),
         best_so_far(facts),
         importances(facts),
         slices(facts),

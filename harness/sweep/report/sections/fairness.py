@@ -44,9 +44,11 @@ def fairness(facts: SweepFacts) -> Section:
         )
     if len(facts.branches) == 1:
         parts.append(
-            Blank("One branch was searched: there is no other to set beside it. A comparison of a "
-                  "tuned branch with an untuned one is not fair.")
-        )  # fmt: skip
+            Paragraph(
+                "One branch was searched: there is no other to set beside it. A comparison of a "
+                "tuned branch with an untuned one is not fair."
+            )
+        )
     return Section("fairness", "Fairness across branches", parts, is_brief=True)
 
 

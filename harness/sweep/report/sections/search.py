@@ -123,7 +123,7 @@ def _progress_figure(
             "Line: best value so far. Every trial that ended is counted with its steps, pruned and "
             "failed ones too; branches compare at the same place on the x axis.",
             "Small marks: complete trials; large with an edge: the best; hollow: the defaults; × "
-            "at the foot: pruned, failed or lost.",
+            "beyond the dotted line: pruned, failed or lost, without a value.",
             OUTLIERS,
         ),
         data=table,
@@ -192,8 +192,9 @@ def _front_figure(facts: SweepFacts, other: Metric, *, place: int) -> Part:
         wide=wide,
         narrow=narrow,
         legend=(
-            "Strong marks: on the front, joined by the dashed line where there are two metrics. "
-            "Faint marks: beaten. Large with an edge: the best by the first metric; "
+            "Strong marks: on the front"
+            + (", joined by the dashed line" if len(facts.record.metrics) == 2 else "")
+            + ". Faint marks: beaten. Large with an edge: the best by the first metric; "
             "hollow: the defaults.",
         ),
     )

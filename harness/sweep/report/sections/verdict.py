@@ -4,24 +4,17 @@ from harness.report.content import (
     Bullets,
     Card,
     Cards,
-    Cell,
-    Column,
     Command,
     Paragraph,
     Part,
     Section,
-    Table,
 )
 from harness.report.text import (
-    interval,
     metric_label,
-    number,
     plain,
-    probability,
 )
 from harness.sweep.record import BranchSweep
 from harness.sweep.report.facts import SweepFacts, default_trial
-from harness.sweep.report.on_test import OnTest
 from harness.sweep.report.sections.common import index_of, trial_anchor
 from harness.sweep.report.words import (
     apart,
@@ -42,8 +35,12 @@ def verdict(facts: SweepFacts) -> Section:
     cards = [card for branch in facts.branches for card in _cards(facts, branch)]
     if cards:
         parts.append(Cards(tuple(cards)))
-    for branch in facts.branches:
-        parts += _on_test(facts, branch)
+    tested = [branch for branch in facts.branches if branch.test_runs]
+    if tested:
+        said = (
+            f"{plain(b.variant)}: {_lowered(facts.on_test[b.variant].sentence)}" for b in tested
+        )
+        parts.append(Bullets(tuple(plain(sentence) for sentence in said)))
     if any(not branch.test_runs for branch in facts.branches):
         parts += _how_to_know(facts)
     return Section("verdict", "Verdict", parts, is_brief=True)
@@ -72,71 +69,8 @@ def _cards(facts: SweepFacts, branch: BranchSweep) -> list[Card]:
     return cards
 
 
-def _on_test(facts: SweepFacts, branch: BranchSweep) -> list[Part]:
-    found = facts.on_test[branch.variant]
-    if not branch.test_runs:
-        return []
-    parts: list[Part] = [Paragraph(f"{plain(branch.variant)}: {plain(_lowered(found.sentence))}")]
-    if found.absent:
-        parts.append(Bullets(tuple(plain(text) for text in found.absent)))
-    if found.rows:
-        parts.append(_test_table(branch, found))
-    return parts
-
-
 def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
-
-
-def _test_table(branch: BranchSweep, found: OnTest) -> Table:
-    rows = []
-    for row in found.rows:
-        pair = row.pair
-        cells = [
-            Cell(
-                metric_label(row.metric),
-                note="decides" if row.metric == found.decisive else "",
-            ),
-            Cell("↑ higher" if row.higher_is_better else "↓ lower"),
-        ]
-        for seed in found.seeds:
-            one, other = row.best.get(seed), row.defaults.get(seed)
-            if one is None or other is None:
-                cells.append(Cell(""))
-                continue
-            note = f"{number(one, digits=4)} against {number(other, digits=4)}"
-            cells.append(Cell(number(one - other, digits=4, signed=True), note=note))
-        if pair is None:
-            rows.append((*cells, Cell("", note=plain(row.reason)), *([Cell("")] * 3)))
-            continue
-        d = pair.difference
-        rows.append(
-            (
-                *cells,
-                Cell(number(d.mean, digits=4, signed=True)),
-                Cell(interval(d.low, d.high, digits=4)),
-                Cell(
-                    probability(d.t_p),
-                    note=""
-                    if row.metric == found.decisive
-                    else f"adjusted {probability(pair.adjusted_p)}",
-                ),
-                Cell(probability(d.sign_flip_p)),
-            )
-        )
-    return Table(
-        f"{plain(branch.variant)} on the test clips: best settings minus defaults, paired by seed",
-        (
-            Column("metric"),
-            Column("better"),
-            *(Column(f"seed {seed}", is_number=True) for seed in found.seeds),
-            Column("mean", is_number=True),
-            Column("95 % t interval", is_number=True),
-            Column("p (t)", is_number=True),
-            Column("p (sign flip)", is_number=True),
-        ),
-        tuple(rows),
-    )
 
 
 def _how_to_know(facts: SweepFacts) -> list[Part]:

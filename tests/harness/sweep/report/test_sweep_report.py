@@ -45,6 +45,7 @@ Save = Callable[[SweepRecord], Path]
 ORDER = [
     "verdict",
     "best",
+    "test",
     "progress",
     "importances",
     "slices",
