@@ -257,7 +257,7 @@ class SweepSettings(_Settings):
     """Trials drawn by chance before the sampler proposes, and made before any is pruned."""
     pruner: Literal["median", "none"] = "median"
     """Whether a trial ends early whose best validation loss so far is above the median of what
-    the others had at the same step."""
+    the complete ones had at the same step."""
     max_retries: int = Field(default=3, ge=0)
     """How often a trial whose worker died is tried again before it counts as failed."""
     heartbeat_s: float = Field(default=30.0, gt=0)

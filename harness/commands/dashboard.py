@@ -1,5 +1,7 @@
 """`harness dashboard`."""
 
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,4 +37,7 @@ def dashboard(
 
     with served(address, port=port, say=say) as server:
         typer.echo(f"dashboard  http://{HOST}:{server.server_port}/  (Ctrl-C ends it)")
-        server.serve_forever()
+        # It ends so, and there is nothing to go on with.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

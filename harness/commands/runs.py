@@ -97,14 +97,20 @@ def list_(
     profile: ProfileOption = "tiny",
     results: Results = Path("results"),
     runs: Annotated[bool, typer.Option("--runs", help="List the runs instead.")] = False,
+    sweeps: Annotated[bool, typer.Option("--sweeps", help="List the sweeps instead.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say what each stage trains, by module.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List branches and controls with what each trains at the profile's size, or the runs."""
+    """List branches and controls with what each trains at the profile's size, or runs or sweeps."""
     from harness import show
 
+    if sweeps:
+        from harness.sweep.listing import sweeps_data, sweeps_view
+
+        print_result(sweeps_view(results), as_json=as_json, data=sweeps_data(results))
+        return
     if runs:
         print_result(show.runs(results), as_json=as_json, data=show.runs_data(results))
         return

@@ -39,7 +39,9 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
         _require_file(url)
         return url
     if folder is None:
-        raise UsageError("name a sweep, or a storage with --storage; see `ls results/sweeps`")
+        raise UsageError(
+            "name a sweep (`harness list --sweeps` shows them), or a storage with --storage"
+        )
     record = load_sweep(folder)
     if record.storage != "journal":
         raise UsageError(

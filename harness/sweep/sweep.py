@@ -21,7 +21,7 @@ from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.report.text import count
 from harness.run_config import RunConfig, Tuning, write_run_config
-from harness.settings import load_profile
+from harness.settings import load_profile, parse_settings
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable
 from harness.sweep.record import (
@@ -74,10 +74,15 @@ class Sweep:
                 "is_default": trial.is_default,
                 "config": None if branch.config is None else str(self.folder / branch.config),
             }
+        front = [branch.trial(number) for number in branch.front]
         return {
             "variant": branch.variant,
             "study": branch.study,
             "best": best,
+            "front": [
+                {"trial": trial.number, "params": trial.params, "values": trial.values}
+                for trial in front
+            ],
             "trials": {state.value: branch.counts.get(state.value, 0) for state in TrialState},
         }
 
@@ -297,7 +302,7 @@ class _Sweeping:
         return found.model_copy(update={"config": path.name})
 
     def _best_settings(self, branch: Branch) -> dict[str, Any] | None:
-        """The branch's settings in the best trial, those of the profile included."""
+        """Every setting of the branch in the best trial, so that no later default changes it."""
         number = branch.study.best()
         if number is None:
             return None
@@ -305,7 +310,13 @@ class _Sweeping:
         drawn = {}
         if not trial.is_default:
             drawn = branch.base.variant.search_space(FixedTrial(trial.params))
-        return {**branch.base.profile.variants.get(branch.name, {}), **drawn}
+        given = branch.base.profile.variants.get(branch.name, {})
+        config = parse_settings(
+            branch.base.variant.Config,
+            {**given, **drawn},
+            what=f"setting of variant {branch.name}, drawn by its search space:",
+        )
+        return config.model_dump(mode="json")
 
     def _write_config(self, branch: Branch, found: BranchSweep, *, path: Path) -> None:
         settings = self._best_settings(branch)
@@ -367,9 +378,29 @@ class _Sweeping:
         self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}
         if [branch.study for branch in found.branches] != self.names:
             raise MismatchError(
-                f"{self.folder} holds another sweep (settings, code, data, models or metrics "
-                "differ); give another --name, or move the folder away"
+                f"{self.folder} holds another sweep ({self._what_differs(found)}); give another "
+                "--name, or move the folder away"
             )
+
+    def _what_differs(self, found: SweepRecord) -> str:
+        asked = {
+            "--variants": list(self.request.variants),
+            "--metric": list(self.request.metrics),
+            "--seed": self.request.seed,
+            "--profile": self.request.profile,
+            "--set, --data or --results": self.request.shared_words,
+            "the data": self.bases[0].identity.split_hash,
+        }
+        there = {
+            "--variants": [branch.variant for branch in found.branches],
+            "--metric": found.metrics,
+            "--seed": found.seed,
+            "--profile": found.profile,
+            "--set, --data or --results": found.shared_words,
+            "the data": found.split_hash,
+        }
+        others = [name for name in asked if asked[name] != there[name]]
+        return f"other: {', '.join(others) or 'settings of a branch, code or models'}"
 
 
 def _require_space(base: PlannedRun) -> None:

@@ -31,6 +31,9 @@ def sweep_view(record: SweepRecord, *, folder: Path) -> RenderableType:
         parts += [Text(""), Text(branch_sentence(facts, branch))]
         if facts.best(branch) is not None:
             parts.append(_settings(facts, branch))
+        if branch.front:
+            told = ", ".join(str(number) for number in branch.front)
+            parts.append(Text(f"not beaten in all metrics at once: trials {told}"))
         if branch.test_runs:
             parts.append(Text(plain(facts.on_test[branch.variant].sentence)))
     if text := caution(facts):

@@ -176,7 +176,7 @@ def test_another_sweep_does_not_take_a_sweeps_folder(
         text=True,
     )
     assert done.returncode == 78, done.stderr
-    assert "another sweep" in done.stderr
+    assert "another sweep (other: --set, --data or --results)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -283,7 +283,7 @@ def test_several_metrics_are_traded_and_read_from_validation_images(
     assert [trial.state for trial in branch.trials] == [TrialState.COMPLETE] * 2
     assert all(set(trial.values) == {"kid", "gpu_seconds"} for trial in branch.trials)
     assert all(trial.values["gpu_seconds"] > 0 for trial in branch.trials)
-    assert branch.front
+    assert [one["trial"] for one in printed["front"]] == branch.front != []
     assert branch.best == min(branch.trials, key=lambda t: (t.values["kid"], t.number)).number
 
 
