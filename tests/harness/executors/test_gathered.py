@@ -79,7 +79,8 @@ def in_store(finished: Any, planned: PlannedRun, url: str, *, away: Path) -> Pat
     """Put the finished run there as a node with the results folder `away` would; its folder."""
     folder = away / "runs" / planned.folder.name
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("run.lock"))
-    command = replace(finished.request, results=away).command
+    config = away / "orders" / "k" / "config.toml"
+    command = replace(finished.request, results=away, config=config).command
     notice = f"cache {away}/cache/features/x was damaged"
     split = {**finished.record.split, "lock": f"{away}/data/x/split.json"}
     changes = {"command": command, "notices": [notice], "split": split}
@@ -235,10 +236,12 @@ def test_one_that_is_told_to_stop_while_it_waits_takes_nothing(
     monkeypatch.setattr(claims, "_PATIENCE_S", 30.0)
     other = RunStore(url).claim(planned.folder)
     other.take(wait=lambda seconds: False)
+    place = Path(url.removeprefix("file://")) / "claims" / "runs" / f"{planned.folder.name}.json"
+    before = place.read_bytes()
     job = GatheredJob(Task("one", planned), url=url, start=Elsewhere().start)
     job.stop()
     assert end_of(job) == STOPPED
-    other.renew()
+    assert place.read_bytes() == before
 
 
 def test_a_run_that_was_taken_over_is_stopped(planned: PlannedRun, url: str) -> None:

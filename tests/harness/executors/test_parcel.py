@@ -13,6 +13,8 @@ import torch
 
 from core.errors import MismatchError, StorageAwayError
 from core.training.checkpoints import Checkpoint, CheckpointFolder
+from harness.executors import parcel
+from harness.executors.base import RUN_LOG
 from harness.executors.parcel import NodeRun, parcel_of
 from harness.executors.store import RunStore
 from harness.openings import OPENINGS, OpeningJournal
@@ -55,12 +57,12 @@ def test_a_node_makes_the_ordered_run_without_the_coordinators_files(
     media = Path("media")
     media.symlink_to(str(asked.data))
     ordered = plan_run(replace(asked, data=str(media)), display=Display())
-    parcel = parcel_of(ordered, store=url)
+    packed = parcel_of(ordered, store=url)
     for path in (profile, config):
         path.unlink()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    words = NodeRun(parcel, results=tmp_path / "node", key="k", node="n7").fetch()
+    words = NodeRun(packed, results=tmp_path / "node", key="k", node="n7").fetch()
     made = plan_run(request_of(words), display=Display())
     assert made.identity.run_id == ordered.identity.run_id
     assert made.folder == tmp_path / "node" / "runs" / ordered.folder.name
@@ -87,18 +89,21 @@ def test_a_node_without_the_data_says_which_and_what_is_missing(
 ) -> None:
     """Catches: a run that dies on one node of many with a sentence that names no node."""
     assert str(planned.request.data) in parcel_of(planned, store=url).paths
-    parcel = replace(parcel_of(planned, store=url), paths=("/no/media",))
+    packed = replace(parcel_of(planned, store=url), paths=("/no/media",))
     with pytest.raises(MismatchError, match="node n7 has no /no/media; with --store every node"):
-        NodeRun(parcel, results=tmp_path / "node", key="k", node="n7").fetch()
+        NodeRun(packed, results=tmp_path / "node", key="k", node="n7").fetch()
 
 
 def test_a_checkpoint_and_an_opening_are_sent_while_the_run_goes_on(
-    run: NodeRun, planned: PlannedRun, tmp_path: Path
+    run: NodeRun, planned: PlannedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: a lost node that takes its checkpoints along, or a count of openings too low."""
+    monkeypatch.setattr(parcel, "_PUSH_S", 600.0)
     run.fetch()
+    run.log.write_text("begun")
     there = tmp_path / "bucket" / "validation" / planned.folder.name
     with run.sending():
+        wait_for(there / RUN_LOG)
         CheckpointFolder(run.folder / "checkpoints").save(
             Checkpoint(3, {"weight": torch.ones(2)}, {"stage": 1})
         )
