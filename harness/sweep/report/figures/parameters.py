@@ -213,4 +213,5 @@ def _rail(
             side = "left" if where < 0.01 else "right" if where > 0.99 else "center"
             axes.text(where, place + 0.2, text, ha=side, va="center", **small)
         else:
-            axes.text(place + 0.06, where, text, ha="left", va="center", **small)
+            # Above the place where lines cross the axis.
+            axes.text(place + 0.04, where + 0.035, text, ha="left", va="center", **small)
