@@ -42,17 +42,18 @@ def num_cores() -> int:
 class LocalExecutor(Executor):
     """Child processes: with GPUs, each sees one of them; without, one a core."""
 
-    def __init__(self, *, jobs: int = 0, gpu_share: float = 1.0) -> None:
+    def __init__(self, *, jobs: int = 0, gpu_share: float = 1.0, num_threads: int = 1) -> None:
         """Count what there is to run on.
 
-        jobs: runs at a time; 0 is as many as fit on the GPUs, or one a core without any.
+        jobs: runs at a time; 0 is as many as fit on the GPUs, or on the cores without any.
         gpu_share: part of a GPU that one run takes; 0.5 puts two runs on each.
+        num_threads: cores that a run takes.
 
         Raises:
             UsageError: more jobs than fit on the GPUs.
         """
         self._gpus = visible_gpus()
-        room = len(self._gpus) * runs_a_gpu(gpu_share) if self._gpus else num_cores()
+        room = len(self._gpus) * runs_a_gpu(gpu_share) if self._gpus else max(1, num_cores() // num_threads)
         if self._gpus and jobs > room:
             raise UsageError(
                 f"--jobs {jobs}, but {len(self._gpus)} GPU{'s' * (len(self._gpus) > 1)} at "

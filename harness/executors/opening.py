@@ -66,7 +66,9 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
     if options.kind is ExecutorKind.LOCAL:
         from harness.executors.local import LocalExecutor
 
-        return LocalExecutor(jobs=options.jobs, gpu_share=options.gpu_share)
+        return LocalExecutor(
+            jobs=options.jobs, gpu_share=options.gpu_share, num_threads=num_threads
+        )
     try:
         import_module("ray")
     except ImportError as error:

@@ -108,3 +108,4 @@ def test_without_gpus_there_is_one_run_a_core(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(local, "num_cores", lambda: 7)
     assert LocalExecutor().capacity == 7
     assert LocalExecutor(jobs=9).capacity == 9
+    assert [LocalExecutor(num_threads=n).capacity for n in (2, 7, 8)] == [3, 1, 1]
