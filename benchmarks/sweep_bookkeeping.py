@@ -1,11 +1,11 @@
 """What a sweep costs beside its runs: CPU time of a trial's bookkeeping on a journal.
 
-Claim: at most 10 ms a trial. A trial here is claimed with four parameters, reports ten losses (each
-of which asks the pruner), notes four facts and is completed, and the record of the whole sweep is
-written after it. `tpe` and `random` differ in nothing but the sampler: with `random` the mathematics
-costs next to nothing, which is the bookkeeping; the rest of `tpe` is the sampler's own. CPU time of
-the process, one thread, sizes and samplers in turn, medians. Waiting for the disk (a journal is
-synced when a trial ends) shows in the clock alone.
+Claim: at most 10 ms a trial. A trial here is claimed with four parameters, reports ten losses
+(each of which asks the pruner), notes four facts and is completed, and the record of the whole
+sweep is written after it. `tpe` and `random` differ in nothing but the sampler: with `random` its
+sums cost next to nothing, which is the bookkeeping; the rest of `tpe` is the sampler's own. CPU
+time of the process, one thread, sizes and samplers in turn, medians. Waiting for the disk (a
+journal is synced when a trial ends) shows in the clock alone.
 """
 
 import argparse

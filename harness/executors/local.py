@@ -53,7 +53,9 @@ class LocalExecutor(Executor):
             UsageError: more jobs than fit on the GPUs.
         """
         self._gpus = visible_gpus()
-        room = len(self._gpus) * runs_a_gpu(gpu_share) if self._gpus else max(1, num_cores() // num_threads)
+        room = max(1, num_cores() // num_threads)
+        if self._gpus:
+            room = len(self._gpus) * runs_a_gpu(gpu_share)
         if self._gpus and jobs > room:
             raise UsageError(
                 f"--jobs {jobs}, but {len(self._gpus)} GPU{'s' * (len(self._gpus) > 1)} at "
