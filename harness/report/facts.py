@@ -16,6 +16,7 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.registry import METRICS, Level, Metric, metric
 from harness.records import RunRecord, Status
+from harness.score_kind import Score
 
 EVENTS = "events.jsonl"
 NEAREST = "nearest_training.csv"
@@ -184,6 +185,16 @@ class Facts:
     def failed(self) -> tuple[ReportRun, ...]:
         """Runs that ended without."""
         return tuple(run for run in self.runs if run.record.status is Status.FAILED)
+
+    @property
+    def score(self) -> Score:
+        """What the runs computed; runs of several kinds are never in one report."""
+        return self.runs[0].record.identity.score if self.runs else Score.TEST
+
+    @property
+    def clip_word(self) -> str:
+        """What the scored clips are called: those of a sweep's trial are not the test clips."""
+        return "test clip" if self.score is Score.TEST else "validation clip"
 
     @cached_property
     def branches(self) -> tuple[str, ...]:

@@ -261,6 +261,20 @@ def test_a_trial_is_shown_and_reported_by_its_id(blind: Blind) -> None:
         assert folder.name not in listed.output
 
 
+def test_a_report_of_a_trial_shows_validation_clips(blind: Blind) -> None:
+    """Catches: test clips read, played and named by the report of a trial."""
+    results = blind.request.results
+    folder = blind.folders[Score.VALIDATION]
+    told = CliRunner().invoke(app, ["report", folder.name, "--results", str(results)])
+    assert told.exit_code == 0, told.output
+    text = (results / "reports" / f"run-{folder.name}" / "index.html").read_text()
+    sheet = text.split('id="sheet"')[1].split("</section>")[0]
+    assert "validation clips, images of seed" in sheet
+    assert "test clip" not in sheet
+    assert any(id_ in text for id_ in blind.split.val)
+    assert not any(id_ in text for id_ in blind.split.test)
+
+
 def test_comparisons_refuse_trials(finished: Any, blind: Blind, tmp_path: Path) -> None:
     """Catches: a verdict on the validation clips, or one that pairs them with test clips."""
     for score, folder in blind.folders.items():

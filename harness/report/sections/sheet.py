@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.data.decode import MediaError
 from core.data.manifest import Sample
-from core.data.split import Split
+from core.data.split import Part, Split
 from core.errors import DataError
 from harness.arms import file_stem
 from harness.contact_sheet import mel_db, mel_shade
@@ -19,6 +19,7 @@ from harness.report.facts import Facts, ReportRun
 from harness.report.media import AUDIO_TYPE, MediaStore, picture, sound
 from harness.report.sections.common import arm_word
 from harness.report.text import count, label, metric_label, number, plain
+from harness.score_kind import Score
 
 _TITLE = "Contact sheet"
 _ARMS = (Arm.AUDIO, Arm.SHUFFLED)
@@ -35,16 +36,21 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
         )
     if not facts.finished:
         return Section("sheet", _TITLE, [Blank("No run finished, so there are no images.")])
+    if facts.score is Score.LOSS:
+        return Section(
+            "sheet", _TITLE, [Blank("No image was asked for, only the validation loss.")]
+        )
     split = facts.split
     seed = facts.seeds[0]
     gain = advantage(facts)
-    chosen = chosen_clips([split.samples[i] for i in split.test], gain=gain)
+    part = Part.TEST if facts.score is Score.TEST else Part.VAL
+    chosen = chosen_clips([split.samples[i] for i in split.parts[part]], gain=gain)
     clips = tuple(
         _clip(facts, clip, split=split, gain=gain, seed=seed, media=media) for clip in chosen
     )
     text = (
-        f"{count(len(clips), 'test clip')}, images of seed {seed}, one noise a clip. One clip of "
-        "each class is chosen by hash of its id."
+        f"{count(len(clips), facts.clip_word)}, images of seed {seed}, one noise a clip. One clip "
+        "of each class is chosen by hash of its id."
     )
     if gain is not None:
         text += f" Best and worst: {plain(gain.words)}"

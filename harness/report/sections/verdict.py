@@ -153,7 +153,7 @@ def _runs_card(facts: Facts) -> Card:
     }
     note = f"{len(facts.failed)} failed" if facts.failed else "none failed"
     if len(clips) == 1:
-        note += f"; {count(clips.pop(), 'test clip')} each"
+        note += f"; {count(clips.pop(), facts.clip_word)} each"
     return Card("Runs", str(len(facts.runs)), note, "#runs")
 
 
