@@ -1,10 +1,7 @@
 """One sweep: studies opened or made, trials run, the best written as files, a report drawn."""
 
-import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from filelock import FileLock
 from optuna.trial import FixedTrial
@@ -20,71 +17,17 @@ from harness.matrix import run_all
 from harness.planning import PlannedRun, RunRequest, plan_run
 from harness.progress import Display
 from harness.report.text import count
-from harness.run_config import RunConfig, Tuning, write_run_config
-from harness.settings import load_profile, parse_settings
+from harness.settings import load_profile
+from harness.sweep.best import write_best
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable
-from harness.sweep.record import (
-    SWEEP,
-    BranchSweep,
-    SweepRecord,
-    TestRuns,
-    TrialState,
-    load_sweep,
-)
-from harness.sweep.report import WrittenSweep, write_sweep_report
+from harness.sweep.outcome import Sweep
+from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TestRuns, load_sweep
+from harness.sweep.report import write_sweep_report
 from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.storage import SweepStorage
 from harness.sweep.study import BranchStudy
 from harness.sweep.trials import may_prune
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep and the files that were written of it."""
-
-    record: SweepRecord
-    """Every trial."""
-    folder: Path
-    """Where it lies."""
-    written: WrittenSweep
-    """Its report."""
-
-    def data(self) -> dict[str, Any]:
-        """For scripts; of a sweep of one branch its numbers stand at the top."""
-        branches = [self._branch(branch) for branch in self.record.branches]
-        whole: dict[str, Any] = {
-            "sweep": self.record.name,
-            "record": str(self.folder / SWEEP),
-            "report": str(self.written.page),
-        }
-        if len(branches) == 1:
-            return {**whole, **branches[0]}
-        return {**whole, "branches": branches}
-
-    def _branch(self, branch: BranchSweep) -> dict[str, Any]:
-        best = None
-        if branch.best is not None:
-            trial = branch.trial(branch.best)
-            best = {
-                "trial": trial.number,
-                "params": trial.params,
-                "value": trial.values[self.record.metrics[0].name],
-                "values": trial.values,
-                "is_default": trial.is_default,
-                "config": None if branch.config is None else str(self.folder / branch.config),
-            }
-        front = [branch.trial(number) for number in branch.front]
-        return {
-            "variant": branch.variant,
-            "study": branch.study,
-            "best": best,
-            "front": [
-                {"trial": trial.number, "params": trial.params, "values": trial.values}
-                for trial in front
-            ],
-            "trials": {state.value: branch.counts.get(state.value, 0) for state in TrialState},
-        }
 
 
 def sweep(request: SweepRequest, *, display: Display) -> Sweep:
@@ -298,61 +241,15 @@ class _Sweeping:
         if found.best is None:
             return found
         path = self.folder / f"{branch.name}.toml"
-        self._write_config(branch, found, path=path)
-        return found.model_copy(update={"config": path.name})
-
-    def _best_settings(self, branch: Branch) -> dict[str, Any] | None:
-        """Every setting of the branch in the best trial, so that no later default changes it."""
-        number = branch.study.best()
-        if number is None:
-            return None
-        trial = next(t for t in branch.study.records() if t.number == number)
-        drawn = {}
-        if not trial.is_default:
-            drawn = branch.base.variant.search_space(FixedTrial(trial.params))
-        given = branch.base.profile.variants.get(branch.name, {})
-        config = parse_settings(
-            branch.base.variant.Config,
-            {**given, **drawn},
-            what=f"setting of variant {branch.name}, drawn by its search space:",
-        )
-        return config.model_dump(mode="json")
-
-    def _write_config(self, branch: Branch, found: BranchSweep, *, path: Path) -> None:
-        settings = self._best_settings(branch)
-        assert settings is not None
-        assert found.best is not None
-        metric = self.request.metrics[0].name
-        trial = found.trial(found.best)
-        defaults = [t.values.get(metric) for t in found.trials if t.is_default and t.values]
-        counted = {s.value: n for s in TrialState if s.counts and (n := found.counts.get(s.value))}
-        config = RunConfig(
-            variant=branch.name,
-            profile=self.request.profile,
-            variants={branch.name: settings},
-        )
-        tuning = Tuning(
+        write_best(
+            branch,
+            found,
+            path=path,
+            request=self.request,
             sweep=self.name,
-            num_trials=self.request.num_trials,
-            trials=counted,
-            study=found.study,
-            trial=found.best,
-            metric=metric,
-            value=trial.values[metric],
-            default_value=defaults[0] if defaults else None,
-            split_hash=self.bases[0].identity.split_hash,
             num_validation=self.num_validation,
-            seed=self.request.seed,
-            shared_settings_hash=branch.base.identity.settings_hash,
-            own_settings_hash=config.settings_hash,
         )
-        command = shlex.join(["harness", "run", "--config", str(path), *self.request.shared_words])
-        write_run_config(
-            config.model_copy(update={"tuning": tuning}),
-            path,
-            comment=f"The best of {sum(counted.values())} trials by {metric} on the validation "
-            f"clips.\n{command}",
-        )
+        return found.model_copy(update={"config": path.name})
 
     # Identity ----------------------------------------------------------------------------
 

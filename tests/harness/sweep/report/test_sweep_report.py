@@ -23,20 +23,17 @@ from harness.sweep.record import (
     BranchSweep,
     Dimension,
     SweepRecord,
-    TestRuns,
     TrialState,
     load_sweep,
 )
 from harness.sweep.report import WrittenSweep, write_sweep_report
 from harness.sweep.report.facts import SweepFacts
 from harness.sweep.report.importance import parameter_importances
-from harness.sweep.report.on_test import read_on_test
 from harness.sweep.report.sections import sections
 from harness.sweep.report.words import (
     apart,
     branch_sentence,
     caution,
-    headline,
     relative,
     significant,
 )
@@ -216,77 +213,6 @@ def test_without_test_runs_the_page_says_what_is_not_known(made: Any, saved: Sav
     assert 'class="banner plain"' in text
 
 
-def test_on_test_is_paired_by_seed(made: Any, tmp_path: Path) -> None:
-    """Catches: best and defaults swapped, seeds crossed, a lower-is-better metric turned round."""
-    pairs = made.test_runs(tmp_path, best=[0.7, 0.8, 0.75], defaults=[0.6, 0.65, 0.7])
-    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
-    assert found.decisive == "listening_rank"
-    assert [row.metric for row in found.rows] == ["listening_rank", "kid"]
-    first, kid = found.rows
-    assert first.pair is not None
-    assert kid.pair is not None
-    # Differences .1, .15, .05: mean .1, sd .05, t(.975, 2) = 4.3027, half width .12421.
-    assert first.pair.difference.mean == pytest.approx(0.1)
-    assert first.pair.difference.low == pytest.approx(-0.02421, abs=1e-5)
-    assert first.pair.difference.sign_flip_p == pytest.approx(0.25)
-    assert kid.pair.difference.mean == pytest.approx(-0.1)
-    assert kid.pair.ahead == "best settings"
-    assert found.sentence == (
-        "On the test clips best settings and defaults cannot be told apart by listening rank: best "
-        "minus defaults +0.1000 (95\u202f% interval \u22120.0242 to +0.2242) over 3 seeds. With 3 "
-        "seeds this is exploratory: a claim needs at least 6."
-    )
-
-
-@pytest.mark.parametrize(("sign", "word"), [(1, "better"), (-1, "worse")])
-def test_enough_seeds_tell_better_from_worse(
-    made: Any, tmp_path: Path, sign: int, word: str
-) -> None:
-    """Catches: a loss on test reported as a win."""
-    defaults = [0.5 + 0.01 * seed for seed in range(7)]
-    best = [value + sign * (0.1 + 0.001 * seed) for seed, value in enumerate(defaults)]
-    pairs = made.test_runs(tmp_path, best=best, defaults=defaults)
-    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
-    assert found.sentence.startswith(f"On the test clips the best settings are {word} than the")
-    assert "exploratory" not in found.sentence
-    assert found.is_better == (sign > 0)
-
-
-def test_the_headline_is_what_the_test_clips_say(made: Any, tmp_path: Path, saved: Save) -> None:
-    """Catches: a lead on validation in large letters above a test that found none."""
-    pairs = made.test_runs(tmp_path / "results", best=[0.7, 0.8, 0.75], defaults=[0.6, 0.65, 0.7])
-    tested = made.sonic(test_runs=pairs)
-    one = headline(SweepFacts(made.sweep(tested), saved(made.sweep(tested))))
-    assert one == "On the test clips, the best settings against the defaults: undecided."
-    both = made.sweep(tested, made.sonic(variant="other"))
-    assert headline(SweepFacts(both, saved(both))) == (
-        "On the test clips, the best settings against the defaults: undecided in 1 and not known "
-        "in 1 of 2 branches."
-    )
-
-
-def test_a_metric_without_a_value_is_left_out_and_one_that_ranks_nothing_says_why(
-    made: Any, tmp_path: Path
-) -> None:
-    """Catches: rows of metrics that nothing computed, and a reason nobody understands."""
-    pairs = made.test_runs(tmp_path, best=[0.7, 0.8], defaults=[0.6, 0.65])
-    for path in (tmp_path / "runs").glob("*/record.json"):
-        record = json.loads(path.read_text())
-        about = {"metric": "fid", "higher_is_better": False, "is_rankable": False}
-        blank = {**about, "value": None, "n": 0, "reason": "no Inception weights"}
-        record["metrics"] |= {
-            "fid": blank,
-            "frechet_clip": {**about, "value": 3.0, "n": 8, "caution": "biased at n = 8"},
-        }
-        path.write_text(json.dumps(record))
-    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
-    assert {row.metric: row.reason for row in found.rows} == {
-        "listening_rank": "",
-        "kid": "",
-        "frechet_clip": "ranks nothing here: biased at n = 8",
-    }
-
-
 def test_a_loss_that_is_no_number_is_read_back(made: Any, saved: Save) -> None:
     """Catches: a record that nobody can read again, for ever."""
     trials = list(made.sonic().trials)
@@ -320,25 +246,6 @@ def test_defaults_that_are_best_have_no_lead_to_doubt(made: Any, saved: Save) ->
     facts = SweepFacts(record, saved(record))
     assert "none of 24 trials beats the defaults" in branch_sentence(facts, facts.branches[0])
     assert caution(facts) == ""
-
-
-def test_a_missing_test_run_does_not_drop_out_unseen(made: Any, tmp_path: Path) -> None:
-    """Catches: a difference over the seeds that happened to survive."""
-    pairs = made.test_runs(tmp_path, best=[0.7, 0.8], defaults=[0.6, 0.65])
-    pairs.append(TestRuns(seed=2, best_run_id="gone-s2", default_run_id="../escape", best=17))
-    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
-    assert [row.pair for row in found.rows] == [None, None]
-    assert "2 runs failed or are gone" in found.sentence
-    assert found.absent[0].startswith("gone-s2: no record at")
-    assert found.absent[1] == "../escape: not the name of a run"
-
-
-def test_best_settings_that_are_the_defaults_are_not_paired(made: Any, tmp_path: Path) -> None:
-    """Catches: a difference of a run with itself, which is 0 with certainty."""
-    pairs = [TestRuns(seed=s, best_run_id="same", default_run_id="same", best=17) for s in range(3)]
-    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
-    assert found.sentence.startswith("The best settings are the defaults")
-    assert found.rows == ()
 
 
 def test_the_page_has_all_sections_and_every_link_leads_somewhere(
