@@ -166,7 +166,7 @@ class SweepWork(Work):
         """Tell the study, and return the same in words."""
         study, claim = going.branch.study, going.claim
         if going.is_pruned:
-            study.note(claim, steps=going.last_step, **_spent_when_stopped(task.planned))
+            study.note(claim, steps=going.last_step, **spent_when_stopped(task.planned))
             study.prune(claim)
             return f"pruned after step {going.last_step}"
         record = outcome.record
@@ -210,7 +210,7 @@ def _stage_ends(planned: PlannedRun) -> dict[str, int]:
     }
 
 
-def _spent_when_stopped(planned: PlannedRun) -> dict[str, float]:
+def spent_when_stopped(planned: PlannedRun) -> dict[str, float]:
     """Seconds of a pruned trial, from the checkpoint that it wrote when it was told to stop.
 
     Its checkpoints go then: it is not gone on with. Nothing is known, and nothing goes, where

@@ -4,15 +4,45 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
+
+from core.training.checkpoints import Checkpoint, CheckpointFolder
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.score_kind import Score
-from harness.sweep.driver import Branch, SweepWork
+from harness.sweep.driver import Branch, SweepWork, spent_when_stopped
 from harness.sweep.record import Metric, TrialState
 from harness.sweep.storage import SweepStorage
 from harness.sweep.study import BranchStudy
 
 LOSS = Metric(name="validation_loss", is_higher_better=False)
+
+
+@pytest.mark.parametrize("stage", ["stage2", "stage1"])
+def test_a_pruned_trial_costs_what_it_cost(
+    small_request: Callable[..., RunRequest], tmp_path: Path, stage: str
+) -> None:
+    """Catches: pruned trials that seem to cost nothing, or a stage counted twice at its end; their
+    checkpoints kept.
+    """
+    planned = plan_run(small_request(score=Score.LOSS, results=tmp_path), display=Display())
+    stage1 = {"stage": "stage1", "seconds": 3.0, "device_seconds": 2.5}
+    now = stage1 if stage == "stage1" else {"stage": stage, "seconds": 2.0, "device_seconds": 1.5}
+    folder = planned.folder / "checkpoints"
+    CheckpointFolder(folder).save(
+        Checkpoint(5, {"weight": torch.zeros(1)}, {**now, "results": [stage1]})
+    )
+    found = spent_when_stopped(planned)
+    assert (
+        found
+        == {
+            "stage1": {"seconds": 3.0, "device_seconds": 2.5},
+            "stage2": {"seconds": 5.0, "device_seconds": 4.0},
+        }[stage]
+    )
+    assert not folder.exists()
+    assert spent_when_stopped(planned) == {}
 
 
 def test_settings_that_a_branch_refuses_are_a_failed_trial(

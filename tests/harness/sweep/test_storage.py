@@ -22,6 +22,7 @@ from harness.sweep.record import Metric, TrialRecord, TrialState
 WORKER = Path(__file__).parent / "worker.py"
 KID = Metric(name="kid", is_higher_better=False)
 CLAP = Metric(name="clap_score", is_higher_better=True)
+LOSS = Metric(name="validation_loss", is_higher_better=False)
 
 
 def _load() -> Any:
@@ -339,6 +340,21 @@ def test_a_bad_loss_prunes_whichever_way_the_metric_points(tmp_path: Path) -> No
             study.prune(bad)
             assert study.records()[2].validation_losses == [(1, 2.0)]
             assert study.records()[2].state is TrialState.PRUNED
+
+
+def test_a_cost_is_searched_for_without_pruning(tmp_path: Path) -> None:
+    """Catches: what is cheap ended for its loss; a loss drawn as a value of another metric."""
+    cost = Metric(name="trainable_parameters", is_higher_better=False)
+    for metric, is_pruned, values in ((cost, False, None), (KID, True, None), (LOSS, True, [2.0])):
+        with worker.open_storage(f"journal:{tmp_path / metric.name}.log") as storage:
+            study = worker.open_study(storage, metrics=[metric], startup_trials=1)
+            _, good, bad = (study.claim() for _ in range(3))
+            study.report(good, step=1, loss=0.5)
+            study.complete(good, [1.0])
+            assert study.report(bad, step=1, loss=2.0) == is_pruned
+            study.prune(bad)
+            assert study._trials()[2].values == values
+            assert study._study.metric_names == [metric.name]
 
 
 def test_a_claim_that_broke_off_is_not_kept_alive(
