@@ -25,7 +25,7 @@ demo: $(READY) ## Train and compare the three branches on the embedded default (
 	HF_HUB_OFFLINE=1 $(BIN)/harness compare --seeds $(SEEDS)
 
 test: $(READY) ## Run the tests: CPU, offline, a few minutes.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 full-size: $(READY) ## Run the tests that take true sizes: minutes, 2 GB of disk.
 	$(BIN)/python -m pytest -m slow
