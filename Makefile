@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test full-size check format bench foundation clean
+.PHONY: help setup demo test faults full-size check format bench foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: $(READY) ## Train and compare the three branches on the embedded default (
 
 test: $(READY) ## Run the tests: CPU, offline, a few minutes.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: $(READY) ## Kill runs, comparisons and sweeps at random moments, fill a disk (half an hour).
+	$(BIN)/python -m pytest -m faults
 
 full-size: $(READY) ## Run the tests that take true sizes: minutes, 2 GB of disk.
 	$(BIN)/python -m pytest -m slow
