@@ -72,9 +72,9 @@ def study(*, num_seeds: int, results: Path, variant: str) -> dict[str, Any]:
     from harness.comparison.analysis import analyse
     from harness.comparison.runs import LoadedRun, load_run
     from harness.planning import RunRequest
+    from harness.profiles.load import load_profile
     from harness.progress import PlainDisplay
     from harness.run import run
-    from harness.settings import load_profile
 
     options = load_profile("tiny", overrides=()).variants.get(variant, {})
     settings = [f"variant.{key}={value}" for key, value in options.items()]

@@ -15,8 +15,8 @@ from core.data.audit.zero_shot import ZeroShot, listen
 from core.data.labels import load_label_map
 from core.data.official import read_official_list
 from harness.plain_text import plain
+from harness.profiles.load import load_profile
 from harness.progress import Display
-from harness.settings import load_profile
 
 _SHOWN_IDS = 6
 _SHOWN_SUSPECTS = 20

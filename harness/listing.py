@@ -11,8 +11,9 @@ from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
 from core.errors import HarnessError
 from core.foundation.architecture import Architecture, read_architecture
+from harness.profiles.load import load_profile, parse_settings
 from harness.registry import Registration, registrations
-from harness.settings import Profile, load_profile, parse_settings
+from harness.settings import Profile
 from harness.unet_adapter import adapter_of
 
 _NUM_CLASSES = 8  # the user's; only a variant with a vector per class depends on it

@@ -15,6 +15,7 @@ from core.errors import DataError, HarnessError, MismatchError
 from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
 from harness.budget import schedule_of, within_budget
+from harness.profiles.load import load_profile, parse_settings
 from harness.progress import Display
 from harness.records import (
     RECORD,
@@ -27,7 +28,7 @@ from harness.records import (
 from harness.registry import find_variant
 from harness.run_config import RunConfig, Tuning, load_run_config
 from harness.score_kind import Score as Score
-from harness.settings import BudgetKind, Profile, StageSettings, load_profile, parse_settings
+from harness.settings import BudgetKind, Profile, StageSettings
 from harness.splits import PreparedSplit, prepare_split, weights_of
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from core.data.atomic import json_sha256, write_atomic
 from core.errors import UsageError
-from harness.settings import Profile, parse_settings
+from harness.profiles.load import parse_settings
+from harness.settings import Profile
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

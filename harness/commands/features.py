@@ -32,8 +32,8 @@ def features(
     """
     from core.data.exported import ExportedEmbeddings
     from harness.export import plan_export, require_known, run_export, shell_lines
+    from harness.profiles.load import load_profile
     from harness.progress import open_display
-    from harness.settings import load_profile
     from harness.splits import prepare_split
 
     require_known(encoder)

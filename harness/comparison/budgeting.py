@@ -16,9 +16,10 @@ from harness.budget import (
     step_flops,
 )
 from harness.planning import RunRequest, plan_run
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.registry import find_variant
-from harness.settings import BudgetKind, load_profile
+from harness.settings import BudgetKind
 
 _CALIBRATION_STEPS = 12
 """Of each stage: a median of eleven; on two busy cores it repeats to a few per cent."""

@@ -30,10 +30,11 @@ from harness.executors.opening import ExecutorOptions, open_executor
 from harness.matrix import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.report.write import write_report
 from harness.run_config import Tuning
-from harness.settings import BudgetKind, load_profile
+from harness.settings import BudgetKind
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from harness.executors.opening import ExecutorOptions
 from harness.folder_name import require_folder_name
 from harness.metrics.registry import deciding_metric
 from harness.planning import PlannedRun, RunRequest, plan_run
+from harness.profiles.load import load_profile, profile_names
 from harness.progress import Display
-from harness.settings import BudgetKind, ComparisonSettings, load_profile, profile_names
+from harness.settings import BudgetKind, ComparisonSettings
 
 
 @dataclass(frozen=True)

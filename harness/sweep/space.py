@@ -6,8 +6,8 @@ from typing import Any
 
 from core.foundation.sources import resolve_source
 from harness.planning import PlannedRun
+from harness.profiles.load import parse_settings
 from harness.run_config import toml_value
-from harness.settings import parse_settings
 
 
 def plan_trial(base: PlannedRun, settings: Mapping[str, Any]) -> PlannedRun:

@@ -15,9 +15,9 @@ from harness.executors.opening import open_executor
 from harness.executors.schedule import drive
 from harness.matrix import run_all
 from harness.planning import PlannedRun, RunRequest, plan_run
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.report.text import count
-from harness.settings import load_profile
 from harness.sweep.best import write_best
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable

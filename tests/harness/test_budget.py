@@ -15,8 +15,9 @@ from harness.budget import (
     step_flops,
     within_budget,
 )
+from harness.profiles.load import load_profile, parse_settings
 from harness.registry import find_variant
-from harness.settings import BudgetKind, load_profile, parse_settings
+from harness.settings import BudgetKind
 
 COST = {"stage1": 2.0, "stage2": 3.0, "stage3": 1.0}
 SCHEDULE = {"stage1": 100, "stage2": 50, "stage3": 10}

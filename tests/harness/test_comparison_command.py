@@ -23,8 +23,9 @@ from harness.comparison.runs import LoadedRun
 from harness.comparison.study import World, experiment
 from harness.comparison.view import comparison_view
 from harness.planning import RunRequest, plan_run
+from harness.profiles.load import load_profile
 from harness.progress import Display
-from harness.settings import BudgetKind, ComparisonSettings, load_profile
+from harness.settings import BudgetKind, ComparisonSettings
 
 MakeRequest = Callable[..., RunRequest]
 

@@ -13,8 +13,8 @@ from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import load_encoder
 from harness.cli import app
+from harness.profiles.load import load_profile
 from harness.registry import find_variant
-from harness.settings import load_profile
 
 VIM = {"blocks": "layers", "mixer.shared": "mixer", "patch_embed": "patch_embed.proj"}
 

@@ -23,10 +23,10 @@ from core.errors import DataError, HarnessError, MismatchError, UsageError
 from harness.cli import app
 from harness.export import Export, plan_export, run_export, shell_lines
 from harness.planning import RunRequest, plan_run
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.records import Status
 from harness.run import run
-from harness.settings import load_profile
 
 MSCLAP = '''
 from types import SimpleNamespace

@@ -21,7 +21,7 @@ from harness.metrics.arms import Arm, GeneratedImage, ScoredClip
 from harness.metrics.score import score_images
 from harness.metrics.scorers import Scorers
 from harness.metrics.wav2clip import Wav2ClipScorer, log_spectrogram
-from harness.settings import load_profile
+from harness.profiles.load import load_profile
 
 CPU = torch.device("cpu")
 

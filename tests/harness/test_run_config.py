@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from core.errors import UsageError
 from harness.cli import app
 from harness.planning import RunRequest, plan_run
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.records import load_record
 from harness.registry import find_variant
@@ -27,7 +28,6 @@ from harness.run_config import (
     write_run_config,
 )
 from harness.score_kind import Score
-from harness.settings import load_profile
 
 MakeRequest = Callable[..., RunRequest]
 TUNING = Tuning(

@@ -9,8 +9,9 @@ from core.conditioning.stage import StopCriterion
 from core.errors import UsageError
 from core.foundation.embedded import mamba
 from core.sampling.sampler import Sampler
+from harness.profiles.load import load_profile, parse_settings, profile_names
 from harness.registry import find_variant
-from harness.settings import Profile, load_profile, parse_settings, profile_names
+from harness.settings import Profile
 from variants.sonic import VARIANT as SONIC
 
 

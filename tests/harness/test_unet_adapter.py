@@ -9,10 +9,10 @@ from core.conditioning.adapters import UnetAdapter
 from core.errors import UsageError
 from core.foundation.architecture import read_architecture
 from harness.planning import RunRequest
+from harness.profiles.load import load_profile
 from harness.progress import Display
 from harness.registry import find_variant
 from harness.run import run
-from harness.settings import load_profile
 from harness.unet_adapter import adapter_of
 
 

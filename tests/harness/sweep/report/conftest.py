@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.profiles.load import load_profile
 from harness.records import RunIdentity, RunRecord, Status
-from harness.settings import ComparisonSettings, load_profile
+from harness.settings import ComparisonSettings
 from harness.sweep.record import (
     BranchSweep,
     Dimension,
