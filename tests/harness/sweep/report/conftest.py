@@ -21,6 +21,7 @@ from harness.sweep.record import (
     TrialState,
 )
 from harness.sweep.report import WrittenSweep, write_sweep_report
+from harness.sweep.report.facts import SweepFacts
 
 HOSTILE = "<script>document.title='owned'</script> | @someone `x` *b* </style>"
 LOSS = Metric(name="validation_loss", is_higher_better=False)
@@ -225,3 +226,10 @@ def two_branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(two_branches: Path) -> WrittenSweep:
     """Its report, drawn once."""
     return write_sweep_report(two_branches)
+
+
+@pytest.fixture
+def facts(made: Any, tmp_path: Path) -> Callable[..., SweepFacts]:
+    """Facts of a sweep of these branches, as if it lay in a results folder."""
+    folder = tmp_path / "results" / "sweeps" / "first-search"
+    return lambda *branches, **words: SweepFacts(made.sweep(*branches, **words), folder)
