@@ -1,6 +1,6 @@
-"""The trials of a sweep as work: what becomes of settings that cannot be run."""
+"""The trials of a sweep as work: what becomes of the pruned, and of settings that are refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from core.training.checkpoints import Checkpoint, CheckpointFolder
+from core.training.results import StepReport
+from harness.executors.schedule import Outcome
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
 from harness.score_kind import Score
@@ -45,30 +47,60 @@ def test_a_pruned_trial_costs_what_it_cost(
     assert spent_when_stopped(planned) == {}
 
 
-def test_settings_that_a_branch_refuses_are_a_failed_trial(
+@pytest.fixture
+def search(
     small_request: Callable[..., RunRequest], tmp_path: Path
-) -> None:
-    """Catches: a search that stops for good at the first settings that are refused."""
-    base = plan_run(small_request(score=Score.LOSS), display=Display())
-
-    def draw(trial: Any) -> dict[str, Any]:
-        return {"num_tokens": -trial.suggest_int("num_tokens", 1, 8)}
-
+) -> Iterator[Callable[[Callable[[Any], dict[str, Any]]], tuple[SweepWork, BranchStudy]]]:
+    """A search of three trials that draws as it is told."""
+    base = plan_run(small_request(score=Score.LOSS, results=tmp_path), display=Display())
     with SweepStorage.open(
         None, folder=tmp_path, heartbeat_s=60, patience_s=1, say=print
     ) as storage:
-        study = BranchStudy(
-            storage, name="s", metrics=[LOSS], num_trials=3, seed=0, sampler="random",
-            startup_trials=1, pruner="none", max_retries=0, draw=draw,
-            default_params={"num_tokens": 8},
-        )  # fmt: skip
-        work = SweepWork(
-            [Branch(base, study)], metrics=[LOSS], display=Display(), on_change=lambda: None
+
+        def make(draw: Callable[[Any], dict[str, Any]]) -> tuple[SweepWork, BranchStudy]:
+            study = BranchStudy(
+                storage, name="s", metrics=[LOSS], num_trials=3, seed=0, sampler="random",
+                startup_trials=1, pruner="none", max_retries=0, draw=draw,
+                default_params={"num_tokens": 8},
+            )  # fmt: skip
+            branches = [Branch(base, study)]
+            words: dict[str, Any] = {"metrics": [LOSS], "display": Display()}
+            return SweepWork(branches, on_change=lambda: None, **words), study
+
+        yield make
+
+
+def test_a_pruned_trial_tells_its_steps_and_seconds(
+    search: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: what pruning spends left out of the budget that branches are compared by."""
+    work, study = search(lambda trial: {"num_tokens": trial.suggest_int("num_tokens", 1, 8)})
+    work.next()
+    task = work.next()
+    assert task is not None
+    monkeypatch.setattr(study, "report", lambda *args, **words: True)
+    step = StepReport("stage1", 2, 2, 2, 5, 0.5, {}, 1.0, 1e-4, {}, validation_loss=0.5)
+    assert not work.on_steps(task, [step])
+    CheckpointFolder(task.planned.folder / "checkpoints").save(
+        Checkpoint(
+            2,
+            {"weight": torch.zeros(1)},
+            {"stage": "stage1", "seconds": 3.0, "device_seconds": 2.5, "results": []},
         )
-        default = work.next()
-        assert default is not None
-        assert default.name == "baseline trial 0"
-        assert work.next() is None
-        records = study.records()
+    )
+    work.on_end(task, Outcome(None, 143, None))
+    pruned = study.records()[1]
+    assert pruned.state is TrialState.PRUNED
+    assert (pruned.steps, pruned.seconds, pruned.device_seconds) == (2, 3.0, 2.5)
+
+
+def test_settings_that_a_branch_refuses_are_a_failed_trial(search: Any) -> None:
+    """Catches: a search that stops for good at the first settings that are refused."""
+    work, study = search(lambda trial: {"num_tokens": -trial.suggest_int("num_tokens", 1, 8)})
+    default = work.next()
+    assert default is not None
+    assert default.name == "baseline trial 0"
+    assert work.next() is None
+    records = study.records()
     assert [r.state for r in records] == [TrialState.RUNNING, TrialState.FAILED, TrialState.FAILED]
     assert all("num_tokens" in str(r.error) for r in records[1:])

@@ -185,6 +185,24 @@ def test_an_unfinished_claim_does_not_count(url: str) -> None:
     assert len(states) == 4
 
 
+def test_a_trial_given_back_twice_is_tried_again_once(url: str) -> None:
+    """Catches: a second retry that waits for ever, where the answer to the first was lost."""
+    with worker.open_storage(url) as storage:
+        study = worker.open_study(storage, num_trials=2)
+        study.complete(study.claim(), [1.0])
+        claim = study.claim()
+        study.release(claim)
+        study.release(claim)
+        worker.work(study)
+        trials = study.records()
+    assert [trial.state for trial in trials] == [
+        TrialState.COMPLETE,
+        TrialState.LOST,
+        TrialState.COMPLETE,
+    ]
+    assert trials[2].retry_of == 1
+
+
 def test_a_resumed_search_proposes_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
     """Catches: a sampler whose draws depend on when a process started or what was lost."""
 
