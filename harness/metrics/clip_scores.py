@@ -90,11 +90,11 @@ def _hearing_scores(
     same_class_IR = class_names[batch.own][:, None] == class_names[None, :]
     ranks = per_clip.win_rate(similarity_IR, own=batch.own, compared_IR=same_class_IR)
     if np.isnan(ranks).all():
-        absent["listening_rank"] = "no class has 2 test clips; there is nothing to rank against"
+        absent["listening_rank"] = "no class has 2 scored clips; there is nothing to rank against"
     else:
         scores["listening_rank"] = ranks
     if len(batch.clips) < 2:
-        absent["ais_win"] = "the split has one test clip; there is nothing to win against"
+        absent["ais_win"] = "one clip was scored; there is nothing to win against"
     else:
         scores["ais_win"] = per_clip.win_rate(similarity_IR, own=batch.own)
     scores["ais_cos"] = similarity_IR[np.arange(len(batch.own)), batch.own]
@@ -104,7 +104,7 @@ def _picture_scores(batch: Batch, *, scores: dict[str, Array], absent: dict[str,
     real = batch.places(REAL, draw=0)
     if len(real) < 2:
         absent["iis_win"] = (
-            f"{len(real)} test clips have a picture; there is nothing to win against"
+            f"{len(real)} scored clips have a picture; there is nothing to win against"
         )
         return
     unit_ID = per_clip.unit_rows(batch.features_ID)

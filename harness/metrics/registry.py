@@ -77,7 +77,7 @@ METRICS: dict[str, Metric] = {
             role=Role.LISTENING,
             extractor=Extractor.JOINT,
             unit="share of clips",
-            definition="share of the other test clips of the same class whose sound fits the "
+            definition="share of the other scored clips of the same class whose sound fits the "
             "image less than the own sound does; ties count half",
             chance=0.5,
         ),
@@ -98,7 +98,7 @@ METRICS: dict[str, Metric] = {
             role=Role.AGREEMENT,
             extractor=Extractor.JOINT,
             unit="share of clips",
-            definition="share of all other test clips whose sound fits the image less than the "
+            definition="share of all other scored clips whose sound fits the image less than the "
             "own sound does; ties count half",
             chance=0.5,
         ),
@@ -148,7 +148,7 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.CLIP,
             unit="squared kernel distance",
-            definition="kernel distance (cubic polynomial) to the real test images on CLIP image "
+            definition="kernel distance (cubic polynomial) to the real images on CLIP image "
             "features, unbiased; not comparable with values published on Inception features",
         ),
         Metric(
@@ -158,7 +158,7 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.CLIP,
             unit="1000 x squared kernel distance",
-            definition="kernel distance (Gaussian, sigma 10) to the real test images on CLIP image "
+            definition="kernel distance (Gaussian, sigma 10) to the real images on CLIP image "
             "features of length 1, unbiased",
         ),
         Metric(
@@ -168,7 +168,7 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.INCEPTION,
             unit="squared feature distance",
-            definition="Frechet distance to the real test images on Inception-v3 pool features, "
+            definition="Frechet distance to the real images on Inception-v3 pool features, "
             "resized as clean-fid does; biased upwards at small n",
             min_rankable_n=FRECHET_MIN_N,
         ),
@@ -179,7 +179,7 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.DINOV2,
             unit="squared feature distance",
-            definition="Frechet distance to the real test images on DINOv2 class tokens; biased "
+            definition="Frechet distance to the real images on DINOv2 class tokens; biased "
             "upwards at small n",
             min_rankable_n=FRECHET_MIN_N,
         ),
@@ -190,7 +190,7 @@ METRICS: dict[str, Metric] = {
             role=Role.QUALITY,
             extractor=Extractor.CLIP,
             unit="squared feature distance",
-            definition="Frechet distance to the real test images on CLIP image features; biased "
+            definition="Frechet distance to the real images on CLIP image features; biased "
             "upwards at small n, never to be read as FID",
             min_rankable_n=FRECHET_MIN_N,
         ),

@@ -31,7 +31,7 @@ _MOST_SHOWN = 4
 
 
 def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
-    """Similarity of each image to the training picture nearest to it, beside real test pictures."""
+    """Similarity of each image to the training picture nearest to it, beside real ones."""
     found = [run for run in facts.finished if _summary(run)]
     if not found:
         reason = "No run recorded how near its images come to the training pictures."
@@ -48,8 +48,8 @@ def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
         parts,
         lead=f"Cosine on the features of {plain(first.get('extractor', 'the scorer'))} "
         f"({short_hash(first.get('extractor_hash', ''))}), against "
-        f"{first.get('num_training', '')} training pictures. Real test pictures say how near "
-        "pictures of one class lie without any copying.",
+        f"{first.get('num_training', '')} training pictures. Real pictures of the "
+        f"{facts.clip_word}s say how near pictures of one class lie without any copying.",
     )
 
 

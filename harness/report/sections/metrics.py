@@ -163,7 +163,7 @@ def distances_against_n(facts: Facts) -> Section:
         parts.append(
             Figure(
                 "distances-plot",
-                "Distance to the real test pictures, against the number of images",
+                f"Distance to the {facts.clip_word}s' real pictures, against the number of images",
                 alt=_curves_in_words(facts, curves),
                 wide=wide,
                 narrow=narrow,
