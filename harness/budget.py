@@ -75,7 +75,8 @@ def within_budget(profile: Profile) -> Profile:
     stages = {}
     for name, steps in scaled.items():
         stage = getattr(profile, name)
-        warmup = min(stage.warmup_steps, steps)
+        # The same share of the stage: else a short one would warm up to its end.
+        warmup = round(stage.warmup_steps * steps / stage.steps) if stage.steps else 0
         stages[name] = stage.model_copy(update={"steps": steps, "warmup_steps": warmup})
     return profile.model_copy(update=stages)
 

@@ -112,7 +112,8 @@ def analyse(
     elif pairs and all(pair.outcome is Outcome.TIE for pair in pairs):
         outcome = Outcome.TIE
     strength = Strength.EXPLORATORY
-    if pairs and all(pair.strength is Strength.CONFIRMED for pair in pairs):
+    is_tested = bool(pairs) and caution is None
+    if is_tested and all(pair.strength is Strength.CONFIRMED for pair in pairs):
         strength = Strength.CONFIRMED
     num_pairs = math.comb(len(branches), 2)
     return ComparisonRecord(
@@ -135,7 +136,11 @@ def analyse(
         winner=winner,
         strength=strength,
         claim=claim_sentence(
-            strength, num_seeds=len(seeds), num_pairs=max(1, num_pairs), alpha=ALPHA
+            outcome,
+            is_tested=is_tested,
+            num_seeds=len(seeds),
+            num_pairs=max(1, num_pairs),
+            alpha=ALPHA,
         ),
         branches=branches,
         seeds=seeds,

@@ -39,11 +39,11 @@ class EqualBudget:
     """Branch, then stage: the steps this leaves."""
 
     def overrides(self, variant: str) -> tuple[str, ...]:
-        """The branch's budget as settings of its runs; a branch that trains nothing has none."""
-        costs = self.step_cost[variant]
-        if not any(costs.values()):
-            return ()
-        return budget_overrides(self.kind, amount=self.amount, step_cost=costs)
+        """The branch's budget as settings of its runs.
+
+        Also of one that trains nothing: a comparison demands that all runs were allowed the same.
+        """
+        return budget_overrides(self.kind, amount=self.amount, step_cost=self.step_cost[variant])
 
     def sentence(self) -> str:
         """What each branch gets, in words."""

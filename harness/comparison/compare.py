@@ -12,6 +12,7 @@ from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.forecast import forecast
+from harness.comparison.hindsight import earlier_looks, left_out, note_question, question_notices
 from harness.comparison.power import power_sentence
 from harness.comparison.record import COMPARISON, ComparisonRecord
 from harness.comparison.request import (
@@ -103,6 +104,10 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     )
     if caution is not None:
         raise UsageError(f"{caution}; let another metric decide, it is in the report all the same")
+    run_ids = [run.identity.run_id for run in planned]
+    asked_at = note_question(
+        _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
+    )
     missing = [run for run in planned if run.finished_record is None]
     # Where nothing is missing, no cluster has to be there.
     options = request.executor if missing else ExecutorOptions()
@@ -122,9 +127,14 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
         run_all(missing, executor=executor, metric=question.metric, display=display)
+    runs = [load_run(run.folder) for run in planned]
+    default = settle_question(
+        CompareOptions(request.options.results), settings=load_profile(request.profile).comparison
+    )
     return conclude(
-        [load_run(run.folder) for run in planned],
+        runs,
         question=question,
+        notices=question_notices(runs, asked_at=asked_at, question=question, default=default),
         options=request.options,
         command=request.command,
         split=planned[0].prepared.split,
@@ -148,12 +158,18 @@ def compare_existing(
         records[0].identity.profile, overrides=overrides, options=options
     )
     words = ["harness", "compare", "--from", *names]
+    for item in overrides:
+        words += ["--set", item]
     split, notices = _split_of(runs[0])
     notices += [
         f"{option} was given after these runs were made; what it decides holds only if nobody had "
         "seen their results"
-        for option, value in (("--metric", options.metric), ("--margin", options.margin))
-        if value is not None
+        for option, is_given in (
+            ("--metric", options.metric is not None),
+            ("--margin", options.margin is not None),
+            ("--set comparison", any(o.strip().startswith("comparison.") for o in overrides)),
+        )
+        if is_given
     ]
     return conclude(
         runs,
@@ -184,10 +200,8 @@ def conclude(
         MismatchError: they differ in more than branch and seed.
         DataError: a run's per-clip table is missing.
     """
-    name = options.name or comparison_name(
-        [run.record.run_id for run in runs], metric=question.metric, margins=question.margins
-    )
-    folder = options.results / "reports" / name
+    run_ids = [run.record.run_id for run in runs]
+    folder = _folder(run_ids, question, options)
     record = analyse(
         runs,
         metric=question.metric,
@@ -195,7 +209,11 @@ def conclude(
         folder=folder,
         command=command,
         allow_mixed_environment=options.allow_mixed_environment,
-        notices=notices,
+        notices=[
+            *notices,
+            *left_out([run.record for run in runs], results=options.results),
+            *earlier_looks(run_ids, metric=question.metric, results=options.results, folder=folder),
+        ],
         tuning=tuning,
     )
     sheet = None
@@ -209,6 +227,15 @@ def conclude(
         )
     record.save(folder)
     return Comparison(record, folder, sheet, write_report(folder))
+
+
+def _folder(run_ids: Sequence[str], question: Question, options: CompareOptions) -> Path:
+    name = options.name or _default_name(run_ids, question)
+    return options.results / "reports" / name
+
+
+def _default_name(run_ids: Sequence[str], question: Question) -> str:
+    return comparison_name(run_ids, metric=question.metric, margins=question.margins)
 
 
 def _of_no_variant(overrides: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ SHARED_CODE = ("core", "metrics", "arms")
 SAMPLES = "samples"
 NOTHING_TO_TRAIN = "nothing_to_train"
 """As `core.training.loop` writes it; that module imports torch, which reading records needs not."""
+NOT_RECORDED = "not recorded"
 _EXPORTED = "exported."
 _SCALED = ("steps", "warmup_steps")
 _SAME_MACHINE_KIND = ("platform", "cpus")
@@ -32,19 +33,15 @@ def require_comparable(
     _require_test_scores(records)
     _require_one_run_a_seed(records)
     _require_same_seeds(records)
+    _require_same_models(records)
     first = records[0]
     for other in records[1:]:
         for field, ours, theirs in (
             ("split_hash", first.identity.split_hash, other.identity.split_hash),
-            ("models", shared_models(first, other), shared_models(other, first)),
             ("settings", shared_settings(first), shared_settings(other)),
         ):
             if ours != theirs:
-                where = _difference(field, ours, theirs)
-                raise MismatchError(
-                    f"{first.run_id} and {other.run_id} differ in {where}; only runs that are "
-                    "equal in everything but branch and seed are compared"
-                )
+                raise _differ(first, other, where=_difference(field, ours, theirs))
         for part in SHARED_CODE:
             if first.identity.code.get(part) != other.identity.code.get(part):
                 raise MismatchError(
@@ -119,12 +116,16 @@ def environment_of(record: RunRecord) -> dict[str, str]:
 def mixed_environment(records: Sequence[RunRecord]) -> dict[str, dict[str, list[str]]]:
     """Field, then value, then run ids, where the runs' environments differ.
 
-    A run that failed before it noted its device says nothing of it.
+    A run that failed before it noted its device says nothing of it; a finished one that says
+    nothing may have been computed by anything.
     """
     fields: dict[str, dict[str, list[str]]] = {}
+    known = {field for record in records for field in environment_of(record)}
     for record in records:
-        for field, value in environment_of(record).items():
-            if field not in _SAME_MACHINE_KIND:
+        own = environment_of(record)
+        for field in known.difference(_SAME_MACHINE_KIND):
+            if field in own or record.status is Status.FINISHED:
+                value = own.get(field, NOT_RECORDED)
                 fields.setdefault(field, {}).setdefault(value, []).append(record.run_id)
     return {field: values for field, values in sorted(fields.items()) if len(values) > 1}
 
@@ -139,18 +140,22 @@ def samples_of(record: RunRecord) -> int:
     return sum(int(stage["samples_seen"]) for stage in record.stages)
 
 
-def shared_models(record: RunRecord, other: RunRecord) -> dict[str, str]:
-    """Hashes of the models that must be those of `other` too.
+def _require_same_models(records: Sequence[RunRecord]) -> None:
+    """One model a role, whichever runs have it, in whatever order they come.
 
     A pretrained part that only one branch loads is that branch's own; what is exported for
-    listening is everybody's, and the other branches not having it is a difference.
+    listening is everybody's, and another run not having it is a difference.
     """
-    theirs = other.identity.models
-    return {
-        role: found
-        for role, found in record.identity.models.items()
-        if role in theirs or role.startswith(_EXPORTED)
-    }
+    first_of: dict[str, RunRecord] = {}
+    for record in records:
+        for role in record.identity.models:
+            first_of.setdefault(role, record)
+    for role, first in sorted(first_of.items()):
+        ours = first.identity.models[role]
+        for record in records:
+            theirs = record.identity.models.get(role)
+            if theirs != ours and (theirs is not None or role.startswith(_EXPORTED)):
+                raise _differ(first, record, where=_difference(f"models.{role}", ours, theirs))
 
 
 def shared_settings(record: RunRecord) -> dict[str, Any]:
@@ -215,16 +220,16 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
 
 
 def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
-    first = {stage["stage"]: stage for stage in trained[0].stages}
-    for other in trained[1:]:
-        for stage in other.stages:
-            own = first.get(stage["stage"], stage)
-            if NOTHING_TO_TRAIN in (own["stopped_by"], stage["stopped_by"]):
+    first_of: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+    for record in trained:
+        for stage in record.stages:
+            if stage["stopped_by"] == NOTHING_TO_TRAIN:
                 continue  # a branch without gates, say, in the stage of gates
+            first, own = first_of.setdefault(stage["stage"], (record, stage))
             for name, key in (("steps", "steps_done"), ("samples", "samples_seen")):
                 if own[key] != stage[key]:
                     raise MismatchError(
-                        f"{trained[0].run_id} and {other.run_id} differ in budget.{name} "
+                        f"{first.run_id} and {record.run_id} differ in budget.{name} "
                         f"({own[key]:,} against {stage[key]:,} in {stage['stage']}); a stage that "
                         "stops early gives its branch another budget: use stop = 'steps' or "
                         "'validation_loss', which run every step"
@@ -292,6 +297,13 @@ def _own_difference(first: Sequence[Any], own: Sequence[Any]) -> str:
     if own[2] != first[2]:
         return _difference("models", first[2], own[2])
     return _difference("settings.budget", first[3], own[3])
+
+
+def _differ(first: RunRecord, other: RunRecord, *, where: str) -> MismatchError:
+    return MismatchError(
+        f"{first.run_id} and {other.run_id} differ in {where}; only runs that are equal in "
+        "everything but branch and seed are compared"
+    )
 
 
 def _difference(field: str, ours: Any, theirs: Any) -> str:

@@ -34,7 +34,7 @@ class CompareOptions:
         """The options as words of a command line."""
         words = [] if self.metric is None else ["--metric", self.metric]
         if self.margin is not None:
-            words += ["--margin", f"{self.margin:g}"]
+            words += ["--margin", repr(self.margin)]
         if self.name is not None:
             words += ["--name", self.name]
         if self.allow_mixed_environment:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.records import RunRecord
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict, Strength
+from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict
 
 
 def verdict_sentence(
@@ -46,19 +46,34 @@ def verdict_sentence(
     return f"undecided: {seeds} seeds do not separate the branches on {metric}"
 
 
-def claim_sentence(strength: Strength, *, num_seeds: int, num_pairs: int, alpha: float) -> str:
-    """What the strength of the outcome means."""
-    if strength is Strength.EXPLORATORY:
+def claim_sentence(
+    outcome: Outcome, *, is_tested: bool, num_seeds: int, num_pairs: int, alpha: float
+) -> str:
+    """What the outcome rests on, and so what may be claimed.
+
+    is_tested: whether the metric was tested at all; a failed run, a blank value or a metric that
+    ranks nothing leaves nothing to test.
+    """
+    if not is_tested:
+        return "Nothing was tested, so nothing is claimed."
+    if num_seeds < MIN_SEEDS_FOR_A_WIN:
         counted = "one training seed" if num_seeds == 1 else f"{num_seeds} training seeds"
         return (
             f"Exploratory: {counted} can suggest a difference and how large it may be, not "
             f"establish it; {MIN_SEEDS_FOR_A_WIN} seeds are the fewest that could."
         )
-    family = f", Holm-adjusted over {num_pairs} pairs" if num_pairs > 1 else ""
+    if outcome is Outcome.UNDECIDED:
+        return (
+            f"Nothing is established: {num_seeds} paired training seeds are enough for a claim, "
+            "and do not allow one. That is no sign that the branches are equal."
+        )
+    tests = "two one-sided t-tests, which place every difference within the margin"
+    if outcome is Outcome.WIN:
+        family = f", Holm-adjusted over {num_pairs} pairs" if num_pairs > 1 else ""
+        tests = f"the t-test{family} and the exact sign-flip test together"
     return (
-        f"Confirmed at the {alpha:.0%} level: it rests on {num_seeds} paired training seeds, the "
-        f"t-test{family} and the exact sign-flip test together. It holds for this split, these "
-        "settings and this budget."
+        f"Confirmed at the {alpha:.0%} level: it rests on {num_seeds} paired training seeds, "
+        f"{tests}. It holds for this split, these settings and this budget."
     )
 
 

@@ -58,17 +58,25 @@ def test_stages_that_cost_nothing_stay_as_they_are() -> None:
 
 
 def test_a_profile_under_a_budget_has_other_steps_and_nothing_else() -> None:
-    """Catches: settings of a budget that nothing reads, a warm-up longer than its stage."""
+    """Catches: settings of a budget that nothing reads, a warm-up that fills its stage."""
     items = budget_overrides(BudgetKind.FLOPS, amount=10.0, step_cost=COST)
     few = ("stage1.steps=100", "stage1.warmup_steps=20", "stage2.steps=50", "stage3.steps=10")
     profile = load_profile("tiny", overrides=(*few, *items))
     assert profile.budget.step_cost == COST
     scaled = within_budget(profile)
     assert schedule_of(scaled) == {"stage1": 2, "stage2": 1, "stage3": 1}
-    assert scaled.stage1.warmup_steps == 2
+    assert scaled.stage1.warmup_steps == 0
     assert scaled.model_dump(exclude=set(STAGES)) == profile.model_dump(exclude=set(STAGES))
     plain = load_profile("tiny", overrides=few)
     assert within_budget(plain) is plain
+
+
+def test_a_shorter_stage_warms_up_for_the_same_share_of_it() -> None:
+    """Catches: branches whose rates rise for another share of their stage than the others'."""
+    few = ("stage1.steps=100", "stage1.warmup_steps=20", "stage2.steps=50", "stage3.steps=10")
+    half = budget_overrides(BudgetKind.FLOPS, amount=180.0, step_cost=COST)  # of 360
+    scaled = within_budget(load_profile("tiny", overrides=(*few, *half)))
+    assert (scaled.stage1.steps, scaled.stage1.warmup_steps) == (50, 10)
 
 
 @pytest.mark.parametrize(

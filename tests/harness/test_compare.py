@@ -1,7 +1,9 @@
 """Comparisons: pairs from records alone, what may not be compared, what may be said."""
 
+import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,37 @@ def test_the_verdict_says_no_more_than_the_seeds_allow(
     assert compared(matrix(finished.record, values)).verdict == verdict
 
 
+TIE = {"a": [0.5, 0.51, 0.5, 0.49, 0.5, 0.5], "b": [0.5, 0.5, 0.51, 0.5, 0.5, 0.49]}
+
+
+@pytest.mark.parametrize(
+    ("values", "margin", "claim"),
+    [
+        ({"a": [0.9, 0.8], "b": [0.1, 0.2]}, None, "Exploratory: 2 training seeds can suggest"),
+        (WIN, None, "Confirmed at the 5% level: .* the t-test and the exact sign-flip test"),
+        (TIE, 0.1, "Confirmed at the 5% level: .* two one-sided t-tests, .* within the margin"),
+        (TIE, None, "Nothing is established: 6 paired training seeds are enough for a claim"),
+        ({**WIN, "b": [None, *WIN["b"][1:]]}, None, "Nothing was tested, so nothing is claimed"),
+    ],
+)
+def test_the_claim_is_that_of_the_outcome(
+    finished: Any,
+    tmp_path: Path,
+    values: dict[str, Sequence[float | None]],
+    margin: float | None,
+    claim: str,
+) -> None:
+    """Catches: "confirmed" beside an undecided verdict, or a tie that rests on a win's tests."""
+    found = analyse(
+        [LoadedRun(record, finished.folder) for record in matrix(finished.record, values)],
+        metric=METRIC,
+        margins={} if margin is None else {METRIC: margin},
+        folder=tmp_path / "one",
+        command="",
+    )
+    assert re.match(claim, found.claim), found.claim
+
+
 def test_a_failed_run_stays_in_and_decides_nothing(
     finished: Any, compared: Callable[..., ComparisonRecord]
 ) -> None:
@@ -291,6 +324,33 @@ def test_a_pretrained_part_of_one_branch_is_its_own(
     found = compared([first, with_encoder]).eligibility
     assert found.variant_models == {"a": {}, "b": {"encoder": "abc"}}
     assert found.models == first.identity.models
+
+
+def test_a_third_branch_hides_no_difference_between_two(finished: Any) -> None:
+    """Catches: models or stages that are compared with the first run's alone, who has neither."""
+    a, b, c = matrix(finished.record, {"a": [0.5], "b": [0.5], "c": [0.5]})
+    models = a.identity.models
+    encoded = [changed(r, models={**models, "encoder": r.identity.variant}) for r in (b, c)]
+    no_gates = [dict(stage) for stage in a.stages]
+    no_gates[2].update(stopped_by="nothing_to_train", steps_done=0, samples_seen=0)
+    shorter = [dict(stage) for stage in c.stages]
+    shorter[2]["steps_done"] += 9
+    gateless = a.model_copy(update={"stages": no_gates})
+    for records, message in (
+        ([a, *encoded], r"models\.encoder \(\w against \w\)"),
+        ([gateless, b, c.model_copy(update={"stages": shorter})], r"budget\.steps .* in stage3"),
+    ):
+        for order in itertools.permutations(records):
+            with pytest.raises(MismatchError, match=message):
+                require_comparable(order)
+
+
+def test_a_finished_run_that_names_no_version_is_told(finished: Any) -> None:
+    """Catches: an older record without a field taken for one that agrees in it."""
+    first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
+    silent = {k: v for k, v in second.environment.items() if k != "torch"}
+    with pytest.raises(MismatchError, match=r"environment\.torch .*not recorded: b-s0"):
+        require_comparable([first, second.model_copy(update={"environment": silent})])
 
 
 def budgeted(record: RunRecord, *, steps: int, cost: float) -> RunRecord:

@@ -165,4 +165,4 @@ def test_a_comparison_runs_each_branch_as_its_config_says(
         finished.record.model_copy(update=changes).save(planned.folder)
     record = compare(request, display=Display()).record
     assert record.tuning == {"sonic": tuning().model_dump(mode="json")}
-    assert "sonic by a sweep and baseline not at all" in record.notices[0]
+    assert "sonic by a sweep and baseline not at all" in " ".join(record.notices)

@@ -3,7 +3,7 @@
 from harness.comparison.record import PairResult
 from harness.report.content import Bullets, Card, Cards, Paragraph, Part, Section
 from harness.report.facts import Facts
-from harness.report.sections.common import branch_anchor, mean, sd
+from harness.report.sections.common import branch_anchor
 from harness.report.text import (
     count,
     digits_for,
@@ -48,11 +48,10 @@ def chips(facts: Facts) -> tuple[str, ...]:
     size = (count(len(seeds), "seed"), count(len(facts.branches), "branch", "branches"))
     if found is None:
         return ("Not compared", *size)
-    return (
-        found.outcome.value.capitalize(),
-        STRENGTH_WORDS.get(found.strength, str(found.strength).capitalize()),
-        *size,
-    )
+    outcome = found.outcome.value.capitalize()
+    if found.outcome is Outcome.UNDECIDED and found.strength is Strength.CONFIRMED:
+        return (outcome, *size)  # nothing is confirmed
+    return (outcome, STRENGTH_WORDS.get(found.strength, found.strength.capitalize()), *size)
 
 
 def verdict(facts: Facts) -> Section:
@@ -80,22 +79,20 @@ def _branch_cards(facts: Facts) -> list[Card]:
     primary = facts.primary
     if primary is None:
         return []
+    scores = next((row.branches for row in facts.rows if row.metric == primary.name), {})
     cards = []
-    values = {
-        branch: [v for run in facts.of_branch(branch) if (v := run.value(primary.name)) is not None]
-        for branch in facts.branches
-    }
-    digits = digits_for(v for own in values.values() for v in own)
-    for branch, own in values.items():
-        spread = sd(own)
-        note = f"{metric_label(primary.name)}, {'mean of ' if len(own) > 1 else ''}"
-        note += count(len(own), "seed")
-        if spread is not None:
-            note += f", sd {number(spread, digits=digits)}"
+    digits = digits_for(v for own in scores.values() for v in own.values.values() if v is not None)
+    for branch, own in scores.items():
+        note = f"{metric_label(primary.name)}, {'mean of ' if len(own.values) > 1 else ''}"
+        note += count(len(own.values), "seed")
+        if own.mean is None:
+            note = f"{metric_label(primary.name)}: {plain(own.reason or 'it was not scored')}"
+        if own.sd is not None:
+            note += f", sd {number(own.sd, digits=digits)}"
         cards.append(
             Card(
                 branch,
-                number(mean(own), digits=digits) or "blank",
+                number(own.mean, digits=digits) or "blank",
                 note,
                 href=branch_anchor(facts, branch),
                 branch=facts.index(branch),
