@@ -25,8 +25,8 @@ from harness.plain_text import plain
 EXIT_CODES = (
     "Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing "
     "weights, 69 a sweep's database or a store stayed away, 70 a guard refused the run, 74 disk "
-    "full, 75 the run is held by another process, 78 something on disk does not fit, 130 and 143 "
-    "stopped by Ctrl-C and SIGTERM (resumable)."
+    "full, 75 the run is held by another process, 78 something on disk does not fit, 129, 130 and "
+    "143 stopped by a closed terminal, Ctrl-C and SIGTERM (resumable)."
 )
 
 app = typer.Typer(

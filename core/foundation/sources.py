@@ -66,7 +66,8 @@ def missing_weights(source: Source, part: str, cause: Exception) -> MissingWeigh
         "the folder lacks it or it is broken; fetch the model again"
         if source.is_folder
         else f"fetch it once on a machine with network (`hf download {source.location}`) and copy "
-        "the hub cache here, or name a local folder with --set"
+        "the hub cache here, or name a local folder, like --set "
+        "foundation.stable_diffusion=FOLDER"
     )
     reason = str(cause).strip().splitlines()
     return MissingWeightsError(
@@ -117,5 +118,6 @@ def _hub_commit(repo_id: str, revision: str | None) -> str:
             return f"{repo_id}@{Path(found).parent.name}"
     raise MissingWeightsError(
         f"'{repo_id}' is not in the local hub cache ({constants.HF_HUB_CACHE}); fetch it once "
-        f"with `hf download {repo_id}`, or name a local folder with --set"
+        f"with `hf download {repo_id}`, or name a local folder, like --set "
+        "foundation.stable_diffusion=FOLDER"
     )

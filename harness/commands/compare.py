@@ -32,6 +32,7 @@ class BudgetChoice(StrEnum):
 
 
 def compare(
+    context: typer.Context,
     runs: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="With --from: run ids, or where runs lie."),
@@ -118,10 +119,9 @@ def compare(
             if runs
             else "--from names no run; write harness compare --from RUN RUN"
         )
-    if from_ and config:
+    if from_ and (others := _of_runs_to_make(context)):
         raise UsageError(
-            "--config gives settings to runs that are yet to be made, and --from makes none; leave "
-            "one out"
+            f"{', '.join(others)} would say what runs to make, and --from makes none; leave one out"
         )
     if runs:
         comparison = compare_existing(runs, options=options, overrides=overrides)
@@ -144,3 +144,15 @@ def compare(
             comparison = compare_branches(request, display=display)
     view = comparison_view(comparison.record, files=comparison.files, width=console().width)
     print_result(view, as_json=as_json, data=comparison.data())
+
+
+def _of_runs_to_make(context: typer.Context) -> list[str]:
+    """The options that were given and say what is trained, and how."""
+    names = ("variants", "seeds", "profile", "config", "data", "budget", "executor", "store")
+    given = [
+        name
+        for name in names
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name not in ("DEFAULT", "DEFAULT_MAP")
+    ]
+    return [f"--{name}" for name in given]

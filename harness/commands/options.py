@@ -26,7 +26,7 @@ Set = Annotated[
 Data = Annotated[
     str | None, typer.Option(help="A folder of audio-image pairs, or a lock file of a split.")
 ]
-Results = Annotated[Path, typer.Option(help="Folder of runs, caches and reports.")]
+Results = Annotated[Path, typer.Option(file_okay=False, help="Folder of runs, caches and reports.")]
 Jobs = Annotated[
     int,
     typer.Option(min=0, help="Runs at a time; 0 is one a core, or as many as fit on the GPUs."),

@@ -104,8 +104,11 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List branches and controls with what each trains at the profile's size, or runs or sweeps."""
+    from core.errors import UsageError
     from harness import show
 
+    if runs and sweeps:
+        raise UsageError("--runs and --sweeps are two lists; leave one out")
     if sweeps:
         from harness.sweep.listing import sweeps_data, sweeps_view
 

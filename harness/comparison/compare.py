@@ -154,6 +154,7 @@ def compare_existing(
     """
     runs = load_runs(names, results=options.results)
     records = [run.record for run in runs]
+    require_branches(list(dict.fromkeys(record.identity.variant for record in records)))
     settings = settings_of_profile(
         records[0].identity.profile, overrides=overrides, options=options
     )

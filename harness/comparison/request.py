@@ -168,8 +168,8 @@ def require_branches(variants: Sequence[str]) -> None:
     """Raises: UsageError for fewer than two branches, or one named twice."""
     if len(variants) < 2:
         raise UsageError(
-            f"{len(variants)} branches to compare; name at least two, like --variants "
-            "baseline,sonic"
+            f"{', '.join(variants) or 'no branch'} alone is no comparison; name at least two "
+            "branches, like --variants baseline,sonic"
         )
     doubled = sorted({name for name in variants if variants.count(name) > 1})
     if doubled:

@@ -96,7 +96,9 @@ def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
     Raises:
         UsageError: neither or both are given, or a branch is named twice.
     """
-    if (variant is None) == (variants is None):
+    if variant is not None and variants is not None:
+        raise UsageError("--variant and --variants both name what to search; leave one out")
+    if variant is None and variants is None:
         raise UsageError(
             "name what to search: --variant sonic, --variants baseline,sonic or --variants all"
         )
