@@ -138,12 +138,12 @@ def load_record(path: Path) -> RunRecord:
     """The record in a file or a run's folder.
 
     Raises:
-        DataError: it is missing or not a record of this format.
+        DataError: it is missing, not a record of this format, or its id is not its identity's.
     """
     if path.is_dir():
         path = path / RECORD
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        record = RunRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"no record at {path} ({error.strerror})") from None
     except ValidationError as error:
@@ -152,6 +152,12 @@ def load_record(path: Path) -> RunRecord:
             f"{path} is not a run record of format {SCHEMA_VERSION}: "
             f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
         ) from None
+    if record.run_id != record.identity.run_id:
+        raise DataError(
+            f"{path} names {record.run_id} and holds the identity of {record.identity.run_id}; it "
+            "was edited"
+        )
+    return record
 
 
 def find_record_path(name: str, *, results: Path) -> Path:

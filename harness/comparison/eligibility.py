@@ -51,13 +51,55 @@ def require_comparable(
     _require_equal_budget([r for r in records if r.status is Status.FINISHED])
     mixed = mixed_environment(records)
     if mixed and not allow_mixed_environment:
-        field, values = next(iter(mixed.items()))
-        found = "; ".join(f"{value}: {', '.join(ids)}" for value, ids in values.items())
         raise MismatchError(
-            f"the runs differ in environment.{field} ({found}); roundings and kernels of two "
-            "versions are not one experiment: run the older ones again, or accept it with "
+            f"{_mixed_sentence(mixed)}: run the older ones again, or accept it with "
             "--allow-mixed-environment, and the report will say so"
         )
+
+
+def require_one_branch(settings: Mapping[str, Sequence[RunRecord]]) -> None:
+    """Refuse records of one branch under several settings that differ in more than these and seed.
+
+    settings: records by the name of the branch's own settings they were made with. All else is
+    held to what `require_comparable` asks, and the branch's code must be equal too; no option
+    accepts a mixed environment.
+
+    Raises:
+        MismatchError: names the first field in which two records may not differ.
+    """
+    records = [record for own in settings.values() for record in own]
+    first = records[0]
+    for other in records[1:]:
+        for field, is_equal in (
+            ("name", first.identity.variant == other.identity.variant),
+            ("code", first.identity.code["variant"] == other.identity.code["variant"]),
+        ):
+            if not is_equal:
+                raise MismatchError(
+                    f"{first.run_id} and {other.run_id} differ in the branch's own {field}; run "
+                    "the older one again"
+                )
+    # Beside each other as if each were a branch: what branches may differ in, settings may.
+    named = [
+        record.model_copy(update={"identity": record.identity.model_copy(update={"variant": name})})
+        for name, own in settings.items()
+        for record in own
+    ]
+    require_comparable(named, allow_mixed_environment=True)
+    mixed = mixed_environment(records)
+    if mixed:
+        raise MismatchError(
+            f"{_mixed_sentence(mixed)}: move the folders of the older ones away and run them again"
+        )
+
+
+def _mixed_sentence(mixed: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    field, values = next(iter(mixed.items()))
+    found = "; ".join(f"{value}: {', '.join(ids)}" for value, ids in values.items())
+    return (
+        f"the runs differ in environment.{field} ({found}); roundings and kernels of two versions "
+        "are not one experiment"
+    )
 
 
 def _require_test_scores(records: Sequence[RunRecord]) -> None:

@@ -14,7 +14,7 @@ from harness.records import (
     RunRecord,
     Status,
     code_hash,
-    find_record,
+    find_record_path,
     load_record,
 )
 from harness.score_kind import Score
@@ -98,9 +98,9 @@ def test_a_trial_is_found_where_no_run_has_the_name(tmp_path: Path) -> None:
     for run_id in ("sonic-s0-bb", "lonely-s0-cc"):
         (tmp_path / "validation" / run_id).mkdir(parents=True)
         record(run_id=run_id).save(tmp_path / "validation" / run_id)
-    assert find_record("sonic", results=tmp_path).run_id == "sonic-s0-aa"
-    assert find_record("sonic-s0-bb", results=tmp_path).run_id == "sonic-s0-bb"
-    assert find_record("lonely", results=tmp_path).run_id == "lonely-s0-cc"
+    assert find_record_path("sonic", results=tmp_path).name == "sonic-s0-aa"
+    assert find_record_path("sonic-s0-bb", results=tmp_path).name == "sonic-s0-bb"
+    assert find_record_path("lonely", results=tmp_path).name == "lonely-s0-cc"
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
@@ -127,6 +127,14 @@ def test_a_record_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
         load_record(tmp_path)
 
 
+def test_a_record_whose_id_is_not_its_identitys_is_refused(tmp_path: Path) -> None:
+    """Catches: settings or code edited in a record, which then passes for a run that never was."""
+    edited = RunIdentity(**{**IDENTITY, "settings": {"stage1": {"lr": 1e-4}}})
+    record(identity=edited).save(tmp_path)
+    with pytest.raises(DataError, match=r"names sonic-s0-\w+ and holds the identity of sonic-s0-"):
+        load_record(tmp_path)
+
+
 def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
     """Catches: numbers of a later format, under the same names, read as today's."""
     data = json.loads(record().model_dump_json()) | {"schema_version": 2}
@@ -139,12 +147,12 @@ def test_a_run_is_found_by_id_start_and_path(tmp_path: Path) -> None:
     """Catches: an id that is the start of another one found twice."""
     for run_id in ("sonic-s0-aa", "sonic-s0-aabb", "baseline-s0-cc"):
         save(tmp_path, run_id)
-    assert find_record("base", results=tmp_path).run_id == "baseline-s0-cc"
-    assert find_record("sonic-s0-aa", results=tmp_path).run_id == "sonic-s0-aa"
-    by_path = find_record(str(tmp_path / "runs" / "sonic-s0-aabb"), results=tmp_path)
-    assert by_path.run_id == "sonic-s0-aabb"
+    assert find_record_path("base", results=tmp_path).name == "baseline-s0-cc"
+    assert find_record_path("sonic-s0-aa", results=tmp_path).name == "sonic-s0-aa"
+    by_path = find_record_path(str(tmp_path / "runs" / "sonic-s0-aabb"), results=tmp_path)
+    assert by_path.name == "sonic-s0-aabb"
     with pytest.raises(UsageError, match="names 2 runs: sonic-s0-aa, sonic-s0-aabb"):
-        find_record("sonic", results=tmp_path)
+        find_record_path("sonic", results=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "nope", "/no/such/run", "*", "[", "../x"])
@@ -152,15 +160,16 @@ def test_a_name_of_no_run_is_a_sentence(tmp_path: Path, name: str) -> None:
     """Catches: patterns and absolute paths that end in a traceback, or match every run."""
     save(tmp_path, "sonic-s0-aa")
     with pytest.raises(UsageError, match="names 0 runs"):
-        find_record(name, results=tmp_path)
+        find_record_path(name, results=tmp_path)
 
 
 def test_one_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:
     """Catches: `harness list --runs` that fails whole on one broken file."""
-    save(tmp_path, "sonic-s0-aa")
+    whole = record().run_id
+    save(tmp_path, whole)
     save(tmp_path, "sonic-s1-bb").write_text("{")
     rows = {row["run_id"]: row["status"] for row in runs_data(tmp_path)}
-    assert rows == {"sonic-s0-aa": "finished", "sonic-s1-bb": "unreadable"}
+    assert rows == {whole: "finished", "sonic-s1-bb": "unreadable"}
 
 
 def test_the_code_hash_follows_names_and_contents_and_leaves_out_what_is_named(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core.errors import HarnessError
+from core.errors import HarnessError, MismatchError
+from harness.comparison.eligibility import require_one_branch
 from harness.comparison.tables import higher_is_better, metric_names, value_of
 from harness.records import RunRecord, Status, load_record
 from harness.report.text import count, interval, metric_label, number, percent
@@ -73,7 +74,8 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
     """The runs of the best settings and of the defaults, read from `results/runs` and paired.
 
     A run that failed or is gone does not drop out of the pairing unseen: then no difference is
-    formed.
+    formed. Nor is one of runs that `harness compare` would refuse beside each other: then no
+    number of them is given either.
     """
     if not branch.test_runs:
         return OnTest(NOT_OPENED)
@@ -87,6 +89,8 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
         best[pair.seed] = _read(pair.best_run_id, results=results, absent=absent)
         defaults[pair.seed] = _read(pair.default_run_id, results=results, absent=absent)
     seeds = sorted(best)
+    if differing := _what_differs(best, defaults):
+        return OnTest(f"On the test clips nothing can be said: {differing}.", absent=absent)
     records = [r for r in (*best.values(), *defaults.values()) if r is not None]
     # What no run has a value of, its models missing, has nothing to say here.
     names = [
@@ -113,6 +117,24 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
     )
 
 
+def _what_differs(
+    best: Mapping[int, RunRecord | None], defaults: Mapping[int, RunRecord | None]
+) -> str:
+    """What keeps the runs from standing beside each other; blank where nothing does."""
+    pairs = [
+        (one, other)
+        for seed in best
+        if (one := best[seed]) is not None and (other := defaults[seed]) is not None
+    ]
+    if not pairs:
+        return ""
+    try:
+        require_one_branch({BEST: [one for one, _ in pairs], DEFAULTS: [o for _, o in pairs]})
+    except MismatchError as error:
+        return str(error)
+    return ""
+
+
 def _read(run_id: str, *, results: Path, absent: list[str]) -> RunRecord | None:
     if Path(run_id).name != run_id:
         absent.append(f"{run_id}: not the name of a run")
@@ -121,6 +143,9 @@ def _read(run_id: str, *, results: Path, absent: list[str]) -> RunRecord | None:
         record = load_record(results / "runs" / run_id)
     except HarnessError as error:
         absent.append(f"{run_id}: {error}")
+        return None
+    if record.run_id != run_id:
+        absent.append(f"{run_id}: its record is of {record.run_id}; it was copied")
         return None
     if record.status is not Status.FINISHED:
         absent.append(f"{run_id}: {record.status.value} ({record.error or 'no reason recorded'})")

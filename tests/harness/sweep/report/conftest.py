@@ -133,8 +133,9 @@ def write_test_runs(
         ids = []
         for tokens, value in zip((4, 8), values, strict=True):
             identity = RunIdentity(
-                variant="sonic", seed=seed, profile="tiny", settings={}, code={}, models={},
+                variant="sonic", seed=seed, profile="tiny", settings={}, models={},
                 variant_config={"num_tokens": tokens}, split_hash="a" * 64,
+                code={"variant": "1", "core": "2", "metrics": "3", "arms": "4"},
             )  # fmt: skip
             scores = {
                 name: {"metric": name, "value": number, "n": 8, "higher_is_better": is_higher}

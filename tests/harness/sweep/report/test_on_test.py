@@ -1,12 +1,14 @@
 """What a sweep's report says of the test clips, from records whose truth is known."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.records import load_record
 from harness.sweep.record import SweepRecord, TestRuns
 from harness.sweep.report.facts import SweepFacts
 from harness.sweep.report.on_test import read_on_test
@@ -103,3 +105,69 @@ def test_best_settings_that_are_the_defaults_are_not_paired(made: Any, tmp_path:
     found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
     assert found.sentence.startswith("The best settings are the defaults")
     assert found.rows == ()
+
+
+OWN_CODE = {"variant": "other", "core": "2", "metrics": "3", "arms": "4"}
+SHARED_CODE = {**OWN_CODE, "variant": "1", "core": "other"}
+STAGE = {"stage": "stage1", "stopped_by": "steps", "steps_done": 3, "samples_seen": 12}
+
+
+@pytest.mark.parametrize(
+    ("identity", "changes", "said"),
+    [
+        ({}, {"environment": {"torch": "1.9"}}, r"differ in environment\.torch \(2\.0: .+; 1\.9: "),
+        ({}, {"cost": {"device": "cpu"}}, r"differ in environment\.device"),
+        ({"code": OWN_CODE}, {}, r"differ in the branch's own code"),
+        ({"code": SHARED_CODE}, {}, r"were made by different code of core"),
+        ({"split_hash": "b" * 64}, {}, r"differ in split_hash"),
+        ({"settings": {"stage1": {"lr": 0.1}}}, {}, r"differ in settings\.stage1"),
+        ({"models": {"clip": "other"}}, {}, r"with another models\.clip"),
+        ({"seed": 9}, {}, r"differ in seeds"),
+        ({}, {"stages": [{**STAGE, "steps_done": 2}]}, r"differ in budget\.steps"),
+    ],
+)
+def test_runs_that_no_comparison_would_take_are_blank_and_say_why(
+    made: Any, tmp_path: Path, identity: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    """Catches: a fresh best against defaults of an older torch, other code or another budget."""
+    pairs = made.test_runs(tmp_path, best=[0.7, 0.8], defaults=[0.6, 0.65])
+    ids = {}
+    for pair in pairs:
+        for run_id in (pair.best_run_id, pair.default_run_id):
+            record = load_record(tmp_path / "runs" / run_id)
+            is_old = run_id == pairs[1].default_run_id
+            own = record.identity.model_copy(
+                update={"models": {"clip": "one"}, **(identity if is_old else {})}
+            )
+            facts: dict[str, Any] = {"environment": {"torch": "2.0"}, "cost": {"device": "H100"}}
+            facts |= {"stages": [STAGE], **(changes if is_old else {})}
+            facts |= {"identity": own, "run_id": own.run_id}
+            ids[run_id] = own.run_id
+            (tmp_path / "runs" / own.run_id).mkdir()
+            record.model_copy(update=facts).save(tmp_path / "runs" / own.run_id)
+    branch = made.sonic(
+        test_runs=[
+            TestRuns(
+                seed=pair.seed,
+                best_run_id=ids[pair.best_run_id],
+                default_run_id=ids[pair.default_run_id],
+                best=pair.best,
+            )
+            for pair in pairs
+        ]
+    )
+    found = read_on_test(branch, results=tmp_path, settings=made.comparison)
+    assert re.search(f"^On the test clips nothing can be said: .*{said}", found.sentence)
+    assert (found.rows, found.outcome) == ((), None)
+
+
+def test_a_copied_record_is_not_the_run_whose_folder_it_lies_in(made: Any, tmp_path: Path) -> None:
+    """Catches: the numbers of one run under the name of another."""
+    pairs = made.test_runs(tmp_path, best=[0.7, 0.8], defaults=[0.6, 0.65])
+    other = load_record(tmp_path / "runs" / pairs[0].best_run_id)
+    other.save(tmp_path / "runs" / pairs[1].best_run_id)
+    found = read_on_test(made.sonic(test_runs=pairs), results=tmp_path, settings=made.comparison)
+    assert found.absent == [
+        f"{pairs[1].best_run_id}: its record is of {other.run_id}; it was copied"
+    ]
+    assert found.outcome is None
