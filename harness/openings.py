@@ -1,45 +1,18 @@
 """How often a run has read the test split, counted over all processes that worked on it."""
 
-import json
-import os
 from pathlib import Path
 
-from core.data.atomic import write_atomic
+from harness.line_journal import LineJournal
 
 OPENINGS = "test_openings.jsonl"
 
 
-class OpeningJournal:
+class OpeningJournal(LineJournal):
     """A line for each opening, written before the clips are read, so that a kill loses none."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / OPENINGS
-
-    def merge(self, content: bytes) -> None:
-        """Add the openings of another copy of this journal that are not in this one."""
-        ours = self._path.read_bytes() if self._path.is_file() else b""
-        known = set(ours.split(b"\n"))
-        new = [line for line in content.split(b"\n") if line not in known]
-        if new:
-            start = b"" if not ours or ours.endswith(b"\n") else b"\n"
-            added = b"".join(line + b"\n" for line in new)
-            write_atomic(self._path, content=ours + start + added)
-
-    @property
-    def count(self) -> int:
-        """Openings so far, of earlier processes too."""
-        if not self._path.is_file():
-            return 0
-        # Half a line, left by a kill, was an opening about to happen: count it.
-        return len([line for line in self._path.read_bytes().split(b"\n") if line])
+        super().__init__(folder / OPENINGS)
 
     def note(self, at: str) -> None:
         """Count one more opening; it is on disk when this returns."""
-        with self._path.open("ab+") as file:
-            start = b""
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                start = b"" if file.read(1) == b"\n" else b"\n"
-            file.write(start + json.dumps({"at": at, "pid": os.getpid()}).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._append({"at": at})

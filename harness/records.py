@@ -115,6 +115,8 @@ class RunRecord(BaseModel):
     """Scorers, scores by class, distances against n, nearest training pictures."""
     test_openings: int = 0
     """How often this run has read the test split."""
+    num_earlier_failures: int = 0
+    """How often it failed before this try; more of them make what finished more of a choice."""
     cost: dict[str, Any] = {}
     """Seconds by phase, peak memory, device."""
     environment: dict[str, str] = {}

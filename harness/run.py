@@ -24,6 +24,7 @@ from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
 from harness.arms import headline_arm, sample_arms
 from harness.device import device_name, device_seconds, peak_memory_bytes, training_device
 from harness.events import EventLog
+from harness.failures import FAILURES, FailureJournal, times
 from harness.findings import Findings
 from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.feature_cache import FeatureCache
@@ -136,6 +137,13 @@ class _Work:
         self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
         self.openings = OpeningJournal(planned.folder)
+        self.failures = FailureJournal(planned.folder)
+        self.num_earlier_failures = self.failures.count
+        if self.num_earlier_failures:
+            self.findings.notices.append(
+                f"it failed {times(self.num_earlier_failures)} before this try ({FAILURES} in its "
+                "folder says why)"
+            )
         self.device = training_device()
         torch.set_num_threads(planned.profile.training.num_threads)
 
@@ -284,8 +292,9 @@ class _Work:
     # Records -----------------------------------------------------------------------------
 
     def fail(self, error: Exception, *, started_at: str) -> None:
-        """Leave a record that says why the run failed."""
+        """Leave a record that says why the run failed, and a line that outlasts it."""
         message = str(error) or type(error).__name__
+        self.failures.note(now(), error=message)
         self._record(started_at=started_at, error=message).save(self.folder)
         _leave_numbers(self.planned)
 
@@ -317,6 +326,7 @@ class _Work:
             controls=scored.get("controls", []),
             evaluation=scored.get("evaluation", {}),
             test_openings=self.openings.count,
+            num_earlier_failures=self.num_earlier_failures,
             cost={
                 "seconds": {name: round(value, 3) for name, value in self.findings.seconds.items()},
                 "peak_memory_bytes": peak_memory_bytes(self.device),

@@ -21,6 +21,7 @@ from harness.comparison.eligibility import (
     samples_of,
     steps_of,
 )
+from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.power import power_table
 from harness.comparison.record import (
     ClipBootstrap,
@@ -93,6 +94,7 @@ def analyse(
     branches = list(dict.fromkeys(r.identity.variant for r in records))
     tuned = tuning_by_branch(records, known=tuning)
     flattered = chosen_by_sentence(tuned, seeds=[r.identity.seed for r in records])
+    retried = earlier_failures_sentence(records)
     unequal = inequalities(branches, tuning=tuned, split_hash=records[0].identity.split_hash)
     seeds = sorted({r.identity.seed for r in done})
     if len(seeds) > MAX_SEEDS:
@@ -168,6 +170,7 @@ def analyse(
             *notices,
             *([inequality_sentence(unequal)] if unequal else ()),
             *([flattered] if flattered else ()),
+            *([retried] if retried else ()),
         ],
     )
 

@@ -22,6 +22,7 @@ from harness.events import EVENTS
 from harness.executors.base import RUN_LOG
 from harness.executors.claim import Claim
 from harness.executors.remote import RemoteFolder
+from harness.failures import FAILURES, FailureJournal
 from harness.openings import OPENINGS, OpeningJournal
 from harness.records import RECORD
 from harness.runlock import HOLDER, LOCK
@@ -73,7 +74,7 @@ class RunStore:
         """Make the run's folder what the store has of it; whether it has anything.
 
         A folder here that is ahead of the store, by its newest checkpoint, stays as it is.
-        Openings of the test split are never lost: those of both are kept.
+        Openings of the test split and failures are never lost: those of both are kept.
 
         Raises:
             NoSpaceError: the disk is full.
@@ -81,9 +82,13 @@ class RunStore:
         where = _place(folder)
         names = self._remote.names(where)
         plain = [name for name in names if not name.startswith(f"{_CHECKPOINTS}/")]
-        if OPENINGS in plain:
-            OpeningJournal(folder).merge(self._remote.read(f"{where}/{OPENINGS}") or b"")
-            plain.remove(OPENINGS)
+        for name, journal in (
+            (OPENINGS, OpeningJournal(folder)),
+            (FAILURES, FailureJournal(folder)),
+        ):
+            if name in plain:
+                journal.merge(self._remote.read(f"{where}/{name}") or b"")
+                plain.remove(name)
         known = self._known[folder] = _Known(checkpoints=self._whole(where, names))
         assert known.checkpoints is not None
         ours, theirs = sorted(_committed(folder)), sorted(known.checkpoints)

@@ -135,6 +135,14 @@ def test_a_record_whose_id_is_not_its_identitys_is_refused(tmp_path: Path) -> No
         load_record(tmp_path)
 
 
+def test_a_record_of_before_failures_were_counted_is_read(tmp_path: Path) -> None:
+    """Catches: every older run refused for a field that it cannot have."""
+    content = json.loads(record().model_dump_json())
+    content.pop("num_earlier_failures")
+    (tmp_path / RECORD).write_text(json.dumps(content))
+    assert load_record(tmp_path).num_earlier_failures == 0
+
+
 def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
     """Catches: numbers of a later format, under the same names, read as today's."""
     data = json.loads(record().model_dump_json()) | {"schema_version": 2}

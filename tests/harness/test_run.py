@@ -19,6 +19,7 @@ from core.foundation.foundation import Foundation
 from core.training import guards
 from harness import run as runs
 from harness.events import EventLog
+from harness.failures import FAILURES
 from harness.metrics.arms import Arm
 from harness.planning import RunRequest, plan_run
 from harness.progress import Display
@@ -156,6 +157,30 @@ def test_a_guard_leaves_a_failed_record_that_is_tried_again(
     assert (record.status, record.error) == (Status.FAILED, "the sound is lost")
     assert planned.finished_record is None
     assert record.metrics == {}
+
+
+def test_a_run_that_ends_well_at_last_says_how_often_it_failed(
+    small_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: draws made again until one goes well, with no trace of the others."""
+    request = small_request(seed=5)
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise GuardError("the loss is NaN\nat once")
+
+    folder = plan_run(request, display=Display()).folder
+    with monkeypatch.context() as patch:
+        patch.setattr(guards, "check_features_differ", refuse)
+        for num_before in range(2):
+            with pytest.raises(GuardError):
+                run(request, display=Display())
+            assert load_record(folder).num_earlier_failures == num_before
+    (folder / RECORD).unlink()  # as an executor does that tries the run again
+    record = run(request, display=Display())
+    assert (record.status, record.num_earlier_failures) == (Status.FINISHED, 2)
+    assert record.notices[-1].startswith("it failed 2 times before this try")
+    lines = (folder / FAILURES).read_text().splitlines()
+    assert [json.loads(line)["error"] for line in lines] == ["the loss is NaN\nat once"] * 2
 
 
 def test_images_in_0_1_end_the_run_before_training(

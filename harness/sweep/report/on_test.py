@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.errors import HarnessError, MismatchError
 from harness.comparison.eligibility import require_one_branch
+from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.tables import higher_is_better, metric_names, value_of
 from harness.records import RunRecord, Status, load_record
 from harness.report.text import count, interval, metric_label, number, percent
@@ -63,6 +64,8 @@ class OnTest:
     """Of the runs."""
     absent: Sequence[str] = field(default=())
     """Runs that are missing or failed, and why."""
+    notice: str = ""
+    """What a reader must know beside the numbers."""
     are_same: bool = False
     """Whether the best settings are the defaults."""
 
@@ -114,6 +117,7 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
         rows=rows,
         seeds=seeds,
         absent=absent,
+        notice=earlier_failures_sentence(records),
     )
 
 

@@ -12,6 +12,7 @@ from core.errors import HarnessError, UsageError
 from core.training.checkpoints import HASHES, Checkpoint, CheckpointFolder
 from harness.executors import remote, store_url
 from harness.executors.store import RunStore
+from harness.failures import FailureJournal
 from harness.openings import OPENINGS, OpeningJournal
 
 RUN = "sonic-s0-0123456789ab"
@@ -159,6 +160,20 @@ def test_a_folder_ahead_of_the_store_keeps_its_steps_and_both_openings(tmp_path:
     RunStore(store.url).pull(here)
     assert (here / "events.jsonl").read_bytes() == log
     assert OpeningJournal(here).count == 3
+
+
+def test_failures_here_and_there_are_all_kept(tmp_path: Path) -> None:
+    """Catches: a run tried again on another node that says it never failed."""
+    store, here = RunStore(f"file://{tmp_path}/bucket"), begun_run(tmp_path / "a")
+    FailureJournal(here).note("then", error="NaN")
+    store.push(here)
+    there = tmp_path / "b" / "runs" / RUN
+    there.mkdir(parents=True)
+    FailureJournal(there).note("before", error="NaN")
+    RunStore(store.url).pull(there)
+    assert FailureJournal(there).count == 2
+    RunStore(store.url).pull(there)
+    assert FailureJournal(there).count == 2
 
 
 def test_a_moments_failure_is_tried_again_and_a_lasting_one_is_a_sentence(

@@ -41,6 +41,8 @@ def verdict(facts: SweepFacts) -> Section:
             f"{plain(b.variant)}: {_lowered(facts.on_test[b.variant].sentence)}" for b in tested
         )
         parts.append(Bullets(tuple(plain(sentence) for sentence in said)))
+        notices = (facts.on_test[branch.variant].notice for branch in tested)
+        parts += [Paragraph(plain(notice), tone="warn") for notice in notices if notice]
     if any(not branch.test_runs for branch in facts.branches):
         parts += _how_to_know(facts)
     return Section("verdict", "Verdict", parts, is_brief=True)

@@ -10,6 +10,7 @@ import pytest
 
 from harness.records import load_record
 from harness.sweep.record import SweepRecord, TestRuns
+from harness.sweep.report import write_sweep_report
 from harness.sweep.report.facts import SweepFacts
 from harness.sweep.report.on_test import read_on_test
 from harness.sweep.report.words import headline
@@ -171,3 +172,19 @@ def test_a_copied_record_is_not_the_run_whose_folder_it_lies_in(made: Any, tmp_p
         f"{pairs[1].best_run_id}: its record is of {other.run_id}; it was copied"
     ]
     assert found.outcome is None
+
+
+def test_a_test_run_that_failed_before_is_told_beside_the_numbers(
+    made: Any, tmp_path: Path, saved: Save
+) -> None:
+    """Catches: the best settings drawn again until a run ends well, and a page that is silent."""
+    results = tmp_path / "results"
+    pairs = made.test_runs(results, best=[0.7, 0.8], defaults=[0.6, 0.65])
+    folder = results / "runs" / pairs[1].best_run_id
+    load_record(folder).model_copy(update={"num_earlier_failures": 3}).save(folder)
+    branch = made.sonic(test_runs=pairs)
+    found = read_on_test(branch, results=results, settings=made.comparison)
+    told = f"Runs failed before and were made again ({pairs[1].best_run_id} 3 times; failures"
+    assert found.notice.startswith(told)
+    written = write_sweep_report(saved(made.sweep(branch)))
+    assert f"{pairs[1].best_run_id} 3 times" in written.twin.read_text()
