@@ -20,6 +20,7 @@ from pydantic import (
 
 from core.data.atomic import json_sha256, write_atomic
 from core.errors import DataError, UsageError
+from harness.record_parts import Cost, Margin, MetricScore, SplitFacts, StageFacts
 from harness.score_kind import Score
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -96,28 +97,28 @@ class RunRecord(BaseModel):
     """UTC time the last process on it started, ISO 8601."""
     finished_at: str
     """UTC time it ended."""
-    split: dict[str, Any]
+    split: SplitFacts
     """Counts of each class and part, class weights, exclusions by reason, the lock's path."""
     parameters: dict[str, int] = {}
     """Trainable parameters by group."""
-    stages: list[dict[str, Any]] = []
+    stages: list[StageFacts] = []
     """Each stage's steps, seconds, losses and gates."""
     guards_passed: list[str] = []
     """Checks that this run passed."""
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, MetricScore] = {}
     """Scores with the clip's own sound, each with n, extractor, its hash and direction; of a run
     that `identity.score` keeps from the test clips, on the validation clips."""
-    arms: dict[str, Any] = {}
+    arms: dict[str, dict[str, MetricScore]] = {}
     """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
-    controls: list[dict[str, Any]] = []
+    controls: list[Margin] = []
     """Paired margins of the own sound over each control."""
     evaluation: dict[str, Any] = {}
     """Scorers, scores by class, distances against n, nearest training pictures."""
     test_openings: int = 0
     """How often this run has read the test split."""
     num_earlier_failures: int = 0
-    """How often it failed before this try; more of them make what finished more of a choice."""
-    cost: dict[str, Any] = {}
+    """How often it failed before it ended like this."""
+    cost: Cost = {}
     """Seconds by phase, peak memory, device."""
     environment: dict[str, str] = {}
     """Versions and machine."""

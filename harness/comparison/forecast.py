@@ -86,8 +86,10 @@ def _finished(results: Path) -> list[RunRecord]:
             record = load_record(path)
         except DataError:
             continue  # `harness list --runs` names it; an estimate needs it not
+        cost = record.cost
+        is_timed = "seconds" in cost and "device" in cost
         # A resumed run's seconds are those of its last process alone.
-        if record.status is Status.FINISHED and not record.cost.get("resumed_from_step"):
+        if record.status is Status.FINISHED and is_timed and not cost.get("resumed_from_step"):
             records.append(record)
     return records
 

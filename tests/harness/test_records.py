@@ -40,6 +40,28 @@ PERTURBED: dict[str, Any] = {
     "models": {"clap": "6"},
     "score": "loss",
 }
+STAGE: dict[str, Any] = {
+    "stage": "stage1",
+    "steps_planned": 2,
+    "steps_done": 0,
+    "seconds": 0.5,
+    "samples_seen": 0,
+    "last_loss": None,
+    "validation_loss": None,
+    "kept_step": None,
+    "trainable_parameters": 0,
+    "stopped_by": "nothing_to_train",
+    "gates": {},
+}
+SCORE: dict[str, Any] = {
+    "metric": "aic",
+    "arm": "audio",
+    "value": None,
+    "n": 0,
+    "higher_is_better": True,
+    "extractor": "clip",
+    "extractor_hash": None,
+}
 
 
 def record(**changes: Any) -> RunRecord:
@@ -51,7 +73,8 @@ def record(**changes: Any) -> RunRecord:
         "command": "harness run --variant sonic",
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:01:00+00:00",
-        "split": {},
+        "split": {"lock": "s", "hash": "abc", "counts": {}, "excluded": {}, "num_input": None},
+        "cost": {"seconds": {"train": 1.5}},
     }
     return RunRecord(**{**fields, **changes})
 
@@ -105,7 +128,7 @@ def test_a_trial_is_found_where_no_run_has_the_name(tmp_path: Path) -> None:
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
     """Catches: a field that JSON loses or changes."""
-    saved = record(status=Status.FAILED, error="why", metrics={"aic": {"value": None}})
+    saved = record(status=Status.FAILED, error="why", metrics={"aic": SCORE}, stages=[STAGE])
     path = saved.save(tmp_path)
     assert path.name == RECORD
     assert load_record(path) == load_record(tmp_path) == saved
@@ -116,6 +139,55 @@ def test_a_damaged_record_is_a_sentence(tmp_path: Path, content: bytes) -> None:
     """Catches: a validation traceback in front of a user."""
     (tmp_path / RECORD).write_bytes(content)
     with pytest.raises(DataError, match=r"record\.json is not a run record of format"):
+        load_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (("stages", 0, "stopped_by"), "Field required"),
+        (("stages", 0, "steps_done"), "Field required"),
+        (("metrics", "aic"), "Input should be"),
+        (("metrics", "aic", "n"), "Field required"),
+        (("metrics", "aic", "higher_is_better"), "Field required"),
+        (("arms", "real", "aic", "value"), "Field required"),
+        (("arms", "real"), "Input should be"),
+        (("controls", 0, "control"), "Field required"),
+        (("split", "counts"), "Field required"),
+        (("cost", "seconds", "train"), "Input should be"),
+        (("cost",), "Input should be"),
+    ],
+)
+def test_a_record_with_a_part_missing_is_a_sentence(
+    tmp_path: Path, place: tuple[str | int, ...], message: str
+) -> None:
+    """Catches: whole JSON without a score's n, say, that ends a comparison in a traceback."""
+    margin = {"metric": "aic", "control": "silence", "n": 0, "mean": None}
+    margin |= dict.fromkeys(("sd", "z", "low", "high"))
+    whole = record(
+        stages=[STAGE], metrics={"aic": SCORE}, arms={"real": {"aic": SCORE}}, controls=[margin]
+    )
+    data = json.loads(whole.model_dump_json())
+    (tmp_path / RECORD).write_text(json.dumps(data))
+    assert load_record(tmp_path) == whole
+    part: Any = data
+    for key in place[:-1]:
+        part = part[key]
+    if message == "Field required":
+        del part[place[-1]]
+    else:
+        part[place[-1]] = None
+    (tmp_path / RECORD).write_text(json.dumps(data))
+    with pytest.raises(DataError, match=rf"{'.'.join(map(str, place))}: .*{message}"):
+        load_record(tmp_path)
+
+
+def test_a_part_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    """Catches: a key misspelt or of a later format, dropped when the record is written again."""
+    data = json.loads(record(stages=[STAGE]).model_dump_json())
+    data["stages"][0]["stoped_by"] = "steps"
+    (tmp_path / RECORD).write_text(json.dumps(data))
+    with pytest.raises(DataError, match=r"stages\.0\.stoped_by"):
         load_record(tmp_path)
 
 

@@ -138,12 +138,16 @@ def write_test_runs(
                 code={"variant": "1", "core": "2", "metrics": "3", "arms": "4"},
             )  # fmt: skip
             scores = {
-                name: {"metric": name, "value": number, "n": 8, "higher_is_better": is_higher}
+                name: {
+                    "metric": name, "arm": "audio", "value": number, "n": 8,
+                    "higher_is_better": is_higher, "extractor": None, "extractor_hash": None,
+                }
                 for name, number, is_higher in ((metric, value, True), ("kid", 1 - value, False))
-            }
+            }  # fmt: skip
             RunRecord(
                 run_id=identity.run_id, status=Status.FINISHED, identity=identity, command="",
-                started_at="", finished_at="2026-01-02T03:04:05+00:00", split={}, metrics=scores,
+                started_at="", finished_at="2026-01-02T03:04:05+00:00", metrics=scores,
+                split={"lock": "", "hash": "", "counts": {}, "excluded": {}, "num_input": None},
             ).save(_made(results / "runs" / identity.run_id))  # fmt: skip
             ids.append(identity.run_id)
         pairs.append(TestRuns(seed=seed, best_run_id=ids[0], default_run_id=ids[1], best=17))
