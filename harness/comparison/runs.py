@@ -1,5 +1,6 @@
 """The runs of a comparison: their records, folders and per-clip tables."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from core.errors import DataError
+from harness.metrics.controls import clip_means
+from harness.metrics.registry import Level, metric
 from harness.records import RECORD, RunRecord, find_record_path, load_record
 
 PER_CLIP = "per_clip.csv"
+_COLUMNS = ("sample_id", "class_name", "arm", "draw", "metric", "value")
+_ROUNDING = 1e-9
+"""Relative; reading a number from text may move its last bit, a lost clip moves far more."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +33,56 @@ class LoadedRun:
         """Columns sample_id, class_name, arm, draw, metric, value; ids and classes stay text.
 
         Raises:
-            DataError: the table is missing or damaged.
+            DataError: the table is missing, damaged, or not the one that the record sums up.
         """
         path = self.folder / PER_CLIP
         try:
             # An id like "007" or "NA" is a name, not a number and not a gap.
-            return pd.read_csv(
+            table = pd.read_csv(
                 path,
-                dtype={"sample_id": str, "class_name": str, "arm": str, "metric": str},
+                dtype={**dict.fromkeys(_COLUMNS, str), "draw": "int64", "value": "float64"},
                 keep_default_na=False,
                 na_values={"value": [""]},
             )
         except OSError as error:
             raise DataError(f"no per-clip scores at {path} ({error.strerror})") from None
         except ValueError as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+            raise DataError(_damaged(path, str(error), record=self.record)) from None
+        if found := _disagreement(table, record=self.record):
+            raise DataError(_damaged(path, found, record=self.record))
+        return table
+
+
+def _disagreement(table: pd.DataFrame, *, record: RunRecord) -> str | None:
+    """What the record says of its clips that the table does not; None where they agree."""
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        return f"it has no column {', '.join(missing)}"
+    by_score = clip_means(table).groupby(["arm", "metric"])["value"].agg(["count", "mean"])
+    held = {key: (int(n), float(mean)) for key, n, mean in by_score.itertuples()}
+    for arm, scores in record.arms.items():
+        for name, score in scores.items():
+            if metric(name).level is not Level.CLIP:
+                continue
+            n, mean = held.get((arm, name), (0, math.nan))
+            if n != score["n"]:
+                return (
+                    f"it holds {name} of {n:,} clips in arm {arm}, and the record is of "
+                    f"{score['n']:,}"
+                )
+            told = math.nan if score["value"] is None else score["value"]
+            if n and not math.isclose(mean, told, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+                return (
+                    f"the mean of {name} in arm {arm} is {mean:.6g}, and the record says {told:.6g}"
+                )
+    return None
+
+
+def _damaged(path: Path, found: str, *, record: RunRecord) -> str:
+    return (
+        f"{path} is damaged: {found}; delete {RECORD} beside it and run again, which scores again: "
+        f"{record.command}"
+    )
 
 
 def load_runs(names: Sequence[str], *, results: Path) -> list[LoadedRun]:
