@@ -244,6 +244,10 @@ def _tuning_of(
     return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
 
 
+# Of this package, besides the metrics: what decides a run's numbers.
+_NUMBERS = ("arms.py", "preparation.py", "splits.py", "unet_adapter.py", "validation.py")
+
+
 def code_of(variant: str) -> dict[str, str]:
     """Hashes of the sources that a run of this branch is made by, on this machine.
 
@@ -263,7 +267,7 @@ def _code_hashes(variant_sources: Path) -> dict[str, str]:
             [core], leave_out=[core / "data" / "corpus", core / "foundation" / "embedded"]
         ),
         "metrics": code_hash([harness / "metrics"]),
-        "arms": code_hash([harness / "arms.py"]),
+        "run": code_hash([harness / name for name in _NUMBERS]),
     }
 
 

@@ -55,7 +55,7 @@ class _StageFacts(TypedDict):
     last_loss: float | None
     """Training loss of the last step; None where nothing was trained."""
     validation_loss: float | None
-    """Of the weights that were kept; None where it was not measured."""
+    """The last one that was measured; None where none was."""
     kept_step: int | None
     """Step whose weights were kept."""
     trainable_parameters: int

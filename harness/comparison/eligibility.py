@@ -10,7 +10,7 @@ from harness.comparison.record import Eligibility
 from harness.records import RunRecord, Status
 from harness.score_kind import Score
 
-SHARED_CODE = ("core", "metrics", "arms")
+SHARED_CODE = ("core", "metrics", "run")
 SAMPLES = "samples"
 NOTHING_TO_TRAIN = "nothing_to_train"
 """As `core.training.loop` writes it; that module imports torch, which reading records needs not."""

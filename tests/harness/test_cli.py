@@ -165,8 +165,9 @@ def test_a_results_path_that_is_a_file_is_a_sentence(call: Call, tmp_path: Path)
     """Catches: a NotADirectoryError or FileExistsError traceback."""
     (tmp_path / "results").write_text("a file")
     code, out, err = call("run", "--variant", "baseline", "--results", str(tmp_path / "results"))
-    assert (code, out) == (1, "")
-    assert "harness: cannot use" in err
+    assert (code, out) == (2, "")
+    assert "is a file" in err
+    assert "Traceback" not in err
 
 
 def test_a_dry_run_shows_the_plan_and_makes_no_run_folder(

@@ -289,7 +289,7 @@ def edited(record: RunRecord, field: str) -> RunRecord:
         ("exported.clap_pooled", r"differ in models\.exported\.clap_pooled"),
         ("core", "different code of core"),
         ("metrics", "different code of metrics"),
-        ("arms", "different code of arms"),
+        ("run", "different code of run"),
         ("steps", r"differ in budget\.steps \(\d against \d in stage2\)"),
         ("samples", r"differ in budget\.samples"),
         ("torch", r"differ in environment\.torch"),

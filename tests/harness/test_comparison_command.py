@@ -69,9 +69,11 @@ def test_runs_that_were_moved_compare_and_the_command_says_how(
 
 
 def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
-    """Catches: a run compared with itself."""
+    """Catches: a run compared with itself, or counted twice."""
     options = CompareOptions(tmp_path, metric="aic")
     with pytest.raises(MismatchError, match="two runs of seed 0"):
+        compare_existing([str(path) for path in (*two_runs, two_runs[0])], options=options)
+    with pytest.raises(UsageError, match="alone is no comparison"):
         compare_existing([str(two_runs[0])] * 2, options=options)
 
 

@@ -1,6 +1,7 @@
 """Run identity and records on disk."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from core.data.atomic import json_sha256
 from core.errors import DataError, UsageError
+from harness import planning
 from harness.records import (
     RECORD,
     RunIdentity,
@@ -27,7 +29,7 @@ IDENTITY: dict[str, Any] = {
     "settings": {"stage1": {"lr": 1e-3}},
     "variant_config": {"hidden_dim": 8},
     "split_hash": "abc",
-    "code": {"variant": "1", "core": "2", "metrics": "3", "arms": "4"},
+    "code": {"variant": "1", "core": "2", "metrics": "3", "run": "4"},
     "models": {"clap": "5"},
 }
 PERTURBED: dict[str, Any] = {
@@ -36,7 +38,7 @@ PERTURBED: dict[str, Any] = {
     "settings": {"stage1": {"lr": 1.0000001e-3}},
     "variant_config": {"hidden_dim": 9},
     "split_hash": "abd",
-    "code": {"variant": "1", "core": "2", "metrics": "3", "arms": "0"},
+    "code": {"variant": "1", "core": "2", "metrics": "3", "run": "0"},
     "models": {"clap": "6"},
     "score": "loss",
 }
@@ -265,3 +267,26 @@ def test_the_code_hash_follows_names_and_contents_and_leaves_out_what_is_named(
     assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) == part
     (tmp_path / "a.py").rename(tmp_path / "c.py")
     assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) != part
+
+
+@pytest.mark.parametrize(
+    "name", ["arms.py", "preparation.py", "splits.py", "unet_adapter.py", "validation.py"]
+)
+def test_code_that_decides_numbers_is_in_the_id(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: first weights drawn otherwise, and older runs that pass for the same."""
+    whole = planning._package("harness")
+    for path in (*whole.glob("*.py"), whole / "metrics" / "values.py"):
+        copy = tmp_path / path.relative_to(whole)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    package = planning._package
+    monkeypatch.setattr(
+        planning, "_package", lambda name: tmp_path if name == "harness" else package(name)
+    )
+    before = planning.code_of("baseline")
+    with (tmp_path / name).open("a") as file:
+        file.write("# changed")
+    after = planning.code_of("baseline")
+    assert {part for part in before if before[part] != after[part]} == {"run"}

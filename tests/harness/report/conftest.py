@@ -160,7 +160,7 @@ def _write_run(root: Path, *, branch: str, seed: int, split: Split, fails: bool)
         settings=SETTINGS,
         variant_config={"num_tokens": 8},
         split_hash=split.hash,
-        code={"variant": _hash(branch), "core": "c" * 64, "metrics": "d" * 64, "arms": "e" * 64},
+        code={"variant": _hash(branch), "core": "c" * 64, "metrics": "d" * 64, "run": "e" * 64},
         models={"stable_diffusion": "1" * 64, "clap": "2" * 64, "clip": "3" * 64},
     )
     folder = root / "runs" / identity.run_id

@@ -135,7 +135,7 @@ def write_test_runs(
             identity = RunIdentity(
                 variant="sonic", seed=seed, profile="tiny", settings={}, models={},
                 variant_config={"num_tokens": tokens}, split_hash="a" * 64,
-                code={"variant": "1", "core": "2", "metrics": "3", "arms": "4"},
+                code={"variant": "1", "core": "2", "metrics": "3", "run": "4"},
             )  # fmt: skip
             scores = {
                 name: {

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.training.results import StageResult
 from harness.records import load_record
 from harness.sweep.record import SweepRecord, TestRuns
 from harness.sweep.report import write_sweep_report
@@ -109,9 +111,9 @@ def test_best_settings_that_are_the_defaults_are_not_paired(made: Any, tmp_path:
     assert found.rows == ()
 
 
-OWN_CODE = {"variant": "other", "core": "2", "metrics": "3", "arms": "4"}
+OWN_CODE = {"variant": "other", "core": "2", "metrics": "3", "run": "4"}
 SHARED_CODE = {**OWN_CODE, "variant": "1", "core": "other"}
-STAGE = {"stage": "stage1", "stopped_by": "steps", "steps_done": 3, "samples_seen": 12}
+STAGE = asdict(StageResult("stage1", steps_planned=3, steps_done=3, samples_seen=12))
 
 
 @pytest.mark.parametrize(
