@@ -41,7 +41,8 @@ def _step_seconds(planned: PlannedRun, *, num_steps: int, display: Display) -> d
     plan = replace(
         planned.plan,
         stages=tuple(
-            replace(stage, steps=min(stage.steps, num_steps), warmup_steps=0)
+            # A stage of a step or two is timed by more: the median needs them.
+            replace(stage, steps=num_steps if stage.steps else 0, warmup_steps=0)
             for stage in planned.plan.stages
         ),
         # Work that is no optimiser step; at a stage's end there is some all the same.

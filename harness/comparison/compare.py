@@ -27,7 +27,7 @@ from harness.comparison.request import (
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.sheet import draw_sheet
-from harness.executors.opening import ExecutorOptions, open_executor
+from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
 from harness.matrix import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
@@ -85,6 +85,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         HarnessError: a run did not end in a record.
     """
     require_branches(request.variants)
+    if request.budget is BudgetKind.GPU_SECONDS and request.executor.kind is ExecutorKind.RAY:
+        raise UsageError(
+            "--budget gpu_seconds times the steps on this machine, and the nodes of a cluster may "
+            "be faster or slower; use --budget flops, or leave --executor out"
+        )
     profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
     question = settle_question(request.options, settings=profile.comparison)
     budgets: dict[str, tuple[str, ...]] = {}

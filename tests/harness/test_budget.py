@@ -15,6 +15,7 @@ from harness.budget import (
     step_flops,
     within_budget,
 )
+from harness.comparison.budgeting import EqualBudget
 from harness.profiles.load import load_profile, parse_settings
 from harness.registry import find_variant
 from harness.settings import BudgetKind
@@ -69,6 +70,15 @@ def test_a_profile_under_a_budget_has_other_steps_and_nothing_else() -> None:
     assert scaled.model_dump(exclude=set(STAGES)) == profile.model_dump(exclude=set(STAGES))
     plain = load_profile("tiny", overrides=few)
     assert within_budget(plain) is plain
+
+
+def test_a_branch_that_trains_nothing_is_allowed_the_same() -> None:
+    """Catches: a floor without a budget, refused beside the others once all runs are made."""
+    free = dict.fromkeys(STAGES, 0.0)
+    shared = EqualBudget(BudgetKind.FLOPS, 10.0, {"floor": free, "other": COST}, {})
+    floor, other = (load_profile("tiny", overrides=shared.overrides(n)) for n in ("floor", "other"))
+    assert (floor.budget.kind, floor.budget.amount) == (other.budget.kind, other.budget.amount)
+    assert schedule_of(within_budget(floor)) == schedule_of(load_profile("tiny"))
 
 
 def test_a_shorter_stage_warms_up_for_the_same_share_of_it() -> None:

@@ -14,14 +14,15 @@ from core.errors import MismatchError, UsageError
 from harness.commands.runs import list_, show_
 from harness.comparison.analysis import analyse
 from harness.comparison.budgeting import equal_budget
-from harness.comparison.compare import compare_existing
+from harness.comparison.compare import compare, compare_existing
 from harness.comparison.forecast import Forecast, forecast
 from harness.comparison.power import power_sentence, power_table
 from harness.comparison.record import load_comparison
-from harness.comparison.request import CompareOptions, settle_question
+from harness.comparison.request import CompareOptions, CompareRequest, settle_question
 from harness.comparison.runs import LoadedRun
 from harness.comparison.study import World, experiment
 from harness.comparison.view import comparison_view
+from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.planning import RunRequest, plan_run
 from harness.profiles.load import load_profile
 from harness.progress import Display
@@ -75,6 +76,16 @@ def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -
         compare_existing([str(path) for path in (*two_runs, two_runs[0])], options=options)
     with pytest.raises(UsageError, match="alone is no comparison"):
         compare_existing([str(two_runs[0])] * 2, options=options)
+
+
+def test_seconds_of_this_machine_are_no_budget_for_a_cluster(tmp_path: Path) -> None:
+    """Catches: GPU runs whose steps were counted out by the seconds of a laptop."""
+    request = CompareRequest(
+        ("baseline", "sonic"), 1, "tiny", (), None, CompareOptions(tmp_path),
+        executor=ExecutorOptions(ExecutorKind.RAY), budget=BudgetKind.GPU_SECONDS,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="use --budget flops"):
+        compare(request, display=Display())
 
 
 def test_the_profile_says_what_decides_and_an_option_says_otherwise() -> None:

@@ -87,7 +87,7 @@ def _stage_table(facts: Facts) -> Table:
             Column("kept step", is_number=True),
             Column("stopped by"),
             Column("last loss", is_number=True),
-            Column("validation loss", is_number=True),
+            Column("last validation loss", is_number=True),
             Column("gates", is_number=True),
         ),
         tuple(rows),
