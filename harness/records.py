@@ -181,9 +181,14 @@ def find_record_path(name: str, *, results: Path) -> Path:
         found = [run for run in found if run.name == name] or found
         if found:
             break
-    if len(found) != 1:
+    if not found:
         places = " or ".join(map(str, folders))
-        listing = ", ".join(run.name for run in found[:5]) or f"there is none like it in {places}"
+        raise UsageError(
+            f"nothing is named '{name}' or begins so, no run in {places} either; see "
+            "`harness list --runs` and `harness list --sweeps`"
+        )
+    if len(found) > 1:
+        listing = ", ".join(run.name for run in found[:5])
         raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
     return found[0]
 

@@ -134,10 +134,11 @@ def show_(
 ) -> None:
     """Show everything about one run, a comparison or a sweep."""
     from harness import show
+    from harness.comparison.find import comparison_folder
     from harness.records import find_record_path, load_record
     from harness.sweep.find import sweep_folder
 
-    if (folder := _comparison_folder(run, results=results)) is not None:
+    if (folder := comparison_folder(run, results=results)) is not None:
         from harness.comparison.record import COMPARISON, load_comparison
         from harness.comparison.view import comparison_view
 
@@ -162,11 +163,3 @@ def show_(
     print_result(
         show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
     )
-
-
-def _comparison_folder(name: str, *, results: Path) -> Path | None:
-    """The folder of the comparison that is named or lies there; None for anything else."""
-    for place in (Path(name), Path(name).parent, results / "reports" / name):
-        if name and (place / "comparison.json").is_file() and place.name in Path(name).parts:
-            return place
-    return None

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import UsageError
-from harness.comparison.record import COMPARISON
+from harness.comparison.find import comparison_folder
 from harness.comparison.runs import load_runs
 from harness.report.write import Written, write_comparison_report, write_runs_report
 from harness.sweep.find import sweep_folder
@@ -29,7 +28,7 @@ def write_reports(
     sweeps: list[Path] = []
     names: list[str] = []
     for target in targets:
-        folder = _comparison_folder(target, reports=results / "reports")
+        folder = comparison_folder(target, results=results)
         sweep = sweep_folder(target, results=results) if folder is None else None
         if folder is None and sweep is None:
             names.append(target)
@@ -45,23 +44,3 @@ def write_reports(
     if runs:
         written.append(write_runs_report(runs, results=results, max_bytes=max_bytes))
     return written
-
-
-def _comparison_folder(target: str, *, reports: Path) -> Path | None:
-    path = Path(target)
-    if path.name == COMPARISON and path.is_file():
-        return path.parent
-    if (path / COMPARISON).is_file():
-        return path
-    if not target or path.exists():
-        return None
-    known = sorted(p.parent.name for p in reports.glob(f"*/{COMPARISON}"))
-    found = [name for name in known if name.startswith(target)]
-    if target in found:
-        found = [target]
-    if len(found) > 1:
-        raise UsageError(
-            f"'{target}' names {len(found)} comparisons: {', '.join(found[:5])}; give more of "
-            "the name"
-        )
-    return reports / found[0] if found else None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.errors import UsageError
+from harness.named_folder import named_folder
 from harness.sweep.record import SWEEP
 
 FOLDER = "sweeps"
@@ -17,19 +17,4 @@ def sweep_folder(name: str, *, results: Path) -> Path | None:
     Raises:
         UsageError: the start of several names.
     """
-    path = Path(name)
-    if path.name == SWEEP and path.is_file():
-        return path.parent
-    if (path / SWEEP).is_file() and name:
-        return path
-    if not name or path.exists():
-        return None
-    known = sorted(p.parent.name for p in (results / FOLDER).glob(f"*/{SWEEP}"))
-    found = [known_name for known_name in known if known_name.startswith(name)]
-    if name in found:
-        found = [name]
-    if len(found) > 1:
-        raise UsageError(
-            f"'{name}' names {len(found)} sweeps: {', '.join(found[:5])}; give more of the name"
-        )
-    return results / FOLDER / found[0] if found else None
+    return named_folder(name, file=SWEEP, parent=results / FOLDER, kind="sweeps")

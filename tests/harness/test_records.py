@@ -241,7 +241,7 @@ def test_a_run_is_found_by_id_start_and_path(tmp_path: Path) -> None:
 def test_a_name_of_no_run_is_a_sentence(tmp_path: Path, name: str) -> None:
     """Catches: patterns and absolute paths that end in a traceback, or match every run."""
     save(tmp_path, "sonic-s0-aa")
-    with pytest.raises(UsageError, match="names 0 runs"):
+    with pytest.raises(UsageError, match="nothing is named"):
         find_record_path(name, results=tmp_path)
 
 

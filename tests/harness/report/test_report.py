@@ -302,7 +302,7 @@ def test_the_command_prints_one_object(copied: Path) -> None:
     assert report["is_self_contained"] is True
     for name in ("report", "markdown", "numbers_csv", "numbers_parquet", "comparison"):
         assert Path(report[name]).is_file()
-    with pytest.raises(UsageError, match="names 0 runs"):
+    with pytest.raises(UsageError, match="nothing is named"):
         write_reports(["nothing-like-it"], results=results, max_bytes=1)
     with pytest.raises(DataError, match="no comparison"):
         write_comparison_report(results / "reports" / "none")
