@@ -11,6 +11,7 @@ from core.data.split import Part, Split, load_split
 from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
+from harness.comparison.eligibility import require_comparable
 from harness.comparison.forecast import forecast
 from harness.comparison.hindsight import earlier_looks, left_out, note_question, question_notices
 from harness.comparison.power import power_sentence
@@ -159,6 +160,7 @@ def compare_existing(
     """
     runs = load_runs(names, results=options.results)
     records = [run.record for run in runs]
+    require_comparable(records, allow_mixed_environment=options.allow_mixed_environment)
     require_branches(list(dict.fromkeys(record.identity.variant for record in records)))
     settings = settings_of_profile(
         records[0].identity.profile, overrides=overrides, options=options

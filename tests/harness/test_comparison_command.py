@@ -75,7 +75,7 @@ def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -
     with pytest.raises(MismatchError, match="two runs of seed 0"):
         compare_existing([str(path) for path in (*two_runs, two_runs[0])], options=options)
     with pytest.raises(UsageError, match="alone is no comparison"):
-        compare_existing([str(two_runs[0])] * 2, options=options)
+        compare_existing([str(two_runs[0])], options=options)
 
 
 def test_seconds_of_this_machine_are_no_budget_for_a_cluster(tmp_path: Path) -> None:
