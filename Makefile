@@ -49,7 +49,7 @@ bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two core
 	$(BIN)/python benchmarks/sweep_bookkeeping.py --out benchmarks/results/sweep_bookkeeping.json
 
 foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).
-	$(BIN)/python -m core.foundation.embedded.build --out build/foundation
+	$(BIN)/python -m core.embedded.recipes.build --out build/foundation
 
 clean: ## Remove the environment and build outputs; results/ stays.
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -42,11 +42,11 @@ import soundfile
 import torch
 from PIL import Image
 
-from core.data.clean import clean_manifest
-from core.data.decode import SAMPLE_RATE_HZ, decode_audio, resample
+from core.data.cleaning.clean import clean_manifest
 from core.data.ingest.folder import scan_folder
-from core.data.locked_media import LockedMedia
-from core.data.log_mel import LogMelSettings, log_mel
+from core.data.media.decode import SAMPLE_RATE_HZ, decode_audio, resample
+from core.features.locked_media import LockedMedia
+from core.features.log_mel import LogMelSettings, log_mel
 
 NUM_FILES = (166, 332, 664, 1_328, 2_656, 4_109)
 MAX_REPEATS, FILES_A_REPEAT = 3, 2_000

@@ -34,11 +34,11 @@ import numpy as np
 import torch
 
 from core.conditioning.conditioning import AudioFeature
-from core.data.feature_kinds import caption_key
-from core.data.feature_store import FeatureStore, FeatureTable
-from core.data.features import SplitFeatures
 from core.data.manifest import Sample
-from core.data.split import Part, Split, SplitRule
+from core.data.splits.split import Part, Split, SplitRule
+from core.features.features import SplitFeatures
+from core.features.kinds import caption_key
+from core.features.store import FeatureStore, FeatureTable
 
 SMALL, LARGE = 664, 200_000
 CAPTION = "A scene with rain sound"

@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.settings import ComparisonSettings
+from harness.settings.profile import ComparisonSettings
 from harness.sweep.record import BranchSweep, Metric, SweepRecord
-from harness.sweep.storage import SweepStorage
-from harness.sweep.study import BranchStudy
+from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.study import BranchStudy
 
 SIZES = (50, 200)
 ROUNDS = 5

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.atomic import write_atomic
 from core.errors import DataError
+from core.files import write_atomic
 
 MANIFEST_FILE = "manifest.parquet"
 FORMAT = 3

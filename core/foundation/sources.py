@@ -45,7 +45,7 @@ def resolve_source(name: str) -> Source:
         UsageError: an `embedded:` name that does not exist, or a path that is no folder.
     """
     if name.startswith(EMBEDDED_PREFIX):
-        root = Path(str(files("core.foundation.embedded"))) / "weights"
+        root = Path(str(files("core"))) / "embedded" / "weights"
         folder = root / name.removeprefix(EMBEDDED_PREFIX)
         if not folder.is_dir():
             known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []

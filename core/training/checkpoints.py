@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from core.data.atomic import file_sha256, sync_folder
 from core.errors import MismatchError, NoSpaceError
+from core.files import file_sha256, sync_folder
 
 CHECKPOINT_NAME = re.compile(r"^step-(\d{8})$")
 HASHES = "sha256.json"

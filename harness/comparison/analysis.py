@@ -12,8 +12,8 @@ from typing import Literal
 
 import pandas as pd
 
-from core.data.atomic import json_sha256
 from core.errors import UsageError
+from core.files import json_sha256
 from harness.comparison.eligibility import (
     budget_of,
     eligibility,
@@ -42,8 +42,8 @@ from harness.comparison.tuning import (
 )
 from harness.metrics.registry import Level
 from harness.metrics.registry import metric as declared
-from harness.records import RunRecord, Status, now
-from harness.run_config import Tuning
+from harness.records.record import RunRecord, Status, now
+from harness.settings.branch_config import Tuning
 from harness.statistics import (
     MAX_SEEDS,
     Outcome,

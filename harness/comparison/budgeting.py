@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.data.atomic import json_sha256, write_atomic
 from core.errors import DataError, UsageError
-from harness.budget import (
+from core.files import json_sha256, write_atomic
+from harness.branches.registry import find_variant
+from harness.run.budget import (
     budget_overrides,
     scaled_schedule,
     schedule_cost,
     schedule_of,
     step_flops,
 )
-from harness.planning import RunRequest, plan_run
-from harness.profiles.load import load_profile
-from harness.progress import Display
-from harness.registry import find_variant
-from harness.settings import BudgetKind
+from harness.run.display import Display
+from harness.run.plan import RunRequest, plan_run
+from harness.settings.load import load_profile
+from harness.settings.profile import BudgetKind
 
 _CALIBRATION_STEPS = 12
 """Of each stage: a median of eleven; on two busy cores it repeats to a few per cent."""
@@ -113,8 +113,8 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
 
     Kept, because another measurement would be another schedule, and so another run.
     """
-    from harness.calibration import measure_step_seconds
-    from harness.device import device_name
+    from harness.run.calibration import measure_step_seconds
+    from harness.run.device import device_name
 
     planned = plan_run(request, display=display)
     content = planned.identity.model_dump(mode="json", exclude={"seed", "profile"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.split import Part, Split, load_split
+from core.data.splits.split import Part, Split, load_split
 from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
@@ -27,16 +27,16 @@ from harness.comparison.request import (
     settle_question,
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
-from harness.comparison.sheet import draw_sheet
 from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
-from harness.matrix import run_all
+from harness.executors.run_all import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
-from harness.profiles.load import load_profile
-from harness.progress import Display
-from harness.report.write import write_report
-from harness.run_config import Tuning
-from harness.settings import BudgetKind
+from harness.report.comparison.contact_sheet import draw_sheet
+from harness.report.comparison.write import write_report
+from harness.run.display import Display
+from harness.settings.branch_config import Tuning
+from harness.settings.load import load_profile
+from harness.settings.profile import BudgetKind
 
 
 @dataclass(frozen=True)

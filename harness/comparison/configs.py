@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UsageError
-from harness.run_config import load_run_config
+from harness.settings.branch_config import load_run_config
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.data.atomic import json_sha256
 from core.errors import MismatchError
+from core.files import json_sha256
 from harness.comparison.record import Eligibility
-from harness.records import RunRecord, Status
-from harness.score_kind import Score
+from harness.records.record import RunRecord, Status
+from harness.records.score_kind import Score
 
 SHARED_CODE = ("core", "metrics", "run")
 SAMPLES = "samples"

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from harness.failures import FAILURES, times
-from harness.records import RunRecord
+from harness.records.failures import FAILURES, times
+from harness.records.record import RunRecord
 
 
 def earlier_failures_sentence(records: Sequence[RunRecord]) -> str:

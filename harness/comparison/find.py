@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.comparison.record import COMPARISON
-from harness.named_folder import named_folder
+from harness.records.named_folder import named_folder
 
 
 def comparison_folder(name: str, *, results: Path) -> Path | None:

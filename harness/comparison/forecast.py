@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import DataError
-from harness.planning import PlannedRun
-from harness.records import RECORD, RunRecord, Status, load_record
+from harness.records.record import RECORD, RunRecord, Status, load_record
+from harness.run.plan import PlannedRun
 
 _CHANGES_NO_TIME = ("corpus_seed", "split_seed")
 """Settings of the data that leave the work as much as it was."""

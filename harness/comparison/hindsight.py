@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.data.atomic import write_atomic
 from core.errors import DataError, HarnessError
+from core.files import write_atomic
 from harness.comparison.record import COMPARISON, load_comparison
 from harness.comparison.request import Question
 from harness.comparison.runs import LoadedRun
-from harness.records import RECORD, RunRecord, load_record, now
-from harness.score_kind import Score
+from harness.records.record import RECORD, RunRecord, load_record, now
+from harness.records.score_kind import Score
 from harness.statistics import MIN_SEEDS_FOR_A_WIN
 
 QUESTION = "question.json"

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.data.atomic import write_atomic
 from core.errors import DataError
-from harness.records import Status
+from core.files import write_atomic
+from harness.records.record import Status
 from harness.statistics import Outcome, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -285,8 +285,8 @@ class ComparisonRecord(_Part):
     power: list[PowerRow]
     """What other numbers of seeds would find."""
     tuning: dict[str, dict[str, Any]] = {}
-    """By branch, how its settings were found (`harness.run_config.Tuning`); a branch that is not
-    named was tuned by nobody who says so."""
+    """By branch, how its settings were found (`branch_config.Tuning`); a branch that is not named
+    was tuned by nobody who says so."""
     notices: list[str] = []
     """What a reader must know beside the numbers."""
 

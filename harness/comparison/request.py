@@ -7,12 +7,12 @@ from pathlib import Path
 
 from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
-from harness.folder_name import require_folder_name
 from harness.metrics.registry import deciding_metric
-from harness.planning import PlannedRun, RunRequest, plan_run
-from harness.profiles.load import load_profile, profile_names
-from harness.progress import Display
-from harness.settings import BudgetKind, ComparisonSettings
+from harness.records.folder_name import require_folder_name
+from harness.run.display import Display
+from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.settings.load import load_profile, profile_names
+from harness.settings.profile import BudgetKind, ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class CompareRequest:
     budget: BudgetKind = BudgetKind.SAMPLES
     """In what the branches' training is equal."""
     configs: Mapping[str, Path] = field(default_factory=dict)
-    """By branch, the file of its settings (`harness.run_config`)."""
+    """By branch, the file of its settings (`harness.settings.branch_config`)."""
 
     @property
     def base(self) -> RunRequest:

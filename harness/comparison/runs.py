@@ -11,7 +11,7 @@ import pandas as pd
 from core.errors import DataError
 from harness.metrics.controls import clip_means
 from harness.metrics.registry import Level, metric
-from harness.records import RECORD, RunRecord, find_record_path, load_record
+from harness.records.record import RECORD, RunRecord, find_record_path, load_record
 
 PER_CLIP = "per_clip.csv"
 _COLUMNS = ("sample_id", "class_name", "arm", "draw", "metric", "value")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.records import RunRecord
+from harness.records.record import RunRecord
 from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict
 
 

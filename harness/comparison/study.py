@@ -24,7 +24,7 @@ from core.randomness import rng
 from harness.comparison.analysis import analyse
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.runs import LoadedRun
-from harness.records import RunIdentity, RunRecord, Status
+from harness.records.record import RunIdentity, RunRecord, Status
 from harness.statistics import MIN_SEEDS_FOR_A_WIN, hierarchical_bootstrap
 from harness.statistics.power import sign_flip_ps
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from harness.comparison.record import BranchScore, MetricRow
 from harness.metrics.registry import METRICS
 from harness.metrics.registry import metric as declared
-from harness.records import RunRecord, Status
+from harness.records.record import RunRecord, Status
 
 
 def metric_rows(

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import DataError
-from harness.records import RunRecord
-from harness.run_config import Tuning
+from harness.records.record import RunRecord
+from harness.settings.branch_config import Tuning
 
 UNEQUAL = "The branches were not tuned alike"
 

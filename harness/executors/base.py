@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.planning import PlannedRun
+from harness.run.plan import PlannedRun
 
 LOST = -1000
 """Exit code of a task whose node or worker is gone; no signal has this number."""

@@ -89,7 +89,7 @@ class LocalExecutor(Executor):
 
 
 class ChildProcess:
-    """One `harness.child`, which stops after a checkpoint when this process is gone."""
+    """One `harness.cli.child`, which stops after a checkpoint when this process is gone."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class ChildProcess:
         with self._log.open("ab") as stderr:
             self._said_before = stderr.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.child", *words],
+                [sys.executable, "-m", "harness.cli.child", *words],
                 # Never written to: the child stops when it closes, however this process ends.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

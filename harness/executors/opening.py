@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from core.errors import HarnessError, UsageError
-from harness.executors.store_url import require_url
+from harness.executors.store.url import require_url
 
 if TYPE_CHECKING:
     from harness.executors.base import Executor
-    from harness.progress import Display
+    from harness.run.display import Display
 
 
 class ExecutorKind(StrEnum):
@@ -75,10 +75,10 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
         raise HarnessError(
             "--executor ray needs Ray, which is not installed: pip install 'branch-harness[ray]'"
         ) from error
-    from harness.executors.ray import RayExecutor
+    from harness.executors.ray.executor import RayExecutor
 
     if options.store is not None:
-        from harness.executors.store import RunStore
+        from harness.executors.store.store import RunStore
 
         RunStore(options.store).check()
     return RayExecutor(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from core.errors import BusyError
 from core.training.interrupts import InterruptFlag
 from core.training.results import StepReport
-from harness.events import EventTail
 from harness.executors.base import UNGATHERED, Executor, Task
-from harness.progress import Display, describe
-from harness.records import RECORD, RunRecord, load_record
-from harness.score_kind import Score
+from harness.records.events import EventTail
+from harness.records.record import RECORD, RunRecord, load_record
+from harness.records.score_kind import Score
+from harness.run.display import Display, describe
 
 _POLL_S = 1.0
 _STOPPING_POLL_S = 0.1

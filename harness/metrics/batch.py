@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.metrics.arms import REAL, ScoredClip
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.registry import Extractor
-from harness.metrics.scorers import ImageReading, Scorers
+from harness.metrics.scorers.scorers import ImageReading, Scorers
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]

@@ -13,8 +13,8 @@ from harness.metrics.arms import REAL
 from harness.metrics.batch import Batch
 from harness.metrics.diversity import feature_diversity, mean_distance_to_others
 from harness.metrics.registry import METRICS, attribute_metric
-from harness.metrics.scorers import AudioJudge
-from harness.metrics.wav2clip import Wav2ClipScorer
+from harness.metrics.scorers.scorers import AudioJudge
+from harness.metrics.scorers.wav2clip import Wav2ClipScorer
 
 Array = NDArray[np.float64]
 WaveformOf = Callable[[str], NDArray[np.float32]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.atomic import json_sha256, write_atomic
+from core.files import json_sha256, write_atomic
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.decode import MediaError, decode_image, to_square
+from core.data.media.decode import MediaError, decode_image, to_square
 from core.errors import DataError
 
 

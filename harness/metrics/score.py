@@ -21,7 +21,7 @@ from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.nearest import NearestTraining, nearest_rows
 from harness.metrics.per_class import class_values
 from harness.metrics.registry import METRICS, Extractor, Level, metric
-from harness.metrics.scorers import Scorers
+from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.set_scores import CurvePoint, set_scores
 from harness.metrics.values import MetricValue, ValueMaker
 

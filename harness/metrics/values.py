@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.registry import Metric, metric
-from harness.metrics.scorers import Scorers
+from harness.metrics.scorers.scorers import Scorers
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from optuna.trial import FixedTrial
 
-from harness.profiles.load import parse_settings
-from harness.run_config import RunConfig, Tuning, write_run_config
+from harness.settings.branch_config import RunConfig, Tuning, write_run_config
+from harness.settings.load import parse_settings
 from harness.sweep.driver import Branch
 from harness.sweep.record import COSTS, BranchSweep, TrialRecord, TrialState
 from harness.sweep.request import SweepRequest

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from core.errors import DataError, UsageError
 from harness.sweep.record import load_sweep
-from harness.sweep.storage import JOURNAL
+from harness.sweep.trials.storage import JOURNAL
 
 HOST = "127.0.0.1"
 _SAFE = ("GET", "HEAD")
@@ -102,7 +102,7 @@ def _opened(address: str, *, say: Callable[[str], None]) -> Iterator[Any]:
 
         yield RDBStorage(address)
         return
-    from harness.sweep.storage import SweepStorage
+    from harness.sweep.trials.storage import SweepStorage
 
     opened = SweepStorage.open(
         address,

@@ -11,15 +11,15 @@ from core.training.checkpoints import CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.base import Task
 from harness.executors.schedule import Outcome, Work
-from harness.planning import PlannedRun
-from harness.progress import Display
-from harness.records import RunRecord, Status
-from harness.runlock import held
+from harness.records.lock import held
+from harness.records.record import RunRecord, Status
+from harness.report.sweep.words import significant
+from harness.run.display import Display
+from harness.run.plan import PlannedRun
 from harness.sweep.objectives import objective_values
 from harness.sweep.record import Metric
-from harness.sweep.report.words import significant
 from harness.sweep.space import plan_trial
-from harness.sweep.study import BranchStudy, Claim
+from harness.sweep.trials.study import BranchStudy, Claim
 
 _TELL_EVERY_S = 2.0
 _HOPELESS = 3

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.named_folder import named_folder
+from harness.records.named_folder import named_folder
 from harness.sweep.record import SWEEP
 
 FOLDER = "sweeps"

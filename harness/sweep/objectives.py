@@ -7,8 +7,8 @@ from core.errors import UsageError, suggestion
 from harness.metrics.registry import METRICS, VALIDATION_LOSS
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
-from harness.records import RunRecord
-from harness.score_kind import Score
+from harness.records.record import RunRecord
+from harness.records.score_kind import Score
 from harness.sweep.record import COSTS, GPU_SECONDS, TRAINABLE_PARAMETERS, Metric
 
 _OF_TRAINING = (VALIDATION_LOSS, *COSTS)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.report.sweep import WrittenSweep
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
-from harness.sweep.report import WrittenSweep
 
 
 @dataclass(frozen=True)

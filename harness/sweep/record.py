@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.data.atomic import write_atomic
 from core.errors import DataError
-from harness.settings import ComparisonSettings
+from core.files import write_atomic
+from harness.settings.profile import ComparisonSettings
 
 SWEEP = "sweep.json"
 GPU_SECONDS = "gpu_seconds"

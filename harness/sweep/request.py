@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UsageError
+from harness.branches.registry import registrations
 from harness.executors.opening import ExecutorOptions
-from harness.planning import RunRequest
-from harness.registry import registrations
-from harness.score_kind import Score
+from harness.records.score_kind import Score
+from harness.run.plan import RunRequest
 from harness.sweep.record import Metric
 
 

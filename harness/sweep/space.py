@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from core.foundation.sources import resolve_source
-from harness.planning import PlannedRun
-from harness.profiles.load import parse_settings
-from harness.run_config import toml_value
+from harness.run.plan import PlannedRun
+from harness.settings.branch_config import toml_value
+from harness.settings.load import parse_settings
 
 
 def plan_trial(base: PlannedRun, settings: Mapping[str, Any]) -> PlannedRun:

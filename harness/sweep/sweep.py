@@ -6,28 +6,28 @@ from dataclasses import replace
 from filelock import FileLock
 from optuna.trial import FixedTrial
 
-from core.data.atomic import json_sha256
-from core.data.split import Part
+from core.data.splits.split import Part
 from core.errors import MismatchError, UsageError
+from core.files import json_sha256
 from core.training.interrupts import InterruptFlag
 from harness.executors.base import Executor
 from harness.executors.opening import open_executor
+from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
-from harness.matrix import run_all
-from harness.planning import PlannedRun, RunRequest, plan_run
-from harness.profiles.load import load_profile
-from harness.progress import Display
-from harness.report.text import count
+from harness.report.sweep import write_sweep_report
+from harness.run.display import Display
+from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.settings.load import load_profile
 from harness.sweep.best import write_best
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable
 from harness.sweep.outcome import Sweep
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TestRuns, load_sweep
-from harness.sweep.report import write_sweep_report
 from harness.sweep.request import SweepRequest, of_no_branch
-from harness.sweep.storage import SweepStorage
-from harness.sweep.study import BranchStudy
-from harness.sweep.trials import may_prune
+from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.study import BranchStudy
+from harness.sweep.trials.trials import may_prune
+from harness.wording.numbers import count
 
 
 def sweep(request: SweepRequest, *, display: Display) -> Sweep:

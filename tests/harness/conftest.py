@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from core.data.corpus import write_corpus
-from harness.planning import RunRequest
-from harness.progress import Display
-from harness.records import RunRecord
-from harness.run import run
+from core.embedded.corpus import write_corpus
+from harness.records.record import RunRecord
+from harness.run.display import Display
+from harness.run.plan import RunRequest
+from harness.run.run import run
 
 OVERRIDES = (
     "stage1.steps=2",

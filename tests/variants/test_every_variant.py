@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.registry import registrations
+from harness.branches.registry import registrations
 from harness.testing import VariantContract
 
 SMALL: dict[str, Mapping[str, Any]] = {

@@ -4,9 +4,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from core.data.ingest.paired_folders import pair_item
-from core.data.ingest.source import Options, Place, SourceKind
-from core.data.manifest import Item
-from core.data.scan import (
+from core.data.ingest.scan import (
     AUDIO_FOLDERS,
     IMAGE_FOLDERS,
     Scan,
@@ -14,6 +12,8 @@ from core.data.scan import (
     make_scan,
     not_listed,
 )
+from core.data.ingest.source import Options, Place, SourceKind
+from core.data.manifest import Item
 
 _MISPLACED = "not in a class folder, nor in its audio, frames or images folder"
 

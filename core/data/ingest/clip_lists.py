@@ -17,11 +17,11 @@ from core.data.ingest.clip_rows import (
     read_vggsound_list,
 )
 from core.data.ingest.merge import joined
+from core.data.ingest.scan import Scan, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
 from core.data.ingest.videos import labelled, unmapped
 from core.data.manifest import Item, Reason, Status, excluded
-from core.data.scan import Scan, make_scan
 from core.errors import DataError
 
 _CLIP_S = 10

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from core.data.ingest.kinds import LAYOUTS, kind_of
 from core.data.ingest.merge import of_kind
+from core.data.ingest.scan import Scan
 from core.data.ingest.source import Options, Place, SourceKind
-from core.data.scan import Scan
 from core.errors import DataError
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.data.atomic import json_sha256
 from core.data.ingest.folder import scan_place
 from core.data.ingest.made_media import MediaMaker
 from core.data.ingest.merge import joined, with_classes, with_unique_ids
 from core.data.ingest.source import Options, Place
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.errors import MismatchError, UsageError
+from core.files import json_sha256
 
 MEDIA_FOLDER = "media"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.atomic import json_sha256, write_atomic
+from core.files import json_sha256, write_atomic
 
 _VERSION = 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from core.data.ingest.scan import Scan, caption_of, make_scan
 from core.data.labels import LabelMap
 from core.data.manifest import Item, Reason, Stage, Status
-from core.data.scan import Scan, caption_of, make_scan
 
 
 def common_folder(folders: Sequence[Path]) -> Path:

@@ -4,11 +4,11 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.data.ingest.metadata import Row, read_metadata
 from core.data.ingest.paired_folders import pairs_by_folder
+from core.data.ingest.scan import Found, Scan, make_scan, not_listed
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.manifest import Item, Reason, Status, excluded
-from core.data.metadata import Row, read_metadata
-from core.data.scan import Found, Scan, make_scan, not_listed
 from core.errors import DataError
 
 _NO_ROW = "no metadata row names it"

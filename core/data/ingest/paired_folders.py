@@ -3,9 +3,9 @@
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.data.ingest.scan import AUDIO_FOLDERS, IMAGE_FOLDERS, Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.manifest import Item, Reason, Status, excluded
-from core.data.scan import AUDIO_FOLDERS, IMAGE_FOLDERS, Scan, caption_of, make_scan
 from core.errors import DataError
 
 Pairs = dict[tuple[str, str], tuple[list[str], list[str]]]

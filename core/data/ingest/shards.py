@@ -15,14 +15,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
-from core.data.decode import MediaError
 from core.data.ingest.made_media import MadePair
 from core.data.ingest.merge import joined
+from core.data.ingest.scan import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, Scan, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_cut import cut_pair
 from core.data.ingest.videos import labelled, unmapped
 from core.data.manifest import Item, Reason, Status, excluded
-from core.data.scan import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, Scan, make_scan
+from core.data.media.decode import MediaError
 from core.errors import DataError
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

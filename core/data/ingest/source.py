@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from core.data.decode import DEFAULT_WINDOW_S
 from core.data.ingest.made_media import MediaMaker
+from core.data.ingest.metadata import METADATA_PATTERNS
+from core.data.ingest.scan import Found, Scan, walk
 from core.data.labels import LabelMap
-from core.data.metadata import METADATA_PATTERNS
-from core.data.scan import Found, Scan, walk
+from core.data.media.decode import DEFAULT_WINDOW_S
 from core.errors import UsageError
 
 DEFAULT_MAX_MEMBER_BYTES = 256 << 20

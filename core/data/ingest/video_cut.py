@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from core.data.decode import MAX_PIXELS, MediaError
 from core.data.ingest.made_media import MadePair
 from core.data.manifest import Reason
+from core.data.media.decode import MAX_PIXELS, MediaError
 from core.errors import UsageError
 
 NUM_FRAMES = 9

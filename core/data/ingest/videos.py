@@ -5,10 +5,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.data.ingest.merge import joined
+from core.data.ingest.scan import VIDEO_SUFFIXES, Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
 from core.data.manifest import Item, Reason, excluded
-from core.data.scan import VIDEO_SUFFIXES, Scan, caption_of, make_scan
 from core.errors import DataError
 
 

@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from core.conversion.checkpoint import describe_differences
-from core.data.atomic import write_atomic
 from core.errors import MismatchError, MissingWeightsError
+from core.files import write_atomic
+from core.foundation.checkpoint import describe_differences
 from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
 

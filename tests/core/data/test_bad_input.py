@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.clean import build_manifest
-from core.data.decode import decode_audio, decode_image
+from core.data.cleaning.clean import build_manifest
 from core.data.manifest import Reason, Status
-from core.data.quality import MEANINGS, Flag, flag_sentence
+from core.data.media.decode import decode_audio, decode_image
+from core.data.media.quality import MEANINGS, Flag, flag_sentence
 
 RATE = 48_000
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.clean import build_manifest
-from core.data.journal import JOURNAL_FILE
+from core.data.cleaning.clean import build_manifest
+from core.data.cleaning.journal import JOURNAL_FILE
 from core.data.manifest import Item, Manifest, Reason, Status
 
 NUM_FILES = 4_109

@@ -8,7 +8,7 @@ import torch
 from core.errors import MissingWeightsError
 from core.foundation.architecture import Architecture, read_architecture
 from core.foundation.foundation import Foundation
-from harness.profiles.load import load_profile
+from harness.settings.load import load_profile
 
 LOG_MEL = (128, 1024)
 

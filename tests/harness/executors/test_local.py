@@ -11,8 +11,8 @@ from core.errors import UsageError
 from harness.executors import local
 from harness.executors.base import Task
 from harness.executors.local import LocalExecutor, runs_a_gpu, visible_gpus
-from harness.planning import PlannedRun, RunRequest, plan_run
-from harness.progress import Display
+from harness.run.display import Display
+from harness.run.plan import PlannedRun, RunRequest, plan_run
 
 MakeRequest = Callable[..., RunRequest]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import UsageError
-from harness.cli import main
+from harness.cli.main import main
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 
 RAY = ExecutorKind.RAY

@@ -17,12 +17,12 @@ from core.training.results import StepReport
 from harness.executors import schedule
 from harness.executors.base import UNGATHERED, Executor, Job, Task
 from harness.executors.local import LocalExecutor
+from harness.executors.run_all import run_all
 from harness.executors.schedule import Outcome, Work, drive
-from harness.matrix import run_all
-from harness.planning import PlannedRun, RunRequest, plan_run
-from harness.progress import Display
-from harness.records import RECORD, Status
-from harness.runlock import held
+from harness.records.lock import held
+from harness.records.record import RECORD, Status
+from harness.run.display import Display
+from harness.run.plan import PlannedRun, RunRequest, plan_run
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")

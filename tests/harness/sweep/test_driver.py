@@ -10,13 +10,13 @@ import torch
 from core.training.checkpoints import Checkpoint, CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.schedule import Outcome
-from harness.planning import RunRequest, plan_run
-from harness.progress import Display
-from harness.score_kind import Score
+from harness.records.score_kind import Score
+from harness.run.display import Display
+from harness.run.plan import RunRequest, plan_run
 from harness.sweep.driver import Branch, SweepWork, spent_when_stopped
 from harness.sweep.record import Metric, TrialState
-from harness.sweep.storage import SweepStorage
-from harness.sweep.study import BranchStudy
+from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.study import BranchStudy
 
 LOSS = Metric(name="validation_loss", is_higher_better=False)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.planning import RunRequest
+from harness.run.plan import RunRequest
 from harness.sweep.record import BranchSweep, TrialState, load_sweep
 
 pytestmark = pytest.mark.faults

@@ -17,12 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 from core.errors import MismatchError
-from harness.cli import app
-from harness.commands.options import SEARCH_SEED
-from harness.planning import RunRequest, Score, plan_run
-from harness.progress import Display
-from harness.run import run
-from harness.run_config import load_run_config
+from harness.cli.commands.options import SEARCH_SEED
+from harness.cli.main import app
+from harness.run.display import Display
+from harness.run.plan import RunRequest, Score, plan_run
+from harness.run.run import run
+from harness.settings.branch_config import load_run_config
 from harness.sweep.record import SweepRecord, TrialState, load_sweep
 from harness.sweep.space import plan_trial
 
@@ -309,7 +309,7 @@ def test_a_mistake_is_told_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches: a traceback, or a search that trains for hours before it finds the mistake."""
-    from harness import cli
+    from harness.cli import main as cli
 
     request = small_request()
     monkeypatch.setattr(sys, "argv", ["harness", *words(request, *more)[3:]])

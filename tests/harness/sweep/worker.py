@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.sweep.record import Metric
-from harness.sweep.storage import SweepStorage
-from harness.sweep.study import BranchStudy
+from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.study import BranchStudy
 
 KID = Metric(name="kid", is_higher_better=False)
 DEFAULTS = {"lr": 0.0, "depth": 2, "kind": "plain"}

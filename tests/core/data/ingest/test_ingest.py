@@ -10,12 +10,12 @@ import pandas
 import pytest
 import soundfile
 
-from core.data.clean import clean_manifest
+from core.data.cleaning.clean import clean_manifest
 from core.data.ingest.ingest import ingest, require_apart
 from core.data.ingest.source import Options
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest, Reason, Stage, Status
-from core.data.split import load_split, make_split, verify
+from core.data.splits.split import load_split, make_split, verify
 from core.errors import DataError, MismatchError, NoSpaceError, UsageError
 
 
@@ -298,7 +298,7 @@ def test_media_that_cannot_be_written_stop_the_ingest(tmp_path, video, monkeypat
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("core.data.atomic.os.fsync", full)
+    monkeypatch.setattr("core.files.os.fsync", full)
     with pytest.raises(NoSpaceError, match=r"no space left to write .*media"):
         ingest([tmp_path / "in"], tmp_path / "out", options=Options(window_s=1.0))
     assert list((tmp_path / "out/media").iterdir()) == []

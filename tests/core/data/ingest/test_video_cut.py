@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.decode import MediaError
 from core.data.ingest.video_cut import NUM_FRAMES, cut_pair, sharpness
 from core.data.manifest import Reason
+from core.data.media.decode import MediaError
 
 
 def tone_hz(audio):

@@ -1,0 +1,177 @@
+"""Which clips CLAP hears as another class than they are labelled: likely mistakes, not verdicts.
+
+The rule follows confident learning (Northcutt et al. 2021, arXiv 1911.00068, section 3.1): a
+class's threshold is the mean probability that CLAP gives it over the clips labelled so. A clip is
+likely of another class when that class is its most probable one and reaches its threshold. We
+depart twice. The threshold is at most one half: an overconfident CLAP has thresholds of .999, which
+a wrong label misses by a hair. And the clips of a class of which CLAP tells less than half are not
+judged at all: there the encoder is wrong, not the labels; such classes are named.
+
+Shape legend: N clips, K classes, D feature width.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.conditioning.conditioning import AudioFeature
+from core.data.manifest import Sample
+from core.errors import DataError
+from core.features.kinds import Encoders, FeatureKinds
+from core.features.locked_media import LockedMedia
+
+_MAX_THRESHOLD = 0.5
+_MIN_AGREEMENT = 0.5
+_SHARED_CAPTION = 0.5
+"""A caption that half of a class's clips share names the class; rarer ones describe a clip."""
+
+
+class Listener(Encoders, Protocol):
+    """A foundation that can also read."""
+
+    def encode_clap_text(self, texts: Sequence[str], /) -> Tensor: ...
+    @property
+    def clap_logit_scale(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A clip that sounds like another class."""
+
+    id: str
+    class_name: str
+    """Its label, which stays."""
+    probability: float
+    """What CLAP gives the label."""
+    likely: str
+    """The class it sounds like."""
+    likely_probability: float
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """CLAP's view of the labels of one set of clips."""
+
+    name: str
+    """What was listened to."""
+    num_clips: int
+    captions: Mapping[str, str]
+    """The sentence that stands for each class."""
+    agreement: Mapping[str, float]
+    """Share of each class's clips that are most probably of it."""
+    thresholds: Mapping[str, float]
+    """Mean probability of each class over the clips labelled so."""
+    not_judged: tuple[str, ...]
+    """Classes of which CLAP tells less than half, so that it accuses none of their clips."""
+    suspects: tuple[Suspect, ...]
+    """Largest gap between the two probabilities first."""
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def listen(
+    samples: Sequence[Sample],
+    *,
+    name: str,
+    root: Path,
+    foundation: Listener,
+    window_s: float,
+    cache_dir: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> ZeroShot:
+    """Hold every clip's sound against a sentence for each class; embeddings are cached as for runs.
+
+    Raises: DataError for fewer than two classes; MismatchError for media that changed.
+    """
+    media = LockedMedia({s.id: s for s in samples}, root=root, window_s=window_s)
+    keys = sorted({sample.audio_sha256 for sample in samples})
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, len(keys))
+
+    table = FeatureKinds(foundation, media, cache_dir).clap(keys, progress=advance)
+    captions = class_captions(samples)
+    ordered = sorted(samples, key=lambda sample: sample.id)
+    audio_ND = table.rows([s.audio_sha256 for s in ordered], name=AudioFeature.CLAP_POOLED.value)
+    text_KD = foundation.encode_clap_text(list(captions.values()))
+    logits_NK = audio_ND.double() @ text_KD.double().T * foundation.clap_logit_scale
+    probability_NK = torch.softmax(logits_NK, dim=1).numpy()
+    return judge(
+        [(sample.id, sample.class_name) for sample in ordered],
+        classes=list(captions),
+        probability_NK=probability_NK,
+        name=name,
+        captions=captions,
+    )
+
+
+def class_captions(samples: Sequence[Sample]) -> dict[str, str]:
+    """A sentence for each class, sorted: its clips' own where most share one, else a plain one.
+
+    Raises: DataError for fewer than two classes.
+    """
+    by_class: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        by_class[sample.class_name][sample.caption] += 1
+    if len(by_class) < 2:
+        raise DataError(
+            "all clips are of one class, so there is no other that they could sound like"
+        )
+    captions = {}
+    for class_name, counts in sorted(by_class.items()):
+        caption, count = counts.most_common(1)[0]
+        is_shared = count >= _SHARED_CAPTION * counts.total()
+        plain = f"A scene with {class_name.replace('_', ' ')} sound"
+        captions[class_name] = caption if is_shared else plain
+    return captions
+
+
+def judge(
+    labelled: Sequence[tuple[str, str]],
+    *,
+    classes: Sequence[str],
+    probability_NK: np.ndarray,
+    name: str,
+    captions: Mapping[str, str],
+) -> ZeroShot:
+    """Thresholds, agreement and suspects of (id, class) pairs, given each class's probability."""
+    own_N = np.array([classes.index(class_name) for _, class_name in labelled])
+    best_N = probability_NK.argmax(axis=1)
+    of_class = {k: own_N == k for k in range(len(classes))}
+    threshold_K = np.array([probability_NK[of_class[k], k].mean() for k in range(len(classes))])
+    agreement_K = [float((best_N[of_class[k]] == k).mean()) for k in range(len(classes))]
+    needed_K = np.minimum(threshold_K, _MAX_THRESHOLD)
+    suspects = [
+        Suspect(
+            id_,
+            class_name,
+            float(probability_NK[n, own_N[n]]),
+            classes[best_N[n]],
+            float(probability_NK[n, best_N[n]]),
+        )
+        for n, (id_, class_name) in enumerate(labelled)
+        if best_N[n] != own_N[n]
+        and probability_NK[n, best_N[n]] >= needed_K[best_N[n]]
+        and agreement_K[own_N[n]] >= _MIN_AGREEMENT
+    ]
+    return ZeroShot(
+        name,
+        len(labelled),
+        dict(captions),
+        dict(zip(classes, agreement_K, strict=True)),
+        {c: float(threshold_K[k]) for k, c in enumerate(classes)},
+        tuple(c for c, agreed in zip(classes, agreement_K, strict=True) if agreed < _MIN_AGREEMENT),
+        tuple(sorted(suspects, key=lambda s: (s.probability - s.likely_probability, s.id))),
+    )

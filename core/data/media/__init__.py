@@ -1,0 +1,1 @@
+"""One file looked into: decoding, headers, quality, likeness to another."""

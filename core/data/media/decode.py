@@ -1,0 +1,389 @@
+"""Media files to arrays: one documented conversion each, and a reason for every refusal.
+
+Sound: any rate and number of channels -> mean of the channels -> 48 kHz (soxr HQ) -> the first
+`window_s` seconds, float32, level kept. Pictures: EXIF orientation applied, 16 bits scaled to 8
+(value * 255 / 65535, rounded), transparency laid on white, everything else by Pillow's own
+conversion to RGB.
+
+Shape legend: S samples, H height, W width, C colour channels.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+import soxr
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from core.data.manifest import Reason
+from core.data.media.audio_header import read_audio_header
+from core.data.media.near_duplicates import picture_hash, sound_fingerprint
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SAMPLE_RATE_HZ = 48_000
+DEFAULT_WINDOW_S = 10.0
+"""Clip length of VGGSound and of CLAP's own window."""
+MIN_DURATION_S = 0.5
+MAX_PIXELS = 64_000_000
+"""A 64-megapixel RGB picture takes 192 MB; nothing larger is decoded."""
+MIN_SIDE_PX = 16
+SUBTYPES = frozenset(
+    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
+    | {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
+)
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_SILENT_RANGE = 2.0**-14
+"""Two steps of 16-bit sound: what dither makes of digital silence."""
+_FULL_SCALE = 0.999
+_MAX_CLIPPED_SHARE = 0.1
+"""A full-scale sine spends 3 % of its time above 0.999; one driven 10 dB too hard spends 80 %."""
+_SILENCE_DBFS = -200.0
+"""Stands for the minus infinity of digital silence: tables and JSON hold finite numbers."""
+_HASHED_SIDE_PX = 64  # the hash looks at 32 x 32; a jpg is decoded at an eighth to a half for it
+_MIN_MP3_SHARE = 0.98  # the length an MP3 header promises is only approximate
+_BLOCK_S = 10
+
+
+class MediaError(DataError):
+    """A media file that cannot be used, with the machine-readable reason."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What a whole decode of a clip found."""
+
+    duration_s: float
+    """Length of the whole file."""
+    sample_rate_hz: int
+    """Rate of the file."""
+    num_channels: int
+    """Channels of the file."""
+    peak: float
+    """Largest absolute sample of the channel mean inside the window; 1 is full scale."""
+    rms: float
+    """Root mean square of the same."""
+    clipped_share: float
+    """Share of the window's samples, over all channels, at full scale."""
+    fingerprint: bytes | None
+    """What a re-coded copy has in common; None for a clip that has nothing to be told by."""
+
+    @property
+    def peak_dbfs(self) -> float:
+        """Decibels of the peak, at least -200; 0 is full scale."""
+        return _dbfs(self.peak)
+
+    @property
+    def rms_dbfs(self) -> float:
+        """Decibels of the root mean square, at least -200; 0 is full scale."""
+        return _dbfs(self.rms)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a whole decode of a picture found."""
+
+    width: int
+    """Pixels, as stored."""
+    height: int
+    """Pixels, as stored."""
+    luma_spread: float
+    """Standard deviation of the luma, 0 to 128."""
+    hash: int | None
+    """Perceptual hash of the upright picture; None for a picture of one shade."""
+
+
+def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFacts:
+    """Facts of a clip after decoding it once to its end, in bounded memory.
+
+    Silence and clipping are judged over the first `window_s` seconds, the part that is used.
+    Raises: MediaError.
+    """
+    num_frames, window = 0, []
+    with _open_audio(path) as file:
+        left = round(window_s * file.samplerate)
+        for block_SC in _blocks(file):
+            # Either extreme of samples with a NaN is a NaN; no copy of the block is made.
+            if not (math.isfinite(block_SC.min()) and math.isfinite(block_SC.max())):
+                raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
+            num_frames += len(block_SC)
+            if left > 0:
+                window.append(block_SC[:left])
+                left -= len(block_SC)
+        rate, promised, is_mp3 = file.samplerate, file.frames, file.format == "MP3"
+    if num_frames < promised * (_MIN_MP3_SHARE if is_mp3 else 1.0):
+        raise MediaError(
+            Reason.TRUNCATED_AUDIO,
+            f"the audio ends after {num_frames} of {promised} samples; the file was cut short",
+        )
+    if num_frames < MIN_DURATION_S * rate:
+        raise MediaError(
+            Reason.SHORT_AUDIO,
+            f"the audio lasts {num_frames / rate:.2f} s; at least {MIN_DURATION_S} s are needed",
+        )
+    window_SC = np.concatenate(window) if len(window) > 1 else window[0]
+    mono_S = channel_mean(window_SC)
+    low, high = float(mono_S.min()), float(mono_S.max())
+    if high - low <= _SILENT_RANGE:
+        raise MediaError(
+            Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
+        )
+    loudest = max(-float(window_SC.min()), float(window_SC.max()))
+    is_loud = loudest >= _FULL_SCALE
+    clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean()) if is_loud else 0.0
+    if clipped > _MAX_CLIPPED_SHARE:
+        raise MediaError(
+            Reason.CLIPPED_AUDIO,
+            f"{clipped:.0%} of the samples are at full scale; the recording is clipped",
+        )
+    return AudioFacts(
+        duration_s=num_frames / rate,
+        sample_rate_hz=rate,
+        num_channels=window_SC.shape[1],
+        peak=max(-low, high),
+        rms=float(np.sqrt(np.dot(mono_S, mono_S) / len(mono_S))),
+        clipped_share=clipped,
+        fingerprint=sound_fingerprint(mono_S, rate_hz=rate),
+    )
+
+
+def channel_mean(block_SC: np.ndarray) -> np.ndarray:
+    """float32 [S]; a view of the only channel where there is one."""
+    return block_SC[:, 0] if block_SC.shape[1] == 1 else block_SC.mean(axis=1)
+
+
+def _dbfs(value: float) -> float:
+    return max(20 * math.log10(value), _SILENCE_DBFS) if value > 0 else _SILENCE_DBFS
+
+
+def decode_audio(path: Path, *, window_s: float, start_s: float = 0.0) -> np.ndarray:
+    """float32 [S], 48 kHz mono: `window_s` seconds from `start_s`, shorter where the clip ends.
+
+    The level is kept, so a float file may exceed 1. Raises: MediaError.
+    """
+    with _open_audio(path) as file:
+        num_skipped = round(start_s * file.samplerate)
+        num_wanted = round(window_s * file.samplerate)
+        blocks, num_read = [], 0
+        # Read through, not sought: a seek in an mp3 lands near the sample, not on it.
+        for block_SC in _blocks(file, num_frames=num_skipped + num_wanted):
+            blocks.append(channel_mean(block_SC[max(0, num_skipped - num_read) :]))
+            num_read += len(block_SC)
+        rate = file.samplerate
+    mono_S = blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
+    # Either extreme of samples with a NaN is a NaN.
+    if len(mono_S) and not (math.isfinite(mono_S.min()) and math.isfinite(mono_S.max())):
+        raise MediaError(Reason.NON_FINITE_AUDIO, "the audio holds NaN or infinite samples")
+    resampled_S = resample(mono_S, from_hz=rate, to_hz=SAMPLE_RATE_HZ)
+    return resampled_S[: round(window_s * SAMPLE_RATE_HZ)]
+
+
+def resample(mono_S: np.ndarray, *, from_hz: int, to_hz: int) -> np.ndarray:
+    """float32 [S] at `to_hz`, by soxr's HQ recipe; the input itself when the rates agree."""
+    if from_hz == to_hz:
+        return mono_S.astype(np.float32, copy=False)
+    return soxr.resample(mono_S.astype(np.float32, copy=False), from_hz, to_hz, quality="HQ")
+
+
+def _open_audio(path: Path) -> soundfile.SoundFile:
+    try:
+        header = read_audio_header(path)
+    except OSError as error:
+        raise MediaError(Reason.UNREADABLE, f"the audio cannot be read: {error.strerror}") from None
+    if header.is_without_samples:
+        raise MediaError(
+            Reason.EMPTY_AUDIO,
+            f"the audio file has {path.stat().st_size} bytes and not one sample of sound",
+        )
+    if header.container is None:
+        raise MediaError(
+            Reason.UNDECODABLE_AUDIO, "the file's bytes are not wav, flac, ogg or mp3 audio"
+        )
+    if header.unsupported_codec:
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            f"the audio is coded as {header.unsupported_codec}; "
+            "wav files of PCM or float samples are read",
+        )
+    if header.is_truncated:
+        raise MediaError(
+            Reason.TRUNCATED_AUDIO, "the audio file is shorter than its header says; it was cut"
+        )
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        raise MediaError(
+            Reason.UNDECODABLE_AUDIO, f"the audio cannot be decoded: {error.error_string}"
+        ) from None
+    except TypeError:  # soundfile takes a name in .raw for headerless sound
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT, "the file is named as raw audio; give it its true ending"
+        ) from None
+    if file.subtype not in SUBTYPES:
+        file.close()
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT, f"audio coded as {file.subtype} is not supported"
+        )
+    if file.frames == 0:
+        file.close()
+        raise MediaError(Reason.EMPTY_AUDIO, "the audio file has a header and no samples")
+    return file
+
+
+def _read(file: soundfile.SoundFile, num_frames: int) -> np.ndarray:
+    """float32 [S, C], 1 is full scale."""
+    if file.subtype == "PCM_16":
+        # The same numbers as libsndfile's own conversion, at a third of the time.
+        raw_SC = file.read(num_frames, dtype="int16", always_2d=True)
+        return np.multiply(raw_SC, np.float32(2.0**-15), dtype=np.float32)
+    return file.read(num_frames, dtype="float32", always_2d=True)
+
+
+def _blocks(file: soundfile.SoundFile, *, num_frames: int | None = None) -> Iterator[np.ndarray]:
+    """float32 [S, C] blocks to the end of the file, or of its first `num_frames` samples."""
+    left = num_frames if num_frames is not None else file.frames
+    while left > 0:
+        wanted = min(left, _BLOCK_S * file.samplerate)
+        try:
+            block_SC = _read(file, wanted)
+        except soundfile.LibsndfileError as error:
+            raise MediaError(
+                Reason.UNDECODABLE_AUDIO,
+                f"the audio breaks off while decoding: {error.error_string}",
+            ) from None
+        if len(block_SC):
+            yield block_SC
+        if len(block_SC) < wanted:
+            return
+        left -= wanted
+
+
+def inspect_image(path: Path) -> ImageFacts:
+    """Facts of a picture after decoding it once, to its end.
+
+    A jpg's whole stream is read, but transformed only at the size that the hash needs.
+    Raises: MediaError.
+    """
+    image, (width, height) = _load_image(path, side=_HASHED_SIDE_PX)
+    with _conversion_errors():
+        # Turned like `decode_image` does, so that what it would refuse is refused now.
+        grey = _to_rgb(ImageOps.exif_transpose(image)).convert("L")
+    spread = float(np.asarray(grey).std())
+    return ImageFacts(
+        width=width,
+        height=height,
+        luma_spread=spread,
+        hash=picture_hash(grey) if spread > 0 else None,
+    )
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, upright, by the conversion at the top. Raises: MediaError."""
+    image, _ = _load_image(path)
+    with _conversion_errors():
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+
+
+@contextmanager
+def _conversion_errors() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged metadata makes Pillow raise a dozen different kinds
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE, f"the picture cannot be converted: {error}"
+        ) from None
+
+
+def _load_image(path: Path, *, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """The decoded picture in the file's own mode, and its stored size, checked from the header.
+
+    side: pixels that each side has to keep; jpgs are then decoded as grey at a half to an eighth
+    where that suffices.
+    """
+    try:
+        with path.open("rb") as file:
+            image = Image.open(file, formats=IMAGE_FORMATS)
+            size = image.size
+            _check_size(*size)
+            if side is not None:
+                image.draft("L", (side, side))
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError(
+            Reason.HUGE_IMAGE, f"the picture has more than {MAX_PIXELS:,} pixels"
+        ) from None
+    except (MediaError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE,
+            f"the file's bytes are not a picture of a known format ({', '.join(IMAGE_FORMATS)})",
+        ) from None
+    except PermissionError as error:
+        raise MediaError(
+            Reason.UNREADABLE, f"the picture cannot be read: {error.strerror}"
+        ) from None
+    except Exception as error:  # a damaged file makes Pillow raise a dozen different kinds
+        raise MediaError(
+            Reason.UNDECODABLE_IMAGE, f"the picture cannot be decoded: {error}"
+        ) from None
+    if image.mode == "F":
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            "the picture has floating-point pixels; 8 or 16 bits are read",
+        )
+    return image, size
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            Reason.HUGE_IMAGE,
+            f"the picture is {width} x {height}; at most {MAX_PIXELS:,} pixels are decoded",
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise MediaError(
+            Reason.SMALL_IMAGE,
+            f"the picture is {width} x {height}; each side needs at least {MIN_SIDE_PX} pixels",
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey; 32-bit "I" is what some formats widen it to
+        values = np.asarray(image).astype(np.float64)
+        grey = np.rint(np.clip(values, 0, 65535) * (255 / 65535)).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def to_square(pixels_HWC: np.ndarray, *, size: int) -> np.ndarray:
+    """uint8 [size, size, 3]: the centre square, resized by LANCZOS."""
+    height, width = pixels_HWC.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = Image.fromarray(pixels_HWC[top : top + side, left : left + side])
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def to_vae_input(pixels_HWC: np.ndarray) -> "Tensor":
+    """float32 [3, H, W] in [-1, 1], the range of the VAE, from uint8 [H, W, 3]."""
+    import torch  # seconds, which reading a folder of media does not need
+
+    return torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1).float() / 127.5 - 1.0

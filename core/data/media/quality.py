@@ -1,0 +1,60 @@
+"""What cleaning remarks on without leaving a pair out: flags, their rules and their sentences."""
+
+from enum import StrEnum
+
+from core.data.manifest import Item
+from core.data.media.decode import AudioFacts, ImageFacts
+
+NEAR_SILENT_DBFS = -60.0
+"""Root mean square below which a clip is hardly heard; 16-bit dither lies near -96."""
+CLIPPED_SHARE = 0.01
+"""Share of samples at full scale from which on a clip is flagged; from 0.1 on it is excluded."""
+FLAT_LUMA_SPREAD = 4.0
+"""Standard deviation of the luma (0 to 255) below which a picture shows next to nothing."""
+
+
+class Flag(StrEnum):
+    """A remark on an included pair; the values are stable and machine readable."""
+
+    NEAR_SILENT = "near_silent"
+    CLIPPED = "clipped"
+    FLAT_IMAGE = "flat_image"
+    NEAR_DUPLICATE_AUDIO = "near_duplicate_audio"
+    NEAR_DUPLICATE_IMAGE = "near_duplicate_image"
+
+
+MEANINGS = {
+    Flag.NEAR_SILENT: f"the sound's level is below {NEAR_SILENT_DBFS:g} dBFS (root mean square)",
+    Flag.CLIPPED: f"more than {CLIPPED_SHARE:.0%} of the sound's samples are at full scale",
+    Flag.FLAT_IMAGE: "the picture is nearly one shade, like a black frame",
+    Flag.NEAR_DUPLICATE_AUDIO: "the sound is nearly that of another pair, as a re-coded copy is",
+    Flag.NEAR_DUPLICATE_IMAGE: "the picture looks like another pair's",
+}
+
+
+def audio_flags(facts: AudioFacts) -> tuple[Flag, ...]:
+    """Flags of one decoded sound."""
+    flags = []
+    if facts.rms_dbfs < NEAR_SILENT_DBFS:
+        flags.append(Flag.NEAR_SILENT)
+    if facts.clipped_share > CLIPPED_SHARE:
+        flags.append(Flag.CLIPPED)
+    return tuple(flags)
+
+
+def image_flags(facts: ImageFacts) -> tuple[Flag, ...]:
+    """Flags of one decoded picture."""
+    return (Flag.FLAT_IMAGE,) if facts.luma_spread < FLAT_LUMA_SPREAD else ()
+
+
+def flag_sentence(item: Item, flag: Flag) -> str:
+    """What the flag says of this item, with its number."""
+    if flag is Flag.NEAR_SILENT:
+        return f"the sound's level is {item.rms_dbfs:.0f} dBFS, below {NEAR_SILENT_DBFS:g}"
+    if flag is Flag.CLIPPED:
+        return f"{item.clipped_share:.1%} of the sound's samples are at full scale"
+    if flag is Flag.NEAR_DUPLICATE_AUDIO:
+        return f"the sound is nearly that of {item.near_duplicate_audio_of!r}"
+    if flag is Flag.NEAR_DUPLICATE_IMAGE:
+        return f"the picture looks like that of {item.near_duplicate_image_of!r}"
+    return MEANINGS[flag]

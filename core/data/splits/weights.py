@@ -1,0 +1,137 @@
+"""How much a sample of a rare class counts in the training loss."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from torch import Tensor
+from torch import tensor as to_tensor
+
+from core.data.splits.split import Part, Split
+from core.errors import DataError, UsageError, suggestion
+
+DEFAULT_BETA = 0.999
+"""One of Cui et al.'s values; 0 is no weighting, towards 1 it becomes inverse frequency."""
+
+
+class ClassWeighting(StrEnum):
+    """Rule by which a class of n training samples is weighted before normalisation."""
+
+    NONE = "none"  # 1
+    SQRT = "sqrt"  # sqrt(largest / n)
+    INVERSE = "inverse"  # largest / n
+    EFFECTIVE = "effective"  # effective number of samples, Cui et al. 2019, eq. 2
+    EXPLICIT = "explicit"  # a number for every class, given by the user
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """The weight table of a split, stored with every run."""
+
+    rule: ClassWeighting
+    """How it was made."""
+    counts: Mapping[str, int]
+    """Training samples of each class; classes in the split's order."""
+    relative: Mapping[str, float]
+    """Before normalisation: the largest class has 1, or what the user gave."""
+    weights: Mapping[str, float]
+    """What multiplies the loss; its mean over the training samples is 1."""
+
+    def tensor(self) -> Tensor:
+        """float32 [num_classes] in the order of the class index."""
+        return to_tensor(list(self.weights.values()))
+
+    def data(self) -> dict[str, Any]:
+        """The table as JSON values, for a lock file or a record."""
+        return {
+            "rule": self.rule.value,
+            "counts": dict(self.counts),
+            "relative": dict(self.relative),
+            "weights": dict(self.weights),
+        }
+
+
+def class_weights(
+    split: Split,
+    *,
+    rule: ClassWeighting = ClassWeighting.SQRT,
+    beta: float = DEFAULT_BETA,
+    explicit: Mapping[str, float] | None = None,
+) -> ClassWeights:
+    """Weights over the training part of `split`; see `weights_from_counts`."""
+    counts = {name: split.counts[name][Part.TRAIN] for name in split.classes}
+    return weights_from_counts(counts, rule=rule, beta=beta, explicit=explicit)
+
+
+def weights_from_counts(
+    counts: Mapping[str, int],
+    *,
+    rule: ClassWeighting,
+    beta: float = DEFAULT_BETA,
+    explicit: Mapping[str, float] | None = None,
+) -> ClassWeights:
+    """Weights for classes of these sizes.
+
+    beta: of `EFFECTIVE` alone, in [0, 1); nearer 1 weights rare classes more.
+    explicit: of `EXPLICIT` alone, a positive number for each class and for no other.
+    The mean over samples is 1, sum(n * w) = sum(n), so the loss keeps its scale.
+    Raises: DataError for an empty class; UsageError for a beta out of range, or explicit weights
+    that miss a class, name an unknown one, or are not positive.
+    """
+    if not counts or min(counts.values()) < 1:
+        raise DataError(f"class counts are {dict(counts)}; expected at least one sample a class")
+    if not 0.0 <= beta < 1.0:
+        raise UsageError(f"beta is {beta}; expected 0 <= beta < 1")
+    largest = max(counts.values())
+    given = _checked_explicit(explicit or {}, counts=counts, rule=rule)
+
+    def weight(name: str) -> float:
+        count = counts[name]
+        if rule is ClassWeighting.EXPLICIT:
+            return given[name]
+        if rule is ClassWeighting.SQRT:
+            return (largest / count) ** 0.5
+        if rule is ClassWeighting.INVERSE:
+            return largest / count
+        if rule is ClassWeighting.EFFECTIVE:
+            return (1 - beta**largest) / (1 - beta**count)
+        return 1.0
+
+    relative = {name: weight(name) for name in counts}
+    mean = sum(counts[name] * relative[name] for name in counts) / sum(counts.values())
+    return ClassWeights(
+        rule=rule,
+        counts=dict(counts),
+        relative=relative,
+        weights={name: value / mean for name, value in relative.items()},
+    )
+
+
+def _checked_explicit(
+    explicit: Mapping[str, float], *, counts: Mapping[str, int], rule: ClassWeighting
+) -> Mapping[str, float]:
+    if rule is not ClassWeighting.EXPLICIT:
+        if explicit:
+            raise UsageError(
+                f"explicit weights are given for {', '.join(explicit)}, but the rule is {rule}; "
+                "set the rule to explicit, or give no weights"
+            )
+        return {}
+    known = ", ".join(counts)
+    for name, value in explicit.items():
+        if name not in counts:
+            raise UsageError(
+                f"explicit weights name the class {name!r}; known: {known}"
+                f"{suggestion(name, counts)}"
+            )
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"the weight of class {name} is {value}; expected a positive number")
+    missing = [name for name in counts if name not in explicit]
+    if missing:
+        raise UsageError(
+            f"explicit weights miss the class {', '.join(missing)}; expected one for each of "
+            f"{known}"
+        )
+    return explicit

@@ -1,0 +1,138 @@
+"""The corpus as a folder such as a user has: wavs, frames, metadata.json, and some spoilt files."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from core.embedded.corpus.classes import CLASS_COUNTS, caption, require_class
+from core.embedded.corpus.pairs import make_pair
+from core.embedded.corpus.sound import SAMPLE_RATE_HZ
+from core.randomness import rng
+
+NAMESPACE = "corpus"
+STAMP = "corpus.json"
+_VERSION = 1
+_ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
+_JPEG_SHARE = 0.25
+NUM_HEADER_ONLY = 3
+# What an interrupted ffmpeg leaves: RIFF, fmt (16-bit mono 48 kHz), its own tag, no samples.
+_HEADER_ONLY_WAV = (
+    b"RIFF\x46\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\xbb\x00\x00\x00w\x01\x00"
+    b"\x02\x00\x10\x00LIST\x1a\x00\x00\x00INFOISFT\x0e\x00\x00\x00Lavf58.76.100\x00"
+    b"data\x00\x00\x00\x00"
+)
+
+
+def write_corpus(
+    folder: Path,
+    *,
+    seed: int = 0,
+    counts: Mapping[str, int] = CLASS_COUNTS,
+    spoilt: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write `folder` whole or not at all; a folder written with the same settings is left alone.
+
+    `counts` are the good pairs a class; `spoilt` adds what cleaning must find on top of them:
+    three header-only wavs and a cut picture (all four listed in metadata.json), a wav without
+    frame, a frame without wav, and an interrupted download. `progress(done, total)` is called
+    after each good pair.
+    Raises: ValueError for an unknown class; FileExistsError when `folder` holds anything else.
+    """
+    for cls in counts:
+        require_class(cls)
+    stamp = {"version": _VERSION, "seed": seed, "counts": dict(counts), "spoilt": spoilt}
+    if _is_written(folder, stamp):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        _fill(part, seed=seed, counts=counts, spoilt=spoilt, progress=progress)
+        (part / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+        if folder.is_dir():
+            folder.rmdir()  # empty, as _is_written saw
+        os.replace(part, folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _is_written(folder: Path, stamp: Mapping[str, object]) -> bool:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    path = folder / STAMP
+    if path.is_file() and json.loads(path.read_text()) == stamp:
+        return True
+    raise FileExistsError(
+        f"{folder} holds other files or a corpus of other settings; "
+        f"expected it to be missing, empty or written with {dict(stamp)}; choose another folder"
+    )
+
+
+def _fill(
+    folder: Path,
+    *,
+    seed: int,
+    counts: Mapping[str, int],
+    spoilt: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    (folder / "audio").mkdir()
+    (folder / "frames").mkdir()
+    total = sum(counts.values())
+    rows = []
+    for cls, count in counts.items():
+        for index in range(count):
+            rows.append(_write_pair(folder, cls, seed=seed, index=index))
+            if progress:
+                progress(len(rows), total)
+    if spoilt and counts:
+        rows += _spoil(folder, next(iter(counts)), seed=seed, first=max(counts.values()))
+    rows.sort(key=lambda row: str(row["video_id"]))
+    (folder / "metadata.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def _write_pair(folder: Path, cls: str, *, seed: int, index: int) -> dict[str, object]:
+    pair = make_pair(cls, seed=seed, namespace=NAMESPACE, index=index)
+    draw = rng(seed, NAMESPACE, cls, index, "file")
+    video_id = "".join(draw.choice(_ALPHABET, 11))
+    is_jpeg = draw.random() < _JPEG_SHARE
+    audio_path = f"audio/{video_id}.wav"
+    image_path = f"frames/{video_id}.{'jpg' if is_jpeg else 'png'}"
+    soundfile.write(folder / audio_path, pair.clip, SAMPLE_RATE_HZ, subtype="PCM_16")
+    # PNG takes no notice of the two JPEG settings.
+    Image.fromarray(pair.image).save(folder / image_path, quality=95, subsampling=0)
+    return {
+        "video_id": video_id,
+        "audio_path": audio_path,
+        "image_path": image_path,
+        "class": cls,
+        "text": caption(cls),
+        "attributes": {key: round(value, 6) for key, value in asdict(pair.attributes).items()},
+    }
+
+
+def _spoil(folder: Path, cls: str, *, seed: int, first: int) -> list[dict[str, object]]:
+    """Damage further pairs of `cls`, numbered from `first`; returns the rows that stay listed."""
+    rows = [_write_pair(folder, cls, seed=seed, index=first + k) for k in range(7)]
+    audio = [folder / str(row["audio_path"]) for row in rows]
+    image = [folder / str(row["image_path"]) for row in rows]
+    for k in range(NUM_HEADER_ONLY):
+        audio[k].write_bytes(_HEADER_ONLY_WAV)
+    image[3].write_bytes(image[3].read_bytes()[: image[3].stat().st_size // 2])
+    image[4].unlink()
+    audio[5].unlink()
+    cut = audio[6].read_bytes()
+    audio[6].with_suffix(".wav.part").write_bytes(cut[: len(cut) // 3])
+    audio[6].unlink()
+    image[6].unlink()
+    return rows[:4]

@@ -1,0 +1,1 @@
+"""Cached tensors of a locked split: what the frozen encoders make of its sounds and pictures."""

@@ -1,0 +1,1 @@
+"""The variants there are, what they train, and how a new one begins."""

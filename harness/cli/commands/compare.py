@@ -1,0 +1,158 @@
+"""`harness compare`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.commands.options import (
+    DEFAULT_PROFILE,
+    AsJson,
+    Data,
+    ExecutorOption,
+    GpuShare,
+    Jobs,
+    ProfileOverConfig,
+    RayAddress,
+    Results,
+    Set,
+    Store,
+    print_result,
+)
+from harness.executors.opening import ExecutorKind, ExecutorOptions
+
+
+class BudgetChoice(StrEnum):
+    """As `harness.settings.profile.BudgetKind`, without importing what that needs."""
+
+    SAMPLES = "samples"
+    GPU_SECONDS = "gpu_seconds"
+    FLOPS = "flops"
+
+
+def compare(
+    context: typer.Context,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="With --from: run ids, or where runs lie."),
+    ] = None,
+    variants: Annotated[
+        str, typer.Option(help="Branches, comma-separated.")
+    ] = "baseline,sonic,cutting_edge",
+    seeds: Annotated[
+        # As `harness.statistics.MAX_SEEDS`, without importing what that needs.
+        int,
+        typer.Option(min=1, max=40, help="Seeds 0 to N-1 for each branch."),
+    ] = 3,
+    profile: ProfileOverConfig = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file of one branch's settings, as `harness sweep` writes; repeat it for "
+            "other branches.",
+        ),
+    ] = None,
+    set_: Set = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    metric: Annotated[
+        str | None,
+        typer.Option(help="The one metric the verdict rests on; the profile names one."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Differences on that metric within this tie; the profile names one."),
+    ] = None,
+    from_: Annotated[
+        bool,
+        typer.Option("--from", help="Compare the RUNs that follow, and train nothing."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the folder under results/reports.")
+    ] = None,
+    jobs: Jobs = 0,
+    executor: ExecutorOption = ExecutorKind.LOCAL,
+    gpu_share: GpuShare = 1.0,
+    ray_address: RayAddress = None,
+    store: Store = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
+    ] = None,
+    budget: Annotated[
+        BudgetChoice,
+        typer.Option(
+            help="In what the branches' training is equal: samples, seconds of the device (of "
+            "the CPU without a GPU), or FLOPs. All but samples scale each branch's stages."
+        ),
+    ] = BudgetChoice.SAMPLES,
+    allow_mixed_environment: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mixed-environment",
+            help="Compare runs of other library versions or devices; the report says so.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the branches that are not trained yet, pair them by seed and clip, and compare.
+
+    With --from, nothing is trained and the branches, seeds and profile are those of the runs.
+    """
+    from core.errors import UsageError
+    from harness.comparison.compare import compare as compare_branches
+    from harness.comparison.compare import compare_existing
+    from harness.comparison.configs import configs_by_branch
+    from harness.comparison.request import CompareOptions, CompareRequest
+    from harness.report.terminal.comparison import comparison_view
+    from harness.report.terminal.tables import console
+    from harness.run.display import open_display
+    from harness.settings.profile import BudgetKind
+
+    executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
+    options = CompareOptions(results, metric, margin, name, allow_mixed_environment)
+    overrides = tuple(set_ or ())
+    if bool(runs) != from_:
+        raise UsageError(
+            f"got {', '.join(runs)} without --from; write harness compare --from RUN RUN"
+            if runs
+            else "--from names no run; write harness compare --from RUN RUN"
+        )
+    if from_ and (others := _of_runs_to_make(context)):
+        raise UsageError(
+            f"{', '.join(others)} would say what runs to make, and --from makes none; leave one out"
+        )
+    if runs:
+        comparison = compare_existing(runs, options=options, overrides=overrides)
+    else:
+        names = tuple(word.strip() for word in variants.split(",") if word.strip())
+        configs = configs_by_branch(config or (), variants=names, profile=profile)
+        request = CompareRequest(
+            names,
+            seeds,
+            profile or configs.profile or DEFAULT_PROFILE,
+            overrides,
+            data,
+            options,
+            executor_options,
+            price_per_hour,
+            BudgetKind(budget.value),
+            configs.paths,
+        )
+        with open_display() as display:
+            comparison = compare_branches(request, display=display)
+    view = comparison_view(comparison.record, files=comparison.files, width=console().width)
+    print_result(view, as_json=as_json, data=comparison.data())
+
+
+def _of_runs_to_make(context: typer.Context) -> list[str]:
+    """The options that were given and say what is trained, and how."""
+    names = ("variants", "seeds", "profile", "config", "data", "budget", "executor", "store")
+    given = [
+        name
+        for name in names
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name not in ("DEFAULT", "DEFAULT_MAP")
+    ]
+    return [f"--{name}" for name in given]

@@ -1,0 +1,43 @@
+"""`harness dashboard`."""
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.commands.options import Results
+
+
+def dashboard(
+    sweep: Annotated[
+        str | None, typer.Argument(help="A sweep: its name, the start of it, or a path.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Where the study is kept; a PostgreSQL URL, which no record holds."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    results: Results = Path("results"),
+) -> None:
+    """Serve Optuna's dashboard of a sweep to this machine, for looking only, until Ctrl-C."""
+    from core.errors import UsageError
+    from harness.sweep.dashboard import HOST, storage_address
+    from harness.sweep.dashboard import dashboard as served
+    from harness.sweep.find import sweep_folder
+
+    folder = None if sweep is None else sweep_folder(sweep, results=results)
+    if sweep is not None and folder is None:
+        raise UsageError(f"no sweep '{sweep}' in {results / 'sweeps'}")
+    address = storage_address(folder, url=storage)
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    with served(address, port=port, say=say) as server:
+        typer.echo(f"dashboard  http://{HOST}:{server.server_port}/  (Ctrl-C ends it)")
+        # It ends so, and there is nothing to go on with.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

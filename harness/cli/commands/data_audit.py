@@ -1,0 +1,49 @@
+"""`harness data audit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.commands.options import AsJson, ProfileOption, Results, Set, print_result
+
+
+def audit(
+    targets: Annotated[
+        list[Path],
+        typer.Argument(help="Cleaned folders, lock files, or your own *_metadata.json files."),
+    ],
+    official: Annotated[
+        Path | None, typer.Option(help="VGGSound's CSV: its test part, and its labels.")
+    ] = None,
+    label_map: Annotated[
+        str | None,
+        typer.Option(help="Map from labels to classes: a TOML file, or a shipped name."),
+    ] = None,
+    clap: Annotated[
+        bool, typer.Option(help="Hold each sound against each class's sentence with CLAP.")
+    ] = True,
+    profile: ProfileOption = "tiny",
+    set_: Set = None,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Look for what no decode can tell; nothing is changed.
+
+    Clips that split files share, by id, bytes or source; labels that do not mean their class;
+    clips of the official test part; divisions without seed or strata; likely mislabelled clips.
+    """
+    from harness.data.audit import AuditRequest, run_audit, view
+    from harness.run.display import open_display
+
+    request = AuditRequest(
+        tuple(targets),
+        official,
+        label_map,
+        profile if clap else None,
+        tuple(set_ or ()),
+        results,
+    )
+    with open_display() as display:
+        found = run_audit(request, display=display)
+    print_result(view(found), as_json=as_json, data=found.data())

@@ -1,0 +1,55 @@
+"""`harness data clean`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import DataError
+from harness.cli.commands.options import AsJson, print_result
+
+
+def clean(
+    folder: Annotated[Path, typer.Argument(help="The folder that `ingest --out` made.")],
+    window_s: Annotated[
+        float,
+        typer.Option(help="Seconds from the start of each sound in which its level is judged."),
+    ] = 10.0,
+    max_excluded_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Largest share of unusable items before this is an error."),
+    ] = 0.5,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at a time; by default one a core.")
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Decode again what an earlier cleaning decoded.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decode every pair once; keep it, or leave it out with the reason.
+
+    Writes DIR/manifest.parquet and DIR/cleaning.html, a page to hear and see examples of each
+    reason. Originals are only read. Stopped half-way, the same command goes on.
+    """
+    from core.data.cleaning.clean import require_usable
+    from harness.data.clean import clean_folder, cleaning_data, cleaning_view
+    from harness.run.display import open_display
+
+    with open_display() as display:
+        done = clean_folder(
+            folder,
+            window_s=window_s,
+            num_workers=workers,
+            is_anew=anew,
+            progress=display.phase,
+        )
+    refusal: DataError | None = None
+    try:
+        require_usable(done.manifest, max_excluded_share=max_excluded_share)
+    except DataError as error:
+        refusal = error
+    view = cleaning_view(done, is_usable=refusal is None)
+    print_result(view, as_json=as_json, data=cleaning_data(done))
+    if refusal is not None:
+        raise refusal

@@ -1,0 +1,73 @@
+"""Options that several commands share, and how a command prints."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.executors.opening import ExecutorKind
+
+DEFAULT_PROFILE = "tiny"
+SEARCH_SEED = 1000
+"""Of a search without another: none of those from 0 on that comparisons use."""
+ProfileOption = Annotated[str, typer.Option(help="tiny, sd15, or the path of a TOML file.")]
+ProfileOverConfig = Annotated[
+    str | None,
+    typer.Option(
+        help="tiny, sd15, or the path of a TOML file.",
+        show_default=f"that of --config, or {DEFAULT_PROFILE}",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, like stage2.lr=3e-5."),
+]
+Data = Annotated[
+    str | None, typer.Option(help="A folder of audio-image pairs, or a lock file of a split.")
+]
+Results = Annotated[Path, typer.Option(file_okay=False, help="Folder of runs, caches and reports.")]
+Jobs = Annotated[
+    int,
+    typer.Option(min=0, help="Runs at a time; 0 is one a core, or as many as fit on the GPUs."),
+]
+ExecutorOption = Annotated[
+    ExecutorKind,
+    typer.Option(
+        help="Where the runs are computed: processes of this machine, or tasks of a Ray cluster "
+        "(pip install 'branch-harness\\[ray]') whose nodes all see the data, the models and, "
+        "without --store, the results folder under the same paths."
+    ),
+]
+GpuShare = Annotated[
+    float,
+    typer.Option(
+        help="Part of a GPU that one run takes, above 0 and up to 1; 0.5 puts two runs on each."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Head of the cluster; without it, RAY_ADDRESS, or Ray on this machine alone.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="With --executor ray: where nodes that share no results folder leave their runs, such "
+        "as s3://BUCKET/FOLDER; they come to --results from there.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def print_result(view: Any, *, as_json: bool, data: Any) -> None:
+    """Print `data` as JSON, or `view` for a person."""
+    if as_json:
+        print(json.dumps(data, indent=2, allow_nan=False))
+        return
+    from harness.report.terminal.tables import console
+
+    console().print(view)

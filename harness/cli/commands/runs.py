@@ -1,0 +1,165 @@
+"""`harness run`, `list` and `show`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.commands.options import (
+    DEFAULT_PROFILE,
+    AsJson,
+    Data,
+    ProfileOption,
+    ProfileOverConfig,
+    Results,
+    Set,
+    print_result,
+)
+from harness.records.score_kind import Score
+
+
+def run(
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Branch to run; `harness list` names them. --config may name it too."),
+    ] = None,
+    profile: ProfileOverConfig = None,
+    seed: Annotated[int, typer.Option(help="Seed of training and sampling.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A TOML file of the branch's settings, as `harness sweep` writes."
+        ),
+    ] = None,
+    set_: Set = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+    score: Annotated[
+        Score,
+        typer.Option(
+            help="test: paint every arm for the test clips and score it. validation: paint the "
+            "own sound for the validation clips and score that. loss: only the validation loss. "
+            "The last two never read the test clips; they lie in results/validation and are "
+            "not compared."
+        ),
+    ] = Score.TEST,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and stop.")
+    ] = False,
+) -> None:
+    """Train a branch through its three stages and score it on the test clips.
+
+    A finished run is returned at once, an unfinished one goes on from its last checkpoint.
+    """
+    from core.errors import UsageError
+    from harness.report.terminal import tables as show
+    from harness.run import run as runs
+    from harness.run.display import open_display
+    from harness.settings.branch_config import load_run_config
+
+    if config is not None:
+        found = load_run_config(config)
+        found.require_agreement(config, variant=variant, profile=profile)
+        variant, profile = found.variant, profile or found.profile
+    if variant is None:
+        raise UsageError(
+            "no branch to run; name one with --variant (`harness list` shows them) or give its "
+            "settings with --config FILE"
+        )
+    request = runs.RunRequest(
+        variant=variant,
+        profile=profile or DEFAULT_PROFILE,
+        seed=seed,
+        overrides=tuple(set_ or ()),
+        data=data,
+        results=results,
+        config=config,
+        score=score,
+    )
+    with open_display() as display:
+        if dry_run:
+            planned = runs.plan_run(request, display=display)
+            print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
+            return
+        record = runs.run(request, display=display)
+    path = results / score.folder / record.run_id / "record.json"
+    payload = {
+        "run_id": record.run_id,
+        "record": str(path),
+        "status": record.status.value,
+        "metrics": record.metrics,
+    }
+    print_result(show.record(record, folder=path.parent), as_json=as_json, data=payload)
+
+
+def list_(
+    profile: ProfileOption = "tiny",
+    results: Results = Path("results"),
+    runs: Annotated[bool, typer.Option("--runs", help="List the runs instead.")] = False,
+    sweeps: Annotated[bool, typer.Option("--sweeps", help="List the sweeps instead.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say what each stage trains, by module.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List branches and controls with what each trains at the profile's size, or runs or sweeps."""
+    from core.errors import UsageError
+    from harness.report.terminal import tables as show
+
+    if runs and sweeps:
+        raise UsageError("--runs and --sweeps are two lists; leave one out")
+    if sweeps:
+        from harness.report.terminal.sweeps import sweeps_data, sweeps_view
+
+        print_result(sweeps_view(results), as_json=as_json, data=sweeps_data(results))
+        return
+    if runs:
+        print_result(show.runs(results), as_json=as_json, data=show.runs_data(results))
+        return
+    from harness.branches.describe import describe_variants
+
+    described = describe_variants(profile)
+    view = show.variants(described, is_verbose=verbose)
+    print_result(view, as_json=as_json, data=[v.data() for v in described])
+
+
+def show_(
+    run: Annotated[
+        str,
+        typer.Argument(help="Run id, the start of one, name of a comparison or sweep, or a path."),
+    ],
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about one run, a comparison or a sweep."""
+    from harness.comparison.find import comparison_folder
+    from harness.records.record import find_record_path, load_record
+    from harness.report.terminal import tables as show
+    from harness.sweep.find import sweep_folder
+
+    if (folder := comparison_folder(run, results=results)) is not None:
+        from harness.comparison.record import COMPARISON, load_comparison
+        from harness.report.terminal.comparison import comparison_view
+
+        found = load_comparison(folder)
+        view = comparison_view(
+            found, files=[("comparison", folder / COMPARISON)], width=show.console().width
+        )
+        print_result(view, as_json=as_json, data=found.model_dump(mode="json"))
+        return
+    if (folder := sweep_folder(run, results=results)) is not None:
+        from harness.report.terminal.sweep import sweep_view
+        from harness.sweep.record import load_sweep
+
+        sweep = load_sweep(folder)
+        print_result(
+            sweep_view(sweep, folder=folder), as_json=as_json, data=sweep.model_dump(mode="json")
+        )
+        return
+    path = find_record_path(run, results=results)
+    record = load_record(path)
+    folder = path.parent if path.is_file() else path
+    print_result(
+        show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
+    )

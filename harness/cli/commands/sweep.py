@@ -1,0 +1,112 @@
+"""`harness sweep`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.commands.options import (
+    SEARCH_SEED,
+    AsJson,
+    Data,
+    ExecutorOption,
+    GpuShare,
+    Jobs,
+    ProfileOption,
+    RayAddress,
+    Results,
+    Set,
+    Store,
+    print_result,
+)
+from harness.executors.opening import ExecutorKind
+
+
+def sweep(
+    variant: Annotated[str | None, typer.Option(help="The branch to search.")] = None,
+    variants: Annotated[
+        str | None,
+        typer.Option(help="Several branches, comma-separated, or all; each gets all the trials."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials of each branch that have to end, earlier ones too.")
+    ] = 50,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="What to search for on the validation clips: validation_loss, a metric of the "
+            "reports such as kid, gpu_seconds or trainable_parameters; several, comma-separated, "
+            "are traded against each other, and the first decides what is best."
+        ),
+    ] = "validation_loss",
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the study is kept: a journal file (PATH.log; without this, one in the "
+            "sweep's folder) for processes of one machine, postgresql://USER@HOST/DB for several.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of the search and of every trial's training; better none that a comparison "
+            "uses, since its luck is part of why settings are chosen."
+        ),
+    ] = SEARCH_SEED,
+    test_seeds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=40,
+            help="Afterwards, train the best and the defaults with N seeds (0, 1, ..., without "
+            "the search's own) and score both on the test clips; 0 leaves these unread.",
+        ),
+    ] = 0,
+    profile: ProfileOption = "tiny",
+    set_: Set = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the folder under results/sweeps.")
+    ] = None,
+    executor: ExecutorOption = ExecutorKind.LOCAL,
+    jobs: Jobs = 0,
+    gpu_share: GpuShare = 1.0,
+    ray_address: RayAddress = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the settings of a branch, or of several with equal trials, on the validation clips.
+
+    The same command goes on with a sweep; several at once share it. The best settings are written
+    as a file for `harness run --config`, with a report beside it.
+    """
+    from harness.executors.opening import ExecutorOptions
+    from harness.records.folder_name import require_folder_name
+    from harness.report.terminal.sweep import sweep_view
+    from harness.run.display import open_display
+    from harness.sweep.objectives import parse_metrics, score_for
+    from harness.sweep.request import SweepRequest, branch_names
+    from harness.sweep.sweep import sweep as search
+
+    metrics = tuple(parse_metrics(metric))
+    require_folder_name(name)
+    request = SweepRequest(
+        variants=branch_names(variant, variants),
+        num_trials=trials,
+        metrics=metrics,
+        score=score_for(metrics),
+        profile=profile,
+        seed=seed,
+        overrides=tuple(set_ or ()),
+        data=data,
+        results=results,
+        executor=ExecutorOptions(executor, jobs, gpu_share, ray_address, store),
+        storage=storage,
+        name=name,
+        test_seeds=test_seeds,
+    )
+    with open_display() as display:
+        found = search(request, display=display)
+    print_result(sweep_view(found.record, folder=found.folder), as_json=as_json, data=found.data())

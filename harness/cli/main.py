@@ -1,0 +1,104 @@
+"""The command line. Heavy imports stay inside the commands, so that --help answers at once."""
+
+import errno
+import json
+import os
+import signal
+import sys
+
+import typer
+
+from core.errors import HarnessError, NoSpaceError, UsageError
+from harness.cli.commands import (
+    compare,
+    convert,
+    dashboard,
+    data,
+    features,
+    report,
+    runs,
+    sweep,
+    variants,
+)
+from harness.wording.plain_text import plain
+
+EXIT_CODES = (
+    "Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing "
+    "weights, 69 a sweep's database or a store stayed away, 70 a guard refused the run, 74 disk "
+    "full, 75 the run is held by another process, 78 something on disk does not fit, 129, 130 and "
+    "143 stopped by a closed terminal, Ctrl-C and SIGTERM (resumable)."
+)
+
+app = typer.Typer(
+    name="harness",
+    help="Is my branch really better? Trains conditioning branches of an audio-to-image model on "
+    "one balanced split with the same seeds, noise and budget, and compares their scores.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command()(runs.run)
+app.command("list")(runs.list_)
+app.command("show")(runs.show_)
+app.command()(compare.compare)
+app.command()(sweep.sweep)
+app.command()(report.report)
+app.command()(dashboard.dashboard)
+app.command()(features.features)
+app.add_typer(data.data_app)
+app.add_typer(convert.app)
+app.command("new-variant")(variants.new_variant)
+
+
+def main() -> None:
+    """Entry point: mistakes end in a sentence and a documented exit code."""
+    # A missing model is our sentence, not a retry loop of the hub client's progress bars.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Every weight is checked on loading, so the libraries' own notes only alarm.
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it, and so do we then
+        signal.signal(signal.SIGHUP, _stop)
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == UsageError.exit_code:  # the parser has said what on standard error
+            _print_failure("the command line cannot be read", UsageError.exit_code)
+        raise
+    except HarnessError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = "" if error.filename is None else f" {error.filename}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _fail(f"cannot use{where}: {error.strerror}", NoSpaceError.exit_code if full else 1)
+
+
+def _stop(number: int, frame: object) -> None:
+    # As an exit, so that locks are let go and half-written files removed on the way out.
+    name = signal.Signals(number).name
+    _fail(f"stopped by {name}; run the same command again to go on", 128 + number)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    # Names of files stand in it: they must not clear or colour the user's terminal.
+    for number, line in enumerate(message.split("\n")):
+        print(plain(line) if number else f"harness: {plain(line)}", file=sys.stderr)
+    _print_failure(message, exit_code)
+    sys.exit(exit_code)
+
+
+def _print_failure(message: str, exit_code: int) -> None:
+    """One JSON object for the script that asked for one, whichever command failed."""
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": message, "exit_code": exit_code}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `harness data` does: sources, cleaning, splits, audits and the feature cache."""

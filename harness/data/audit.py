@@ -1,0 +1,140 @@
+"""An audit of folders, locks and metadata files, and what a person sees of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.audit.audit import Audit, audit_listings
+from core.audit.listing import Target, read_target
+from core.audit.zero_shot import ZeroShot, listen
+from core.data.labels import load_label_map
+from core.data.splits.official import read_official_list
+from harness.run.display import Display
+from harness.settings.load import load_profile
+from harness.wording.plain_text import plain
+
+_SHOWN_IDS = 6
+_SHOWN_SUSPECTS = 20
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What `harness data audit` was asked for."""
+
+    targets: tuple[Path, ...]
+    official: Path | None = None
+    label_map: str | None = None
+    """With an official list the map of VGGSound is used unless another is named."""
+    profile: str | None = None
+    """Whose CLAP listens; None leaves the sounds alone."""
+    overrides: tuple[str, ...] = ()
+    results: Path = Path("results")
+
+
+def run_audit(request: AuditRequest, *, display: Display) -> Audit:
+    """Every check that the targets allow.
+
+    Raises: DataError for a target that is none; UsageError; MissingWeightsError without CLAP.
+    """
+    targets = [read_target(path) for path in request.targets]
+    official = None if request.official is None else read_official_list(request.official)
+    map_name = request.label_map or ("vggsound" if official is not None else None)
+    missing = []
+    heard: list[ZeroShot] = []
+    if request.profile is not None:
+        heard = list(_listen(targets, request, display=display))
+        silent = [target.path.name for target in targets if target.root is None]
+        if silent:
+            missing.append(f"how the clips of {', '.join(silent)} sound: they name no media")
+    else:
+        missing.append("how the clips sound: CLAP did not listen (--no-clap)")
+    return audit_listings(
+        [listing for target in targets for listing in target.listings],
+        official=official,
+        labels=None if map_name is None else load_label_map(map_name),
+        zero_shot=heard,
+        not_checked=missing,
+    )
+
+
+def _listen(
+    targets: list[Target], request: AuditRequest, *, display: Display
+) -> Iterator[ZeroShot]:
+    if not any(target.root for target in targets) or request.profile is None:
+        return
+    import torch
+
+    from core.foundation.foundation import Foundation
+
+    profile = load_profile(request.profile, overrides=request.overrides)
+    foundation = Foundation(
+        stable_diffusion=profile.foundation.stable_diffusion,
+        clap=profile.foundation.clap,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        dtype=profile.foundation.dtype,
+    )
+    for target in targets:
+        if target.root is None:
+            continue
+        yield listen(
+            target.samples,
+            name=str(target.path),
+            root=target.root,
+            foundation=foundation,
+            window_s=profile.data.window_s,
+            cache_dir=request.results / "cache" / "features",
+            progress=partial(display.phase, f"listening to {target.path.name}"),
+        )
+
+
+def view(found: Audit) -> RenderableType:
+    """Findings, the most suspicious clips, and what was not looked at."""
+    parts: list[RenderableType] = [
+        Text(plain(", ".join(f"{name}: {count} clips" for name, count in found.clips.items())))
+    ]
+    if not found.findings:
+        parts.append(Text("nothing found", style="green"))
+    for finding in found.findings:
+        parts.append(Text(f"{finding.kind.value}: {plain(finding.sentence)}"))
+        if finding.ids:
+            more = len(finding.ids) - _SHOWN_IDS
+            ids = plain(", ".join(finding.ids[:_SHOWN_IDS]))
+            parts.append(Text(f"  {ids}{f' and {more} more' if more > 0 else ''}", style="dim"))
+    for result in found.zero_shot:
+        parts += _heard(result)
+    parts += [
+        Text(f"not checked: {plain(sentence)}", style="dim") for sentence in found.not_checked
+    ]
+    return Group(*parts)
+
+
+def _heard(result: ZeroShot) -> Iterator[RenderableType]:
+    yield Text(
+        f"CLAP doubts {len(result.suspects)} of {result.num_clips} labels of {plain(result.name)}; "
+        "nothing was changed"
+    )
+    if result.not_judged:
+        names = plain(", ".join(result.not_judged))
+        yield Text(f"  it tells less than half of the clips of {names}: those are not judged")
+    if not result.suspects:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("clip", "label", "of label", "sounds like", "of that"):
+        table.add_column(heading, justify="right" if heading.startswith("of") else "left")
+    for suspect in result.suspects[:_SHOWN_SUSPECTS]:
+        table.add_row(
+            Text(plain(suspect.id)),
+            Text(plain(suspect.class_name)),
+            f"{suspect.probability:.2f}",
+            Text(plain(suspect.likely)),
+            f"{suspect.likely_probability:.2f}",
+        )
+    yield table
+    more = len(result.suspects) - _SHOWN_SUSPECTS
+    if more > 0:
+        yield Text(f"  and {more} more; --json lists all", style="dim")

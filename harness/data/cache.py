@@ -1,0 +1,217 @@
+"""The feature cache of a results folder: what it holds, and which splits still need it."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.data.splits.split import Split, load_split
+from core.errors import HarnessError, UsageError
+from core.features.folders import (
+    CacheFolder,
+    Removal,
+    cache_folders,
+    needed_contents,
+    plan_prune,
+    remove,
+)
+from harness.records.record import RECORD
+
+_DAY_S = 86_400
+_GB = 10**9
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What the cache holds."""
+
+    cache_dir: Path
+    folders: tuple[CacheFolder, ...]
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "cache": str(self.cache_dir),
+            "rows": sum(folder.num_rows for folder in self.folders),
+            "bytes": sum(folder.size_bytes for folder in self.folders),
+            "folders": [folder.data() for folder in self.folders],
+        }
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What `--prune` was asked to take."""
+
+    unused: bool = True
+    older_than_days: float | None = None
+    max_gb: float | None = None
+    keep: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was taken, or would be."""
+
+    is_dry_run: bool
+    removals: tuple[Removal, ...]
+    in_use: tuple[Path, ...]
+    """Folders that a process fills, which were left."""
+    num_splits: int
+    """Splits whose rows were kept."""
+    unknown_runs: tuple[str, ...]
+    """Runs whose lock file was not found, so that their rows count as unused."""
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "is_dry_run": self.is_dry_run,
+            "bytes": sum(removal.size_bytes for removal in self.removals),
+            "splits_kept": self.num_splits,
+            "unknown_runs": list(self.unknown_runs),
+            "in_use": [path.name for path in self.in_use],
+            "removed": [
+                {
+                    "folder": removal.folder.path.name,
+                    "why": removal.why.value,
+                    "shards": len(removal.shards),
+                    "rows": sum(len(shard.keys) for shard in removal.shards),
+                    "bytes": removal.size_bytes,
+                }
+                for removal in self.removals
+            ],
+        }
+
+
+def feature_cache_dir(results: Path) -> Path:
+    """Where runs keep features."""
+    return results / "cache" / "features"
+
+
+def stats(results: Path) -> Stats:
+    """What the cache of `results` holds."""
+    cache_dir = feature_cache_dir(results)
+    return Stats(cache_dir, cache_folders(cache_dir))
+
+
+def prune_cache(results: Path, *, rules: Rules, is_dry_run: bool) -> Pruned:
+    """Take what the rules name, or only say what that is.
+
+    Raises: UsageError when no rule is given; DataError or MismatchError for a lock to keep that
+    cannot be read.
+    """
+    if not rules.unused and rules.older_than_days is None and rules.max_gb is None:
+        raise UsageError("--no-unused leaves no rule; give --older-than or --max-gb")
+    splits, unknown = _known_splits(results)
+    splits += [load_split(path) for path in rules.keep]
+    planned = plan_prune(
+        cache_folders(feature_cache_dir(results)),
+        needed=needed_contents(splits) if rules.unused else None,
+        older_than_s=None if rules.older_than_days is None else rules.older_than_days * _DAY_S,
+        max_bytes=None if rules.max_gb is None else round(rules.max_gb * _GB),
+    )
+    in_use: list[Path] = []
+    taken: list[Removal] = []
+    for removal in planned:
+        if is_dry_run or remove(removal):
+            taken.append(removal)
+        else:
+            in_use.append(removal.folder.path)
+    return Pruned(is_dry_run, tuple(taken), tuple(in_use), len(splits), tuple(unknown))
+
+
+def _known_splits(results: Path) -> tuple[list[Split], list[str]]:
+    """Splits of the results folder and of its runs, and the runs whose lock cannot be read."""
+    locks = {path.resolve() for path in (results / "data").glob("*/split.json")}
+    unknown: list[str] = []
+    folders = [path for path in (results / "runs").glob("*") if path.is_dir()]
+    # A trial without a record was stopped early: there are many, and a sweep has others.
+    folders += [path.parent for path in (results / "validation").glob(f"*/{RECORD}")]
+    for folder in sorted(folders):
+        lock = _lock_of(folder / RECORD)
+        if lock is None or not lock.is_file():
+            unknown.append(folder.name)
+        else:
+            locks.add(lock.resolve())
+    splits = []
+    for path in sorted(locks):
+        try:
+            splits.append(load_split(path))
+        except HarnessError:  # an older format or a damaged file: it is made again, rows and all
+            unknown.append(str(path))
+    return splits, unknown
+
+
+def _lock_of(record: Path) -> Path | None:
+    try:
+        return Path(json.loads(record.read_bytes())["split"]["lock"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def stats_view(found: Stats) -> RenderableType:
+    """One line a folder."""
+    if not found.folders:
+        return Text(f"{found.cache_dir} holds no features")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("kind", "rows", "size", "shards", "last used", "made with"):
+        is_number = heading in ("rows", "size", "shards")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+    for folder in found.folders:
+        table.add_row(
+            folder.kind,
+            str(folder.num_rows),
+            _size(folder.size_bytes),
+            str(len(folder.shards)),
+            time.strftime("%Y-%m-%d", time.localtime(folder.last_used)),
+            Text(_settings(folder)),
+        )
+    total = sum(folder.size_bytes for folder in found.folders)
+    return Group(table, Text(f"{found.cache_dir}: {_size(total)}"))
+
+
+def prune_view(done: Pruned) -> RenderableType:
+    """What went, what stayed and why."""
+    verb = "would take" if done.is_dry_run else "took"
+    total = sum(removal.size_bytes for removal in done.removals)
+    lines = [
+        f"{verb} {removal.folder.path.name}: {len(removal.shards)} of "
+        f"{len(removal.folder.shards)} shards, {_size(removal.size_bytes)}, {removal.why.value}"
+        for removal in done.removals
+    ]
+    lines += [f"left {path.name}: a process fills it" for path in done.in_use]
+    if done.unknown_runs:
+        lines.append(
+            f"the split of {_few(done.unknown_runs)} was not found: its rows count as unused "
+            "(--keep LOCK keeps them)"
+        )
+    lines.append(f"{verb} {_size(total)}; rows of {done.num_splits} splits are kept")
+    return Text("\n".join(lines))
+
+
+def _settings(folder: CacheFolder) -> str:
+    shown = {
+        key: str(value)[:12] if key == "encoder" else value
+        for key, value in folder.settings.items()
+        if key not in ("conversion", "log_mel")
+    }
+    return ", ".join(f"{key} {value}" for key, value in sorted(shown.items()))
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _size(num_bytes: int) -> str:
+    value = float(num_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

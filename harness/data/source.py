@@ -1,0 +1,157 @@
+"""From what `--data` names to a split that is verified on disk.
+
+A user's folder is only read; its manifest and lock file go to `results/data/`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.data.cleaning.clean import build_manifest
+from core.data.cleaning.journal import JOURNAL_FILE
+from core.data.manifest import FORMAT as MANIFEST_FORMAT
+from core.data.manifest import MANIFEST_FILE, Manifest
+from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
+from core.data.splits.weights import ClassWeights, class_weights
+from core.embedded.corpus import write_corpus
+from core.errors import DataError, MismatchError, UsageError
+from core.files import json_sha256, write_atomic
+from harness.settings.profile import DataSettings
+
+_EMBEDDED_CORPUS = "embedded:corpus"
+_LOCK = "split.json"
+_SIGNATURE = "signature.txt"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PreparedSplit:
+    """A split, its lock file, and what cleaning left out (empty for a lock given as such)."""
+
+    split: Split
+    lock: Path
+    exclusions: Mapping[str, int]
+    num_input: int | None
+
+
+def prepare_split(
+    data: str | None, *, settings: DataSettings, results: Path, progress: Progress
+) -> PreparedSplit:
+    """The split of a lock file, a cleaned data folder, a folder of pairs, or the profile's source.
+
+    Raises:
+        UsageError: nothing is named, or what is named does not exist.
+        DataError: the folder cannot be used.
+    """
+    source = data if data is not None else settings.source
+    if source is None:
+        raise UsageError(
+            "this profile has no data of its own; name a folder of pairs or a lock file with --data"
+        )
+    if source == _EMBEDDED_CORPUS:
+        folder = results / "data" / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+        with _one_at_a_time(folder.parent):
+            try:
+                write_corpus(
+                    folder,
+                    seed=settings.corpus_seed,
+                    progress=lambda done, total: progress(
+                        "writing the embedded corpus", done, total
+                    ),
+                )
+            except FileExistsError as error:
+                raise MismatchError(f"{error}, or delete this one") from None
+            return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return PreparedSplit(load_split(path), path, {}, None)
+    if not path.exists():
+        raise DataError(f"no folder or lock file at {path}; --data takes one of them")
+    name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    work = results / "data" / f"{path.resolve().name}-{name}"
+    with _one_at_a_time(work):
+        if (path / MANIFEST_FILE).is_file():
+            return _from_manifest(path, settings=settings, work=work)
+        return _from_folder(path, settings=settings, work=work, progress=progress)
+
+
+def weights_of(split: Split, *, settings: DataSettings) -> ClassWeights:
+    """The class weights that these settings ask for, over the training part of `split`."""
+    return class_weights(
+        split,
+        rule=settings.class_weights,
+        beta=settings.class_weight_beta,
+        explicit=settings.explicit_weights,
+    )
+
+
+@contextmanager
+def _one_at_a_time(work: Path) -> Iterator[None]:
+    """Two runs started at once on one folder: the second waits and reads what the first made."""
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "prepare.lock"):
+        yield
+
+
+def _from_folder(
+    folder: Path, *, settings: DataSettings, work: Path, progress: Progress
+) -> PreparedSplit:
+    signature = _signature(folder, settings)
+    lock, stamp = work / _LOCK, work / _SIGNATURE
+    if lock.is_file() and stamp.is_file() and stamp.read_text() == signature:
+        split, manifest = load_split(lock, root=folder.resolve()), Manifest.load(work, root=folder)
+    else:
+        manifest = build_manifest(
+            folder,
+            max_excluded_share=settings.max_excluded_share,
+            window_s=settings.window_s,
+            journal=work / JOURNAL_FILE,
+            progress=lambda done, total: progress("reading every file once", done, total),
+        )
+        split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+        work.mkdir(parents=True, exist_ok=True)
+        manifest.save(work)
+        split.save(lock)
+        write_atomic(stamp, content=signature.encode())
+    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
+    return PreparedSplit(split, lock, reasons, manifest.num_input)
+
+
+def _from_manifest(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit:
+    manifest = load_cleaned(folder)
+    split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+    split.save(work / _LOCK)
+    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
+    return PreparedSplit(split, work / _LOCK, reasons, manifest.num_input)
+
+
+def load_cleaned(folder: Path) -> Manifest:
+    """The manifest of a folder that was ingested and cleaned.
+
+    Raises: DataError that says which of the two is missing.
+    """
+    manifest = Manifest.load(folder)
+    if manifest.candidates:
+        raise DataError(
+            f"{len(manifest.candidates)} items of {folder} were never decoded; run "
+            f"harness data clean {folder} first"
+        )
+    if not manifest.samples:
+        raise DataError(f"no pair of {folder} is usable; harness data show {folder} says why")
+    return manifest
+
+
+def _signature(folder: Path, settings: DataSettings) -> str:
+    """Changes when a file is added, removed, resized or touched, or another split is asked for."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            stat = path.stat()
+            files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
+    rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
+    return json_sha256({"formats": [MANIFEST_FORMAT, LOCK_FORMAT], "files": files, "rule": rule})

@@ -1,0 +1,155 @@
+"""From a cleaned folder to a lock file, and what a person sees of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.audit.listing import Listing, read_part_file, read_target
+from core.audit.split_import import import_split
+from core.data.labels import load_label_map
+from core.data.splits.official import OfficialList, mark_official, read_official_list
+from core.data.splits.split import Method, Official, Part, Split, load_split, make_split
+from core.data.splits.weights import ClassWeighting, ClassWeights, class_weights
+from core.errors import HarnessError, MismatchError, UsageError
+from harness.data.source import load_cleaned
+from harness.wording.plain_text import plain
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What `harness data split` was asked for."""
+
+    folder: Path
+    out: Path
+    cap: int = 100
+    seed: int = 0
+    official: Official = Official.IGNORE
+    official_list: Path | None = None
+    imported: tuple[str, ...] = ()
+    """Files of one part each, as `FILE` or `PART=FILE`; empty draws a split."""
+    against: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class MadeSplit:
+    """A split and its lock."""
+
+    split: Split
+    lock: Path
+    weights: dict[ClassWeighting, ClassWeights]
+    """Over the training part, by every rule that needs no numbers of the user's."""
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values."""
+        split = self.split
+        return {
+            "lock": str(self.lock),
+            "hash": split.hash,
+            "method": split.rule.method.value,
+            "cap": split.rule.cap,
+            "seed": split.rule.seed,
+            "official": split.rule.official.value,
+            "samples": {part.value: len(ids) for part, ids in split.parts.items()},
+            "counts": {
+                name: {part.value: count for part, count in row.items()}
+                for name, row in split.counts.items()
+            },
+            "class_weights": {rule.value: table.data() for rule, table in self.weights.items()},
+            "notices": list(split.notices),
+        }
+
+
+def make(request: SplitRequest) -> MadeSplit:
+    """Draw or import the split, and write its lock.
+
+    Raises: DataError for a folder that is not cleaned, or a class that cannot be split;
+    UsageError for options that do not go together, or an `out` that is a file of somebody else's;
+    MismatchError for an `out` that holds another split.
+    """
+    before = _replaceable(request.out)
+    manifest = load_cleaned(request.folder)
+    official: OfficialList | None = None
+    if request.official_list is not None:
+        official = read_official_list(request.official_list)
+        manifest = mark_official(manifest, official)
+    if request.imported:
+        if request.official is Official.HONOUR:
+            raise UsageError("an imported split is taken as it is; --official is for a drawn one")
+        split = import_split(
+            manifest,
+            [_listing(text) for text in request.imported],
+            against=[x for path in request.against for x in read_target(path).listings],
+            official=official,
+            labels=None if official is None else load_label_map("vggsound"),
+        )
+    elif request.against:
+        raise UsageError("--against goes with --import; harness data audit compares any files")
+    else:
+        split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
+    if before not in (None, split.hash):
+        raise MismatchError(
+            f"{request.out} holds another split ({str(before)[:12]}..., this one is "
+            f"{split.hash[:12]}...), which may be the only copy; it is left as it is. Choose "
+            "another --out, or delete it"
+        )
+    weights: dict[ClassWeighting, ClassWeights] = {
+        rule: class_weights(split, rule=rule)
+        for rule in ClassWeighting
+        if rule is not ClassWeighting.EXPLICIT
+    }
+    tables = {rule.value: table.data() for rule, table in weights.items()}
+    split.save(request.out, facts={"class_weights": tables})
+    return MadeSplit(load_split(request.out), request.out, weights)
+
+
+def _replaceable(out: Path) -> str | None:
+    """Hash of the lock at `out`; None where nothing is. Raises: UsageError for any other file."""
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file, such as {out / 'lock.json'}")
+    if not out.exists():
+        return None
+    try:
+        return load_split(out).hash
+    except HarnessError:
+        raise UsageError(
+            f"--out {out} is a file, and no lock as this command writes it; it is left as it is. "
+            "Choose another --out, or delete it"
+        ) from None
+
+
+def view(made: MadeSplit) -> RenderableType:
+    """Counts and weights by class, then what a reader should know."""
+    split, table = made.split, Table(box=None, pad_edge=False)
+    table.add_column("class")
+    for heading in (*(part.value for part in Part), "all", "sqrt", "weight"):
+        table.add_column(heading, justify="right")
+    weights = made.weights[ClassWeighting.SQRT]
+    for name, row in split.counts.items():
+        cells = [str(row[part]) for part in Part]
+        own = (f"{weights.relative[name]:.2f}", f"{weights.weights[name]:.3f}")
+        table.add_row(Text(plain(name)), *cells, str(sum(row.values())), *own)
+    sizes = [len(split.parts[part]) for part in Part]
+    table.add_row("all", *map(str, sizes), str(sum(sizes)), "", "")
+    lines = [Text(f"notice: {plain(notice)}", style="yellow") for notice in split.notices]
+    how = (
+        "imported"
+        if split.rule.method is Method.IMPORTED
+        else f"cap {split.rule.cap}, seed {split.rule.seed}, official {split.rule.official.value}"
+    )
+    legend = (
+        "sqrt is sqrt(largest / n) over the training clips; weight is the same with the mean over "
+        "the clips at 1. A profile may ask for another rule or give its own numbers."
+    )
+    foot = f"{made.lock}  {how}\nhash {split.hash}"
+    return Group(table, Text(legend, style="dim"), *lines, Text(foot))
+
+
+def _listing(text: str) -> Listing:
+    name, separator, path = text.partition("=")
+    if separator and name in set(Part):
+        return read_part_file(Path(path), part=Part(name))
+    return read_part_file(Path(text))

@@ -1,0 +1,62 @@
+"""The missing runs of a comparison, each in a process of its own, a few at a time."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from core.errors import HarnessError
+from harness.executors.base import Executor, Task
+from harness.executors.schedule import Outcome, Work, drive
+from harness.records.record import Status
+from harness.report.terminal.tables import number
+from harness.run.display import Display
+from harness.run.plan import PlannedRun
+
+
+def run_all(
+    planned: Sequence[PlannedRun], *, executor: Executor, metric: str, display: Display
+) -> None:
+    """Make each run through the executor; a failed run does not stop the others.
+
+    metric: whose value is told of each run as it ends.
+    Raises:
+        Interrupted: a signal came; every child was told to write a checkpoint and has ended.
+        HarnessError: a child ended without a record, more often than is tried again.
+    """
+    drive(_Matrix(planned, metric=metric, display=display), executor, display=display)
+
+
+class _Matrix(Work):
+    """The runs in their order."""
+
+    def __init__(self, planned: Sequence[PlannedRun], *, metric: str, display: Display) -> None:
+        self._waiting = deque(planned)
+        self._metric = metric
+        self._display = display
+
+    def next(self) -> Task | None:
+        if not self._waiting:
+            return None
+        planned = self._waiting.popleft()
+        return Task(f"{planned.identity.variant} seed {planned.identity.seed}", planned)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._waiting
+
+    def on_end(self, task: Task, outcome: Outcome) -> None:
+        """Tell how the run ended.
+
+        Raises:
+            HarnessError: it left no record.
+        """
+        record = outcome.record
+        if record is None:
+            error = HarnessError(outcome.error)
+            error.exit_code = max(1, outcome.exit_code)
+            raise error
+        if record.status is Status.FAILED:
+            self._display.say(f"{task.name} failed: {record.error}")
+            return
+        seconds = sum(record.cost["seconds"].values())
+        value = number(record.metrics.get(self._metric, {}).get("value")) or "blank"
+        self._display.say(f"{task.name} done in {seconds:.0f} s, {self._metric} {value}")

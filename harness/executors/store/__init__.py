@@ -1,0 +1,1 @@
+"""Run folders in a place that is not a shared folder."""

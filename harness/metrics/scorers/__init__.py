@@ -1,0 +1,1 @@
+"""The frozen networks that score, loaded and identified."""

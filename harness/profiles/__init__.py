@@ -1,1 +1,0 @@
-"""Profiles: which settings differ from their defaults, for the tiny and the real models."""

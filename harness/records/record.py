@@ -1,0 +1,236 @@
+"""What is known of a run, on disk: the only thing that comparisons and reports read."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from core.errors import DataError, UsageError
+from core.files import json_sha256, write_atomic
+from harness.records.parts import Cost, Margin, MetricScore, SplitFacts, StageFacts
+from harness.records.score_kind import Score
+
+SCHEMA_VERSION: Literal[1] = 1
+RECORD = "record.json"
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class RunIdentity(BaseModel):
+    """What a run is: two runs with the same identity give the same numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    """Name of the branch."""
+    seed: int
+    """Seed of training and sampling."""
+    profile: str
+    """Name of the profile, for people; its settings are what counts."""
+    settings: dict[str, Any]
+    """Every resolved setting of the profile."""
+    variant_config: dict[str, Any]
+    """Every resolved setting of the variant."""
+    split_hash: str
+    """Hash of the split."""
+    code: dict[str, str]
+    """Hash of the sources of the variant, the shared core, the metrics and the arms."""
+    models: dict[str, str]
+    """Hash or commit of each frozen model and scorer."""
+    score: Score = Score.TEST
+    """What follows training; a run on the test clips is written without it, as ever."""
+
+    @model_serializer(mode="wrap")
+    def _without_test(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        if self.score is Score.TEST:
+            content.pop("score", None)
+        return content
+
+    @property
+    def run_id(self) -> str:
+        """Short hash of everything that decides the numbers, led by variant and seed."""
+        content = self.model_dump(mode="json", exclude={"profile"})
+        return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
+
+    @property
+    def settings_hash(self) -> str:
+        """Of the settings that branches share."""
+        return json_sha256(self.settings)
+
+
+class RunRecord(BaseModel):
+    """Everything about one run, failures included; written atomically when it ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Format of this record."""
+    run_id: str
+    """See `RunIdentity.run_id`."""
+    status: Status
+    """How it ended."""
+    identity: RunIdentity
+    """What it is."""
+    command: str
+    """The command that repeats it."""
+    started_at: str
+    """UTC time the last process on it started, ISO 8601."""
+    finished_at: str
+    """UTC time it ended."""
+    split: SplitFacts
+    """Counts of each class and part, class weights, exclusions by reason, the lock's path."""
+    parameters: dict[str, int] = {}
+    """Trainable parameters by group."""
+    stages: list[StageFacts] = []
+    """Each stage's steps, seconds, losses and gates."""
+    guards_passed: list[str] = []
+    """Checks that this run passed."""
+    metrics: dict[str, MetricScore] = {}
+    """Scores with the clip's own sound, each with n, extractor, its hash and direction; of a run
+    that `identity.score` keeps from the test clips, on the validation clips."""
+    arms: dict[str, dict[str, MetricScore]] = {}
+    """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
+    controls: list[Margin] = []
+    """Paired margins of the own sound over each control."""
+    evaluation: dict[str, Any] = {}
+    """Scorers, scores by class, distances against n, nearest training pictures."""
+    test_openings: int = 0
+    """How often this run has read the test split."""
+    num_earlier_failures: int = 0
+    """How often it failed before it ended like this."""
+    cost: Cost = {}
+    """Seconds by phase, peak memory, device."""
+    environment: dict[str, str] = {}
+    """Versions and machine."""
+    notices: list[str] = []
+    """What went wrong and was repaired, such as a damaged cache shard."""
+    tuning: dict[str, Any] | None = None
+    """How its settings were found, as `branch_config.Tuning` has it: the sweep, its trials, its
+    metric; None where nobody says."""
+    error: str | None = None
+    """Why it failed."""
+
+    def save(self, folder: Path) -> Path:
+        """Write `record.json` into the run's folder, whole or not at all."""
+        path = folder / RECORD
+        write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
+        return path
+
+
+def load_record(path: Path) -> RunRecord:
+    """The record in a file or a run's folder.
+
+    Raises:
+        DataError: it is missing, not a record of this format, or its id is not its identity's.
+    """
+    if path.is_dir():
+        path = path / RECORD
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"no record at {path} ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{path} is not a run record of format {SCHEMA_VERSION}: "
+            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+        ) from None
+    if record.run_id != record.identity.run_id:
+        raise DataError(
+            f"{path} names {record.run_id} and holds the identity of {record.identity.run_id}; it "
+            "was edited"
+        )
+    return record
+
+
+def find_record_path(name: str, *, results: Path) -> Path:
+    """Folder or file of the record of a run named by id, by the unique start of an id, or by path.
+
+    A run that was scored on the validation clips is found where no other run has the name.
+
+    Raises:
+        UsageError: no run or several of that name.
+    """
+    if name and Path(name).exists():
+        return Path(name)
+    folders = [results / folder for folder in dict.fromkeys(score.folder for score in Score)]
+    found: list[Path] = []
+    for runs in folders:
+        known = sorted(path.parent for path in runs.glob(f"*/{RECORD}"))
+        found = [run for run in known if name and run.name.startswith(name)]
+        found = [run for run in found if run.name == name] or found
+        if found:
+            break
+    if not found:
+        places = " or ".join(map(str, folders))
+        raise UsageError(
+            f"nothing is named '{name}' or begins so, no run in {places} either; see "
+            "`harness list --runs` and `harness list --sweeps`"
+        )
+    if len(found) > 1:
+        listing = ", ".join(run.name for run in found[:5])
+        raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
+    return found[0]
+
+
+def find_record(name: str, *, results: Path) -> RunRecord:
+    """The record of a run named as `find_record_path` takes it.
+
+    Raises:
+        UsageError: no run or several of that name.
+        DataError: a record that cannot be read.
+    """
+    return load_record(find_record_path(name, results=results))
+
+
+def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:
+    """SHA-256 over the Python sources below `roots`, by relative path and content.
+
+    A root is a folder or one file.
+    """
+    left_out = tuple(leave_out)
+    digest = hashlib.sha256()
+    for root in roots:
+        folder = root.parent if root.is_file() else root
+        for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
+            if not any(path.is_relative_to(other) for other in left_out):
+                digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Versions of what computes, and the machine's kind."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    found["cpus"] = str(os.cpu_count())
+    return found
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""The report of a comparison, from records on disk and nothing else."""

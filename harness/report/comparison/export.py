@@ -1,0 +1,136 @@
+"""Every number of a report in one long table, for people with tools of their own."""
+
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.files import write_atomic
+from harness.report.comparison.facts import Facts, ReportRun
+from harness.report.comparison.sections.listening import run_classes
+
+CSV = "numbers.csv"
+PARQUET = "numbers.parquet"
+COLUMNS = ("run", "branch", "seed", "arm", "metric", "level", "item", "value", "n", "reason")
+"""level: `run` (item blank), `class` (item is the class), `clip` (item is the clip's id and draw is
+averaged), `margin` (own sound over the control in `arm`; item is mean, sd, z, low or high),
+`curve` (distance at the n in `n`), `nearest`, `cost`, `parameters`, `stage`, and `pair` (branch is
+`first - second`; item names the statistic)."""
+
+Row = tuple[Any, ...]
+
+
+def numbers(facts: Facts) -> pd.DataFrame:
+    """One row a number, with `COLUMNS`; a missing one has a reason instead of a value."""
+    rows = [row for run in facts.runs for row in _of_run(run)]
+    rows += _pairs(facts)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype(
+        {
+            **dict.fromkeys(("run", "branch", "arm", "metric", "level", "item", "reason"), "str"),
+            "seed": "Int64",
+            "value": "float64",
+            "n": "Int64",
+        }
+    )
+
+
+def save_numbers(facts: Facts) -> tuple[Path, Path]:
+    """Write the table as CSV and parquet beside the page.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    table = numbers(facts)
+    csv, parquet = facts.folder / CSV, facts.folder / PARQUET
+    write_atomic(csv, content=table.to_csv(index=False).encode("utf-8", "replace"))
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomic(parquet, content=buffer.getvalue())
+    return csv, parquet
+
+
+def _of_run(run: ReportRun) -> Iterator[Row]:
+    head = (run.run_id, run.branch, run.seed)
+    for arm, scores in run.record.arms.items():
+        for name, score in scores.items():
+            value, n = score.get("value"), score.get("n")
+            yield (*head, arm, name, "run", "", value, n, score.get("reason") or "")
+            for class_name, (mean, size) in run_classes(run, name, arm=arm).items():
+                yield (*head, arm, name, "class", _text(class_name), mean, size, "")
+    table = run.clip_scores
+    for arm, name, item, value in zip(
+        table["arm"], table["metric"], table["sample_id"], table["value"], strict=True
+    ):
+        yield (*head, arm, name, "clip", _text(item), value, 1, _undefined(value))
+    for margin in run.record.controls:
+        for item in ("mean", "sd", "z", "low", "high"):
+            value = margin.get(item)
+            yield (*head, margin["control"], margin["metric"], "margin", item, value,
+                   margin["n"], "" if value is not None else "too few clips")  # fmt: skip
+    yield from _evaluation(run, head)
+    for phase, seconds in run.seconds.items():
+        yield (*head, "", f"seconds.{phase}", "cost", "", seconds, None, "")
+    memory = run.record.cost.get("peak_memory_bytes")
+    if memory is not None:
+        yield (*head, "", "peak_memory_bytes", "cost", "", memory, None, "")
+    for group, size in run.record.parameters.items():
+        yield (*head, "", group, "parameters", "", size, None, "")
+    for stage in run.record.stages:
+        for name in ("steps_done", "samples_seen", "seconds", "last_loss", "validation_loss"):
+            value = stage.get(name)
+            reason = "" if value is not None else "not measured"
+            yield (*head, "", name, "stage", str(stage["stage"]), value, None, reason)
+
+
+def _evaluation(run: ReportRun, head: Row) -> Iterator[Row]:
+    evaluation = getattr(run.record, "evaluation", {})
+    for point in evaluation.get("distance_curves", []):
+        yield (*head, point["arm"], point["metric"], "curve", "mean", point["mean"], point["n"],
+               "" if point["mean"] is not None else "undefined")  # fmt: skip
+    for arm, summary in (evaluation.get("nearest_training") or {}).get("arms", {}).items():
+        for item in ("mean", "max", "share_above_real_p95"):
+            value = summary.get(item)
+            yield (*head, arm, "nearest_training", "nearest", item, value, summary.get("n"),
+                   "" if value is not None else "undefined")  # fmt: skip
+
+
+def _pairs(facts: Facts) -> list[Row]:
+    found = facts.comparison
+    if found is None:
+        return []
+    rows: list[Row] = []
+    for pair in (*found.pairs, *found.secondary):
+        head = ("", f"{pair.first} - {pair.second}")
+        statistics = {
+            "difference": pair.effect,
+            "sd": pair.sd,
+            "low": pair.interval.low if pair.interval else None,
+            "high": pair.interval.high if pair.interval else None,
+            "bootstrap_low": pair.bootstrap.interval.low if pair.bootstrap else None,
+            "bootstrap_high": pair.bootstrap.interval.high if pair.bootstrap else None,
+            "p": pair.p,
+            f"p_{pair.adjustment}": pair.adjusted_p,
+            "p_sign_flip": pair.sign_flip_p,
+            "detectable": pair.detectable,
+        }
+        for item, value in statistics.items():
+            reason = "" if value is not None else "not defined for this pair"
+            rows.append((*head, None, "audio", pair.metric, "pair", item, value, pair.n, reason))
+        for seed, value in pair.differences.items():
+            rows.append(
+                (*head, seed, "audio", pair.metric, "pair", "difference of the seed", value, 1, "")
+            )
+    return rows
+
+
+def _undefined(value: float) -> str:
+    return "" if math.isfinite(value) else "undefined for this clip"
+
+
+def _text(value: object) -> str:
+    """Half a surrogate pair has no place in a file."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")

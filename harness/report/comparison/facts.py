@@ -1,0 +1,298 @@
+"""Everything a report shows, read from disk once: records, event logs, tables and media."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.data.splits.split import Split, load_split
+from core.errors import DataError, HarnessError
+from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.comparison.runs import LoadedRun
+from harness.metrics.arms import Arm
+from harness.metrics.registry import METRICS, Level, Metric, metric
+from harness.records.record import RunRecord, Status
+from harness.records.score_kind import Score
+
+EVENTS = "events.jsonl"
+NEAREST = "nearest_training.csv"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run: its record, and what lies in its folder."""
+
+    loaded: LoadedRun
+
+    @property
+    def record(self) -> RunRecord:
+        """Everything about the run."""
+        return self.loaded.record
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.loaded.folder
+
+    @property
+    def branch(self) -> str:
+        """Its variant."""
+        return self.record.identity.variant
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.record.identity.seed
+
+    @property
+    def run_id(self) -> str:
+        """Its identity."""
+        return self.record.run_id
+
+    @property
+    def anchor(self) -> str:
+        """Link to the run's entry on the page."""
+        return f"#run-{self.run_id}"
+
+    @cached_property
+    def per_clip(self) -> pd.DataFrame | None:
+        """The run's per-clip table; None where there is none (`per_clip_reason` says why)."""
+        try:
+            return self.loaded.per_clip
+        except DataError:
+            return None
+
+    @cached_property
+    def per_clip_reason(self) -> str:
+        """Why `per_clip` is missing, or blank."""
+        try:
+            _ = self.loaded.per_clip
+        except DataError as error:
+            return str(error)
+        return ""
+
+    @cached_property
+    def clip_scores(self) -> pd.DataFrame:
+        """Columns arm, metric, class_name, sample_id, value: each clip's mean over its draws."""
+        columns = ["arm", "metric", "class_name", "sample_id"]
+        if self.per_clip is None:
+            return pd.DataFrame(columns=[*columns, "value"])
+        return self.per_clip.groupby(columns, sort=False, as_index=False)["value"].mean()
+
+    @property
+    def headline_arm(self) -> str:
+        """The arm that the run's own numbers come from: its caption's where it hears nothing."""
+        arms = [str(score["arm"]) for score in self.record.metrics.values() if "arm" in score]
+        return arms[0] if arms else str(Arm.AUDIO)
+
+    def scores(self, name: str, *, arm: str) -> pd.Series:
+        """Value of each clip, by sample id."""
+        table = self.clip_scores
+        chosen = table[(table["metric"] == name) & (table["arm"] == arm)]
+        return chosen.set_index("sample_id")["value"]
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Columns step, loss, validation, gate_low, gate_mean, gate_high; empty without a log."""
+        rows = []
+        try:
+            lines = (self.folder / EVENTS).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                rows.append(_event(json.loads(line)))
+            except (ValueError, KeyError, TypeError):
+                continue  # a kill can leave half a line at the end
+        names = ["step", "loss", "validation", "gate_low", "gate_mean", "gate_high"]
+        return pd.DataFrame(rows, columns=names, dtype="float64")
+
+    @cached_property
+    def nearest(self) -> pd.DataFrame | None:
+        """Nearest training picture of each image, or None."""
+        try:
+            return pd.read_csv(
+                self.folder / NEAREST,
+                dtype={"sample_id": str, "class_name": str, "arm": str, "nearest_id": str},
+                keep_default_na=False,
+                na_values={"similarity": [""]},
+            )
+        except (OSError, ValueError):
+            return None
+
+    def value(self, name: str, *, arm: str | None = None) -> float | None:
+        """A score of the whole run; of the clip's own sound without `arm`."""
+        table = self.record.metrics if arm is None else self.record.arms.get(arm, {})
+        found = table.get(name, {}).get("value")
+        return None if found is None else float(found)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether it was interrupted: its record holds the seconds of its last process alone."""
+        return self.record.cost.get("resumed_from_step") is not None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by phase; none of a resumed run, which took longer than its record says."""
+        return {} if self.is_resumed else dict(self.record.cost.get("seconds", {}))
+
+    @property
+    def total_seconds(self) -> float | None:
+        """All of them; None where none were recorded."""
+        return sum(self.seconds.values()) if self.seconds else None
+
+    @property
+    def trainable(self) -> int | None:
+        """Trainable parameters."""
+        return sum(self.record.parameters.values()) if self.record.parameters else None
+
+
+def _event(event: dict[str, Any]) -> tuple[float | None, ...]:
+    gates = list(event["gates"].values())
+    # The diffusion loss alone compares: some branches add terms of their own.
+    loss = event["losses"].get("diffusion", event["loss"])
+    gate = (min(gates), sum(gates) / len(gates), max(gates)) if gates else (None,) * 3
+    return (event["global_step"], loss, event["validation_loss"], *gate)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one report is about."""
+
+    name: str
+    """Name of its folder."""
+    folder: Path
+    """Where it is written."""
+    runs: tuple[ReportRun, ...]
+    """Finished and failed runs, by seed and branch."""
+    comparison: ComparisonRecord | None = None
+    """What is said of the runs together; None for a report of runs that were not compared."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Runs of the comparison that are no longer on disk, with the reason."""
+    rows: Sequence[MetricRow] = ()
+    """The table of all metrics."""
+
+    @property
+    def finished(self) -> tuple[ReportRun, ...]:
+        """Runs with scores."""
+        return tuple(run for run in self.runs if run.record.status is Status.FINISHED)
+
+    @property
+    def failed(self) -> tuple[ReportRun, ...]:
+        """Runs that ended without."""
+        return tuple(run for run in self.runs if run.record.status is Status.FAILED)
+
+    @property
+    def score(self) -> Score:
+        """What the runs computed; runs of several kinds are never in one report."""
+        return self.runs[0].record.identity.score if self.runs else Score.TEST
+
+    @property
+    def clip_word(self) -> str:
+        """What the scored clips are called: those of a sweep's trial are not the test clips."""
+        return "test clip" if self.score is Score.TEST else "validation clip"
+
+    @cached_property
+    def branches(self) -> tuple[str, ...]:
+        """In the order they were asked for."""
+        if self.comparison is not None:
+            return tuple(self.comparison.branches)
+        return tuple(dict.fromkeys(run.branch for run in self.runs))
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the finished runs."""
+        return tuple(sorted({run.seed for run in self.finished}))
+
+    def of_branch(self, branch: str) -> tuple[ReportRun, ...]:
+        """Finished runs of one branch, by seed."""
+        own = [run for run in self.finished if run.branch == branch]
+        return tuple(sorted(own, key=lambda run: run.seed))
+
+    def index(self, branch: str) -> int:
+        """Which colour and marker a branch has, everywhere."""
+        return self.branches.index(branch)
+
+    def run(self, run_id: str) -> ReportRun | None:
+        """A run by id."""
+        return next((run for run in self.runs if run.run_id == run_id), None)
+
+    @cached_property
+    def primary(self) -> Metric | None:
+        """The metric the verdict rests on; the first that has a value where nothing was compared.
+
+        None where no run has any value.
+        """
+        if self.comparison is not None:
+            return metric(self.comparison.metric)
+        for name in METRICS:
+            if any(run.value(name) is not None for run in self.finished):
+                return metric(name)
+        return None
+
+    @cached_property
+    def clip_metric(self) -> Metric | None:
+        """The metric that speaks of single clips: the primary one, or the first that does."""
+        candidates = [self.primary.name] if self.primary is not None else []
+        for name in (*candidates, *METRICS):
+            if metric(name).level is Level.CLIP and any(
+                run.value(name) is not None for run in self.finished
+            ):
+                return metric(name)
+        return None
+
+    @cached_property
+    def focus(self) -> PairResult | None:
+        """The pair that is furthest apart on the primary metric."""
+        if self.comparison is None or not self.comparison.pairs:
+            return None
+        return max(self.comparison.pairs, key=lambda pair: abs(pair.effect))
+
+    @cached_property
+    def split(self) -> Split | None:
+        """Where the clips lie now; None where the lock is gone (`split_reason` says why)."""
+        return self._split_or_reason[0]
+
+    @cached_property
+    def split_reason(self) -> str:
+        """Why `split` is missing, or blank."""
+        return self._split_or_reason[1]
+
+    @cached_property
+    def _split_or_reason(self) -> tuple[Split | None, str]:
+        if not self.runs:
+            return None, "there is no run"
+        run = self.runs[0]
+        lock = str(run.record.split.get("lock", ""))
+        if not lock:
+            return None, f"{run.run_id} does not say where its split lies"
+        for path in _places(Path(lock), results=run.folder.parent.parent):
+            if not path.is_file():
+                continue
+            try:
+                split = load_split(path)
+            except HarnessError as error:
+                return None, str(error)
+            if split.hash != run.record.identity.split_hash:
+                return None, f"{path} holds another split than the runs were made on"
+            return split, ""
+        return None, f"the lock file {lock} of the split is no longer there"
+
+
+def _places(lock: Path, *, results: Path) -> list[Path]:
+    """Where a lock file may lie: as recorded, or where the results folder has moved to."""
+    places = [lock, results.parent / lock]
+    if "data" in lock.parts:
+        last = len(lock.parts) - 1 - lock.parts[::-1].index("data")
+        places.append(results.joinpath(*lock.parts[last:]))
+    return places
+
+
+def is_embedded(record: RunRecord) -> bool:
+    """Whether the run painted with the small models that this package ships."""
+    foundation = record.identity.settings.get("foundation", {})
+    return str(foundation.get("stable_diffusion", "")).startswith("embedded:")

@@ -1,0 +1,177 @@
+"""Section 9: quality against cost."""
+
+from harness.report.comparison import figures
+from harness.report.comparison.facts import Facts, ReportRun
+from harness.report.comparison.figures import CostPoint
+from harness.report.comparison.sections.common import branch_anchor, branch_cell, mean
+from harness.report.page.content import Blank, Cell, Column, Figure, Paragraph, Part, Section, Table
+from harness.wording.numbers import count, duration, label, listed, metric_label, number, size
+
+_TITLE = "Quality against cost"
+
+
+def quality_against_cost(facts: Facts) -> Section:
+    """Time, money, memory and parameters of each branch, and which is beaten by another."""
+    parts: list[Part] = []
+    resumed = [run for run in facts.finished if run.is_resumed]
+    if resumed:
+        parts.append(
+            Blank(
+                f"Times of {count(len(resumed), 'run')} of {len(facts.finished)}: interrupted and "
+                "resumed, so that the record holds the seconds of the last process alone. They are "
+                "left out of every time here."
+            )
+        )
+    if not any(run.total_seconds for run in facts.finished):
+        parts = parts or [Blank("No finished run recorded its time.")]
+        return Section("cost", _TITLE, [*parts, _table(facts)] if resumed else parts)
+    points = cost_points(facts)
+    if facts.primary is not None and points:
+        devices = _devices(facts)
+        on = f" on {listed(devices)}" if devices else ""
+        direction = "higher" if facts.primary.higher_is_better else "lower"
+        wide, narrow = figures.cost(
+            points,
+            x_label=f"training time of a run, min{on}",
+            y_label=f"{metric_label(facts.primary.name)}\n({direction} is better)",
+        )
+        front = [point.name for point in points if point.is_on_front]
+        parts.append(
+            Figure(
+                "cost-plot",
+                f"{metric_label(facts.primary.name)} against training time",
+                alt="; ".join(
+                    f"{p.name}: {p.cost:.1f} minutes, {number(p.quality)}" for p in points
+                )
+                + f". On the Pareto front: {listed(front)}.",
+                wide=wide,
+                narrow=narrow,
+                legend=(
+                    "Large mark: mean over seeds. Small marks: runs. Dashed line: the Pareto "
+                    "front of the means, which says nothing about how sure they are.",
+                ),
+            )
+        )
+        beaten = [point.name for point in points if not point.is_on_front]
+        parts.append(
+            Paragraph(
+                f"On the Pareto front by the means: {listed(front)}."
+                + (f" Beaten on both: {listed(beaten)}." if beaten else "")
+            )
+        )
+    parts += [_table(facts), _phases(facts)]
+    if not any(_dollars(run) is not None for run in facts.finished):
+        parts.append(Blank("Dollars: no price of a machine was recorded with these runs."))
+    return Section("cost", _TITLE, parts)
+
+
+def _devices(facts: Facts) -> list[str]:
+    return sorted({str(run.record.cost.get("device", "")) for run in facts.finished} - {""})
+
+
+def _of_runs(facts: Facts) -> str:
+    return "runs not resumed" if any(run.is_resumed for run in facts.finished) else "all runs"
+
+
+def training_seconds(run: ReportRun) -> float | None:
+    """Seconds of training alone."""
+    value = run.seconds.get("train")
+    return None if value is None else float(value)
+
+
+def _dollars(run: ReportRun) -> float | None:
+    value = run.record.cost.get("dollars")
+    return None if value is None else float(value)
+
+
+def cost_points(facts: Facts) -> list[CostPoint]:
+    """Each branch's mean training time and mean score; only runs whose time is known are dots."""
+    if facts.primary is None:
+        return []
+    sign = 1.0 if facts.primary.higher_is_better else -1.0
+    found: dict[str, list[tuple[float, float]]] = {}
+    means: dict[str, tuple[float, float]] = {}
+    for branch in facts.branches:
+        scored = [
+            (training_seconds(run), value)
+            for run in facts.of_branch(branch)
+            if (value := run.value(facts.primary.name)) is not None
+        ]
+        pairs = [(seconds / 60, value) for seconds, value in scored if seconds is not None]
+        if pairs:
+            found[branch] = pairs
+            # A run without a time still counts for what its branch is worth.
+            quality = sum(value for _, value in scored) / len(scored)
+            means[branch] = (sum(minutes for minutes, _ in pairs) / len(pairs), quality)
+    return [
+        CostPoint(
+            branch=facts.index(branch),
+            name=branch,
+            cost=x,
+            quality=y,
+            runs=tuple(found[branch]),
+            is_on_front=not any(
+                ox <= x and sign * oy >= sign * y and (ox, oy) != (x, y)
+                for ox, oy in means.values()
+            ),
+        )
+        for branch, (x, y) in means.items()
+    ]
+
+
+def _table(facts: Facts) -> Table:
+    rows = []
+    for branch in facts.branches:
+        runs = facts.of_branch(branch)
+        anchor = branch_anchor(facts, branch)
+        totals = [run.total_seconds for run in runs if run.total_seconds is not None]
+        training = [s for run in runs if (s := training_seconds(run)) is not None]
+        memory = [m for run in runs if (m := run.record.cost.get("peak_memory_bytes")) is not None]
+        dollars = [d for run in runs if (d := _dollars(run)) is not None]
+        trainable = {run.trainable for run in runs} - {None}
+        rows.append(
+            (
+                branch_cell(facts, branch),
+                Cell(duration(mean(training)), href=anchor),
+                Cell(duration(mean(totals)), href=anchor),
+                Cell(number(sum(totals) / 3_600, digits=3) if totals else "", href=anchor),
+                Cell(f"${mean(dollars):,.2f}" if dollars else ""),
+                Cell(size(max(memory)) if memory else "", href=anchor),
+                Cell(" or ".join(f"{n:,}" for n in sorted(t for t in trainable if t is not None))),
+            )
+        )
+    return Table(
+        "Cost of each branch",
+        (
+            Column("branch"),
+            Column("training a run", is_number=True),
+            Column("whole run", is_number=True),
+            Column(f"hours, {_of_runs(facts)} ({', '.join(_devices(facts))})", is_number=True),
+            Column("$ a run", is_number=True),
+            Column("peak memory", is_number=True),
+            Column("trainable parameters", is_number=True),
+        ),
+        tuple(rows),
+    )
+
+
+def _phases(facts: Facts) -> Table:
+    phases = list(dict.fromkeys(name for run in facts.finished for name in run.seconds))
+    rows = []
+    for branch in facts.branches:
+        runs = facts.of_branch(branch)
+        cells = [branch_cell(facts, branch), Cell(count(len(runs), "run"))]
+        for phase in phases:
+            values = [run.seconds[phase] for run in runs if phase in run.seconds]
+            cells.append(Cell(f"{mean(values):.1f} s" if values else ""))
+        rows.append(tuple(cells))
+    return Table(
+        "Seconds by phase, mean over runs",
+        (
+            Column("branch"),
+            Column("of"),
+            *(Column(label(phase), is_number=True) for phase in phases),
+        ),
+        tuple(rows),
+        is_folded=True,
+    )

@@ -1,0 +1,206 @@
+"""Sections 3 and 4: paired differences, and the seeds they come from."""
+
+from harness.comparison.record import MetricRow, PairResult
+from harness.metrics.registry import metric
+from harness.report.comparison import figures
+from harness.report.comparison.facts import Facts
+from harness.report.comparison.sections.common import NOT_COMPARED, branch_columns
+from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
+from harness.wording.numbers import (
+    count,
+    digits_for,
+    interval,
+    metric_label,
+    number,
+    percent,
+    plain,
+    probability,
+)
+
+_FOREST = "Paired differences"
+_SLOPES = "Seed by seed"
+
+
+def forest_plot(facts: Facts) -> Section:
+    """Differences with intervals beside what the seeds can detect."""
+    found = facts.comparison
+    if found is None:
+        return Section("forest", _FOREST, [NOT_COMPARED])
+    if not found.pairs:
+        reason = "no pair could be formed: " + (
+            f"{count(len(found.failed), 'run')} failed, and a failed run does not drop out unseen"
+            if found.failed
+            else f"{found.metric} is missing in a run, or there is one branch only"
+        )
+        return Section("forest", _FOREST, [Blank(reason[0].upper() + reason[1:] + ".")])
+    wide, narrow = figures.forest(
+        found.pairs, branches=facts.branches, unit=metric(found.metric).unit
+    )
+    figure = Figure(
+        "forest-plot",
+        f"{metric_label(found.metric)}, difference between branches, paired by seed",
+        alt="; ".join(_in_words(pair) for pair in found.pairs),
+        wide=wide,
+        narrow=narrow,
+        legend=(
+            "Large mark: mean over seeds, in the colour of the branch ahead. Small circles: seeds.",
+            "Thin line with ends: t interval over seeds. Thick pale line: bootstrap over seeds, "
+            "classes and clips. A line that crosses 0 leaves the order open.",
+            "Grey block: differences too small to be found in 80 % of cases by this many seeds.",
+        ),
+    )
+    parts: list[Part] = [figure, _pairs_table(found.pairs, caption="The same in numbers")]
+    parts.append(_power(facts))
+    return Section(
+        "forest",
+        _FOREST,
+        parts,
+        lead=f"{metric(found.metric).definition.capitalize()}.",
+        is_brief=True,
+    )
+
+
+def _in_words(pair: PairResult) -> str:
+    digits = digits_for([pair.effect])
+    text = f"{plain(pair.first)} minus {plain(pair.second)}: {number(pair.effect, digits=digits)}"
+    if pair.interval is not None:
+        between = interval(pair.interval.low, pair.interval.high, digits=digits)
+        text += f", {percent(pair.interval.level)} interval {between}"
+    return f"{text}, {pair.verdict.value}"
+
+
+def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = False) -> Table:
+    holm = all(pair.adjustment == "holm" for pair in pairs)
+    rows = []
+    for pair in pairs:
+        digits = digits_for([pair.effect])
+        span, boot = pair.interval, pair.bootstrap
+        rows.append(
+            (
+                Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
+                *(() if holm else (Cell(metric_label(pair.metric)),)),
+                Cell(str(pair.n)),
+                Cell(number(pair.effect, digits=digits, signed=True)),
+                Cell(interval(span.low, span.high, digits=digits) if span else ""),
+                Cell(
+                    interval(boot.interval.low, boot.interval.high, digits=digits) if boot else ""
+                ),
+                Cell(probability(pair.p)),
+                Cell(probability(pair.adjusted_p)),
+                Cell(probability(pair.sign_flip_p)),
+                Cell(number(pair.detectable, digits=digits)),
+                _verdict_cell(pair),
+            )
+        )
+    columns = (
+        Column("pair"),
+        *(() if holm else (Column("metric"),)),
+        Column("seeds", is_number=True),
+        Column("difference", is_number=True),
+        Column("t interval", is_number=True),
+        Column("bootstrap interval", is_number=True),
+        Column("p (t)", is_number=True),
+        Column("p (Holm)" if holm else "q (Benjamini-Hochberg)", is_number=True),
+        Column("p (sign flip)", is_number=True),
+        Column("detectable", is_number=True),
+        Column("verdict"),
+    )
+    return Table(caption, columns, tuple(rows), is_folded=is_folded)
+
+
+def _verdict_cell(pair: PairResult) -> Cell:
+    text = pair.verdict.value
+    if pair.winner is not None:
+        return Cell(f"{text}: {plain(pair.winner)}", tone="good")
+    if pair.ahead is not None:
+        return Cell(text, note=f"{plain(pair.ahead)} ahead")
+    return Cell(text)
+
+
+def secondary_table(facts: Facts) -> Table | None:
+    """Every pair on every other metric; none of them decides."""
+    if facts.comparison is None or not facts.comparison.secondary:
+        return None
+    return _pairs_table(
+        facts.comparison.secondary,
+        caption="Pairs on all other metrics, adjusted together; none of them decides",
+        is_folded=True,
+    )
+
+
+def _power(facts: Facts) -> Part:
+    found = facts.comparison
+    if found is None or not found.power:
+        return Blank("What other numbers of seeds would find was not computed.")
+    pairs = list(dict.fromkeys(name for row in found.power for name in row.detectable))
+    rows = tuple(
+        (
+            Cell(
+                str(row.num_seeds), note="these runs" if row.num_seeds == len(found.seeds) else ""
+            ),
+            Cell(number(row.detectable_sd, digits=2)),
+            Cell(number(row.detectable_sd_all_pairs, digits=2)),
+            Cell(number(row.win_sd, digits=2)),
+            *(Cell(number(row.detectable.get(name))) for name in pairs),
+            Cell("yes" if row.can_win else "no"),
+        )
+        for row in found.power
+    )
+    return Table(
+        "Smallest difference found in 80 % of cases, by number of seeds",
+        (
+            Column("seeds", is_number=True),
+            Column("in paired seed sd", is_number=True),
+            Column("the same, all pairs", is_number=True),
+            Column("to be called a win", is_number=True),
+            *(Column(plain(name), is_number=True) for name in pairs),
+            Column("may win"),
+        ),
+        rows,
+        is_folded=True,
+    )
+
+
+def seed_slopes(facts: Facts) -> Section:
+    """The primary metric of every run."""
+    row = primary_row(facts)
+    if row is None or not any(score.values for score in row.branches.values()):
+        return Section("slopes", _SLOPES, [Blank("No finished run has a value to show.")])
+    wide, narrow = figures.slopes(row, branches=facts.branches)
+    figure = Figure(
+        "slopes-plot",
+        f"{metric_label(row.metric)} of every run, a line for each seed",
+        alt=f"{metric_label(row.metric)} by branch and seed; the table below holds every value.",
+        wide=wide,
+        narrow=narrow,
+        legend=(
+            "Lines that run the same way are what a paired difference rests on; lines that "
+            "cross are why more seeds are needed. Short thick bar: the branch's mean.",
+        ),
+    )
+    return Section("slopes", _SLOPES, [figure, _seed_table(facts, row)])
+
+
+def primary_row(facts: Facts) -> MetricRow | None:
+    """The row of the metric the verdict rests on."""
+    name = facts.primary.name if facts.primary is not None else None
+    return next((row for row in facts.rows if row.metric == name), None)
+
+
+def _seed_table(facts: Facts, row: MetricRow) -> Part:
+    seeds = sorted({seed for score in row.branches.values() for seed in score.values})
+    digits = digits_for(v for score in row.branches.values() for v in score.values.values())
+    rows = []
+    for seed in seeds:
+        cells = [Cell(f"seed {seed}")]
+        for branch in facts.branches:
+            score = row.branches[branch]
+            run = facts.run(score.run_ids.get(seed, ""))
+            value = number(score.values.get(seed), digits=digits)
+            cells.append(Cell(value, href=run.anchor if run is not None else None))
+        rows.append(tuple(cells))
+    return Table(
+        f"{metric_label(row.metric)} of every run; each number leads to its run",
+        (Column("seed"), *branch_columns(facts)),
+        tuple(rows),
+    )

@@ -1,0 +1,206 @@
+"""Section 2: why these runs may be compared."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.files import json_sha256
+from harness.comparison.eligibility import shared_settings
+from harness.report.comparison.facts import Facts, ReportRun
+from harness.report.comparison.sections.common import branch_cell, run_cell
+from harness.report.page.content import Blank, Cell, Column, Paragraph, Part, Section, Table
+from harness.wording.numbers import count, label, listed, plain, short_hash
+
+
+def eligibility(facts: Facts) -> Section:
+    """What is equal, what is not, which guards passed, what failed, how often test was opened."""
+    if not facts.runs:
+        blank = Blank("There is no run on disk.")
+        return Section("eligibility", "Eligibility", [blank, *_absent(facts)])
+    parts: list[Part] = [_equalities(facts), *_budget_sentence(facts), _budget(facts)]
+    if facts.comparison is not None:
+        mixed = facts.comparison.eligibility.mixed_environment
+        for field, values in mixed.items():
+            described = "; ".join(
+                f"{plain(value)}: {count(len(ids), 'run')}" for value, ids in values.items()
+            )
+            parts.append(
+                Paragraph(f"Allowed to differ: {plain(field)} ({described}).", tone="warn")
+            )
+    parts += [_guards(facts), _branch_code(facts)]
+    if facts.failed:
+        parts.append(_failures(facts))
+    parts += _absent(facts)
+    return Section(
+        "eligibility",
+        "Eligibility",
+        parts,
+        lead="Runs are compared only where they are equal in everything but branch and seed.",
+        is_brief=True,
+    )
+
+
+def _equalities(facts: Facts) -> Table:
+    first = facts.runs[0].record.identity
+    scorers = set(first.settings.get("scorers", {}))
+    models = sorted(_shared_models(facts))
+    rows = [
+        _equal("split", [run.record.identity.split_hash for run in facts.runs]),
+        _equal("settings", [json_sha256(shared_settings(run.record)) for run in facts.runs]),
+    ]
+    for part in sorted(set(first.code) - {"variant"}):
+        rows.append(_equal(f"code: {part}", [r.record.identity.code.get(part) for r in facts.runs]))
+    for name in models:
+        kind = "scorer" if name in scorers else "model"
+        hashes = [run.record.identity.models.get(name) for run in facts.runs]
+        rows.append(_equal(f"{kind}: {name}", hashes, note=_source(facts.runs[0], name)))
+    rows.append(_equal("device", [run.record.cost.get("device") for run in facts.runs]))
+    return Table(
+        f"Equal in all {count(len(facts.runs), 'run')}",
+        (Column("what"), Column("equal"), Column("value (first digits of the hash)")),
+        tuple(rows),
+    )
+
+
+def _shared_models(facts: Facts) -> set[str]:
+    """Models that every run loads; the others are a branch's own."""
+    return set.intersection(*(set(run.record.identity.models) for run in facts.runs))
+
+
+def _equal(name: str, found: Sequence[Any], *, note: str = "") -> tuple[Cell, ...]:
+    """A row: what, whether all runs that say it say the same, and what they say."""
+    values = list(dict.fromkeys(value for value in found if value is not None))
+    if not values:
+        return (Cell(plain(name)), Cell("not recorded", tone="muted"), Cell(""))
+    word = Cell("✓ yes", tone="good") if len(values) == 1 else Cell("✗ no", tone="bad")
+    return (
+        Cell(plain(name), note=note),
+        word,
+        Cell(", ".join(short_hash(value) for value in values)),
+    )
+
+
+def _source(run: ReportRun, name: str) -> str:
+    """What a model's hash belongs to, as the settings name it."""
+    settings = run.record.identity.settings
+    for part in ("foundation", "scorers"):
+        source = settings.get(part, {}).get(name)
+        if isinstance(source, str):
+            return plain(source)
+    return ""
+
+
+def _absent(facts: Facts) -> list[Part]:
+    """Runs of the comparison that are gone."""
+    return [
+        Paragraph(f"{plain(run_id)} is no longer on disk: {plain(reason)}", tone="warn")
+        for run_id, reason in facts.absent.items()
+    ]
+
+
+def _budget_sentence(facts: Facts) -> list[Part]:
+    """What was equal for every branch."""
+    if facts.comparison is None:
+        return []
+    budget = dict(facts.comparison.eligibility.budget)
+    kind = label(budget.pop("kind", "not recorded"))
+    amounts = [
+        f"{label(name)} {_amount(value)}" for name, value in budget.items() if value is not None
+    ]
+    detail = f" ({', '.join(amounts)})" if amounts else ""
+    return [Paragraph(f"Equal budget by {kind}{detail}.")]
+
+
+def _amount(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)
+
+
+def _budget(facts: Facts) -> Table:
+    rows = []
+    for branch in facts.branches:
+        runs = facts.of_branch(branch)
+        steps = sorted({sum(s["steps_done"] for s in run.record.stages) for run in runs})
+        samples = sorted({sum(s["samples_seen"] for s in run.record.stages) for run in runs})
+        openings = sorted({run.record.test_openings for run in runs})
+        rows.append(
+            (
+                branch_cell(facts, branch),
+                Cell(str(len(runs))),
+                Cell(_numbers(steps)),
+                Cell(_numbers(samples)),
+                Cell(_numbers(openings)),
+                Cell(str(sum(run.branch == branch for run in facts.failed))),
+            )
+        )
+    return Table(
+        "Budget spent by each run, and openings of the test split",
+        (
+            Column("branch"),
+            Column("finished runs", is_number=True),
+            Column("steps a run", is_number=True),
+            Column("samples a run", is_number=True),
+            Column("test openings a run", is_number=True),
+            Column("failed runs", is_number=True),
+        ),
+        tuple(rows),
+    )
+
+
+def _numbers(values: list[int]) -> str:
+    return " or ".join(f"{value:,}" for value in values)
+
+
+def _guards(facts: Facts) -> Part:
+    runs = facts.finished
+    if not runs:
+        return Blank("No run finished, so no guard was passed to the end.")
+    names = list(dict.fromkeys(name for run in runs for name in run.record.guards_passed))
+    everywhere = [n for n in names if all(n in run.record.guards_passed for run in runs)]
+    text = (
+        f"Guards passed by all {len(runs)} finished runs: "
+        if len(runs) > 1
+        else "Guards passed by the run: "
+    )
+    text += listed(name.replace("_", " ") for name in everywhere) + "." if everywhere else "none."
+    partly = [n for n in names if n not in everywhere]
+    if partly:
+        text += f" Only by some: {listed(name.replace('_', ' ') for name in partly)}."
+    return Paragraph(text)
+
+
+def _branch_code(facts: Facts) -> Table:
+    rows = []
+    for branch in facts.branches:
+        codes = {run.record.identity.code["variant"] for run in facts.runs if run.branch == branch}
+        configs = [run.record.identity.variant_config for run in facts.runs if run.branch == branch]
+        config = configs[0] if configs else {}
+        models = {
+            name: found
+            for run in facts.runs
+            if run.branch == branch
+            for name, found in run.record.identity.models.items()
+            if name not in _shared_models(facts)
+        }
+        rows.append(
+            (
+                branch_cell(facts, branch),
+                Cell(", ".join(short_hash(code) for code in sorted(codes))),
+                Cell(", ".join(f"{plain(k)} {short_hash(v)}" for k, v in sorted(models.items()))),
+                Cell(", ".join(f"{plain(k)} {plain(v)}" for k, v in config.items())),
+            )
+        )
+    return Table(
+        "Each branch's own code and settings",
+        (Column("branch"), Column("code"), Column("own models"), Column("settings")),
+        tuple(rows),
+        is_folded=True,
+    )
+
+
+def _failures(facts: Facts) -> Table:
+    return Table(
+        "Failed runs; a failed run is not left out",
+        (Column("run"), Column("why")),
+        tuple((run_cell(run), Cell(plain(run.record.error or ""))) for run in facts.failed),
+    )

@@ -1,0 +1,124 @@
+"""Section 14: what was left out, what this does not prove, how to make it again."""
+
+from harness.report.comparison.facts import Facts, is_embedded
+from harness.report.page.content import (
+    Blank,
+    Bullets,
+    Cell,
+    Column,
+    Command,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+)
+from harness.statistics import MIN_SEEDS_FOR_A_WIN
+from harness.wording.numbers import count, label, number, plain
+
+
+def limits(facts: Facts) -> Section:
+    """Exclusions, notices, limits and commands."""
+    parts: list[Part] = [*_exclusions(facts), *_split_table(facts)]
+    notices = [plain(notice) for notice in _split_notices(facts)]
+    notices += [
+        f"{plain(run.run_id)}: {plain(notice)}"
+        for run in facts.runs
+        for notice in run.record.notices
+    ]
+    if notices:
+        parts += [Paragraph("Notices of the data and the runs:"), Bullets(tuple(notices))]
+    parts += [Paragraph("What this does and does not show:"), Bullets(tuple(_limits(facts)))]
+    parts += [Paragraph("To make it again:"), Command(tuple(_commands(facts)))]
+    return Section("limits", "Exclusions, limits, rerun", parts, is_brief=True)
+
+
+def _exclusions(facts: Facts) -> list[Part]:
+    if not facts.runs:
+        return [Blank("There is no run on disk.")]
+    split = facts.runs[0].record.split
+    excluded = split.get("excluded") or {}
+    seen = split.get("num_input")
+    if not excluded:
+        text = "No file was left out." if seen else "The split was given as a lock file: what "
+        if not seen:
+            text += "was left out when it was made is not recorded with the runs."
+        return [Paragraph(text)]
+    total = sum(excluded.values())
+    return [
+        Table(
+            f"Left out: {total} of {number(seen, digits=0)} items" if seen else "Left out",
+            (Column("reason"), Column("items", is_number=True)),
+            tuple((Cell(label(reason)), Cell(f"{n:,}")) for reason, n in excluded.items()),
+        )
+    ]
+
+
+def _split_notices(facts: Facts) -> list[str]:
+    """What was noted when the split was made."""
+    found = facts.runs[0].record.split.get("notices", []) if facts.runs else []
+    return [str(notice) for notice in found]
+
+
+def _split_table(facts: Facts) -> list[Part]:
+    counts = facts.runs[0].record.split.get("counts") if facts.runs else None
+    if not counts:
+        return []
+    parts = ("train", "val", "test")
+    rows = [
+        (Cell(label(name)), *(Cell(str(row.get(part, 0))) for part in parts))
+        for name, row in counts.items()
+    ]
+    totals = (Cell(f"{sum(row.get(part, 0) for row in counts.values()):,}") for part in parts)
+    rows.append((Cell("all"), *totals))
+    return [
+        Table(
+            "Clips of each class and part",
+            (Column("class"), *(Column(part, is_number=True) for part in parts)),
+            tuple(rows),
+            is_folded=True,
+        )
+    ]
+
+
+def _limits(facts: Facts) -> list[str]:
+    found = []
+    if any(is_embedded(run.record) for run in facts.runs):
+        found.append(
+            "These runs use the embedded models: a real stack at small size on a procedural "
+            "corpus, scored by the small judges and CLIP that the package ships. They show that "
+            "the harness works and that a branch listens. They say nothing about which branch is "
+            "better at full size."
+        )
+    if facts.comparison is not None:
+        seeds = len(facts.seeds)
+        if seeds < MIN_SEEDS_FOR_A_WIN:
+            found.append(
+                f"{count(seeds, 'seed')}: exploratory. The exact sign-flip test cannot reach .05 "
+                f"below {MIN_SEEDS_FOR_A_WIN}, so no branch can win here, whatever its scores."
+            )
+        found.append(
+            "Intervals over seeds speak of other trainings on this split, not of other data."
+        )
+        if not any(pair.margin > 0 for pair in facts.comparison.pairs):
+            found.append("No margin was set before the runs, so no tie can be claimed.")
+    trainable = {run.trainable for run in facts.finished if run.trainable is not None}
+    if len(trainable) > 1:
+        found.append(
+            f"Equal budget, not equal size: the branches train {min(trainable):,} to "
+            f"{max(trainable):,} parameters."
+        )
+    found.append(
+        "Margins and intervals over clips speak of other clips under the same trained model."
+    )
+    if facts.comparison is not None:
+        found.append(
+            "One metric decides, and its level holds only if nobody had seen results when it was "
+            "named; the others describe."
+        )
+    return found
+
+
+def _commands(facts: Facts) -> list[str]:
+    if facts.comparison is not None:
+        return [plain(facts.comparison.command)]
+    return list(dict.fromkeys(plain(run.record.command) for run in facts.runs))

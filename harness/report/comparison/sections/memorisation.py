@@ -1,0 +1,194 @@
+"""Section 13: is an image a copy of a training picture?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.comparison.facts import Facts, ReportRun
+from harness.report.comparison.sections.common import (
+    arm_word,
+    branch_anchor,
+    branch_cell,
+    mean,
+)
+from harness.report.comparison.sections.sheet import shown_picture
+from harness.report.page.content import (
+    Blank,
+    Cell,
+    Column,
+    Gallery,
+    Part,
+    Picture,
+    Section,
+    Table,
+)
+from harness.report.page.media import MediaStore
+from harness.run.sample import file_stem
+from harness.wording.numbers import count, label, number, percent, plain, short_hash
+
+_TITLE = "Nearest training image"
+_MOST_LISTED = 10
+_MOST_SHOWN = 4
+
+
+def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
+    """Similarity of each image to the training picture nearest to it, beside real ones."""
+    found = [run for run in facts.finished if _summary(run)]
+    if not found:
+        reason = "No run recorded how near its images come to the training pictures."
+        return Section("memorisation", _TITLE, [Blank(reason)])
+    parts: list[Part] = [_table(facts, found)]
+    closest = _closest(found)
+    if closest:
+        parts += _pictures(facts, closest[:_MOST_SHOWN], media=media)
+        parts.append(_closest_table(facts, closest))
+    first = _summary(found[0])
+    return Section(
+        "memorisation",
+        _TITLE,
+        parts,
+        lead=f"Cosine on the features of {plain(first.get('extractor', 'the scorer'))} "
+        f"({short_hash(first.get('extractor_hash', ''))}), against "
+        f"{first.get('num_training', '')} training pictures. Real pictures of the "
+        f"{facts.clip_word}s say how near pictures of one class lie without any copying.",
+    )
+
+
+def _summary(run: ReportRun) -> dict[str, Any]:
+    return dict(getattr(run.record, "evaluation", {}).get("nearest_training") or {})
+
+
+def _table(facts: Facts, runs: list[ReportRun]) -> Table:
+    rows = []
+    arms = list(dict.fromkeys(arm for run in runs for arm in _summary(run).get("arms", {})))
+    for branch in facts.branches:
+        for arm in arms:
+            scores = [
+                score
+                for run in runs
+                if run.branch == branch and (score := _summary(run)["arms"].get(arm)) is not None
+            ]
+            if not scores:
+                continue
+            anchor = branch_anchor(facts, branch)
+            rows.append(
+                (
+                    branch_cell(facts, branch),
+                    Cell(arm_word(arm)),
+                    Cell(number(_mean(scores, "mean")), href=anchor),
+                    Cell(number(_largest(scores)), href=anchor),
+                    Cell(percent(_mean(scores, "share_above_real_p95"))),
+                    Cell(str(min(int(score["n"]) for score in scores))),
+                )
+            )
+    return Table(
+        "Similarity to the nearest training picture, mean over runs",
+        (
+            Column("branch"),
+            Column("heard"),
+            Column("mean", is_number=True),
+            Column("largest", is_number=True),
+            Column("above 95 % of real", is_number=True),
+            Column("n", is_number=True),
+        ),
+        tuple(rows),
+    )
+
+
+def _mean(scores: list[dict[str, Any]], key: str) -> float | None:
+    return mean([float(s[key]) for s in scores if s.get(key) is not None])
+
+
+def _largest(scores: list[dict[str, Any]]) -> float | None:
+    return max((float(s["max"]) for s in scores if s.get("max") is not None), default=None)
+
+
+@dataclass(frozen=True)
+class _Near:
+    """One image and the training picture most like it."""
+
+    similarity: float
+    run: ReportRun
+    sample_id: str
+    class_name: str
+    nearest_id: str
+    arm: str
+    draw: int
+
+
+def _closest(runs: list[ReportRun]) -> list[_Near]:
+    """The images most like a training picture, of the arm that the runs are scored by."""
+    found = []
+    for run in runs:
+        table = run.nearest
+        if table is None:
+            continue
+        own = table[table["arm"] == run.headline_arm].dropna(subset="similarity")
+        found += [
+            _Near(
+                similarity=float(row.similarity),
+                run=run,
+                sample_id=str(row.sample_id),
+                class_name=str(row.class_name),
+                nearest_id=str(row.nearest_id),
+                arm=run.headline_arm,
+                draw=int(row.draw),
+            )
+            for row in own.nlargest(_MOST_LISTED, "similarity").itertuples()
+        ]
+    found.sort(key=lambda near: (-near.similarity, near.run.run_id, near.sample_id))
+    return found[:_MOST_LISTED]
+
+
+def _pictures(facts: Facts, closest: list[_Near], *, media: MediaStore) -> list[Part]:
+    """Each image beside its nearest training picture."""
+    if facts.split is None:
+        return [Blank(f"The training pictures cannot be shown: {facts.split_reason}.")]
+    pairs = []
+    for near in closest:
+        training = facts.split.samples.get(near.nearest_id)
+        stem = f"{file_stem(near.sample_id)}-{near.draw}.png"
+        one = shown_picture(
+            near.run.folder / "images" / near.arm / stem,
+            title=near.run.branch,
+            alt=f"{plain(near.run.branch)}, clip {plain(near.sample_id)}",
+            note=number(near.similarity),
+            media=media,
+            href=near.run.anchor,
+            branch=facts.index(near.run.branch),
+        )
+        if training is None:
+            other = Picture("training", "Training picture", None, reason="not in the split")
+        else:
+            other = shown_picture(
+                facts.split.root / training.image_path,
+                title="training",
+                alt=f"Training picture {plain(near.nearest_id)}",
+                note="",
+                media=media,
+            )
+        pairs.append((one, other))
+    return [Gallery("Nearest of all: image, then training picture", tuple(pairs))]
+
+
+def _closest_table(facts: Facts, closest: list[_Near]) -> Table:
+    return Table(
+        f"The {count(len(closest), 'image')} nearest to a training picture",
+        (
+            Column("clip"),
+            Column("class"),
+            Column("nearest training picture"),
+            Column("similarity", is_number=True),
+            Column("run"),
+        ),
+        tuple(
+            (
+                Cell(plain(near.sample_id)),
+                Cell(label(near.class_name)),
+                Cell(plain(near.nearest_id)),
+                Cell(number(near.similarity), href=near.run.anchor),
+                Cell(near.run.run_id, href=near.run.anchor, branch=facts.index(near.run.branch)),
+            )
+            for near in closest
+        ),
+        is_folded=True,
+    )

@@ -1,0 +1,96 @@
+"""Items to hear and to see inside the page: small, few, and only what can be decoded."""
+
+import base64
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+from PIL import Image
+
+from core.data.manifest import Item
+from core.data.media.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, decode_image, resample
+from harness.wording.plain_text import plain
+
+_SOUND_S = 4.0
+_SOUND_HZ = 24_000
+_PICTURE_PX = 240
+_PICTURE_QUALITY = 72
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item as the page shows it."""
+
+    name: str
+    """Its id, printable."""
+    sentence: str
+    """Why it is shown."""
+    class_name: str
+    """Its class; empty where it has none."""
+    sound: str | None
+    """Data URI of the first seconds; None where there is nothing to hear."""
+    picture: str | None
+    """Data URI of a small copy; None where there is nothing to see."""
+    files: str
+    """Paths of its files, printable."""
+
+
+class ExampleMaker:
+    """Makes examples until their media fill `max_bytes`; then they come without media."""
+
+    def __init__(self, root: Path, *, max_bytes: int) -> None:
+        self._root = root
+        self._left = max_bytes
+
+    def of(
+        self, items: Iterable[Item], *, most: int, sentence: Callable[[Item], str]
+    ) -> list[Example]:
+        """The first `most` items, each with what is said of it."""
+        chosen = [item for item, _ in zip(items, range(most), strict=False)]
+        return [self._example(item, sentence=sentence(item)) for item in chosen]
+
+    def _example(self, item: Item, *, sentence: str) -> Example:
+        paths = [path for path in (item.audio_path, item.image_path) if path]
+        return Example(
+            name=plain(item.id),
+            sentence=plain(sentence),
+            class_name=plain(item.class_name or ""),
+            sound=self._sound(item.audio_path),
+            picture=self._picture(item.image_path),
+            files=", ".join(plain(path) for path in paths),
+        )
+
+    def _sound(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            mono_S = decode_audio(self._root / path, window_s=_SOUND_S)
+        except (MediaError, OSError):
+            return None
+        if len(mono_S) == 0:
+            return None
+        buffer = io.BytesIO()
+        small_S = resample(mono_S, from_hz=SAMPLE_RATE_HZ, to_hz=_SOUND_HZ)
+        soundfile.write(buffer, small_S.clip(-1, 1), _SOUND_HZ, format="MP3")
+        return self._uri(buffer.getvalue(), kind="audio/mpeg")
+
+    def _picture(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            image = Image.fromarray(decode_image(self._root / path))
+        except (MediaError, OSError):
+            return None
+        image.thumbnail((_PICTURE_PX, _PICTURE_PX))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=_PICTURE_QUALITY)
+        return self._uri(buffer.getvalue(), kind="image/jpeg")
+
+    def _uri(self, content: bytes, *, kind: str) -> str | None:
+        uri = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+        if len(uri) > self._left:
+            return None
+        self._left -= len(uri)
+        return uri

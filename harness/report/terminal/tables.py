@@ -1,0 +1,224 @@
+"""What the commands print: rich tables on a terminal, the same text plain elsewhere."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from core.errors import DataError
+from harness.records.record import RECORD, RunRecord, load_record
+
+if TYPE_CHECKING:
+    from harness.branches.describe import DescribedVariant
+    from harness.run.plan import PlannedRun
+
+_PLAIN_WIDTH = 120
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for the tables off it."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return Console(highlight=False)
+    return Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def number(value: Any, *, digits: int = 3) -> str:
+    """A number for a table; a missing one stays blank."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def plan(planned: "PlannedRun") -> RenderableType:
+    """What a run would do."""
+    rows = plan_data(planned)
+    lines = [f"{key}: {_flat(value)}" for key, value in rows.items()]
+    return Text("\n".join(lines))
+
+
+def plan_data(planned: "PlannedRun") -> dict[str, Any]:
+    """The same for scripts."""
+    found = planned.finished_record
+    return {
+        "run_id": planned.identity.run_id,
+        "status": "finished" if found else ("started" if planned.folder.is_dir() else "new"),
+        "variant": planned.identity.variant,
+        "profile": planned.identity.profile,
+        "seed": planned.identity.seed,
+        "split": planned.identity.split_hash,
+        "samples": {str(part): len(ids) for part, ids in planned.prepared.split.parts.items()},
+        "steps": {stage.name: stage.steps for stage in planned.plan.stages},
+        "batch_size": planned.plan.batch_size,
+        "settings": planned.identity.settings,
+        "variant_config": planned.identity.variant_config,
+        "folder": str(planned.folder),
+    }
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_flat(inner)}" for key, inner in value.items())
+    return str(value)
+
+
+def record(found: RunRecord, *, folder: Path) -> RenderableType:
+    """One run: scores by arm, listening margins, stages, cost."""
+    parts: list[RenderableType] = [
+        Text(f"{found.run_id}  {found.status.value}", style="bold"),
+        Text(f"folder {folder}   profile {found.identity.profile}   seed {found.identity.seed}"),
+    ]
+    if found.error:
+        parts.append(Text(f"error: {found.error}", style="red"))
+    if found.arms:
+        parts += [Text(""), _arms_table(found.arms)]
+        blank = {v["metric"]: v["reason"] for v in found.metrics.values() if v["value"] is None}
+        parts += [Text(f"{name} is blank: {reason}") for name, reason in blank.items()]
+    if found.controls:
+        parts += [Text(""), _controls_table(found.controls)]
+    if found.stages:
+        parts += [Text(""), _stages_table(found.stages)]
+    seconds = found.cost.get("seconds", {})
+    if seconds:
+        total = sum(seconds.values())
+        detail = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+        parts += [Text(""), Text(f"{total:.0f} s on {found.cost['device']} ({detail})")]
+    parts += [Text(f"notice: {notice}", style="yellow") for notice in found.notices]
+    return Group(*parts)
+
+
+def _arms_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    names = list(dict.fromkeys(name for values in arms.values() for name in values))
+    table = Table("metric", "better", *arms, title="Scores by what was heard", title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name in names:
+        cells = [arms[arm].get(name) for arm in arms]
+        known = next(cell for cell in cells if cell is not None)
+        direction = "higher" if known["higher_is_better"] else "lower"
+        table.add_row(name, direction, *[number(c["value"] if c else None) for c in cells])
+    return table
+
+
+def _controls_table(controls: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(
+        "metric",
+        "control",
+        "n",
+        "advantage",
+        "95 % interval",
+        "z",
+        title="Advantage of the own sound, paired by clip",
+        title_justify="left",
+    )
+    for margin in controls:
+        if margin["metric"] not in {"listening_rank", "attribute_error", "ais_cos"}:
+            continue
+        low, high = number(margin["low"]), number(margin["high"])
+        table.add_row(
+            margin["metric"],
+            margin["control"],
+            str(margin["n"]),
+            number(margin["mean"]),
+            f"{low} .. {high}" if low else "",
+            number(margin["z"], digits=1),
+        )
+    return table
+
+
+def _stages_table(stages: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table("stage", "steps", "kept", "trainable", "loss", "validation", "gates", "seconds")
+    for stage in stages:
+        gates = list(stage["gates"].values())
+        table.add_row(
+            stage["stage"],
+            f"{stage['steps_done']}/{stage['steps_planned']}",
+            "" if stage["kept_step"] is None else str(stage["kept_step"]),
+            f"{stage['trainable_parameters']:,}",
+            number(stage["last_loss"], digits=4),
+            number(stage["validation_loss"], digits=4),
+            f"{min(gates):.2f} .. {max(gates):.2f}" if gates else "",
+            f"{stage['seconds']:.0f}",
+        )
+    return table
+
+
+def variants(
+    described: Iterable["DescribedVariant"], *, is_verbose: bool = False
+) -> RenderableType:
+    """The branches, a line each, then the controls; `is_verbose` adds what each stage trains."""
+    table = Table("branch", "what it is", "trainable", box=None, pad_edge=False)
+    details: list[RenderableType] = []
+    for variant in sorted(described, key=lambda variant: variant.is_control):
+        if variant.error is not None:
+            table.add_row(variant.name, Text(variant.error, style="red"), "")
+            continue
+        kind = "control: " if variant.is_control else ""
+        total = sum(variant.parameters.values())
+        table.add_row(variant.name, kind + variant.summary, f"{total:,}")
+        hears = ", ".join(variant.hears) or "nothing"
+        title = f"{variant.name}: hears {hears}; {variant.unet_adapter} on the UNet"
+        details += [Text(""), Text(title), _trained(variant)]
+    return Group(table, *details) if is_verbose else table
+
+
+def _trained(variant: "DescribedVariant") -> Table:
+    table = Table("stage", "steps", "trainable", "modules", box=None, pad_edge=False)
+    for stage, count in variant.stages.items():
+        parts = [f"{module} {number:,}" for module, number in variant.modules[stage].items()]
+        told = ", ".join(parts) or "nothing to train: the stage is left out"
+        table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", told)
+    return table
+
+
+def runs_data(results: Path) -> list[dict[str, Any]]:
+    """Every run with a record, newest first."""
+    folder = results / "runs"
+    paths = sorted(folder.glob(f"*/{RECORD}")) if folder.is_dir() else []
+    rows = []
+    for path in paths:
+        try:
+            found = load_record(path)
+        except DataError as error:
+            rows.append(_unreadable(path.parent.name, error))
+            continue
+        rank = found.metrics.get("listening_rank", {}).get("value")
+        rows.append(
+            {
+                "run_id": found.run_id,
+                "status": found.status.value,
+                "profile": found.identity.profile,
+                "finished_at": found.finished_at,
+                "listening_rank": rank,
+            }
+        )
+    return sorted(rows, key=lambda row: row["finished_at"], reverse=True)
+
+
+def _unreadable(run_id: str, error: DataError) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "status": "unreadable",
+        "profile": "",
+        "finished_at": "",
+        "listening_rank": None,
+        "error": str(error),
+    }
+
+
+def runs(results: Path) -> RenderableType:
+    """The same as a table."""
+    rows = runs_data(results)
+    if not rows:
+        return Text(
+            f"no runs in {results / 'runs'} yet; start with: harness run --variant baseline"
+        )
+    table = Table("run", "status", "profile", "finished", "listening rank", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # an id that is cut names nothing
+    for row in rows:
+        rank = number(row["listening_rank"])
+        table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)
+    return table

@@ -1,0 +1,293 @@
+"""What a run will be, before anything is computed: resolved settings, data, schedule, identity."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
+from core.conditioning.variant import Variant, VariantConfig
+from core.data.splits.split import Part
+from core.errors import DataError, HarnessError, MismatchError
+from core.features.exported import ExportedEmbeddings
+from core.foundation.sources import resolve_source
+from core.training.plan import TrainingPlan
+from harness.branches.registry import find_variant
+from harness.data.source import PreparedSplit, prepare_split, weights_of
+from harness.records.record import (
+    RECORD,
+    RunIdentity,
+    RunRecord,
+    Status,
+    code_hash,
+    load_record,
+)
+from harness.records.score_kind import Score as Score
+from harness.run.budget import schedule_of, within_budget
+from harness.run.display import Display
+from harness.settings.branch_config import RunConfig, Tuning, load_run_config
+from harness.settings.load import load_profile, parse_settings
+from harness.settings.profile import BudgetKind, Profile, StageSettings
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for."""
+
+    variant: str
+    profile: str = "tiny"
+    seed: int = 0
+    overrides: tuple[str, ...] = ()
+    data: str | None = None
+    results: Path = Path("results")
+    config: Path | None = None
+    """A file of the branch's settings, below `overrides` (`harness.settings.branch_config`)."""
+    score: Score = Score.TEST
+    """What follows training."""
+
+    @property
+    def words(self) -> list[str]:
+        """The command line that asks for the same, word by word."""
+        words = ["harness", "run", "--variant", self.variant, "--profile", self.profile]
+        words += ["--seed", str(self.seed)]
+        if self.config is not None:
+            words += ["--config", str(self.config)]
+        for item in self.overrides:
+            words += ["--set", item]
+        if self.data is not None:
+            words += ["--data", self.data]
+        if self.score is not Score.TEST:
+            words += ["--score", self.score.value]
+        return [*words, "--results", str(self.results)]
+
+    @property
+    def command(self) -> str:
+        """The same as one line for a shell."""
+        return shlex.join(self.words)
+
+
+@dataclass
+class PlannedRun:
+    """A run whose settings are resolved and whose identity is known; nothing is computed yet."""
+
+    request: RunRequest
+    profile: Profile
+    variant: type[Variant]
+    config: VariantConfig
+    prepared: PreparedSplit
+    identity: RunIdentity
+    tuning: Tuning | None = None
+    """How the settings were found, as the request's config says; it decides no number."""
+    notices: tuple[str, ...] = ()
+    """What a reader of its record must know of its settings."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives."""
+        return self.request.results / self.request.score.folder / self.identity.run_id
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the split whose sounds and pictures the run opens."""
+        return tuple(Part) if self.request.score is Score.TEST else (Part.TRAIN, Part.VAL)
+
+    @property
+    def finished_record(self) -> RunRecord | None:
+        """The record of a finished run of the same identity, or None."""
+        path = self.folder / RECORD
+        if not path.is_file():
+            return None
+        try:
+            record = load_record(path)
+        except DataError as error:
+            raise MismatchError(f"{error}; move it away and run again") from None
+        if record.identity.run_id != self.identity.run_id:
+            raise MismatchError(
+                f"{path} is the record of {record.identity.run_id}, not of {self.identity.run_id}; "
+                "it was edited or copied: move it away"
+            )
+        return record if record.status is Status.FINISHED else None
+
+    @cached_property
+    def plan(self) -> TrainingPlan:
+        """The schedule in the loop's own terms."""
+        profile = self.profile
+        stages = tuple(
+            _stage(f"stage{number}", settings, groups)
+            for number, (settings, groups) in enumerate(
+                zip((profile.stage1, profile.stage2, profile.stage3), STAGE_GROUPS, strict=True),
+                start=1,
+            )
+        )
+        training = profile.training
+        return TrainingPlan(
+            stages=stages,
+            micro_batch=training.micro_batch,
+            accumulation=training.accumulation,
+            grad_clip=training.grad_clip,
+            precision=training.precision,
+            text_dropout=training.text_dropout,
+            audio_dropout=training.audio_dropout,
+            checkpoint_every=training.checkpoint_every,
+            validate_every=training.validate_every,
+            validation_draws=training.validation_draws,
+            loss_weighting=training.loss_weighting,
+        )
+
+
+def _stage(name: str, settings: StageSettings, groups: tuple[ParameterGroup, ...]) -> Stage:
+    return Stage(
+        name=name,
+        steps=settings.steps,
+        lr=settings.lr,
+        gate_lr=settings.gate_lr,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        trains=groups,
+        stop=settings.stop,
+    )
+
+
+def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
+    """Resolve settings, data and identity.
+
+    Raises:
+        UsageError, DataError, MismatchError, MissingWeightsError: what the user has to change.
+    """
+    registration = find_variant(request.variant)
+    variant = registration.load()
+    tuned = None if request.config is None else load_run_config(request.config)
+    if tuned is not None and request.config is not None:
+        tuned.require_agreement(request.config, variant=request.variant, profile=request.profile)
+    asked = load_profile(
+        request.profile,
+        overrides=request.overrides,
+        variant=request.variant,
+        variants=None if tuned is None else tuned.variants,
+    )
+    profile = within_budget(asked)
+    for name in profile.variants:
+        find_variant(name)
+    models = _model_hashes(profile)  # before the data, which can take minutes to read
+    config = parse_settings(
+        variant.Config,
+        profile.variants.get(request.variant, {}),
+        what=f"setting of variant {request.variant}:",
+    )
+    models |= {role: resolve_source(name).fingerprint() for role, name in config.sources().items()}
+    prepared = prepare_split(
+        request.data, settings=profile.data, results=request.results, progress=display.phase
+    )
+    weights_of(prepared.split, settings=profile.data)  # refused here, not after the models load
+    # How runs will be compared or settings searched is no part of what a run is.
+    settings = profile.model_dump(mode="json", exclude={"variants", "comparison", "sweep"})
+    # --data says where pairs lie; what they are is in the split's hash.
+    settings["data"].pop("source")
+    if profile.budget.kind is not BudgetKind.SAMPLES:
+        settings["budget"]["schedule"] = schedule_of(asked)
+    # Likewise embeddings: what made them is in `models`.
+    settings["foundation"].pop("exported")
+    identity = RunIdentity(
+        variant=request.variant,
+        seed=request.seed,
+        profile=request.profile,
+        settings=settings,
+        variant_config=config.model_dump(mode="json"),
+        split_hash=prepared.split.hash,
+        code=_code_hashes(registration.sources),
+        models=models,
+        score=request.score,
+    )
+    tuning: Tuning | None = None
+    notices: tuple[str, ...] = ()
+    if tuned is not None and tuned.tuning is not None:
+        tuning, notices = _tuning_of(tuned, tuned.tuning, identity, request.overrides)
+    return PlannedRun(request, profile, variant, config, prepared, identity, tuning, notices)
+
+
+def _tuning_of(
+    config: RunConfig, tuning: Tuning, identity: RunIdentity, overrides: Sequence[str]
+) -> tuple[Tuning, tuple[str, ...]]:
+    """How the run's settings were found, and what keeps it from being what was tuned."""
+    notices = []
+    if config.is_edited:
+        notices.append(
+            f"the settings in its config were changed after they were tuned ({tuning.sweep}): what "
+            "the sweep found is not of this run"
+        )
+    if identity.score is Score.TEST and tuning.seed == identity.seed:
+        notices.append(
+            f"seed {tuning.seed} is the one that its settings were chosen with ({tuning.sweep}): "
+            "its luck is part of why they were chosen, so that this run flatters them"
+        )
+    if tuning.split_hash not in (None, identity.split_hash):
+        notices.append(
+            f"its settings were tuned ({tuning.sweep}) on another split, "
+            f"{str(tuning.split_hash)[:12]} and not {identity.split_hash[:12]}: clips they were "
+            "chosen by may be test clips here"
+        )
+    if tuning.shared_settings_hash not in (None, identity.settings_hash):
+        notices.append(
+            f"its settings were tuned ({tuning.sweep}) beside other shared settings (steps, rates "
+            "and the like) than this run's: what the sweep found may not hold for it"
+        )
+    own = ("variant.", f"variants.{identity.variant}.")
+    changed = [item for item in overrides if item.strip().startswith(own)]
+    if changed:
+        notices.append(
+            f"{', '.join(changed)} was set on top of tuned settings ({tuning.sweep}): what the "
+            "sweep found is not of this run"
+        )
+    is_changed = bool(changed) or config.is_edited
+    return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
+
+
+def code_of(variant: str) -> dict[str, str]:
+    """Hashes of the sources that a run of this branch is made by, on this machine.
+
+    Raises:
+        UsageError: there is no such branch.
+    """
+    return _code_hashes(find_variant(variant).sources)
+
+
+def _code_hashes(variant_sources: Path) -> dict[str, str]:
+    core = _package("core")
+    harness = _package("harness")
+    run = harness / "run"
+    return {
+        "variant": code_hash([variant_sources]),
+        # The corpus acts through the split, the embedded models through their weights.
+        "core": code_hash([core], leave_out=[core / "embedded"]),
+        "metrics": code_hash([harness / "metrics"]),
+        "run": code_hash(
+            [run, harness / "branches" / "unet_adapter.py", harness / "data" / "source.py"],
+            # What a person sees, and a clock.
+            leave_out=[run / "display.py", run / "calibration.py"],
+        ),
+    }
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise HarnessError(f"package '{name}' is not installed as a folder")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _model_hashes(profile: Profile) -> dict[str, str]:
+    sources = {
+        "stable_diffusion": profile.foundation.stable_diffusion,
+        "clap": profile.foundation.clap,
+        **profile.scorers.model_dump(),
+    }
+    hashes = {
+        role: resolve_source(name).fingerprint()
+        for role, name in sources.items()
+        if name is not None
+    }
+    for feature, folder in profile.foundation.exported.items():
+        hashes[f"exported.{feature.value}"] = ExportedEmbeddings.load(Path(folder)).revision
+    return hashes

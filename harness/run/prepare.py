@@ -1,0 +1,203 @@
+"""Settings and data become an attached variant whose every check has passed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature
+from core.conditioning.shapes import FoundationShapes
+from core.conditioning.stage import ParameterGroup
+from core.conditioning.variant import Variant
+from core.data.media.decode import decode_image, to_square
+from core.data.splits.split import verify
+from core.data.splits.weights import ClassWeights
+from core.errors import MismatchError
+from core.features.exported import ExportedEmbeddings
+from core.features.features import SplitFeatures, prepare_features
+from core.foundation.foundation import Foundation
+from core.randomness import torch_seeded
+from core.training import guards
+from core.training.objective import TrainingData
+from harness.branches.unet_adapter import adapter_of
+from harness.data.source import weights_of
+from harness.run.display import Display
+from harness.run.findings import Findings
+from harness.run.plan import PlannedRun
+
+_PROBE_CLIPS = 8
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """Everything that training and sampling need."""
+
+    model: AttachedVariant
+    data: TrainingData
+    foundation: Foundation
+    features: SplitFeatures
+
+
+def prepare_model(
+    planned: PlannedRun, *, device: str, findings: Findings, display: Display
+) -> PreparedModel:
+    """The variant on the frozen UNet, its features cached and the preflight guards passed.
+
+    Raises:
+        HarnessError: a changed file, missing weights, or a guard that refuses the run.
+    """
+    return _Preparation(planned, device=device, findings=findings, display=display).prepare()
+
+
+class _Preparation:
+    def __init__(
+        self, planned: PlannedRun, *, device: str, findings: Findings, display: Display
+    ) -> None:
+        self.planned = planned
+        self.split = planned.prepared.split
+        self.device = device
+        self.findings = findings
+        self.display = display
+
+    def prepare(self) -> PreparedModel:
+        profile = self.planned.profile
+        with self.findings.timed("verify"):
+            verify(self.split, parts=self.planned.parts)
+        self._check_settings()
+        weights = weights_of(self.split, settings=profile.data)
+        foundation = Foundation(
+            stable_diffusion=profile.foundation.stable_diffusion,
+            clap=profile.foundation.clap,
+            device=self.device,
+            dtype=profile.foundation.dtype,
+        )
+        with self.findings.timed("build"):
+            variant = self._build_variant(foundation)
+        with self.findings.timed("features"):
+            features = self._features(foundation, variant)
+        model, data = self._attach(foundation, variant, features=features, weights=weights)
+        return PreparedModel(model, data, foundation, features)
+
+    def _check_settings(self) -> None:
+        sampling, training = self.planned.profile.sampling, self.planned.profile.training
+        guards.check_guidance_was_trained(
+            text_guidance=sampling.text_guidance,
+            audio_guidance=sampling.audio_guidance,
+            text_dropout=training.text_dropout,
+            audio_dropout=training.audio_dropout,
+        )
+        self.findings.guards.append("guidance_was_trained")
+
+    def _build_variant(self, foundation: Foundation) -> Variant:
+        data = self.planned.profile.data
+        shapes = foundation.shapes(
+            log_mel=(data.log_mel.num_mels, data.log_mel.num_frames),
+            num_classes=len(self.split.classes),
+        )
+        with torch_seeded(self.planned.request.seed, "init", "variant"):
+            return self.planned.variant(self.planned.config, shapes=shapes).to(self.device)
+
+    def _features(self, foundation: Foundation, variant: Variant) -> SplitFeatures:
+        data = self.planned.profile.data
+        features = prepare_features(
+            self.split,
+            foundation=foundation,
+            parts=self.planned.parts,
+            audio_features=variant.audio_features,
+            log_mel=data.log_mel,
+            window_s=data.window_s,
+            horizontal_flip=data.horizontal_flip,
+            audio_crops=data.audio_crops,
+            exported={
+                feature: ExportedEmbeddings.load(Path(folder))
+                for feature, folder in self.planned.profile.foundation.exported.items()
+            },
+            cache_dir=self.planned.request.results / "cache" / "features",
+            progress=lambda done, total: self.display.phase("encoding pairs", done, total),
+        )
+        self._check_widths(features, variant.shapes)
+        self.findings.notices += features.notices
+        return features
+
+    def _check_widths(self, features: SplitFeatures, shapes: FoundationShapes) -> None:
+        widths = {
+            AudioFeature.CLAP_POOLED: shapes.clap_pooled_dim,
+            AudioFeature.MSCLAP_POOLED: shapes.msclap_pooled_dim,
+        }
+        for feature in self.planned.profile.foundation.exported:
+            if feature in features.sounds:
+                got = features.silence(feature).shape[-1]
+                if got != widths[feature]:
+                    raise MismatchError(
+                        f"the exported {feature.value} is {got} wide; the variant was built for "
+                        f"{widths[feature]}: it was made by another encoder than the setting says"
+                    )
+
+    def _attach(
+        self,
+        foundation: Foundation,
+        variant: Variant,
+        *,
+        features: SplitFeatures,
+        weights: ClassWeights,
+    ) -> tuple[AttachedVariant, TrainingData]:
+        """Attach the variant and run the preflight checks on real training clips."""
+        profile, seed = self.planned.profile, self.planned.request.seed
+        by_id = {i: weights.weights[self.split.samples[i].class_name] for i in self.split.train}
+        guards.check_class_weights(list(by_id.values()))
+        data = TrainingData(
+            features=features,
+            train_ids=self.split.train,
+            validation_ids=self.split.val,
+            class_weight=by_id,
+            audio_features=variant.audio_features,
+            scaling_factor=float(foundation.vae.config.scaling_factor),
+            horizontal_flip=profile.data.horizontal_flip,
+            num_crops=features.num_crops,
+        )
+        spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
+        ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]
+        self._check_latents(foundation, features, ids)
+        autocast = torch.autocast(
+            self.device, dtype=torch.bfloat16, enabled=profile.training.precision == "bfloat16"
+        )
+        with autocast:  # as in the checks below, or the roundings alone would differ
+            probe = guards.Probe.take(
+                foundation.unet,
+                data.inputs(ids).to(self.device),
+                latent_shape=foundation.latent_shape,
+            )
+
+        def adapter(unet: Any) -> Any:
+            with torch_seeded(seed, "init", "unet_adapter"):
+                return adapter_of(variant, profile=profile)(unet)
+
+        model = AttachedVariant(variant, unet=foundation.unet, attach_adapter=adapter)
+        self.findings.parameters = {
+            str(group): sum(p.numel() for p in model.parameters([group]).values())
+            for group in ParameterGroup
+        }
+        with autocast:
+            self.findings.guards += ["class_weights", *guards.preflight(model, probe)]
+        return model, data
+
+    def _check_latents(
+        self, foundation: Foundation, features: SplitFeatures, ids: Sequence[str]
+    ) -> None:
+        """Decode the cached latents of some clips and hold them against the files."""
+        mean_BCHW, _ = features.latent_moments(ids, [False] * len(ids))
+        scaled_BCHW = mean_BCHW * float(foundation.vae.config.scaling_factor)
+        size = foundation.image_size
+        pixels = [
+            to_square(decode_image(self.split.root / self.split.samples[i].image_path), size=size)
+            for i in ids
+        ]
+        guards.check_latents_match_pictures(
+            foundation.decode_latents(scaled_BCHW),
+            pictures_B3HW=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255,
+        )
+        self.findings.guards.append("latents_match_pictures")

@@ -1,0 +1,362 @@
+"""One run: settings and data in, a record out. Everything else only calls this or reads records."""
+
+import json
+import math
+import shutil
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.conditioning.attached import AttachedVariant
+from core.data.media.decode import decode_audio
+from core.data.splits.split import Part
+from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
+from core.files import write_atomic
+from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
+from core.training.interrupts import Interrupted
+from core.training.loop import train
+from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
+from harness.data.source import weights_of
+from harness.metrics.arms import GeneratedImage, ScoredClip
+from harness.metrics.feature_cache import FeatureCache
+from harness.metrics.score import RunScores, score_images
+from harness.metrics.scorers.scorers import Scorers
+from harness.metrics.values import MetricValue
+from harness.records.events import EventLog
+from harness.records.failures import FAILURES, FailureJournal, times
+from harness.records.lock import held
+from harness.records.openings import OpeningJournal
+from harness.records.record import (
+    RunRecord,
+    Status,
+    environment,
+    now,
+)
+from harness.records.score_kind import Score
+from harness.run.device import device_name, device_seconds, peak_memory_bytes, training_device
+from harness.run.display import Display
+from harness.run.findings import Findings
+from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.run.prepare import PreparedModel, prepare_model
+from harness.run.sample import headline_arm, sample_arms
+from harness.run.validation import measured_loss, with_loss
+
+
+def run(request: RunRequest, *, display: Display) -> RunRecord:
+    """The record of a finished run: found, resumed, or made.
+
+    Raises:
+        HarnessError: a sentence and an exit code; a failed run leaves a record that says so.
+    """
+    planned = plan_run(request, display=display)
+    found = planned.finished_record
+    if found is not None:
+        _leave_numbers(planned)  # a kill may have come between the record and this
+        return found
+    with no_space_is_a_sentence(planned.folder):
+        planned.folder.mkdir(parents=True, exist_ok=True)
+    with held(planned.folder):
+        _require_same_identity(planned)
+        found = planned.finished_record
+        return found if found is not None else _execute(planned, display=display)
+
+
+def _require_same_identity(planned: PlannedRun) -> None:
+    path = planned.folder / "identity.json"
+    content = planned.identity.model_dump_json(indent=2) + "\n"
+    if path.is_file():
+        ours = json.loads(content)
+        try:
+            theirs = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError):
+            raise MismatchError(
+                f"{path} is damaged: whose run the folder holds cannot be known; move the folder "
+                "away and run again"
+            ) from None
+        keys = [key for key in {**ours, **theirs} if key != "profile"]
+        changed = [key for key in keys if ours.get(key) != theirs.get(key)]
+        if changed:
+            raise MismatchError(
+                f"{planned.folder} holds a run with another {', '.join(changed)}; it was edited or "
+                "copied: move the folder away and run again"
+            )
+        return
+    write_atomic(path, content=content.encode())
+
+
+def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
+    started_at = now()
+    work = _Work(planned, display=display)
+    try:
+        with no_space_is_a_sentence(planned.folder):
+            record = work.finish(started_at=started_at)
+    except (Interrupted, NoSpaceError, BusyError):
+        raise  # the run is not over: the same command goes on with it
+    except torch.OutOfMemoryError as error:
+        failure = HarnessError(
+            "out of memory: lower training.micro_batch and raise training.accumulation by the "
+            "same factor (their product is the batch size, which a comparison keeps), or lower "
+            f"sampling.batch_size ({str(error).splitlines()[0]})"
+        )
+        work.fail(failure, started_at=started_at)
+        raise failure from error
+    except HarnessError as error:
+        work.fail(error, started_at=started_at)
+        raise
+    except Exception as error:
+        (planned.folder / "traceback.txt").write_text(traceback.format_exc())
+        work.fail(error, started_at=started_at)
+        raise
+    record.save(planned.folder)
+    _leave_numbers(planned)
+    return record
+
+
+def _leave_numbers(planned: PlannedRun) -> None:
+    """Trials are many, and their settings train the same weights again: only numbers stay."""
+    if planned.request.score is not Score.TEST:
+        shutil.rmtree(planned.folder / "checkpoints", ignore_errors=True)
+
+
+class _Work:
+    """The phases of one run; each leaves its seconds."""
+
+    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+        self.planned = planned
+        self.display = display
+        self.folder = planned.folder
+        self.split = planned.prepared.split
+        self.score = planned.request.score
+        self.part = Part.TEST if self.score is Score.TEST else Part.VAL
+        self.findings = Findings()
+        self.findings.notices += planned.notices
+        self.training: TrainingResult | None = None
+        self.openings = OpeningJournal(planned.folder)
+        self.failures = FailureJournal(planned.folder)
+        self.num_earlier_failures = self.failures.count
+        if self.num_earlier_failures:
+            self.findings.notices.append(
+                f"it failed {times(self.num_earlier_failures)} before this try ({FAILURES} in its "
+                "folder says why)"
+            )
+        self.device = training_device()
+        torch.set_num_threads(planned.profile.training.num_threads)
+
+    def finish(self, *, started_at: str) -> RunRecord:
+        """All phases, one after the other."""
+        ready = prepare_model(
+            self.planned, device=self.device, findings=self.findings, display=self.display
+        )
+        with self.findings.timed("train"):
+            self.training = self._train(ready)
+        self.findings.guards += self.training.guards_passed
+        loss = None
+        if self.score is Score.TEST:
+            self._save_weights(ready.model)
+        else:
+            with self.findings.timed("validate"):
+                loss = measured_loss(ready, planned=self.planned)
+        if self.score is Score.LOSS:
+            ready.model.detach()
+            return self._record(started_at=started_at, loss=loss)
+        with self.findings.timed("sample"):
+            images = self._sample(ready)
+        ready.model.detach()
+        with self.findings.timed("score"):
+            scores = self._score(images)
+        return self._record(started_at=started_at, scores=scores, loss=loss)
+
+    # Phases ------------------------------------------------------------------------------
+
+    def _train(self, ready: PreparedModel) -> TrainingResult:
+        checkpoints = CheckpointFolder(self.folder / "checkpoints")
+        with EventLog(self.folder / "events.jsonl") as events:
+
+            def on_step(report: StepReport) -> None:
+                events.write(report)
+                self.display.step(report)
+
+            result = train(
+                ready.model,
+                data=ready.data,
+                plan=self.planned.plan,
+                scheduler=ready.foundation.noise_scheduler,
+                latent_shape=ready.foundation.latent_shape,
+                seed=self.planned.request.seed,
+                checkpoints=checkpoints,
+                clock=partial(device_seconds, self.device),
+                on_step=on_step,
+                on_resume=lambda step: self._resumed(step, events),
+            )
+        self.findings.notices += checkpoints.notices
+        self.findings.notices += [
+            f"{stage.stage}: variant '{self.planned.request.variant}' has nothing to train in it, "
+            f"so its {stage.steps_planned} steps were left out"
+            for stage in result.stages
+            if stage.stopped_by == NOTHING_TO_TRAIN
+        ]
+        return result
+
+    def _resumed(self, step: int, events: "EventLog") -> None:
+        events.keep_up_to(step)
+        if step:
+            self.display.say(f"resuming {self.planned.identity.run_id} after step {step}")
+
+    def _save_weights(self, model: AttachedVariant) -> None:
+        from safetensors.torch import save
+
+        tensors = {n: t.cpu().contiguous() for n, t in model.state_dict().items()}
+        write_atomic(self.folder / "weights.safetensors", content=save(tensors))
+
+    def _sample(self, ready: PreparedModel) -> list[GeneratedImage]:
+        arms = None
+        if self.score is Score.TEST:
+            self.openings.note(now())
+        else:
+            arms = frozenset({headline_arm(ready.model.variant)})
+        profile = self.planned.profile
+        out = self.folder / "images"
+        shutil.rmtree(out, ignore_errors=True)
+        with no_space_is_a_sentence(out):
+            return sample_arms(
+                ready.model,
+                split=self.split,
+                features=ready.features,
+                foundation=ready.foundation,
+                settings=profile.sampling,
+                seed=self.planned.request.seed,
+                precision=profile.training.precision,
+                out=out,
+                part=self.part,
+                arms=arms,
+                progress=lambda done, total: self.display.phase("sampling", done, total),
+            )
+
+    def _score(self, images: Sequence[GeneratedImage]) -> RunScores:
+        profile, split = self.planned.profile, self.split
+        self.display.phase("scoring", 0, len(images))
+        scorers = Scorers.load(
+            **profile.scorers.model_dump(),
+            conditioners=[profile.foundation.stable_diffusion, profile.foundation.clap],
+            device=self.device,
+        )
+        window_s = profile.data.window_s
+        code = self.planned.identity.code
+        cache = FeatureCache(
+            self.planned.request.results / "cache" / "scorer_features",
+            context={
+                "split": split.hash,
+                "core": code["core"],
+                "metrics": code["metrics"],
+                "window_s": window_s,
+                "device": self.device,
+            },
+        )
+
+        def pictures(ids: Sequence[str]) -> dict[str, Path]:
+            return {i: split.root / split.samples[i].image_path for i in ids}
+
+        scores = score_images(
+            images,
+            clips=[
+                ScoredClip(
+                    sample_id=sample_id,
+                    class_name=split.samples[sample_id].class_name,
+                    caption=split.samples[sample_id].caption,
+                    image=split.root / split.samples[sample_id].image_path,
+                    attributes=split.samples[sample_id].attributes,
+                )
+                for sample_id in split.parts[self.part]
+            ],
+            scorers=scorers,
+            waveform_of=lambda sample_id: decode_audio(
+                split.root / split.samples[sample_id].audio_path, window_s=window_s
+            ),
+            # Of the validation pictures the halves are the floor.
+            floor_images=pictures(split.val) if self.score is Score.TEST else None,
+            training_images=pictures(split.train) if self.score is Score.TEST else None,
+            split_hash=split.hash,
+            cache=cache,
+        )
+        self.findings.notices += cache.notices
+        for name, content in scores.files().items():
+            write_atomic(self.folder / name, content=content)
+        self.display.phase("scoring", len(images), len(images))
+        return scores
+
+    # Records -----------------------------------------------------------------------------
+
+    def fail(self, error: Exception, *, started_at: str) -> None:
+        """Leave a record that says why the run failed, and a line that outlasts it."""
+        message = str(error) or type(error).__name__
+        self.failures.note(now(), error=message)
+        self._record(started_at=started_at, error=message).save(self.folder)
+        _leave_numbers(self.planned)
+
+    def _record(
+        self,
+        *,
+        started_at: str,
+        scores: RunScores | None = None,
+        loss: MetricValue | None = None,
+        error: str | None = None,
+    ) -> RunRecord:
+        scored: Mapping[str, Any] = scores.record() if scores is not None else {}
+        if loss is not None:
+            scored = with_loss(scored, loss=loss)
+        tuning = self.planned.tuning
+        return RunRecord(
+            run_id=self.planned.identity.run_id,
+            status=Status.FINISHED if error is None else Status.FAILED,
+            identity=self.planned.identity,
+            command=self.planned.request.command,
+            started_at=started_at,
+            finished_at=now(),
+            split=self._split_facts(),
+            parameters=self.findings.parameters,
+            stages=[asdict(stage) for stage in self.training.stages] if self.training else [],
+            guards_passed=self.findings.guards,
+            metrics=scored.get("summary", {}),
+            arms=scored.get("arms", {}),
+            controls=scored.get("controls", []),
+            evaluation=scored.get("evaluation", {}),
+            test_openings=self.openings.count,
+            num_earlier_failures=self.num_earlier_failures,
+            cost={
+                "seconds": {name: round(value, 3) for name, value in self.findings.seconds.items()},
+                "peak_memory_bytes": peak_memory_bytes(self.device),
+                # Over all processes, see `StageResult`; all other seconds are of this one alone.
+                "train_device_seconds": (
+                    math.fsum(stage.device_seconds for stage in self.training.stages)
+                    if self.training
+                    else None
+                ),
+                "device": device_name(),
+                "resumed_from_step": self.training.resumed_from if self.training else None,
+            },
+            environment=environment(),
+            notices=self.findings.notices,
+            tuning=None if tuning is None else tuning.model_dump(mode="json"),
+            error=error,
+        )
+
+    def _split_facts(self) -> dict[str, Any]:
+        weights = weights_of(self.split, settings=self.planned.profile.data)
+        return {
+            "lock": str(self.planned.prepared.lock),
+            "hash": self.split.hash,
+            "notices": list(self.split.notices),
+            "counts": {
+                name: {part.value: n for part, n in parts.items()}
+                for name, parts in self.split.counts.items()
+            },
+            "class_weights": weights.weights,
+            "class_weighting": weights.data(),
+            "excluded": dict(self.planned.prepared.exclusions),
+            "num_input": self.planned.prepared.num_input,
+        }

@@ -1,0 +1,187 @@
+"""Sampling a run's clips in every arm, at the same noise."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.conditioning.variant import Variant
+from core.data.splits.split import Part, Split
+from core.features.features import SplitFeatures
+from core.foundation.foundation import Foundation
+from core.randomness import rng
+from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
+from harness.metrics.arms import Arm, GeneratedImage
+from harness.settings.profile import SamplingSettings
+
+# An id comes from the user's metadata or file names and must not choose where we write.
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """One image to paint: of a clip, in an arm, from a draw of noise, hearing a clip."""
+
+    sample_id: str
+    arm: Arm
+    draw: int
+    heard_id: str | None
+
+
+def shuffle_within_class(split: Split, *, ids: Sequence[str]) -> dict[str, str]:
+    """Another of the clips, of the same class, for each clip that has one.
+
+    A cycle through a seeded order, so that each sound is used once and none meets its own image.
+    """
+    partners: dict[str, str] = {}
+    for class_name in split.classes:
+        own = [i for i in ids if split.samples[i].class_name == class_name]
+        order = [own[k] for k in rng(0, "shuffle", class_name).permutation(len(own))]
+        if len(order) > 1:
+            partners |= dict(zip(order, [*order[1:], order[0]], strict=True))
+    return partners
+
+
+def sample_arms(
+    model: AttachedVariant,
+    *,
+    split: Split,
+    features: SplitFeatures,
+    foundation: Foundation,
+    settings: SamplingSettings,
+    seed: int,
+    precision: str,
+    out: Path,
+    progress: Callable[[int, int], None],
+    part: Part = Part.TEST,
+    arms: frozenset[Arm] | None = None,
+) -> list[GeneratedImage]:
+    """Write one PNG for each arm, clip of `part` and draw below `out`, at `<arm>/<id>-<draw>.png`.
+
+    arms: by default all in which the variant can differ.
+    """
+    variant = model.variant
+    requests = list(
+        sample_requests(
+            split,
+            draws=settings.images_per_clip,
+            arms=arms_of(variant) if arms is None else arms,
+            hears=bool(variant.audio_features),
+            part=part,
+        )
+    )
+    solver = build_solver(settings.sampler, noise_scheduler=foundation.noise_scheduler)
+    images: list[GeneratedImage] = []
+    for arm in Arm:
+        of_arm = [request for request in requests if request.arm is arm]
+        for start in range(0, len(of_arm), settings.batch_size):
+            batch = of_arm[start : start + settings.batch_size]
+            latents_BCHW = sample_latents(
+                model,
+                conditioning=_conditioning(model, batch, features=features, arm=arm),
+                null_text_LC=features.null_text,
+                noise_BCHW=initial_noise(
+                    [request.sample_id for request in batch],
+                    draws=[request.draw for request in batch],
+                    seed=seed,
+                    latent_shape=foundation.latent_shape,
+                ),
+                solver=solver,
+                steps=settings.steps,
+                guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
+                precision=precision,
+            )
+            pixels = _pixels(foundation, latents_BCHW)
+            for request, picture in zip(batch, pixels, strict=True):
+                path = out / arm / f"{file_stem(request.sample_id)}-{request.draw}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+                images.append(
+                    GeneratedImage(request.sample_id, arm, request.draw, path, request.heard_id)
+                )
+            progress(len(images), len(requests))
+    return images
+
+
+def file_stem(sample_id: str) -> str:
+    """A file name for a sample: its id where that is plain, else made plain, with a hash."""
+    if _PLAIN_ID.fullmatch(sample_id):
+        return sample_id
+    mark = blake2b(sample_id.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return f"{_NOT_PLAIN.sub('_', sample_id)[:60]}-{mark}"
+
+
+def arms_of(variant: Variant) -> frozenset[Arm]:
+    """The arms in which this variant can differ from its other arms.
+
+    Without sound and class there is the caption alone. What is told the class paints by its own
+    and without; another clip of the class, or silence, would repeat its own.
+    """
+    if variant.audio_features:
+        return frozenset(Arm)
+    return frozenset({Arm.AUDIO, Arm.TEXT_ONLY} if variant.reads_class else {Arm.TEXT_ONLY})
+
+
+def headline_arm(variant: Variant) -> Arm:
+    """The own sound, or the only arm there is."""
+    found = arms_of(variant)
+    return next(arm for arm in Arm if arm in found)
+
+
+def sample_requests(
+    split: Split, *, draws: int, arms: frozenset[Arm], hears: bool, part: Part = Part.TEST
+) -> Iterator[SampleRequest]:
+    """Every image of a run. hears: whether the variant reads sound, its own or another's."""
+    ids = split.parts[part]
+    partners = shuffle_within_class(split, ids=ids)
+    for sample_id in ids:
+        heard = {
+            Arm.AUDIO: sample_id if hears else None,
+            Arm.SHUFFLED: partners.get(sample_id),
+        }
+        for draw in range(draws):
+            for arm in Arm:
+                if arm in arms and not (arm is Arm.SHUFFLED and sample_id not in partners):
+                    yield SampleRequest(sample_id, arm, draw, heard.get(arm))
+
+
+@torch.no_grad()
+def _conditioning(
+    model: AttachedVariant, batch: Sequence[SampleRequest], *, features: SplitFeatures, arm: Arm
+) -> Conditioning:
+    """What training saw, from `Variant.condition`, with the arm's sound in place of the own."""
+    ids = [request.sample_id for request in batch]
+    heard = [request.heard_id or request.sample_id for request in batch]
+
+    def audio(feature: AudioFeature) -> torch.Tensor:
+        if arm is Arm.SILENCE:
+            return torch.stack([features.silence(feature)] * len(batch))
+        return features.audio(feature, heard)
+
+    device = model.device
+    model.set_training(False)
+    conditioning = model.variant.condition(
+        ConditioningInputs(
+            text_BLC=features.text(ids).to(device),
+            audio={f: audio(f).to(device) for f in sorted(model.variant.audio_features)},
+            class_index_B=features.class_index(ids).to(device),
+        )
+    )
+    if arm is Arm.TEXT_ONLY:
+        everything_B = torch.ones(len(batch), dtype=torch.bool, device=device)
+        return conditioning.with_audio_dropped(everything_B)
+    return conditioning
+
+
+def _pixels(foundation: Foundation, latents_BCHW: torch.Tensor) -> np.ndarray:
+    images_B3HW = foundation.decode_latents(latents_BCHW)
+    rounded = (images_B3HW * 255).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,42 @@
+"""The validation loss of a finished model, as a number of its record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from core.training.validation import planned_loss
+from harness.metrics.registry import VALIDATION_LOSS, metric
+from harness.metrics.values import MetricValue
+from harness.run.plan import PlannedRun
+from harness.run.prepare import PreparedModel
+from harness.run.sample import headline_arm
+
+
+def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
+    """The unweighted denoising loss of the trained model over the validation clips."""
+    declared = metric(VALIDATION_LOSS)
+    value = planned_loss(
+        ready.model,
+        data=ready.data,
+        plan=planned.plan,
+        scheduler=ready.foundation.noise_scheduler,
+        latent_shape=ready.foundation.latent_shape,
+    )
+    return MetricValue(
+        metric=declared.name,
+        arm=headline_arm(ready.model.variant),
+        value=value,
+        n=len(ready.data.validation_ids),
+        higher_is_better=declared.higher_is_better,
+        extractor=declared.extractor.value,
+        extractor_hash=None,
+        split_hash=planned.identity.split_hash,
+    )
+
+
+def with_loss(scored: Mapping[str, Any], *, loss: MetricValue) -> dict[str, Any]:
+    """What a record holds of the scores, if any, with the loss as the first of them."""
+    first = {loss.metric: asdict(loss)}
+    arms = dict(scored.get("arms", {}))
+    arms[str(loss.arm)] = {**first, **arms.get(loss.arm, {})}
+    return {**scored, "summary": {**first, **scored.get("summary", {})}, "arms": arms}

@@ -1,0 +1,1 @@
+"""Every setting with its default, profiles on top, and the files a branch is configured by."""

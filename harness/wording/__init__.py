@@ -1,0 +1,1 @@
+"""One way to write a name, a number, a duration and a count."""

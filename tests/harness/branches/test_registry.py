@@ -1,0 +1,103 @@
+"""Finding variants in folders and entry points, one broken one harming no other."""
+
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from core.errors import UsageError
+from harness.branches import registry
+from harness.branches.describe import describe_variants
+from harness.branches.registry import ENTRY_POINT_GROUP, find_variant, registrations
+from harness.records.record import code_hash
+
+SHIPPED = ["baseline", "class_embedding", "cutting_edge", "sonic", "text_only"]
+PLUGIN = """
+from variants.baseline import VARIANT as BASELINE
+
+class Mine(BASELINE):
+    name = "{name}"
+    summary = "a plug-in"
+    def __init__(self, config, *, shapes):
+        {body}
+        super().__init__(config, shapes=shapes)
+"""
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Installs modules as entry points: name -> source of the module `plugin_<name>`."""
+    points: list[EntryPoint] = []
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+    def install(name: str, source: str, *, attribute: str = "Mine") -> Path:
+        path = tmp_path / f"plugin_{name}.py"
+        path.write_text(source)
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+        points.append(EntryPoint(name, f"{path.stem}:{attribute}", ENTRY_POINT_GROUP))
+        return path
+
+    return install
+
+
+def test_the_shipped_branches_are_found_in_their_folders() -> None:
+    """Catches: a folder under variants/ that has to be listed anywhere else."""
+    found = registrations()
+    assert list(found) == SHIPPED
+    assert {name: found[name].load().name for name in found} == {name: name for name in SHIPPED}
+
+
+def test_an_unknown_variant_suggests_the_closest() -> None:
+    """Catches: a KeyError for a typing mistake."""
+    message = f"no variant named 'sonik'; known: {', '.join(SHIPPED)}; did you mean 'sonic'"
+    with pytest.raises(UsageError, match=message):
+        find_variant("sonik")
+
+
+def test_an_entry_point_of_another_package_is_a_variant_like_any(plug_in) -> None:
+    """Catches: an inventor who has to change this repository."""
+    path = plug_in("mine", PLUGIN.format(name="mine", body="pass"))
+    found = find_variant("mine")
+    assert found.load().summary == "a plug-in"
+    # Its code is its own file, not the folder of everything that is installed.
+    assert found.sources == path
+    before = code_hash([found.sources])
+    (path.parent / "neighbour.py").write_text("x = 1")
+    assert code_hash([found.sources]) == before
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert code_hash([found.sources]) != before
+
+
+def test_two_variants_of_one_name_are_refused_with_both_places(plug_in) -> None:
+    """Catches: a plug-in that silently replaces a shipped branch."""
+    plug_in("sonic", PLUGIN.format(name="sonic", body="pass"))
+    with pytest.raises(UsageError, match=r"variants\.sonic and plugin_sonic; rename one"):
+        registrations()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import a_module_that_is_not_there", "ModuleNotFoundError: .*a_module_that_is_not_there"),
+        ("def broken(:", "SyntaxError"),
+        ("Mine = 3", "expected a subclass"),
+        ("x = 1", "AttributeError"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        (PLUGIN.format(name="other", body="pass"), "calls itself 'other'"),
+        (PLUGIN.format(name="bad", body="raise RuntimeError('no luck')"), "no luck"),
+    ],
+    ids=["import", "syntax", "kind", "attribute", "exit", "name", "constructor"],
+)
+def test_a_broken_variant_fails_alone_with_its_own_error(
+    plug_in, source: str, message: str
+) -> None:
+    """Catches: one broken plug-in that takes `harness list` and every branch with it."""
+    plug_in("bad", source)
+    described = {variant.name: variant for variant in describe_variants("tiny")}
+    assert sorted(described) == sorted([*SHIPPED, "bad"])
+    assert all(described[name].error is None for name in SHIPPED)
+    assert described["bad"].error is not None
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(described["bad"].error)

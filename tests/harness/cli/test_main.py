@@ -1,0 +1,264 @@
+"""The command line as a user meets it: real processes, exit codes, clean output."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli.main import main
+from harness.run.plan import RunRequest
+
+HARNESS = [sys.executable, "-m", "harness"]
+TIMEOUT_S = 300
+MakeRequest = Callable[..., RunRequest]
+
+
+def harness(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HARNESS, *words], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=cwd
+    )
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The entry point inside this process: exit code, standard output, standard error."""
+    previous = {number: signal.getsignal(number) for number in (2, 15, 1)}
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *words])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    yield run
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
+def words_of(request: RunRequest) -> list[str]:
+    return request.words[1:]
+
+
+def test_help_does_not_import_the_heavy_libraries() -> None:
+    """Catches: `harness --help` that takes seconds because a module imports torch."""
+    script = (
+        "import sys; sys.argv = ['harness', '--help']\n"
+        "from harness.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'pandas', 'matplotlib', 'scipy'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert "loaded: []" in done.stdout
+    assert "Exit codes" in done.stdout
+
+
+def test_json_is_one_object_on_standard_output_and_nothing_else(finished: Any) -> None:
+    """Catches: a library's line or a progress bar in what a script reads."""
+    done = harness(*words_of(finished.request), "--json")
+    assert done.returncode == 0, done.stderr
+    payload = json.loads(done.stdout)
+    assert list(payload) == ["run_id", "record", "status", "metrics"]
+    assert payload["run_id"] == finished.record.run_id
+    assert payload["status"] == "finished"
+    assert payload["metrics"] == finished.record.metrics
+    assert Path(payload["record"]).is_file()
+
+
+def test_an_unknown_variant_is_a_sentence_in_a_real_process() -> None:
+    """Catches: a traceback for a typing mistake."""
+    done = harness("run", "--variant", "sonik", "--json")
+    assert done.returncode == 2
+    told = json.loads(done.stdout)
+    assert told["exit_code"] == 2
+    assert "did you mean 'sonic'?" in told["error"]
+    assert "did you mean 'sonic'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--set", "stage2.lrr=1"], 2, "did you mean 'lr'"),
+        (["--set", "stage2.lr"], 2, "KEY=VALUE"),
+        (["--profile", "tinny"], 2, "did you mean 'tiny'"),
+        (["--seed", "one"], 2, "'--seed'"),
+        (["--data", "EMPTY"], 65, "holds no media"),
+        (["--data", "MISSING"], 65, "no folder or lock file"),
+        (["--profile", "sd15", "--data", "EMPTY"], 66, "hf download"),
+        (["--profile", "sd15"], 66, "hf download"),
+        (["--set", "foundation.clap=a/b/c"], 2, "neither a folder nor a hub id"),
+    ],
+)
+def test_mistakes_end_in_a_sentence_and_their_exit_code(
+    call: Call, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    """Catches: a traceback, a wrong exit code, a script that gets no object to read."""
+    (tmp_path / "empty").mkdir()
+    places = {"EMPTY": str(tmp_path / "empty"), "MISSING": str(tmp_path / "missing")}
+    words = [places.get(word, word) for word in words]
+    results = tmp_path / "results"
+    got = call("run", "--variant", "sonic", *words, "--results", str(results), "--json")
+    told = json.loads(got[1])
+    assert (got[0], told["exit_code"], list(told)) == (code, code, ["error", "exit_code"])
+    assert message in got[2]
+    if message != "'--seed'":  # the parser's own sentence goes to standard error alone
+        assert message in told["error"]
+    plain = call("run", "--variant", "sonic", *words, "--results", str(results))
+    assert (plain[0], plain[1]) == (code, "")
+    assert "Traceback" not in got[2]
+    assert not (results / "runs").exists()
+
+
+def test_too_few_clips_of_a_class_are_named(call: Call, tmp_path: Path) -> None:
+    """Catches: a class with an empty test part that nobody notices."""
+    from core.embedded.corpus import write_corpus
+
+    write_corpus(tmp_path / "media", counts={"fire": 8, "siren": 2}, spoilt=False)
+    data = ["--data", str(tmp_path / "media"), "--results", str(tmp_path / "results")]
+    code, out, err = call("run", "--variant", "baseline", *data)
+    assert (code, out) == (65, "")
+    assert "siren" in err.splitlines()[-1]
+
+
+def test_a_name_in_a_sentence_cannot_steer_the_terminal(call: Call, tmp_path: Path) -> None:
+    """Catches: a file name that clears or colours the terminal from within an error."""
+    name = "a\x1b[2J\x1b[31mb.csv"
+    (tmp_path / name).write_text("no list")
+    code, _, err = call("data", "ingest", str(tmp_path / name), "--out", str(tmp_path / "out"))
+    assert code == 65
+    assert "\x1b" not in err
+    assert "b.csv is no known source. understood layouts:\n  metadata: " in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_results_folder_that_is_read_only_is_a_sentence(call: Call, tmp_path: Path) -> None:
+    """Catches: a PermissionError traceback."""
+    results = tmp_path / "results"
+    results.mkdir(mode=0o555)
+    code, _, err = call("run", "--variant", "baseline", "--results", str(results))
+    assert code == 1
+    assert "cannot use" in err
+    assert "Permission denied" in err
+
+
+def test_a_results_path_that_is_a_file_is_a_sentence(call: Call, tmp_path: Path) -> None:
+    """Catches: a NotADirectoryError or FileExistsError traceback."""
+    (tmp_path / "results").write_text("a file")
+    code, out, err = call("run", "--variant", "baseline", "--results", str(tmp_path / "results"))
+    assert (code, out) == (2, "")
+    assert "is a file" in err
+    assert "Traceback" not in err
+
+
+def test_a_dry_run_shows_the_plan_and_makes_no_run_folder(
+    call: Call, small_request: MakeRequest
+) -> None:
+    """Catches: a look that leaves a half-started run behind."""
+    request = small_request(seed=77)
+    code, out, _ = call(*words_of(request), "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert (plan["status"], plan["seed"]) == ("new", 77)
+    assert plan["steps"] == {"stage1": 2, "stage2": 2, "stage3": 1}
+    assert not Path(plan["folder"]).exists()
+    code, out, _ = call(*words_of(request), "--dry-run")
+    assert plan["run_id"] in out
+
+
+def test_show_and_list_read_the_record(call: Call, finished: Any) -> None:
+    """Catches: a view that fails on a real record."""
+    results = ["--results", str(finished.request.results)]
+    code, out, _ = call("show", finished.record.run_id[:14], *results)
+    assert code == 0
+    assert finished.record.run_id in out
+    code, out, _ = call("show", finished.record.run_id, *results, "--json")
+    assert json.loads(out)["run_id"] == finished.record.run_id
+    code, out, _ = call("list", "--runs", *results, "--json")
+    assert finished.record.run_id in {row["run_id"] for row in json.loads(out)}
+    code, out, _ = call("list", "--json")
+    assert {row["name"] for row in json.loads(out)} >= {"baseline", "cutting_edge", "sonic"}
+
+
+def start(request: RunRequest) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*HARNESS, *words_of(request)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job may hand down an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"it ended too early: {process.communicate()[1]}")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"]
+)
+def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
+    small_request: MakeRequest, number: signal.Signals, code: int
+) -> None:
+    """Catches: hours lost to Ctrl-C, a wrong exit code, a failed record for a stopped run."""
+    from harness.run.display import Display
+    from harness.run.plan import plan_run
+
+    request = small_request("stage1.steps=500", seed=int(number))
+    folder = plan_run(request, display=Display()).folder
+    process = start(request)
+    events = folder / "events.jsonl"
+    wait_for(lambda: events.is_file() and len(events.read_bytes()) > 0, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == code, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert "run the same command again to go on" in err.splitlines()[-1]
+    done = len(events.read_text().splitlines())
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]
+    assert not (folder / "record.json").exists()
+    assert not (folder / "holder.json").exists()
+
+
+def test_ctrl_c_outside_training_is_a_sentence_too(small_request: MakeRequest) -> None:
+    """Catches: a traceback or a silent end while images are sampled."""
+    from harness.run.display import Display
+    from harness.run.plan import plan_run
+
+    request = small_request("sampling.steps=400", seed=50)
+    folder = plan_run(request, display=Display()).folder
+    process = start(request)
+    wait_for(lambda: (folder / "weights.safetensors").is_file(), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert re.search("stopped by SIGINT; run the same command again", err)
+    assert not (folder / "record.json").exists()
+    assert not (folder / "holder.json").exists()

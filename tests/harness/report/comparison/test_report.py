@@ -1,0 +1,386 @@
+"""Reports from records alone: what they show, what they leave blank, what they never make up."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from core.errors import DataError, UsageError
+from harness.cli.main import app
+from harness.cli.report_targets import write_reports
+from harness.comparison.record import load_comparison
+from harness.metrics.arms import Arm
+from harness.records.record import RECORD, load_record
+from harness.report.comparison import write as writing
+from harness.report.comparison.choice import NUM_EXTREME, Advantage, chosen_clips
+from harness.report.comparison.write import Written, write_comparison_report, write_report
+from harness.report.page.render import md
+
+SECTIONS = [
+    "verdict",
+    "eligibility",
+    "forest",
+    "slopes",
+    "metrics",
+    "distances",
+    "listening",
+    "classes",
+    "cost",
+    "learning",
+    "sweep",
+    "sheet",
+    "memorisation",
+    "limits",
+    "runs",
+]
+
+
+class Anatomy(HTMLParser):
+    """Ids, links and elements of a page, as a browser's parser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.elements: Counter[str] = Counter()
+        self.sections: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.elements[tag] += 1
+        if named.get("id"):
+            self.ids.append(str(named["id"]))
+        if tag == "section":
+            self.sections.append(str(named["id"]))
+        if tag == "a":
+            self.links.append(str(named.get("href")))
+
+
+@pytest.fixture(scope="session")
+def page(written: Written) -> str:
+    return written.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copied(results: Any, comparison_folder: Path, tmp_path: Path) -> Path:
+    """The comparison's folder in a copy of the results that a test may change."""
+    shutil.copytree(results.root, tmp_path / "results")
+    return tmp_path / "results" / "reports" / comparison_folder.name
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take seconds and have tests of their own."""
+    for module in ("differences", "scores", "training"):
+        monkeypatch.setattr(
+            f"harness.report.comparison.figures.{module}.both",
+            lambda *args: ("<svg></svg>", "<svg></svg>"),
+        )
+
+
+def test_the_sections_stand_in_their_order(page: str) -> None:
+    """Catches: a section that is missing, or evidence before the verdict."""
+    assert Anatomy(page).sections == SECTIONS
+
+
+def test_every_link_has_an_end_and_every_id_is_single(page: str, written: Written) -> None:
+    """Catches: a number that leads nowhere; two plots whose clip paths share an id."""
+    found = Anatomy(page)
+    assert [name for name, times in Counter(found.ids).items() if times > 1] == []
+    inner = {link[1:] for link in found.links if link.startswith("#")}
+    assert inner - set(found.ids) == set()
+    for link in {link for link in found.links if not link.startswith("#")}:
+        assert (written.page.parent / link).is_file()
+
+
+def test_each_run_is_linked_from_its_numbers(page: str, results: Any) -> None:
+    """Catches: a number that does not say which run it is from."""
+    links = Counter(Anatomy(page).links)
+    for folder in results.runs:
+        assert links[f"#run-{folder.name}"] >= 1
+        assert links[f"../../runs/{folder.name}/record.json"] == 1
+
+
+def test_the_same_records_give_the_same_page(copied: Path, written: Written) -> None:
+    """Catches: a date, a random id, an absolute path, an order that changes from time to time."""
+    assert write_report(copied).read_bytes() == written.page.read_bytes()
+
+
+def test_every_number_of_the_records_is_in_the_table(written: Written, results: Any) -> None:
+    """Catches: a metric, class or clip that the export forgets or changes."""
+    table = pd.read_parquet(written.parquet)
+    for folder in results.runs:
+        record = load_record(folder)
+        own = table[table["run"] == record.run_id]
+        for arm, scores in record.arms.items():
+            for name, score in scores.items():
+                rows = own[(own["arm"] == arm) & (own["metric"] == name) & (own["level"] == "run")]
+                assert len(rows) == 1
+                if score["value"] is None:
+                    assert rows["value"].isna().all()
+                    assert rows["reason"].item() == "no Inception weights"
+                else:
+                    assert rows["value"].item() == score["value"]
+                    assert rows["n"].item() == score["n"]
+        clips = pd.read_csv(folder / "per_clip.csv")
+        exported = own[own["level"] == "clip"]
+        assert len(exported) == len(clips)
+        assert exported["value"].sum() == pytest.approx(clips["value"].sum())
+    pairs = table[table["level"] == "pair"]
+    found = load_comparison(written.page.parent).pairs[0]
+    effect = pairs[(pairs["item"] == "difference") & (pairs["metric"] == found.metric)]
+    assert effect["value"].item() == found.effect
+
+
+def test_csv_and_parquet_hold_the_same(written: Written) -> None:
+    """Catches: two exports that drift apart."""
+    csv = pd.read_csv(written.csv, keep_default_na=False, na_values={"value": [""]})
+    parquet = pd.read_parquet(written.parquet)
+    assert list(csv.columns) == list(parquet.columns)
+    assert csv["item"].tolist() == parquet["item"].tolist()
+    pd.testing.assert_series_equal(csv["value"], parquet["value"], check_exact=False, rtol=1e-12)
+
+
+def test_a_class_mean_is_the_mean_of_its_clips(written: Written, results: Any) -> None:
+    """Catches: classes averaged over the wrong arm or metric."""
+    table = pd.read_parquet(written.parquet)
+    for run, own in table.groupby("run"):
+        if not run:
+            continue
+        clips = pd.read_csv(results.root / "runs" / str(run) / "per_clip.csv")
+        expected = clips.groupby(["arm", "metric", "class_name"])["value"].mean()
+        shown = own[own["level"] == "class"].set_index(["arm", "metric", "item"])["value"]
+        assert len(shown) == len(expected)
+        for key, value in expected.items():
+            assert shown[key] == pytest.approx(value)
+
+
+def test_a_missing_number_is_blank_and_has_its_reason(page: str) -> None:
+    """Catches: a zero, a dash or a nan where nothing was measured."""
+    assert "no Inception weights" in page
+    text = re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r'"data:[^"]*"', " ", text)
+    assert not re.search(r"\b(nan|None|null|inf)\b", re.sub(r"<[^>]*>", " ", text))
+    assert "no price of a machine was recorded" in page
+    assert "tuned by a sweep" in page
+
+
+def test_the_page_says_what_tiny_does_not_show(page: str) -> None:
+    """Catches: a report of the embedded models that passes for one of the real thing."""
+    assert "say nothing about which branch is better at full size" in page.replace("\n", " ")
+
+
+def test_two_seeds_are_called_exploratory(page: str, written: Written) -> None:
+    """Catches: a banner that is bolder than the comparison."""
+    assert written.verdict.startswith("Undecided")
+    assert "<li>Exploratory</li>" in page
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_run_that_is_gone_is_named(copied: Path, results: Any) -> None:
+    """Catches: a deleted run that drops out of a comparison unseen."""
+    gone = results.runs[0].name
+    shutil.rmtree(copied.parents[1] / "runs" / gone)
+    text = write_report(copied).read_text(encoding="utf-8")
+    assert f"{gone} is no longer on disk" in text
+    found = Anatomy(text)
+    assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
+    shutil.rmtree(copied.parents[1] / "runs")
+    text = write_report(copied).read_text(encoding="utf-8")
+    assert text.count("is no longer on disk") == len(results.runs)
+    assert "<li>2 seeds</li>" in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_bare_record_is_enough(copied: Path) -> None:
+    """Catches: a report that needs the event log, the tables or what older records do not hold."""
+    results = copied.parents[1]
+    run = next((results / "runs").iterdir())
+    for name in ("events.jsonl", "per_clip.csv", "nearest_training.csv"):
+        (run / name).unlink()
+    record = json.loads((run / "record.json").read_text())
+    record.update(evaluation={}, cost={}, controls=[], stages=[], environment={})
+    (run / "record.json").write_text(json.dumps(record))
+    (written,) = write_reports([run.name], results=results, max_bytes=10**8)
+    text = written.page.read_text(encoding="utf-8")
+    for reason in (
+        "No run left an event log",
+        "no per-clip scores at",
+        "No finished run recorded its time",
+        "No run recorded a margin",
+        "No run recorded how near",
+        "The runs hold no distances at other numbers of images",
+    ):
+        assert reason in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_time_of_a_resumed_run_is_left_out(copied: Path) -> None:
+    """Catches: a branch that looks cheap because its runs were interrupted."""
+    runs = copied.parent.parent / "runs"
+    paths = [runs / run.run_id / RECORD for run in load_comparison(copied).runs]
+    for path in paths[1:]:
+        data = json.loads(path.read_bytes())
+        data["cost"]["resumed_from_step"] = 5
+        path.write_text(json.dumps(data))
+    page = write_comparison_report(copied).page.read_text()
+    left = load_record(paths[0])
+    assert f"Times of {len(paths) - 1} runs of {len(paths)}: interrupted" in page
+    assert "hours, runs not resumed (cpu)" in page
+    assert f"{sum(left.cost['seconds'].values()):.0f} s" in page
+    assert "1 of the runs, on cpu" in page
+    times = pd.read_csv(copied / "numbers.csv").query("metric == 'seconds.train'")
+    assert times["run"].tolist() == [left.run_id]
+
+
+def test_the_nearest_training_picture_stands_beside_its_image(written: Written) -> None:
+    """Catches: a claim of memorisation, or of none, that nobody can look at."""
+    text = written.page.read_text(encoding="utf-8")
+    shown = text[text.index('<ul class="gallery">') : text.index('<section id="limits"')]
+    assert shown.count('alt="Training picture clip05"') == 4
+    assert shown.count(">0.900</a>") >= 4
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
+    """Catches: a report that fails, or shows an empty frame, when the pairs have moved away."""
+    results = copied.parents[1]
+    for path in (results / "data" / "pairs" / "media").glob("clip1*"):
+        path.unlink()
+    for path in (results / "runs").glob("*/images/audio/clip1*"):
+        path.unlink()
+    text = write_report(copied).read_text(encoding="utf-8")
+    assert "the sound cannot be read" in text
+    # Four clips: real, two branches; and the image of each run that is nearest to training.
+    assert text.count('class="gone"') == 4 * (1 + 2) + 4
+    (results / "data" / "pairs" / "split.json").unlink()
+    text = write_report(copied).read_text(encoding="utf-8")
+    assert "The clips cannot be shown: the lock file" in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_failed_run_is_shown_and_decides_nothing(tmp_path: Path, stand_in: Any) -> None:
+    """Catches: a failure that is left out, or a report that falls over it."""
+    folder = stand_in.write_comparison(stand_in.write_results(tmp_path / "results", fails=True))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "undecided: runs of sonic failed" in text.lower()
+    assert "the loss is NaN" in text
+    assert "no pair could be formed" in text.lower()
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_runs_without_a_comparison_get_no_verdict(copied: Path) -> None:
+    """Catches: a difference between branches drawn from runs that nobody compared."""
+    results = copied.parents[1]
+    names = sorted(path.name for path in (results / "runs").iterdir())
+    one = write_reports([names[0]], results=results, max_bytes=10**8)[0]
+    assert one.page.parent.name == f"run-{names[0]}"
+    assert one.verdict.startswith("One run of baseline")
+    both = write_reports(names[:2], results=results, max_bytes=10**8)[0]
+    assert both.num_runs == 2
+    text = both.page.read_text(encoding="utf-8")
+    assert "These runs were not compared" in text
+    assert "own sound is furthest ahead" in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_command_prints_one_object(copied: Path) -> None:
+    """Catches: paths that do not exist, words beside the object, a name that is not found."""
+    results = copied.parents[1]
+    words = ["report", copied.name[:9], "--results", str(results), "--json"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    (report,) = json.loads(done.stdout)["reports"]
+    assert report["verdict"].startswith("Undecided")
+    assert report["is_self_contained"] is True
+    for name in ("report", "markdown", "numbers_csv", "numbers_parquet", "comparison"):
+        assert Path(report[name]).is_file()
+    with pytest.raises(UsageError, match="nothing is named"):
+        write_reports(["nothing-like-it"], results=results, max_bytes=1)
+    with pytest.raises(DataError, match="no comparison"):
+        write_comparison_report(results / "reports" / "none")
+
+
+def test_the_twin_keeps_names_as_text(written: Written, results: Any) -> None:
+    """Catches: a class that becomes HTML, breaks a table, or mentions someone on a pull request."""
+    text = written.twin.read_text(encoding="utf-8")
+    assert "# Undecided" in text
+    assert "<img" not in text
+    assert "&lt;img src=" in text
+    assert re.findall(r"<(?!/?(?:details|summary)>)", text) == []
+    widths: list[int] = []
+    for line in text.splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        if cells and widths:
+            assert cells == widths[0]
+        widths = [*widths, cells] if cells else []
+    assert md(results.hostile_caption).count("\\|") == 1
+    assert "@someone" not in md(results.hostile_caption)
+    assert "http://" not in md(results.hostile_class)
+
+
+def test_clips_are_chosen_by_hash_and_by_advantage(results: Any) -> None:
+    """Catches: a hand-picked sheet, an order that follows the input, best and worst swapped."""
+    samples = [results.split.samples[i] for i in results.split.test]
+    values = pd.Series({s.id: float(n) for n, s in enumerate(samples)})
+    chosen = chosen_clips(samples, gain=Advantage("w", values))
+    assert chosen == chosen_clips(samples[::-1], gain=Advantage("w", values[::-1]))
+    random = [c.sample.id for c in chosen if c.why == "random"]
+    assert len({results.split.samples[i].class_name for i in random}) == 2
+    left = [v for i, v in sorted(values.items(), key=lambda kv: -kv[1]) if i not in random]
+    best = [c.advantage for c in chosen if c.why == "best"]
+    worst = [c.advantage for c in chosen if c.why == "worst"]
+    assert best == left[:NUM_EXTREME]
+    assert worst == left[::-1][:NUM_EXTREME]
+    assert {c.why for c in chosen_clips(samples, gain=None)} == {"random"}
+
+
+def test_the_advantage_is_better_minus_worse(results: Any, comparison_folder: Path) -> None:
+    """Catches: a sign that follows the order of the branches instead of who is ahead."""
+    from harness.comparison.runs import load_run
+    from harness.report.comparison.choice import advantage
+    from harness.report.comparison.facts import Facts, ReportRun
+
+    comparison = load_comparison(comparison_folder)
+    runs = tuple(ReportRun(load_run(path)) for path in results.runs)
+    found = advantage(Facts("n", comparison_folder, runs, comparison, rows=comparison.metrics))
+    assert found is not None
+    assert found.values.mean() == pytest.approx(abs(comparison.pairs[0].effect))
+    assert found.words.startswith("where sonic is furthest ahead of and behind baseline")
+    alone = advantage(Facts("n", comparison_folder, runs[:1]))
+    assert alone is not None
+    own = runs[0].scores("listening_rank", arm=Arm.AUDIO)
+    other = runs[0].scores("listening_rank", arm=Arm.SHUFFLED)
+    assert alone.values.mean() == pytest.approx((own - other).mean())
+
+
+def test_the_plan_says_what_a_win_takes(page: str, written: Written) -> None:
+    """Catches: the t-test's 1.43 read as enough at 6 seeds, where the whole rule takes more."""
+    plan = {row.num_seeds: row for row in load_comparison(written.page.parent).power}
+    (row,) = re.findall(r'<th scope="row">6</th>(.*?)</tr>', page, re.DOTALL)
+    shown = re.findall(r"<td[^>]*>([\d.]+)</td>", row)
+    assert shown[0] == "1.43"
+    assert shown[2] == f"{plan[6].win_sd:.2f}"
+    assert float(shown[2]) > 1.8
+
+
+def test_a_page_is_whole_or_not_there(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a page that names companions which were never written."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr(writing, "sections", lambda facts, media: ())
+    monkeypatch.setattr(writing, "save_numbers", full)
+    (copied / "index.html").unlink(missing_ok=True)
+    with pytest.raises(DataError):
+        write_report(copied)
+    assert not (copied / "index.html").exists()
