@@ -71,10 +71,10 @@ def study(*, num_seeds: int, results: Path, variant: str) -> dict[str, Any]:
     """Train, compare, and ask the naive test about every pair of trainings."""
     from harness.comparison.analysis import analyse
     from harness.comparison.runs import LoadedRun, load_run
-    from harness.run.display import PlainDisplay
     from harness.run.plan import RunRequest
     from harness.run.run import run
     from harness.settings.load import load_profile
+    from harness.wording.display import PlainDisplay
 
     options = load_profile("tiny", overrides=()).variants.get(variant, {})
     settings = [f"variant.{key}={value}" for key, value in options.items()]

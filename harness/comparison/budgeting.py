@@ -16,10 +16,10 @@ from harness.run.budget import (
     schedule_of,
     step_flops,
 )
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.settings.profile import BudgetKind
+from harness.wording.display import Display
 
 _CALIBRATION_STEPS = 12
 """Of each stage: a median of eleven; on two busy cores it repeats to a few per cent."""

@@ -33,10 +33,10 @@ from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.report.comparison.contact_sheet import draw_sheet
 from harness.report.comparison.write import write_report
-from harness.run.display import Display
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
 from harness.settings.profile import BudgetKind
+from harness.wording.display import Display
 
 
 @dataclass(frozen=True)

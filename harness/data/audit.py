@@ -14,8 +14,8 @@ from core.audit.listing import Target, read_target
 from core.audit.zero_shot import ZeroShot, listen
 from core.data.labels import load_label_map
 from core.data.splits.official import read_official_list
-from harness.run.display import Display
 from harness.settings.load import load_profile
+from harness.wording.display import Display
 from harness.wording.plain_text import plain
 
 _SHOWN_IDS = 6

@@ -10,7 +10,7 @@ from harness.executors.store.url import require_url
 
 if TYPE_CHECKING:
     from harness.executors.base import Executor
-    from harness.run.display import Display
+    from harness.wording.display import Display
 
 
 class ExecutorKind(StrEnum):

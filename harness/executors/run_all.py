@@ -7,9 +7,9 @@ from core.errors import HarnessError
 from harness.executors.base import Executor, Task
 from harness.executors.schedule import Outcome, Work, drive
 from harness.records.record import Status
-from harness.report.terminal.tables import number
-from harness.run.display import Display
 from harness.run.plan import PlannedRun
+from harness.wording.display import Display
+from harness.wording.numbers import fixed
 
 
 def run_all(
@@ -58,5 +58,5 @@ class _Matrix(Work):
             self._display.say(f"{task.name} failed: {record.error}")
             return
         seconds = sum(record.cost["seconds"].values())
-        value = number(record.metrics.get(self._metric, {}).get("value")) or "blank"
+        value = fixed(record.metrics.get(self._metric, {}).get("value")) or "blank"
         self._display.say(f"{task.name} done in {seconds:.0f} s, {self._metric} {value}")

@@ -13,7 +13,7 @@ from harness.executors.base import UNGATHERED, Executor, Task
 from harness.records.events import EventTail
 from harness.records.record import RECORD, RunRecord, load_record
 from harness.records.score_kind import Score
-from harness.run.display import Display, describe
+from harness.wording.display import Display, describe
 
 _POLL_S = 1.0
 _STOPPING_POLL_S = 0.1

@@ -11,10 +11,10 @@ import torch
 from core.training.checkpoints import CheckpointFolder
 from core.training.loop import train
 from harness.run.device import device_seconds, training_device
-from harness.run.display import Display
 from harness.run.findings import Findings
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.run.prepare import prepare_model
+from harness.wording.display import Display
 
 
 def measure_step_seconds(

@@ -26,10 +26,10 @@ from harness.records.record import (
 )
 from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
-from harness.run.display import Display
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import BudgetKind, Profile, StageSettings
+from harness.wording.display import Display
 
 
 @dataclass(frozen=True)
@@ -264,8 +264,7 @@ def _code_hashes(variant_sources: Path) -> dict[str, str]:
         "metrics": code_hash([harness / "metrics"]),
         "run": code_hash(
             [run, harness / "branches" / "unet_adapter.py", harness / "data" / "source.py"],
-            # What a person sees, and a clock.
-            leave_out=[run / "display.py", run / "calibration.py"],
+            leave_out=[run / "calibration.py"],  # a clock
         ),
     }
 

@@ -25,9 +25,9 @@ from core.training import guards
 from core.training.objective import TrainingData
 from harness.branches.unet_adapter import adapter_of
 from harness.data.source import weights_of
-from harness.run.display import Display
 from harness.run.findings import Findings
 from harness.run.plan import PlannedRun
+from harness.wording.display import Display
 
 _PROBE_CLIPS = 8
 

@@ -39,12 +39,12 @@ from harness.records.record import (
 )
 from harness.records.score_kind import Score
 from harness.run.device import device_name, device_seconds, peak_memory_bytes, training_device
-from harness.run.display import Display
 from harness.run.findings import Findings
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.sample import headline_arm, sample_arms
 from harness.run.validation import measured_loss, with_loss
+from harness.wording.display import Display
 
 
 def run(request: RunRequest, *, display: Display) -> RunRecord:

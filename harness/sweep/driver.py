@@ -13,13 +13,13 @@ from harness.executors.base import Task
 from harness.executors.schedule import Outcome, Work
 from harness.records.lock import held
 from harness.records.record import RunRecord, Status
-from harness.report.sweep.words import significant
-from harness.run.display import Display
 from harness.run.plan import PlannedRun
 from harness.sweep.objectives import objective_values
 from harness.sweep.record import Metric
 from harness.sweep.space import plan_trial
 from harness.sweep.trials.study import BranchStudy, Claim
+from harness.wording.display import Display
+from harness.wording.numbers import significant
 
 _TELL_EVERY_S = 2.0
 _HOPELESS = 3

@@ -15,7 +15,6 @@ from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
 from harness.report.sweep import write_sweep_report
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best
@@ -27,6 +26,7 @@ from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.trials.storage import SweepStorage
 from harness.sweep.trials.study import BranchStudy
 from harness.sweep.trials.trials import may_prune
+from harness.wording.display import Display
 from harness.wording.numbers import count
 
 

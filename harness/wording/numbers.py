@@ -35,6 +35,21 @@ def number(value: float | None, *, digits: int | None = None, signed: bool = Fal
     return (MINUS if negative else "+" if signed else "") + text
 
 
+def significant(value: float | None, *, digits: int = 4) -> str:
+    """A value with so many significant digits; a missing one is blank."""
+    if value is None or not math.isfinite(value):
+        return ""
+    if abs(value) < 1e15 and (abs(value) >= 1e4 or value == int(value)):
+        return f"{value:,.0f}".replace("-", MINUS)
+    text = f"{value:#.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.{digits}g}"
+    return text.rstrip(".").replace("-", MINUS) if "e" not in text else text
+
+
+def fixed(value: float | None, *, digits: int = 3) -> str:
+    """A number with so many decimals, for a table; a missing one is blank."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
 def digits_for(values: Iterable[float | None]) -> int:
     """Decimals that suit the largest of `values`, so that a row has one precision."""
     sizes = [abs(v) for v in values if v is not None and math.isfinite(v)]

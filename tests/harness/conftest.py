@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from core.embedded.corpus import write_corpus
 from harness.records.record import RunRecord
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.run.run import run
+from harness.wording.display import Display
 
 OVERRIDES = (
     "stage1.steps=2",

@@ -107,8 +107,8 @@ def compare(
     from harness.comparison.request import CompareOptions, CompareRequest
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
-    from harness.run.display import open_display
     from harness.settings.profile import BudgetKind
+    from harness.wording.display import open_display
 
     executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
     options = CompareOptions(results, metric, margin, name, allow_mixed_environment)

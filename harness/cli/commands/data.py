@@ -73,7 +73,7 @@ def ingest(
     from core.data.labels import load_label_map
     from harness.records.lock import held
     from harness.report.terminal import data as data_show
-    from harness.run.display import open_display
+    from harness.wording.display import open_display
 
     with open_display() as display:
         options = Options(

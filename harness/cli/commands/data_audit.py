@@ -34,7 +34,7 @@ def audit(
     clips of the official test part; divisions without seed or strata; likely mislabelled clips.
     """
     from harness.data.audit import AuditRequest, run_audit, view
-    from harness.run.display import open_display
+    from harness.wording.display import open_display
 
     request = AuditRequest(
         tuple(targets),

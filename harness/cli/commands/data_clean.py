@@ -34,7 +34,7 @@ def clean(
     """
     from core.data.cleaning.clean import require_usable
     from harness.data.clean import clean_folder, cleaning_data, cleaning_view
-    from harness.run.display import open_display
+    from harness.wording.display import open_display
 
     with open_display() as display:
         done = clean_folder(

@@ -83,7 +83,7 @@ def _verify(lock: Path, *, as_json: bool) -> None:
 
     from core.data.splits.split import load_split
     from core.data.splits.split import verify as verify_split
-    from harness.run.display import open_display
+    from harness.wording.display import open_display
 
     locked = load_split(lock)
     with open_display() as display:

@@ -33,8 +33,8 @@ def features(
     from core.features.exported import ExportedEmbeddings
     from harness.data.export import plan_export, require_known, run_export, shell_lines
     from harness.data.source import prepare_split
-    from harness.run.display import open_display
     from harness.settings.load import load_profile
+    from harness.wording.display import open_display
 
     require_known(encoder)
     settings = load_profile(profile, overrides=tuple(set_ or ()))

@@ -55,8 +55,8 @@ def run(
     from core.errors import UsageError
     from harness.report.terminal import tables as show
     from harness.run import run as runs
-    from harness.run.display import open_display
     from harness.settings.branch_config import load_run_config
+    from harness.wording.display import open_display
 
     if config is not None:
         found = load_run_config(config)

@@ -85,10 +85,10 @@ def sweep(
     from harness.executors.opening import ExecutorOptions
     from harness.records.folder_name import require_folder_name
     from harness.report.terminal.sweep import sweep_view
-    from harness.run.display import open_display
     from harness.sweep.objectives import parse_metrics, score_for
     from harness.sweep.request import SweepRequest, branch_names
     from harness.sweep.sweep import sweep as search
+    from harness.wording.display import open_display
 
     metrics = tuple(parse_metrics(metric))
     require_folder_name(name)

@@ -22,7 +22,7 @@ from harness.executors.ray.cluster import join, room_on
 from harness.executors.ray.gathered import GatheredJob
 from harness.executors.ray.node import Mailbox, Order, make_run
 from harness.executors.ray.parcel import parcel_of
-from harness.run.display import Display
+from harness.wording.display import Display
 
 _POLL_S = 0.5
 _AS_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE")

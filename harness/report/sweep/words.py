@@ -1,7 +1,6 @@
 """Values and sentences of a sweep, for the page and the terminal."""
 
 import json
-import math
 from typing import Any
 
 from harness.report.sweep.facts import SweepFacts, default_trial, num_counted
@@ -15,19 +14,9 @@ from harness.sweep.record import (
     TrialRecord,
     TrialState,
 )
-from harness.wording.numbers import MINUS, count, listed, metric_label, plain
+from harness.wording.numbers import count, listed, metric_label, plain, significant
 
 _MOST_DIGITS = 8
-
-
-def significant(value: float | None, *, digits: int = 4) -> str:
-    """A value with so many significant digits; a missing one is blank."""
-    if value is None or not math.isfinite(value):
-        return ""
-    if abs(value) < 1e15 and (abs(value) >= 1e4 or value == int(value)):
-        return f"{value:,.0f}".replace("-", MINUS)
-    text = f"{value:#.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.{digits}g}"
-    return text.rstrip(".").replace("-", MINUS) if "e" not in text else text
 
 
 def apart(first: float, second: float) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
-from harness.report.terminal.tables import number
+from harness.wording.numbers import fixed
 
 _NARROW = 116
 """Columns below which the paired table turns into a paragraph a pair."""
@@ -54,7 +54,7 @@ def _outcome(pair: PairResult) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "<.001" if value is not None and value < 0.001 else number(value)
+    return "<.001" if value is not None and value < 0.001 else fixed(value)
 
 
 def _between(low: float, high: float) -> str:
@@ -87,7 +87,7 @@ def _pairs_table(found: ComparisonRecord) -> Table:
             "" if clips is None else _between(clips.low, clips.high),
             _p(pair.adjusted_p),
             _p(pair.sign_flip_p),
-            number(pair.detectable),
+            fixed(pair.detectable),
             _outcome(pair),
         )
     return table
@@ -121,15 +121,15 @@ def _means_table(found: ComparisonRecord) -> Table:
         column.justify = "right"
     for row in _shown(found):
         direction = "higher" if row.higher_is_better else "lower"
-        cells = [number(row.branches[branch].mean) for branch in found.branches]
+        cells = [fixed(row.branches[branch].mean) for branch in found.branches]
         name = Text(row.metric, style="bold" if row.is_primary else "")
-        table.add_row(name, direction, *cells, number(row.real))
+        table.add_row(name, direction, *cells, fixed(row.real))
     return table
 
 
 def _means_lines(found: ComparisonRecord) -> Text:
     lines = [f"Means over {_seeds(found)}"]
     for row in _shown(found):
-        cells = ", ".join(f"{b} {number(row.branches[b].mean)}" for b in found.branches)
+        cells = ", ".join(f"{b} {fixed(row.branches[b].mean)}" for b in found.branches)
         lines.append(f"{row.metric} ({'higher' if row.higher_is_better else 'lower'}): {cells}")
     return Text("\n".join(lines))

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.sweep.facts import SweepFacts, default_trial, num_counted
-from harness.report.sweep.words import branch_sentence, caution, setting, significant
+from harness.report.sweep.words import branch_sentence, caution, setting
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
-from harness.wording.numbers import count, duration, metric_label, plain
+from harness.wording.numbers import count, duration, metric_label, plain, significant
 
 _STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 _OTHER = (TrialState.LOST, TrialState.WAITING, TrialState.RUNNING)

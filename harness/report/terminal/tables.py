@@ -12,6 +12,7 @@ from rich.text import Text
 
 from core.errors import DataError
 from harness.records.record import RECORD, RunRecord, load_record
+from harness.wording.numbers import fixed
 
 if TYPE_CHECKING:
     from harness.branches.describe import DescribedVariant
@@ -25,11 +26,6 @@ def console() -> Console:
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return Console(highlight=False)
     return Console(highlight=False, width=_PLAIN_WIDTH)
-
-
-def number(value: Any, *, digits: int = 3) -> str:
-    """A number for a table; a missing one stays blank."""
-    return "" if value is None else f"{value:.{digits}f}"
 
 
 def plan(planned: "PlannedRun") -> RenderableType:
@@ -98,7 +94,7 @@ def _arms_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
         cells = [arms[arm].get(name) for arm in arms]
         known = next(cell for cell in cells if cell is not None)
         direction = "higher" if known["higher_is_better"] else "lower"
-        table.add_row(name, direction, *[number(c["value"] if c else None) for c in cells])
+        table.add_row(name, direction, *[fixed(c["value"] if c else None) for c in cells])
     return table
 
 
@@ -116,14 +112,14 @@ def _controls_table(controls: Iterable[Mapping[str, Any]]) -> Table:
     for margin in controls:
         if margin["metric"] not in {"listening_rank", "attribute_error", "ais_cos"}:
             continue
-        low, high = number(margin["low"]), number(margin["high"])
+        low, high = fixed(margin["low"]), fixed(margin["high"])
         table.add_row(
             margin["metric"],
             margin["control"],
             str(margin["n"]),
-            number(margin["mean"]),
+            fixed(margin["mean"]),
             f"{low} .. {high}" if low else "",
-            number(margin["z"], digits=1),
+            fixed(margin["z"], digits=1),
         )
     return table
 
@@ -137,8 +133,8 @@ def _stages_table(stages: Iterable[Mapping[str, Any]]) -> Table:
             f"{stage['steps_done']}/{stage['steps_planned']}",
             "" if stage["kept_step"] is None else str(stage["kept_step"]),
             f"{stage['trainable_parameters']:,}",
-            number(stage["last_loss"], digits=4),
-            number(stage["validation_loss"], digits=4),
+            fixed(stage["last_loss"], digits=4),
+            fixed(stage["validation_loss"], digits=4),
             f"{min(gates):.2f} .. {max(gates):.2f}" if gates else "",
             f"{stage['seconds']:.0f}",
         )
@@ -219,6 +215,6 @@ def runs(results: Path) -> RenderableType:
     for column in table.columns:
         column.overflow = "fold"  # an id that is cut names nothing
     for row in rows:
-        rank = number(row["listening_rank"])
+        rank = fixed(row["listening_rank"])
         table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)
     return table

@@ -10,10 +10,10 @@ from core.errors import UsageError
 from core.foundation.architecture import read_architecture
 from harness.branches.registry import find_variant
 from harness.branches.unet_adapter import adapter_of
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.run.run import run
 from harness.settings.load import load_profile
+from harness.wording.display import Display
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from harness.comparison.runs import LoadedRun
 from harness.comparison.study import World, experiment
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.report.terminal.comparison import comparison_view
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.settings.profile import BudgetKind, ComparisonSettings
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 

@@ -69,7 +69,7 @@ def test_reading_a_folder_does_not_import_torch():
     script = (
         "import sys\n"
         "import core.data.ingest.ingest, harness.data.clean\n"
-        "import harness.report.terminal.data, harness.run.display\n"
+        "import harness.report.terminal.data, harness.wording.display\n"
         "print('loaded:', sorted({'torch', 'transformers', 'av'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

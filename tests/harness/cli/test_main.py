@@ -226,8 +226,8 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
     small_request: MakeRequest, number: signal.Signals, code: int
 ) -> None:
     """Catches: hours lost to Ctrl-C, a wrong exit code, a failed record for a stopped run."""
-    from harness.run.display import Display
     from harness.run.plan import plan_run
+    from harness.wording.display import Display
 
     request = small_request("stage1.steps=500", seed=int(number))
     folder = plan_run(request, display=Display()).folder
@@ -248,8 +248,8 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
 
 def test_ctrl_c_outside_training_is_a_sentence_too(small_request: MakeRequest) -> None:
     """Catches: a traceback or a silent end while images are sampled."""
-    from harness.run.display import Display
     from harness.run.plan import plan_run
+    from harness.wording.display import Display
 
     request = small_request("sampling.steps=400", seed=50)
     folder = plan_run(request, display=Display()).folder

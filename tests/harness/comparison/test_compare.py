@@ -24,9 +24,9 @@ from harness.executors.base import Task
 from harness.executors.local import LocalExecutor
 from harness.executors.opening import ExecutorOptions
 from harness.records.record import RunRecord, Status, load_record
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.statistics import MAX_SEEDS
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 METRIC = "aic"

@@ -11,9 +11,9 @@ import pytest
 from core.errors import DataError
 from harness.comparison.runs import PER_CLIP, load_run
 from harness.records.record import RECORD, load_record
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.run.run import run
+from harness.wording.display import Display
 
 
 @pytest.fixture

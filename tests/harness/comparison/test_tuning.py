@@ -15,9 +15,9 @@ from harness.comparison.compare import compare
 from harness.comparison.configs import configs_by_branch
 from harness.comparison.request import CompareOptions, CompareRequest, plan_matrix
 from harness.comparison.tuning import chosen_by_sentence, inequalities, tuning_by_branch
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.settings.branch_config import RunConfig, Tuning, write_run_config
+from harness.wording.display import Display
 
 SPLIT = "a" * 64
 

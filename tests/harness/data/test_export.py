@@ -23,10 +23,10 @@ from core.features.locked_media import SILENCE
 from harness.cli.main import app
 from harness.data.export import Export, plan_export, run_export, shell_lines
 from harness.records.record import Status
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.settings.load import load_profile
+from harness.wording.display import Display
 
 MSCLAP = '''
 from types import SimpleNamespace

@@ -11,8 +11,8 @@ from core.errors import UsageError
 from harness.executors import local
 from harness.executors.base import Task
 from harness.executors.local import LocalExecutor, runs_a_gpu, visible_gpus
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.records.record import RECORD
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 

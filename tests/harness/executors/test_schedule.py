@@ -21,8 +21,8 @@ from harness.executors.run_all import run_all
 from harness.executors.schedule import Outcome, Work, drive
 from harness.records.lock import held
 from harness.records.record import RECORD, Status
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from harness.records.record import RunRecord, Status
-from harness.run.display import Display
 from harness.run.plan import RunRequest
 from harness.run.run import run
+from harness.wording.display import Display
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import pytest
 
 from core.files import file_sha256
 from harness.records.record import RECORD, load_record
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
+from harness.wording.display import Display
 
 pytestmark = pytest.mark.faults
 

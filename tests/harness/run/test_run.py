@@ -23,9 +23,9 @@ from harness.records.failures import FAILURES
 from harness.records.lock import held
 from harness.records.record import RECORD, Status, load_record
 from harness.run import run as runs
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 

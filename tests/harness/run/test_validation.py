@@ -27,10 +27,10 @@ from harness.metrics.registry import METRICS, VALIDATION_LOSS, deciding_metric, 
 from harness.metrics.values import MetricValue
 from harness.records.record import Status, find_record_path, load_record
 from harness.run import run as runs
-from harness.run.display import Display
 from harness.run.plan import RunRequest, Score, plan_run
 from harness.run.prepare import PreparedModel
 from harness.run.run import run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 STOP_AFTER = 3

@@ -16,7 +16,6 @@ from harness.branches.registry import find_variant
 from harness.cli.main import app
 from harness.records.record import load_record
 from harness.records.score_kind import Score
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.settings.branch_config import (
@@ -28,6 +27,7 @@ from harness.settings.branch_config import (
     write_run_config,
 )
 from harness.settings.load import load_profile
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 TUNING = Tuning(

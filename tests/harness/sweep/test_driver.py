@@ -11,12 +11,12 @@ from core.training.checkpoints import Checkpoint, CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.schedule import Outcome
 from harness.records.score_kind import Score
-from harness.run.display import Display
 from harness.run.plan import RunRequest, plan_run
 from harness.sweep.driver import Branch, SweepWork, spent_when_stopped
 from harness.sweep.record import Metric, TrialState
 from harness.sweep.trials.storage import SweepStorage
 from harness.sweep.trials.study import BranchStudy
+from harness.wording.display import Display
 
 LOSS = Metric(name="validation_loss", is_higher_better=False)
 

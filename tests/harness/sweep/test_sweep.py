@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 from core.errors import MismatchError
 from harness.cli.commands.options import SEARCH_SEED
 from harness.cli.main import app
-from harness.run.display import Display
 from harness.run.plan import RunRequest, Score, plan_run
 from harness.run.run import run
 from harness.settings.branch_config import load_run_config
 from harness.sweep.record import SweepRecord, TrialState, load_sweep
 from harness.sweep.space import plan_trial
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 # With results of their own: who waits for a trial to train must not find it made already.

@@ -14,9 +14,9 @@ from harness.report.page.content import (
 )
 from harness.report.sweep.facts import SweepFacts, default_trial
 from harness.report.sweep.sections.common import axis_label, index_of
-from harness.report.sweep.words import apart, relative, setting, significant, why_no_value
+from harness.report.sweep.words import apart, relative, setting, why_no_value
 from harness.sweep.record import BranchSweep
-from harness.wording.numbers import metric_label, plain
+from harness.wording.numbers import metric_label, plain, significant
 
 _TITLE = "Best settings"
 _NONE = object()

@@ -19,9 +19,9 @@ from harness.report.sweep.sections.common import (
     trial_cell,
     trial_id,
 )
-from harness.report.sweep.words import setting, significant
+from harness.report.sweep.words import setting
 from harness.sweep.record import BranchSweep
-from harness.wording.numbers import count, duration, metric_label, plain, short_hash
+from harness.wording.numbers import count, duration, metric_label, plain, short_hash, significant
 
 
 def limits(facts: SweepFacts) -> Section:

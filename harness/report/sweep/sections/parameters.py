@@ -15,9 +15,9 @@ from harness.report.sweep.sections.common import (
     mark_of,
     positions,
 )
-from harness.report.sweep.words import setting, significant
+from harness.report.sweep.words import setting
 from harness.sweep.record import BranchSweep, TrialState
-from harness.wording.numbers import count, listed, metric_label, plain
+from harness.wording.numbers import count, listed, metric_label, plain, significant
 
 _NUMBERS = "The numbers are in the table of all trials."
 

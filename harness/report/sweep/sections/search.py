@@ -16,9 +16,8 @@ from harness.report.sweep.sections.common import (
     state_cell,
     trial_cell,
 )
-from harness.report.sweep.words import significant
 from harness.sweep.record import BranchSweep, Metric, TrialRecord, TrialState
-from harness.wording.numbers import count, duration, listed, metric_label, plain
+from harness.wording.numbers import count, duration, listed, metric_label, plain, significant
 
 _PROGRESS = "Best so far against budget"
 _FRONT = "Pareto front"

@@ -17,13 +17,13 @@ from harness.report.sweep.words import (
     caution,
     of_trials,
     on_validation,
-    significant,
     why_no_value,
 )
 from harness.sweep.record import BranchSweep
 from harness.wording.numbers import (
     metric_label,
     plain,
+    significant,
 )
 
 

@@ -19,8 +19,8 @@ from harness.executors.local import LocalExecutor
 from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
 from harness.executors.run_all import run_all
 from harness.records.record import RECORD, RunRecord, Status, load_record
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")

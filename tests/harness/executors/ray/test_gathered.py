@@ -21,8 +21,8 @@ from harness.executors.ray.gathered import GatheredJob
 from harness.executors.store import claim as claims
 from harness.executors.store.store import RunStore
 from harness.records.record import RECORD, Status, load_record
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, plan_run
+from harness.wording.display import Display
 
 
 class Elsewhere(Job):

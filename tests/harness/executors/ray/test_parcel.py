@@ -21,9 +21,9 @@ from harness.records.lock import held
 from harness.records.openings import OPENINGS, OpeningJournal
 from harness.records.record import RECORD
 from harness.records.score_kind import Score
-from harness.run.display import Display
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.branch_config import RunConfig, write_run_config
+from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
 

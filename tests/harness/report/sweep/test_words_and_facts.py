@@ -11,17 +11,12 @@ import pytest
 
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.importance import parameter_importances
-from harness.report.sweep.words import (
-    apart,
-    branch_sentence,
-    caution,
-    relative,
-    significant,
-)
+from harness.report.sweep.words import apart, branch_sentence, caution, relative
 from harness.sweep.record import (
     SweepRecord,
     TrialState,
 )
+from harness.wording.numbers import significant
 
 Save = Callable[[SweepRecord], Path]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.run.display import PlainDisplay
+from harness.wording.display import PlainDisplay
 
 
 def test_phases_side_by_side_do_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> None:
