@@ -15,8 +15,8 @@ from harness.records.record import RECORD, RunRecord, load_record
 from harness.records.score_kind import Score
 from harness.wording.display import Display, describe
 
-_POLL_S = 1.0
-_STOPPING_POLL_S = 0.1
+_POLL_S = 0.1
+_TICK_S = 1.0
 _HELD_PAUSE_S = 10.0
 _HELD_S = 300.0
 """How long a run that another process holds is waited for without any step being made."""
@@ -79,6 +79,7 @@ def drive(
             `on_end` was not called for them.
     """
     going: list[_Going] = []
+    ticked = time.monotonic()
     with interrupt or InterruptFlag() as interrupt:
         try:
             while True:
@@ -90,7 +91,9 @@ def drive(
                 if not going and work.is_over:
                     return
                 time.sleep(_POLL_S)
-                work.tick()
+                if time.monotonic() - ticked >= _TICK_S:
+                    ticked = time.monotonic()
+                    work.tick()
                 for one in list(going):
                     outcome = one.watch(work)
                     if outcome is not None:
@@ -100,7 +103,7 @@ def drive(
             for one in going:
                 one.job.stop()
             while any(one.job.poll() is None for one in going):
-                time.sleep(_STOPPING_POLL_S)
+                time.sleep(_POLL_S)
 
 
 class _Going:

@@ -97,6 +97,7 @@ class _Ended(Job):
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses."""
     monkeypatch.setattr(schedule, "_POLL_S", 0.001)
+    monkeypatch.setattr(schedule, "_TICK_S", 0.0)
     monkeypatch.setattr(schedule, "_HELD_PAUSE_S", 0.001)
 
 
