@@ -63,15 +63,12 @@ def _config(source: Source, path: str) -> dict[str, Any]:
         shipped = Path(str(files("core.foundation"))) / "architectures"
         file = shipped / source.location.replace("/", "--") / path
         if not file.is_file():
-            from huggingface_hub import try_to_load_from_cache
-
-            found = try_to_load_from_cache(source.location, path, revision=source.revision)
-            if not isinstance(found, str):
+            try:
+                file = source.folder / path
+            except MissingWeightsError as error:
                 raise MissingWeightsError(
-                    f"no {path} of '{source.name}': it is not shipped and not in the local hub "
-                    f"cache; fetch the model with `hf download {source.location}`"
-                )
-            file = Path(found)
+                    f"no {path} of '{source.name}': it is not shipped, and {error}"
+                ) from None
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

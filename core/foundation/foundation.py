@@ -7,6 +7,7 @@ T time steps, D feature width.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
-from core.errors import MismatchError, UsageError
+from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
+from core.foundation.layout import Part as PartFiles
 from core.foundation.sources import Source, missing_weights, resolve_source
 
 CLAP_SAMPLE_RATE_HZ = 48_000
@@ -50,11 +53,10 @@ class Foundation:
     def revision(self, part: Part) -> str:
         """Hash that changes whenever `part` would compute something else."""
         if part == "clap":
-            return self.clap_source.fingerprint()
-        own = self.stable_diffusion.fingerprint(part)
-        if part == "text_encoder":
-            return f"{own}+{self.stable_diffusion.fingerprint('tokenizer')}"
-        return own
+            return self.clap_source.fingerprint(CLAP)
+        names = (part, "tokenizer") if part == "text_encoder" else (part,)
+        parts = tuple(STABLE_DIFFUSION.part(name) for name in names)
+        return self.stable_diffusion.fingerprint(Layout(parts))
 
     # Parts -------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Foundation:
         """transformers `ClapModel`."""
         from transformers import ClapModel
 
-        return self._frozen(load_whole(ClapModel, self.clap_source, "CLAP"))
+        return self._frozen(load_whole(ClapModel, self.clap_source, "CLAP", files=CLAP.part("")))
 
     @cached_property
     def clap_extractor(self) -> Any:
@@ -111,8 +113,8 @@ class Foundation:
 
         try:
             return ClapFeatureExtractor.from_pretrained(
-                self.clap_source.location,
-                revision=self.clap_source.revision,  # type: ignore[arg-type]
+                self.clap_source.folder,
+                local_files_only=True,
                 frequency_min=50,
                 truncation="rand_trunc",
                 padding="repeatpad",
@@ -127,7 +129,7 @@ class Foundation:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                self.clap_source.location, revision=self.clap_source.revision
+                self.clap_source.folder, local_files_only=True
             )
         except (OSError, ValueError) as error:
             raise missing_weights(self.clap_source, "CLAP tokenizer", error) from error
@@ -245,15 +247,14 @@ class Foundation:
     def _load(self, cls: Any, part: str) -> Any:
         try:
             return cls.from_pretrained(
-                self.stable_diffusion.location,
-                subfolder=part,
-                revision=self.stable_diffusion.revision,
+                self.stable_diffusion.folder, subfolder=part, local_files_only=True
             )
         except (OSError, ValueError) as error:
             raise missing_weights(self.stable_diffusion, part, error) from error
 
     def _whole(self, cls: Any, part: str) -> nn.Module:
-        return self._frozen(load_whole(cls, self.stable_diffusion, part, subfolder=part))
+        files = STABLE_DIFFUSION.part(part)
+        return self._frozen(load_whole(cls, self.stable_diffusion, part, files=files))
 
     def _frozen(self, model: nn.Module) -> nn.Module:
         model.requires_grad_(False)
@@ -261,21 +262,26 @@ class Foundation:
         return model.to(self.device, self.dtype)
 
 
-def load_whole(cls: Any, source: Source, part: str, *, subfolder: str = "") -> Any:
+def load_whole(cls: Any, source: Source, part: str, *, files: PartFiles) -> Any:
     """`cls.from_pretrained` of a source, with every weight there: the libraries would draw a
     missing one at random and go on.
+
+    files: where the part lies in the source, and which of its weights are taken.
 
     Raises:
         MissingWeightsError: the part is missing, damaged, or lacks some of its weights.
     """
     try:
         model, found = cls.from_pretrained(
-            source.location,
-            subfolder=subfolder,
-            revision=source.revision,
+            source.folder,
+            subfolder=files.subfolder,
+            local_files_only=True,
             output_loading_info=True,
+            **files.take_weights(source.folder).arguments,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except MissingWeightsError as error:
+        raise missing_weights(source, part, error) from None
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise missing_weights(source, part, error) from error
     absent = sorted(found["missing_keys"])
     if absent:

@@ -55,6 +55,11 @@ app.command("new-variant")(variants.new_variant)
 
 def main() -> None:
     """Entry point: mistakes end in a sentence and a documented exit code."""
+    # Models come from the local cache; a library that asks the hub, or a third party, could bring
+    # others than were recorded. `harness weights get` alone fetches.
+    if sys.argv[1:2] != ["weights"]:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     # A missing model is our sentence, not a retry loop of the hub client's progress bars.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # Every weight is checked on loading, so the libraries' own notes only alarm.

@@ -10,8 +10,9 @@ from pathlib import Path
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.conditioning.variant import Variant, VariantConfig
 from core.data.splits.split import Part
-from core.errors import DataError, HarnessError, MismatchError
+from core.errors import DataError, HarnessError, MismatchError, MissingWeightsError
 from core.features.exported import ExportedEmbeddings
+from core.foundation.layout import LAYOUTS
 from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
 from harness.branches.registry import find_variant
@@ -282,11 +283,16 @@ def _model_hashes(profile: Profile) -> dict[str, str]:
         "clap": profile.foundation.clap,
         **profile.scorers.model_dump(),
     }
-    hashes = {
-        role: resolve_source(name).fingerprint()
-        for role, name in sources.items()
-        if name is not None
-    }
+    hashes: dict[str, str] = {}
+    missing: list[MissingWeightsError] = []
+    for role, name in sources.items():
+        if name is not None:
+            try:
+                hashes[role] = resolve_source(name).fingerprint(LAYOUTS[role])
+            except MissingWeightsError as error:
+                missing.append(error)
+    if missing:  # all at once: each may be hours of fetching away
+        raise MissingWeightsError("; ".join(map(str, missing)))
     for feature, folder in profile.foundation.exported.items():
         hashes[f"exported.{feature.value}"] = ExportedEmbeddings.load(Path(folder)).revision
     return hashes

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.errors import MismatchError
+from core.errors import MismatchError, MissingWeightsError
 from core.foundation.checkpoint import Shape, read_tensors, require_exactly
 from core.foundation.sources import missing_weights, resolve_source
 
@@ -209,8 +209,8 @@ def _tokenizer(name: str, *, config: Any) -> Any:
 
     source = resolve_source(name)
     try:
-        words = AutoTokenizer.from_pretrained(source.location, revision=source.revision)
-    except (OSError, ValueError) as error:
+        words = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
+    except (OSError, ValueError, MissingWeightsError) as error:
         raise missing_weights(source, "tokenizer", error) from error
     if len(words) < _MIN_WORDS:  # what a folder without one loads as, unasked
         cause = ValueError(f"its vocabulary holds {len(words)} words")

@@ -19,12 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from core.foundation.catalogue import INCEPTION
+from core.foundation.layout import LAYOUTS
 from core.foundation.sources import Source
 from harness.metrics.pictures import read_centre_square
 from harness.metrics.scorers.loading import BATCH_SIZE, fill, float64, released_file
 
-FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+FILE_NAME, SHA256 = INCEPTION.name, INCEPTION.sha256
 SIZE = 299
 NUM_FEATURES = 2048
 _NUM_CLASSES = 1008
@@ -223,7 +224,7 @@ class InceptionScorer:
         self._model = model.requires_grad_(False).eval().to(device, torch.float32)
         self._device = device
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(LAYOUTS["inception"])
 
     @torch.inference_mode()
     def images(self, paths: Sequence[Path]) -> NDArray[np.float64]:

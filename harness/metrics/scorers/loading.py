@@ -1,9 +1,9 @@
 """Loading frozen scorers: from `from_pretrained`, or from a released file that is known by hash."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.file_hashes import model_file_sha256
+from core.foundation.layout import MODEL, PREPROCESSOR
 from core.foundation.sources import Source, missing_weights
 
 BATCH_SIZE = 64  # of 64 px images on a CPU; ViT-B/32 at 224 px needs 1 GB of GPU memory for it
@@ -26,9 +28,14 @@ def pretrained(cls: Any, source: Source, *, part: str, device: torch.device) -> 
     """
     try:
         model, info = cls.from_pretrained(
-            source.location, revision=source.revision, output_loading_info=True
+            source.folder,
+            local_files_only=True,
+            output_loading_info=True,
+            **MODEL.part("").take_weights(source.folder).arguments,
         )
-    except (OSError, ValueError) as error:
+    except MissingWeightsError as error:
+        raise missing_weights(source, part, error) from None
+    except (OSError, ValueError, UnpicklingError) as error:
         raise missing_weights(source, part, error) from error
     # from_pretrained fills missing weights with random ones and only warns.
     wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
@@ -45,17 +52,10 @@ def pixel_normalisation(source: Source) -> tuple[Tensor, Tensor]:
 
     Raises: OSError or KeyError when no preprocessor file says so.
     """
-    from transformers.utils.hub import cached_file
-
-    for filename in ("preprocessor_config.json", "processor_config.json"):
-        path = cached_file(
-            source.location,
-            filename,
-            revision=source.revision,
-            _raise_exceptions_for_missing_entries=False,
-        )
-        if path is not None:
-            config = json.loads(Path(path).read_text())
+    for filename in PREPROCESSOR:
+        path = source.folder / filename
+        if path.is_file():
+            config = json.loads(path.read_text())
             config = config.get("image_processor", config)
             mean, std = (torch.tensor(config[key]) for key in ("image_mean", "image_std"))
             return mean.float()[:, None, None], std.float()[:, None, None]
@@ -81,8 +81,7 @@ def released_file(source: Source, *, sha256: Mapping[str, str], part: str) -> di
     for name, expected in sha256.items():
         path = Path(source.location) / name
         if path.is_file():
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = model_file_sha256(path)
             if not found.startswith(expected):
                 raise MismatchError(
                     f"{path} has SHA-256 {found[:16]}..., the released {part} has "

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from core.foundation.catalogue import ALEXNET, LPIPS_HEADS
+from core.foundation.layout import LAYOUTS, LPIPS_HEADS_NAMES
 from core.foundation.sources import Source
 from harness.metrics.pictures import square_batches
 from harness.metrics.scorers.loading import fill, released_file
 
 # torchvision's ImageNet weights carry the start of their SHA-256 in the name; the linear heads
 # go by two names.
-BACKBONE_SHA256 = {"alexnet-owt-7be5be79.pth": "7be5be79"}
-_HEADS = "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"
-HEADS_SHA256 = {"alex.pth": _HEADS, "LPIPS_v0.1_alex-df73285e.pth": _HEADS}
+BACKBONE_SHA256 = {ALEXNET.name: ALEXNET.sha256}
+HEADS_SHA256 = dict.fromkeys(LPIPS_HEADS_NAMES, LPIPS_HEADS.sha256)
 SIZE = 256
 """Side, in pixels, that pictures are compared at."""
 
@@ -98,7 +99,7 @@ class LpipsScorer:
         self._model = model.requires_grad_(False).eval().to(device, torch.float32)
         self._device = device
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(LAYOUTS["lpips"])
 
     @torch.inference_mode()
     def pairwise(self, paths: Sequence[Path]) -> np.ndarray:

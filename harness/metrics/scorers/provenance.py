@@ -1,6 +1,5 @@
 """A scorer must not be a conditioner: a model that conditioned a branch would praise itself."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.errors import GuardError
+from core.foundation.file_hashes import model_file_sha256
 from core.foundation.sources import Source
 
 _MIN_ELEMENTS = 4096  # smaller ones (tables of positions, norms) may agree by convention
@@ -46,7 +46,7 @@ def _same_weights(first: Source, second: Source) -> bool:
         by_size.setdefault(path.stat().st_size, []).append(path)
     # Only files of equal size are read: hashing all of Stable Diffusion takes a while.
     return any(
-        _sha256(path) == _sha256(other)
+        model_file_sha256(path) == model_file_sha256(other)
         for path in _weights_files(second)
         for other in by_size.get(path.stat().st_size, [])
     )
@@ -96,24 +96,5 @@ def _equal(first: Tensor, second: Tensor) -> bool:
 
 
 def _weights_files(source: Source) -> list[Path]:
-    folder = Path(source.location) if source.is_folder else _cached_snapshot(source)
-    if folder is None:
-        return []
-    return sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHTS and path.is_file())
-
-
-def _cached_snapshot(source: Source) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    for filename in ("model_index.json", "config.json"):
-        found = try_to_load_from_cache(
-            source.location, filename, revision=source.revision or "main"
-        )
-        if isinstance(found, str):
-            return Path(found).parent
-    return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    found = source.folder.rglob("*")
+    return sorted(path for path in found if path.suffix in _WEIGHTS and path.is_file())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import MismatchError, UsageError
 from core.foundation.judge import Judge, prepare_images, prepare_sounds
+from core.foundation.layout import CLIP, MODEL, VISION
 from core.foundation.sources import Source, missing_weights, resolve_source
 from harness.metrics.pictures import square_batches
 from harness.metrics.registry import Extractor
@@ -44,9 +45,7 @@ class ClipScorer:
 
         self._model = pretrained(CLIPModel, source, part="CLIP scorer", device=device)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                source.location, revision=source.revision
-            )
+            self._tokenizer = AutoTokenizer.from_pretrained(source.folder, local_files_only=True)
             self._mean, self._std = pixel_normalisation(source)
         except (OSError, ValueError, KeyError) as error:
             raise missing_weights(
@@ -54,7 +53,7 @@ class ClipScorer:
             ) from error
         self._device = device
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(CLIP)
 
     @property
     def is_vit_b32(self) -> bool:
@@ -123,7 +122,7 @@ class DinoScorer:
             raise missing_weights(source, "DINOv2 scorer's preprocessor", error) from error
         self._device = device
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(VISION)
 
     @torch.inference_mode()
     def images(self, paths: Sequence[Path]) -> Array:
@@ -145,7 +144,7 @@ class ImageJudge:
         self.attribute_names: tuple[str, ...] = tuple(self._model.config.attribute_names)
         self.embedding_dim = int(self._model.config.embedding_dim)
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(MODEL)
 
     @torch.inference_mode()
     def read(self, paths: Sequence[Path]) -> ImageReading:
@@ -173,7 +172,7 @@ class AudioJudge:
         self.sample_rate_hz = int(self._model.config.sample_rate_hz)
         self.embedding_dim = int(self._model.config.embedding_dim)
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(MODEL)
 
     @torch.inference_mode()
     def embed(self, waveforms: Iterable[NDArray[np.float32]]) -> Array:

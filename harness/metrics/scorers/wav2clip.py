@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from core.data.media.decode import SAMPLE_RATE_HZ
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.layout import LAYOUTS, WAV2CLIP_NAMES
 from core.foundation.sources import Source
 from harness.metrics.scorers.loading import fill, float64
 
-FILE_NAMES = ("Wav2CLIP.pt", "model.safetensors")
 EMBEDDING_DIM = 512
 RATE_HZ = 16_000
 _FFT_SIZE, _HOP = 512, 353
@@ -76,7 +76,7 @@ class Wav2ClipScorer:
         self._model = model.requires_grad_(False).eval().to(device, torch.float32)
         self._device = device
         self.name = source.name
-        self.fingerprint = source.fingerprint()
+        self.fingerprint = source.fingerprint(LAYOUTS["wav2clip"])
 
     @torch.inference_mode()
     def embed(self, waveforms: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -107,10 +107,10 @@ def log_spectrogram(waveform_N: NDArray[np.float32]) -> Tensor:
 def _checkpoint(source: Source) -> dict[str, Tensor]:
     if not source.is_folder:
         raise UsageError(
-            f"Wav2CLIP is read from a folder that holds {' or '.join(FILE_NAMES)}; got "
+            f"Wav2CLIP is read from a folder that holds {' or '.join(WAV2CLIP_NAMES)}; got "
             f"'{source.name}'"
         )
-    for name in FILE_NAMES:
+    for name in WAV2CLIP_NAMES:
         path = Path(source.location) / name
         if not path.is_file():
             continue
@@ -129,7 +129,7 @@ def _checkpoint(source: Source) -> dict[str, Tensor]:
             ) from error
         return dict(held.get("state_dict", held))
     raise MissingWeightsError(
-        f"no weights of Wav2CLIP in {source.location}; expected {' or '.join(FILE_NAMES)}"
+        f"no weights of Wav2CLIP in {source.location}; expected {' or '.join(WAV2CLIP_NAMES)}"
     )
 
 

@@ -131,3 +131,46 @@ def test_revisions_name_the_part_that_changed(copy: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\n")
     after = {part: open_copy(copy).revision(part) for part in parts}
     assert {part for part in parts if first[part] != after[part]} == {"text_encoder"}
+
+
+def test_pickled_and_half_precision_files_load_as_they_are(
+    copy: Path, foundation: Foundation
+) -> None:
+    """Catches: `.bin` and `.fp16.safetensors` files, which are all that many have, refused."""
+    for part, suffix in (("text_encoder", "model"), ("unet", "diffusion_pytorch_model")):
+        whole = copy / "sd" / WEIGHTS[part]
+        weights = load_file(whole)
+        whole.unlink()
+        if part == "unet":
+            half = {name: value.half() for name, value in weights.items()}
+            save_file(half, whole.with_name(f"{suffix}.fp16.safetensors"), {"format": "pt"})
+        else:
+            torch.save(weights, whole.with_name("pytorch_model.bin"))
+    clap = copy / "clap" / "model.safetensors"
+    torch.save(load_file(clap), clap.with_name("pytorch_model.bin"))
+    clap.unlink()
+    opened = open_copy(copy)
+    for name, value in foundation.text_encoder.state_dict().items():
+        assert torch.equal(opened.text_encoder.state_dict()[name], value)
+    for name, value in foundation.unet.state_dict().items():
+        assert torch.equal(opened.unet.state_dict()[name], value.half().float())
+    assert torch.equal(
+        opened.encode_audio([tone(440)]).pooled_BD, foundation.encode_audio([tone(440)]).pooled_BD
+    )
+    assert opened.revision("unet") != foundation.revision("unet")
+
+
+def test_a_pickle_that_would_run_code_is_not_loaded(copy: Path, tmp_path: Path) -> None:
+    """Catches: a `.bin` from elsewhere that runs what it holds."""
+    ran = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return (Path.touch, (ran,))
+
+    whole = copy / "sd" / WEIGHTS["text_encoder"]
+    whole.unlink()
+    torch.save({"x": Evil()}, whole.with_name("pytorch_model.bin"))
+    with pytest.raises(MissingWeightsError, match="cannot load the text_encoder"):
+        _ = open_copy(copy).text_encoder
+    assert not ran.exists()
