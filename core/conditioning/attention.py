@@ -13,7 +13,6 @@ Shape legend: B batch, Q image tokens, L text tokens, N audio tokens, K = L + N,
 C context width, H heads, E = W split over heads.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -126,9 +125,13 @@ class TextAlone(AudioProcessor):
 class JointAttention(AudioProcessor):
     """Audio tokens join the softmax of the text; the gate multiplies their weights.
 
-    A weight g * exp(s) is exp(s + log g): the gate is a bias log(scale * g) on the audio keys.
-    At gate 0 and for absent tokens the bias is -inf, the weight exactly 0 and its gradient 0.
-    Keys and values come from the frozen to_k and to_v.
+    With Z the sums of exp(score) over the text and over the present audio tokens, the softmax
+    whose audio weights are multiplied by g is
+        text_attention + w * (audio_attention - text_attention)
+        w = g Z_audio / (Z_text + g Z_audio)
+    so each part is an attention without a learnable bias, which every kernel can differentiate,
+    and w is exactly 0 at gate 0 and where no token is present. Keys and values come from the
+    frozen to_k and to_v.
     """
 
     def __init__(self, gate: SigmoidGate, *, num_text_tokens: int) -> None:
@@ -138,17 +141,45 @@ class JointAttention(AudioProcessor):
     def attend(
         self, attn: Any, x_BQW: Tensor, *, text_BLC: Tensor, audio_BNC: Tensor, present_BN: Tensor
     ) -> Tensor:
+        num_text = text_BLC.shape[1]
         context_BKC = torch.cat([text_BLC, audio_BNC], dim=1)
         query_BHQE = split_heads(attn.to_q(x_BQW), num_heads=attn.heads)
-        audio_bias_BN = torch.where(present_BN, self.gate.log() + math.log(self.scale), -math.inf)
-        bias_BK = functional.pad(audio_bias_BN, (text_BLC.shape[1], 0)).to(query_BHQE.dtype)
-        attended_BHQE = functional.scaled_dot_product_attention(
-            query_BHQE,
-            split_heads(attn.to_k(context_BKC), num_heads=attn.heads),
-            split_heads(attn.to_v(context_BKC), num_heads=attn.heads),
-            attn_mask=bias_BK[:, None, None, :],
+        key_BHKE = split_heads(attn.to_k(context_BKC), num_heads=attn.heads)
+        value_BHKE = split_heads(attn.to_v(context_BKC), num_heads=attn.heads)
+        text_BHQE = functional.scaled_dot_product_attention(
+            query_BHQE, key_BHKE[:, :, :num_text], value_BHKE[:, :, :num_text]
         )
-        return project_out(attn, attended_BHQE)
+        audio_BHQE = masked_attention(
+            query_BHQE,
+            key_BHNE=key_BHKE[:, :, num_text:],
+            value_BHNE=value_BHKE[:, :, num_text:],
+            present_BN=present_BN,
+        )
+        text_share_BHQ1, audio_share_BHQ1 = softmax_shares(
+            query_BHQE, key_BHKE=key_BHKE, num_text=num_text, present_BN=present_BN
+        )
+        gated_BHQ1 = self.scale * self.gate() * audio_share_BHQ1
+        # Where absent tokens had the whole softmax both shares are 0, and the text is what is left.
+        whole_BHQ1 = (text_share_BHQ1 + gated_BHQ1).clamp_min(torch.finfo(gated_BHQ1.dtype).tiny)
+        weight_BHQ1 = (gated_BHQ1 / whole_BHQ1).to(text_BHQE.dtype)
+        return project_out(attn, text_BHQE + weight_BHQ1 * (audio_BHQE - text_BHQE))
+
+
+def softmax_shares(
+    query_BHQE: Tensor, *, key_BHKE: Tensor, num_text: int, present_BN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the text and the present audio tokens have of one softmax over all keys, [B, H, Q, 1].
+
+    Read off an attention whose values mark the kind of each token, so that the scores are never
+    stored; float32 or wider.
+    """
+    marks_BHKE = torch.zeros_like(key_BHKE, requires_grad=False)
+    marks_BHKE[:, :, :num_text, 0] = 1
+    marks_BHKE[:, :, num_text:, 1] = present_BN[:, None].to(marks_BHKE.dtype)
+    shares_BHQE = functional.scaled_dot_product_attention(query_BHQE, key_BHKE, marks_BHKE)
+    dtype = torch.promote_types(shares_BHQE.dtype, torch.float32)
+    text_BHQ1, audio_BHQ1, _ = shares_BHQE.to(dtype).split([1, 1, shares_BHQE.shape[-1] - 2], -1)
+    return text_BHQ1, audio_BHQ1
 
 
 class DecoupledKeyValue(nn.Module):

@@ -9,7 +9,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class TanhGate(nn.Module):
@@ -45,7 +44,3 @@ class SigmoidGate(nn.Module):
     def forward(self) -> Tensor:
         """sigmoid(a), a scalar."""
         return torch.sigmoid(self.raw)
-
-    def log(self) -> Tensor:
-        """log sigmoid(a), finite wherever a is."""
-        return functional.logsigmoid(self.raw)

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.conditioning.attention import (
     AudioProcessor,
@@ -176,6 +178,33 @@ def test_joint_gate_multiplies_the_audio_weights(
     attended = (weights / weights.sum(-1, keepdim=True)) @ value
     expected = attn.to_out[0](attended.transpose(1, 2).reshape(3, 5, 64))
     assert torch.allclose(attn(x_BQW, context_BKC), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SEAMS)
+def test_no_attention_has_to_differentiate_its_mask(
+    kind: str,
+    unet: UNet2DConditionModel,
+    predict: Predict,
+    text_BLC: Tensor,
+    audio_BNC: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: a gate in the mask, whose gradient CUDA's memory-efficient attention cannot give."""
+    seam = Seam(kind, unet)
+    InstalledProcessors(unet, seam.processors)
+    masks: list[Tensor] = []
+    attend = functional.scaled_dot_product_attention
+
+    def watched(*args: Tensor, attn_mask: Tensor | None = None, **words: Any) -> Tensor:
+        if attn_mask is not None:
+            masks.append(attn_mask)
+        return attend(*args, attn_mask=attn_mask, **words)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+    predict(Conditioning(text_BLC, audio_BNC).context()).square().sum().backward()
+    assert masks
+    assert not any(mask.requires_grad for mask in masks)
+    assert all(p.grad is not None for n, p in seam.layers.named_parameters() if "gate" in n)
 
 
 def test_decoupled_attention_adds_gated_audio_before_the_output_projection(

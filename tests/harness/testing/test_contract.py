@@ -251,8 +251,8 @@ class KeepsTheTensor(Sound):
         raw = self.gate.raw
 
         class Held:
-            def log(self) -> Tensor:
-                return nn.functional.logsigmoid(raw)
+            def __call__(self) -> Tensor:
+                return torch.sigmoid(raw)
 
         return JointAttention(Held(), num_text_tokens=self.shapes.num_text_tokens)
 
