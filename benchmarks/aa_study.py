@@ -14,7 +14,7 @@ from typing import Any
 from scipy import stats
 
 from harness.comparison.study import World, coverage, naive_rate, simulated_winners
-from harness.statistics import detectable_win
+from harness.statistics.power import detectable_win
 
 _TRAINING_VARIANCES = (0.0, 0.01, 0.05, 0.1, 0.2)
 

@@ -33,7 +33,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from core.conditioning.conditioning import AudioFeature
+from core.choices import AudioFeature
 from core.data.manifest import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from core.features.features import SplitFeatures

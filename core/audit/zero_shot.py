@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import AudioFeature
+from core.choices import AudioFeature
 from core.data.manifest import Sample
 from core.errors import DataError
 from core.features.kinds import Encoders, FeatureKinds

@@ -6,23 +6,11 @@ T frames, M mel bands.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-
-class AudioFeature(StrEnum):
-    """Cached features of a clip's sound that a variant may ask for."""
-
-    CLAP_POOLED = "clap_pooled"  # [B, D], L2-normalised
-    CLAP_SEQUENCE = "clap_sequence"  # [B, T, D], CLAP's last hidden state, one token per time step
-    LOG_MEL = "log_mel"  # [B, M, T], normalised log-mel spectrogram
-    MSCLAP_POOLED = "msclap_pooled"  # [B, D], Microsoft's CLAP, exported, not normalised
-
-
-EXPORTABLE = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.MSCLAP_POOLED})
-"""Features that an encoder of another environment may make."""
+from core.choices import AudioFeature as AudioFeature
 
 
 @dataclass(frozen=True)

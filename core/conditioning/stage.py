@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from core.choices import StopCriterion as StopCriterion
+
 
 class ParameterGroup(StrEnum):
     """What a stage may train."""
@@ -18,14 +20,6 @@ STAGE_GROUPS = (
     (ParameterGroup.GATES,),
 )
 """What the three stages train, in order."""
-
-
-class StopCriterion(StrEnum):
-    """What ends a stage and which weights it leaves behind."""
-
-    STEPS = "steps"  # all steps run, the last weights stay
-    VALIDATION_LOSS = "validation_loss"  # all steps run, the weights of the best validation stay
-    GATE_WINDOW = "gate_window"  # ends early once the mean gate value lies in [0.35, 0.45]
 
 
 @dataclass(frozen=True)

@@ -7,47 +7,16 @@ two variants differ in nothing but themselves.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
+from core.choices import AudioFeature
+from core.choices import UnetAdapterKind as UnetAdapterKind
+from core.conditioning.conditioning import Conditioning, ConditioningInputs
+from core.conditioning.config import VariantConfig as VariantConfig
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
-
-
-class UnetAdapterKind(StrEnum):
-    """How the frozen UNet is adapted from stage 2 on."""
-
-    LORA = "lora"
-    DORA = "dora"
-    IA3 = "ia3"
-    SSF = "ssf"
-    NONE = "none"
-
-
-class VariantConfig(BaseModel):
-    """Base of a variant's settings: frozen, and a key nothing reads is refused.
-
-    Each field's docstring is its description.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    def sources(self) -> dict[str, str]:
-        """Sources of pretrained parts it loads, by role; the id of a run covers their hashes."""
-        return {}
-
-    def in_effect(self) -> dict[str, Any]:
-        """Every setting as JSON has it, an unset one with what it stands for.
-
-        None stays where nothing stands for it, since the other choices leave it unread.
-        """
-        return self.model_dump(mode="json")
 
 
 class Variant(nn.Module, ABC):

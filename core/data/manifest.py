@@ -358,7 +358,8 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
     if not path.is_file():
         raise DataError(f"no manifest at {path}; run harness data ingest first")
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:  # read_table imports pandas
+            table = file.read()
         metadata = table.schema.metadata or {}
         head = metadata.get(_HEADER_KEY, b"null")
         header = json.loads(head)

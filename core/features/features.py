@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import AudioFeature
+from core.choices import AudioFeature
 from core.data.manifest import Sample
 from core.data.splits.split import Part, Split
 from core.errors import UsageError

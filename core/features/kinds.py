@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import AudioFeature
+from core.choices import AudioFeature
 from core.data.media.decode import SAMPLE_RATE_HZ, resample
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings

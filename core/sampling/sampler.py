@@ -6,23 +6,15 @@ Shape legend: B batch, C latent channels, H W latent height and width.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.choices import Sampler as Sampler
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import Conditioning
 from core.randomness import normal
-
-
-class Sampler(StrEnum):
-    """Solver of the sampling ODE; each is deterministic given the first noise."""
-
-    DDIM = "ddim"  # Song et al. 2021, eta 0
-    DPM_SOLVER_PP = "dpm_solver++"  # Lu et al. 2022, second order multistep
-    UNIPC = "unipc"  # Zhao et al. 2023
 
 
 @dataclass(frozen=True)

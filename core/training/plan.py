@@ -2,21 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from core.choices import LossWeighting as LossWeighting
 from core.conditioning.stage import Stage
 from core.randomness import rng
 
-
-class LossWeighting(StrEnum):
-    """How much each noise level counts in the training loss; the mean over timesteps is 1."""
-
-    UNIFORM = "uniform"  # Ho et al. 2020, the simple objective
-    HIGH_NOISE = "high_noise"  # in proportion to SNR^-1/2: what a picture shows is decided there
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,15 @@ class TrainingPlan:
         return self.first_step(len(self.stages))
 
 
-def timestep_weights(weighting: LossWeighting, *, alphas_cumprod_T: torch.Tensor) -> torch.Tensor:
+def timestep_weights(
+    weighting: LossWeighting, *, alphas_cumprod_T: "torch.Tensor"
+) -> "torch.Tensor":
     """Loss weight of each timestep [T], float32, mean 1.
 
     alphas_cumprod_T: the noise schedule's; SNR = alpha / (1 - alpha).
     """
+    import torch  # here alone, so that a schedule is known without it
+
     if weighting is LossWeighting.UNIFORM:
         return torch.ones_like(alphas_cumprod_T, dtype=torch.float32)
     alphas_T = alphas_cumprod_T.double()

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.comparison.find import comparison_folder
 from harness.comparison.runs import load_runs
 from harness.report.comparison.write import Written, write_comparison_report, write_runs_report
-from harness.report.sweep import WrittenSweep, write_sweep_report
+from harness.report.sweep.write import WrittenSweep, write_sweep_report
 from harness.sweep.find import sweep_folder
 
 

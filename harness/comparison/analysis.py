@@ -44,17 +44,10 @@ from harness.metrics.registry import Level
 from harness.metrics.registry import metric as declared
 from harness.records.record import RunRecord, Status, now
 from harness.settings.branch_config import Tuning
-from harness.statistics import (
-    MAX_SEEDS,
-    Outcome,
-    PairVerdict,
-    Strength,
-    benjamini_hochberg,
-    compare_pairs,
-    hierarchical_bootstrap,
-    leader,
-    verdict,
-)
+from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.multiplicity import benjamini_hochberg
+from harness.statistics.outcome import MAX_SEEDS, Outcome, Strength
+from harness.statistics.verdict import PairVerdict, compare_pairs, leader, verdict
 
 ALPHA = 0.05
 _LEVEL = 0.95

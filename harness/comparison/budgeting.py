@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.choices import BudgetKind
 from core.errors import DataError, UsageError
 from core.files import json_sha256, write_atomic
 from harness.branches.registry import find_variant
@@ -18,7 +19,6 @@ from harness.run.budget import (
 )
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
-from harness.settings.profile import BudgetKind
 from harness.wording.display import Display
 
 _CALIBRATION_STEPS = 12

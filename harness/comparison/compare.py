@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.choices import BudgetKind
 from core.data.splits.split import Part, Split, load_split
 from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
@@ -35,7 +36,6 @@ from harness.report.comparison.contact_sheet import draw_sheet
 from harness.report.comparison.write import write_report
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
-from harness.settings.profile import BudgetKind
 from harness.wording.display import Display
 
 

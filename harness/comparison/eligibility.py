@@ -4,16 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.choices import BudgetKind
 from core.errors import MismatchError
 from core.files import json_sha256
+from core.training.results import NOTHING_TO_TRAIN
 from harness.comparison.record import Eligibility
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
 
 SHARED_CODE = ("core", "metrics", "run")
-SAMPLES = "samples"
-NOTHING_TO_TRAIN = "nothing_to_train"
-"""As `core.training.loop` writes it; that module imports torch, which reading records needs not."""
 NOT_RECORDED = "not recorded"
 _EXPORTED = "exported."
 _SCALED = ("steps", "warmup_steps")
@@ -207,7 +206,7 @@ def shared_settings(record: RunRecord) -> dict[str, Any]:
     """
     settings = dict(record.identity.settings)
     budget = dict(settings.get("budget", {}))
-    if budget.get("kind", SAMPLES) == SAMPLES:
+    if budget.get("kind", BudgetKind.SAMPLES) == BudgetKind.SAMPLES:
         return settings
     budget.pop("step_cost")
     settings["budget"] = budget
@@ -219,13 +218,13 @@ def shared_settings(record: RunRecord) -> dict[str, Any]:
 def budget_of(record: RunRecord) -> dict[str, Any]:
     """What a run was allowed to spend on training, and what it spent."""
     budget = record.identity.settings.get("budget", {})
-    kind = budget.get("kind", SAMPLES)
+    kind = budget.get("kind", BudgetKind.SAMPLES)
     spent: dict[str, Any] = {
         "kind": kind,
         "steps": steps_of(record),
         "samples": samples_of(record),
     }
-    if kind != SAMPLES:
+    if kind != BudgetKind.SAMPLES:
         spent["allowed"] = budget["amount"]
         spent["planned"] = _planned_cost(record)
         spent["step_cost"] = budget["step_cost"]
@@ -246,7 +245,7 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
     if not trained:
         return
     # The kind is a setting, and these are equal by now.
-    if budget_of(trained[0])["kind"] == SAMPLES:
+    if budget_of(trained[0])["kind"] == BudgetKind.SAMPLES:
         _require_equal_samples(trained)
         return
     for record in trained:
@@ -282,10 +281,10 @@ def _budget(finished: Sequence[RunRecord]) -> dict[str, Any]:
     """Kind and amount of the equal budget; its runs say what they spent."""
     trained = [budget_of(r) for r in finished if steps_of(r)]
     if not trained:
-        return {"kind": SAMPLES, "steps": None, "samples": None}
+        return {"kind": BudgetKind.SAMPLES, "steps": None, "samples": None}
     most = max(trained, key=lambda spent: spent["steps"])
-    if most["kind"] == SAMPLES:
-        return {"kind": SAMPLES, "steps": most["steps"], "samples": most["samples"]}
+    if most["kind"] == BudgetKind.SAMPLES:
+        return {"kind": BudgetKind.SAMPLES, "steps": most["steps"], "samples": most["samples"]}
     return {
         "kind": most["kind"],
         "amount": most["allowed"],

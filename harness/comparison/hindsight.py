@@ -11,7 +11,7 @@ from harness.comparison.request import Question
 from harness.comparison.runs import LoadedRun
 from harness.records.record import RECORD, RunRecord, load_record, now
 from harness.records.score_kind import Score
-from harness.statistics import MIN_SEEDS_FOR_A_WIN
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
 QUESTION = "question.json"
 """In a comparison's folder: when it was first asked for."""

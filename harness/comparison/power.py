@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 
 from harness.comparison.record import PowerRow
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, detectable_effect, detectable_win
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
+from harness.statistics.paired import detectable_effect
+from harness.statistics.power import detectable_win
 
 _NUM_SEEDS = (2, 3, 5, 6, 8, 10, 12, 16, 20)
 

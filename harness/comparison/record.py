@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.errors import DataError
 from core.files import write_atomic
 from harness.records.record import Status
-from harness.statistics import Outcome, Strength
+from harness.statistics.outcome import Outcome, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
 COMPARISON = "comparison.json"

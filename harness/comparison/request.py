@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core.choices import BudgetKind
 from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
 from harness.metrics.registry import deciding_metric
 from harness.records.folder_name import require_folder_name
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile, profile_names
-from harness.settings.profile import BudgetKind, ComparisonSettings
+from harness.settings.profile import ComparisonSettings
 from harness.wording.display import Display
 
 

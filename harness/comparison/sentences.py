@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from harness.records.record import RunRecord
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, Outcome, PairVerdict
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
+from harness.statistics.verdict import PairVerdict
 
 
 def verdict_sentence(

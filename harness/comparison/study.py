@@ -25,7 +25,8 @@ from harness.comparison.analysis import analyse
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.runs import LoadedRun
 from harness.records.record import RunIdentity, RunRecord, Status
-from harness.statistics import MIN_SEEDS_FOR_A_WIN, hierarchical_bootstrap
+from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.power import sign_flip_ps
 
 Array = NDArray[np.float64]

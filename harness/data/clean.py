@@ -16,7 +16,7 @@ from core.data.manifest import MANIFEST_FILE, Manifest, Status
 from core.data.media.quality import MEANINGS, Flag
 from core.errors import MismatchError, UsageError
 from harness.records.lock import held
-from harness.report.data import PAGE_FILE, num_media_files, write_data_page
+from harness.report.data.page import PAGE_FILE, num_media_files, write_data_page
 from harness.wording.plain_text import plain
 
 

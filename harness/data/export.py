@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from core.conditioning.conditioning import AudioFeature
+from core.choices import AudioFeature
 from core.data.splits.split import Split
 from core.errors import HarnessError, UsageError, suggestion
 from core.files import json_sha256, write_atomic

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.choices import BudgetKind
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
@@ -20,7 +21,7 @@ from core.errors import UsageError
 from core.foundation.architecture import read_architecture
 from core.training.objective import per_sample_mse
 from harness.branches.unet_adapter import adapter_of
-from harness.settings.profile import BudgetKind, Profile
+from harness.settings.profile import Profile
 
 STAGES = tuple(f"stage{number}" for number in range(1, len(STAGE_GROUPS) + 1))
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
+from core.choices import BudgetKind
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.conditioning.variant import Variant, VariantConfig
 from core.data.splits.split import Part
@@ -29,7 +30,7 @@ from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
-from harness.settings.profile import BudgetKind, Profile, StageSettings
+from harness.settings.profile import Profile, StageSettings
 from harness.wording.display import Display
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.choices import AudioFeature
 from core.conditioning.attached import AttachedVariant
-from core.conditioning.conditioning import AudioFeature
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import Variant

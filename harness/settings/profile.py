@@ -5,28 +5,31 @@ A profile is a TOML file under `harness/settings/profiles/` that holds only what
 nothing reads cannot pass unnoticed.
 """
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
-from core.conditioning.conditioning import EXPORTABLE, AudioFeature
-from core.conditioning.ssf.scope import SsfScope
-from core.conditioning.stage import StopCriterion
-from core.data.splits.weights import DEFAULT_BETA, ClassWeighting
-from core.features.log_mel import LogMelSettings
-from core.sampling.sampler import Sampler
-from core.training.plan import LossWeighting
+from core.choices import (
+    DEFAULT_BETA,
+    EXPORTABLE,
+    AudioFeature,
+    BudgetKind,
+    ClassWeighting,
+    LossWeighting,
+    Sampler,
+    SsfScope,
+    StopCriterion,
+)
+from core.conditioning.optional import NONE_BY_NAME
+from core.features.log_mel_settings import LogMelSettings
 
-# TOML has no null, so "none" stands for it.
-OptionalText = Annotated[str | None, BeforeValidator(lambda v: None if v == "none" else v)]
+OptionalText = Annotated[str | None, NONE_BY_NAME]
 
 
 class _Settings(BaseModel):
@@ -200,14 +203,6 @@ class SamplingSettings(_Settings):
     """Images for each test clip, each from its own noise."""
     batch_size: int = Field(default=16, ge=1)
     """Images made at once; changes roundings only."""
-
-
-class BudgetKind(StrEnum):
-    """In what the training of compared branches is equal."""
-
-    SAMPLES = "samples"  # steps and samples: the stages' own numbers
-    GPU_SECONDS = "gpu_seconds"  # seconds of the device; CPU seconds of the process without a GPU
-    FLOPS = "flops"  # floating-point operations of forward and backward passes
 
 
 class BudgetSettings(_Settings):

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from harness.statistics.outcome import MAX_SEEDS
+
 Array = NDArray[np.float64]
 
-MAX_SEEDS = 40
-"""Of one comparison: the exact sign-flip test sums two halves of 2^20 patterns, tens of MB."""
 
 _RELATIVE_ROUNDING = 1e-12  # two sums of the same numbers in another order differ by less
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.randomness import rng
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.paired import detectable_effect
-from harness.statistics.verdict import MIN_SEEDS_FOR_A_WIN
 
 Array = NDArray[np.float64]
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
@@ -11,25 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from harness.statistics.multiplicity import holm
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome, Strength
 from harness.statistics.paired import PairedDifference, detectable_effect, paired_difference
-
-MIN_SEEDS_FOR_A_WIN = 6
-"""The exact sign-flip test cannot reach .05 with fewer."""
-
-
-class Outcome(StrEnum):
-    """What may be said about a pair."""
-
-    WIN = "win"
-    TIE = "tie"
-    UNDECIDED = "undecided"
-
-
-class Strength(StrEnum):
-    """How much weight the outcome bears."""
-
-    CONFIRMED = "confirmed"
-    EXPLORATORY = "exploratory"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import HarnessError, MismatchError
 from harness.comparison.eligibility import require_one_branch
@@ -11,16 +12,12 @@ from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.tables import higher_is_better, metric_names, value_of
 from harness.records.record import RunRecord, Status, load_record
 from harness.settings.profile import ComparisonSettings
-from harness.statistics import (
-    MIN_SEEDS_FOR_A_WIN,
-    Outcome,
-    PairVerdict,
-    benjamini_hochberg,
-    paired_difference,
-    verdict,
-)
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
 from harness.sweep.record import BranchSweep
 from harness.wording.numbers import count, interval, metric_label, number, percent
+
+if TYPE_CHECKING:
+    from harness.statistics.verdict import PairVerdict
 
 BEST = "best settings"
 DEFAULTS = "defaults"
@@ -40,7 +37,7 @@ class TestRow:
     """By seed, with the best settings."""
     defaults: Mapping[int, float | None]
     """By seed, with the defaults."""
-    pair: PairVerdict | None
+    pair: "PairVerdict | None"
     """Best minus defaults; None where a seed is missing, with `reason`."""
     reason: str = ""
     """Why there is no difference."""
@@ -183,6 +180,10 @@ def _row(
     ones, others = zip(*((found[0][s], found[1][s]) for s in sorted(best)), strict=True)
     if any(v is None or not math.isfinite(v) for v in (*ones, *others)):
         return replace(row, reason="a run has no value of it")
+    # scipy, which the clips alone need: most sweeps open none.
+    from harness.statistics.paired import paired_difference
+    from harness.statistics.verdict import verdict
+
     pair = verdict(
         paired_difference(ones, second=others),
         first=BEST,
@@ -196,6 +197,10 @@ def _row(
 def _adjusted(rows: Sequence[TestRow], *, decisive: str | None) -> list[TestRow]:
     """The p of all metrics but the decisive one adjusted together, as in a comparison."""
     others = [row for row in rows if row.pair is not None and row.metric != decisive]
+    if not others:
+        return list(rows)
+    from harness.statistics.multiplicity import benjamini_hochberg
+
     adjusted = benjamini_hochberg([row.pair.difference.t_p for row in others if row.pair])
     p = dict(zip((row.metric for row in others), adjusted, strict=True))
     return [
@@ -232,7 +237,7 @@ def _sentence(metric: str, row: TestRow | None, *, num_absent: int) -> str:
     return sentence
 
 
-def difference_text(pair: PairVerdict) -> str:
+def difference_text(pair: "PairVerdict") -> str:
     """Mean, interval and seeds of a difference."""
     found = pair.difference
     text = f"best minus defaults {number(found.mean, digits=4, signed=True)}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.report.sweep import WrittenSweep
+from harness.report.sweep.write import WrittenSweep
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
 
 

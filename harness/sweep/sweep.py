@@ -14,7 +14,7 @@ from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
-from harness.report.sweep import write_sweep_report
+from harness.report.sweep.write import write_sweep_report
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best

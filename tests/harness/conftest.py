@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,12 @@ OVERRIDES = (
 )
 
 
+HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")
+ANALYSIS = ("pandas", "scipy", "matplotlib", "optuna")
+_LOADED = "modules that were loaded: "
+LoadedBy = Callable[..., list[str]]
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """A run that was made once for the whole session; tests must leave its folder as it is."""
@@ -36,6 +44,30 @@ class FinishedRun:
     request: RunRequest
     record: RunRecord
     folder: Path
+
+
+@pytest.fixture(scope="session")
+def loaded_by() -> LoadedBy:
+    """Which of the heavy libraries a command imports, in a process of its own."""
+
+    def run(*words: str, of: Sequence[str] = HEAVY + ANALYSIS) -> list[str]:
+        script = (
+            "import sys\n"
+            f"sys.argv = ['harness', *{list(words)!r}]\n"
+            "from harness.cli.main import main\n"
+            "try: main()\n"
+            "except SystemExit as stop: assert not stop.code, stop.code\n"
+            f"print({_LOADED!r} + ' '.join(sorted(set({list(of)!r}) & set(sys.modules))))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        *_, last = done.stdout.splitlines()
+        assert last.startswith(_LOADED), done.stdout
+        return last.removeprefix(_LOADED).split()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,11 @@
 """Which operations of a UNet SSF follows."""
 
-from enum import StrEnum
-
 from torch import nn
 
+from core.choices import SsfScope as SsfScope
 from core.conditioning.ssf.tuner import can_follow
 
 _ATTENTION_LINEARS = ("to_q", "to_k", "to_v", "to_out.0")
-
-
-class SsfScope(StrEnum):
-    """The operations of a UNet that SSF follows."""
-
-    CROSS_ATTENTION = "attn2"  # q, k, v and output projections of the cross-attentions
-    ATTENTION = "attn1+attn2"  # the same of both attentions
-    ALL = "all"  # every linear, convolution and normalisation
 
 
 def scale_shift_targets(unet: nn.Module, *, scope: SsfScope) -> list[str]:

@@ -3,27 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from torch import Tensor
-from torch import tensor as to_tensor
-
+from core.choices import DEFAULT_BETA
+from core.choices import ClassWeighting as ClassWeighting
 from core.data.splits.split import Part, Split
 from core.errors import DataError, UsageError, suggestion
-
-DEFAULT_BETA = 0.999
-"""One of Cui et al.'s values; 0 is no weighting, towards 1 it becomes inverse frequency."""
-
-
-class ClassWeighting(StrEnum):
-    """Rule by which a class of n training samples is weighted before normalisation."""
-
-    NONE = "none"  # 1
-    SQRT = "sqrt"  # sqrt(largest / n)
-    INVERSE = "inverse"  # largest / n
-    EFFECTIVE = "effective"  # effective number of samples, Cui et al. 2019, eq. 2
-    EXPLICIT = "explicit"  # a number for every class, given by the user
 
 
 @dataclass(frozen=True)
@@ -38,10 +23,6 @@ class ClassWeights:
     """Before normalisation: the largest class has 1, or what the user gave."""
     weights: Mapping[str, float]
     """What multiplies the loss; its mean over the training samples is 1."""
-
-    def tensor(self) -> Tensor:
-        """float32 [num_classes] in the order of the class index."""
-        return to_tensor(list(self.weights.values()))
 
     def data(self) -> dict[str, Any]:
         """The table as JSON values, for a lock file or a record."""

@@ -1,11 +1,11 @@
 """`harness compare`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from core.choices import BudgetKind
 from harness.cli.commands.options import (
     DEFAULT_PROFILE,
     AsJson,
@@ -21,14 +21,7 @@ from harness.cli.commands.options import (
     print_result,
 )
 from harness.executors.opening import ExecutorKind, ExecutorOptions
-
-
-class BudgetChoice(StrEnum):
-    """As `harness.settings.profile.BudgetKind`, without importing what that needs."""
-
-    SAMPLES = "samples"
-    GPU_SECONDS = "gpu_seconds"
-    FLOPS = "flops"
+from harness.statistics.outcome import MAX_SEEDS
 
 
 def compare(
@@ -41,9 +34,8 @@ def compare(
         str, typer.Option(help="Branches, comma-separated.")
     ] = "baseline,sonic,cutting_edge",
     seeds: Annotated[
-        # As `harness.statistics.MAX_SEEDS`, without importing what that needs.
         int,
-        typer.Option(min=1, max=40, help="Seeds 0 to N-1 for each branch."),
+        typer.Option(min=1, max=MAX_SEEDS, help="Seeds 0 to N-1 for each branch."),
     ] = 3,
     profile: ProfileOverConfig = None,
     config: Annotated[
@@ -81,12 +73,12 @@ def compare(
         float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
     ] = None,
     budget: Annotated[
-        BudgetChoice,
+        BudgetKind,
         typer.Option(
             help="In what the branches' training is equal: samples, seconds of the device (of "
             "the CPU without a GPU), or FLOPs. All but samples scale each branch's stages."
         ),
-    ] = BudgetChoice.SAMPLES,
+    ] = BudgetKind.SAMPLES,
     allow_mixed_environment: Annotated[
         bool,
         typer.Option(
@@ -107,7 +99,6 @@ def compare(
     from harness.comparison.request import CompareOptions, CompareRequest
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
-    from harness.settings.profile import BudgetKind
     from harness.wording.display import open_display
 
     executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
@@ -137,7 +128,7 @@ def compare(
             options,
             executor_options,
             price_per_hour,
-            BudgetKind(budget.value),
+            budget,
             configs.paths,
         )
         with open_display() as display:

@@ -20,6 +20,7 @@ from harness.cli.commands.options import (
     print_result,
 )
 from harness.executors.opening import ExecutorKind
+from harness.statistics.outcome import MAX_SEEDS
 
 
 def sweep(
@@ -58,7 +59,7 @@ def sweep(
         int,
         typer.Option(
             min=0,
-            max=40,
+            max=MAX_SEEDS,
             help="Afterwards, train the best and the defaults with N seeds (0, 1, ..., without "
             "the search's own) and score both on the test clips; 0 leaves these unread.",
         ),

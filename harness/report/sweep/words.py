@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from harness.report.sweep.facts import SweepFacts, default_trial, num_counted
-from harness.statistics import Outcome
+from harness.statistics.outcome import Outcome
 from harness.sweep.on_test import OnTest
 from harness.sweep.record import (
     COSTS,

@@ -14,7 +14,7 @@ from harness.report.page.render import encoded, html, markdown
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.sections import sections
 from harness.report.sweep.words import headline
-from harness.statistics import Outcome
+from harness.statistics.outcome import Outcome
 from harness.sweep.record import SWEEP, load_sweep
 from harness.wording.numbers import count, plain
 

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.data.ingest.ingest import Ingested
 from core.data.manifest import MANIFEST_FILE, Item, Manifest, Reason, Status
 from core.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from core.data.ingest.ingest import Ingested
 
 _NO_CLASS = "(no class)"
 _MAX_CLASSES = 40
@@ -65,7 +67,7 @@ def _classes(manifest: Manifest) -> set[str]:
     return own | set(manifest.named_classes)
 
 
-def ingested_data(found: Ingested, *, folder: Path) -> dict[str, Any]:
+def ingested_data(found: "Ingested", *, folder: Path) -> dict[str, Any]:
     """What an ingest did, for scripts."""
     return {
         **_summary_data(found.manifest, folder=folder),
@@ -75,7 +77,7 @@ def ingested_data(found: Ingested, *, folder: Path) -> dict[str, Any]:
     }
 
 
-def ingested(found: Ingested, *, folder: Path) -> RenderableType:
+def ingested(found: "Ingested", *, folder: Path) -> RenderableType:
     """The same for a person, with what to do next."""
     if found.is_unchanged:
         news = "nothing changed since the last ingest; the folder is as it was"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from core.choices import BudgetKind
 from core.errors import MismatchError, UsageError
 from harness.cli.commands.runs import list_, show_
 from harness.comparison.analysis import analyse
@@ -25,7 +26,7 @@ from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.report.terminal.comparison import comparison_view
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
-from harness.settings.profile import BudgetKind, ComparisonSettings
+from harness.settings.profile import ComparisonSettings
 from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]

@@ -54,23 +54,6 @@ def words_of(request: RunRequest) -> list[str]:
     return request.words[1:]
 
 
-def test_help_does_not_import_the_heavy_libraries() -> None:
-    """Catches: `harness --help` that takes seconds because a module imports torch."""
-    script = (
-        "import sys; sys.argv = ['harness', '--help']\n"
-        "from harness.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit as stop: assert stop.code == 0\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'pandas', 'matplotlib', 'scipy'}\n"
-        "print('loaded:', sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    assert "loaded: []" in done.stdout
-    assert "Exit codes" in done.stdout
-
-
 def test_json_is_one_object_on_standard_output_and_nothing_else(finished: Any) -> None:
     """Catches: a library's line or a progress bar in what a script reads."""
     done = harness(*words_of(finished.request), "--json")

@@ -25,7 +25,7 @@ from harness.executors.local import LocalExecutor
 from harness.executors.opening import ExecutorOptions
 from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import RunRequest
-from harness.statistics import MAX_SEEDS
+from harness.statistics.outcome import MAX_SEEDS
 from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]

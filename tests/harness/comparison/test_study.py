@@ -19,14 +19,10 @@ from harness.comparison.study import (
     stand_in_runs,
     winners,
 )
-from harness.statistics import (
-    Outcome,
-    detectable_effect,
-    detectable_win,
-    paired_difference,
-    verdict,
-    win_power,
-)
+from harness.statistics.outcome import Outcome
+from harness.statistics.paired import detectable_effect, paired_difference
+from harness.statistics.power import detectable_win, win_power
+from harness.statistics.verdict import verdict
 
 ALPHA = 0.05
 REPEATS = 80

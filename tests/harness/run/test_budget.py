@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.choices import BudgetKind
 from core.errors import UsageError
 from core.foundation.foundation import Foundation
 from harness.branches.registry import find_variant
@@ -18,7 +19,6 @@ from harness.run.budget import (
     within_budget,
 )
 from harness.settings.load import load_profile, parse_settings
-from harness.settings.profile import BudgetKind
 
 COST = {"stage1": 2.0, "stage2": 3.0, "stage3": 1.0}
 SCHEDULE = {"stage1": 100, "stage2": 50, "stage3": 10}

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from core.randomness import rng
-from harness.statistics import hierarchical_bootstrap, paired_difference
+from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.paired import paired_difference
 
 SIZES = (10, 10, 10, 10, 10, 9, 4, 3)
 

@@ -8,10 +8,9 @@ import pytest
 from scipy import stats
 
 from core.randomness import rng
-from harness.statistics import (
-    benjamini_hochberg,
+from harness.statistics.multiplicity import benjamini_hochberg, holm
+from harness.statistics.paired import (
     detectable_effect,
-    holm,
     paired_difference,
     sign_flip_p,
     smallest_sign_flip_p,

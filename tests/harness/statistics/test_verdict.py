@@ -8,14 +8,9 @@ import pytest
 from scipy import stats
 
 from core.randomness import rng
-from harness.statistics import (
-    Outcome,
-    Strength,
-    compare_pairs,
-    leader,
-    paired_difference,
-    verdict,
-)
+from harness.statistics.outcome import Outcome, Strength
+from harness.statistics.paired import paired_difference
+from harness.statistics.verdict import compare_pairs, leader, verdict
 
 
 def _verdict(differences, **options):

@@ -12,7 +12,7 @@ from harness.report.page.content import (
     Section,
     Table,
 )
-from harness.statistics import MIN_SEEDS_FOR_A_WIN
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.wording.numbers import count, label, number, plain
 
 

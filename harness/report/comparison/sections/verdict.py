@@ -4,7 +4,7 @@ from harness.comparison.record import PairResult
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
 from harness.report.page.content import Bullets, Card, Cards, Paragraph, Part, Section
-from harness.statistics import Outcome, Strength
+from harness.statistics.outcome import Outcome, Strength
 from harness.wording.numbers import (
     count,
     digits_for,

@@ -10,8 +10,7 @@ from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
 from core.data.manifest import Reason
-from harness.report.data import write_data_page
-from harness.report.data.page import REASON_TITLES
+from harness.report.data.page import REASON_TITLES, write_data_page
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="alert(1)">'
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.records.record import RunIdentity, RunRecord, Status
-from harness.report.sweep import WrittenSweep, write_sweep_report
 from harness.report.sweep.facts import SweepFacts
+from harness.report.sweep.write import WrittenSweep, write_sweep_report
 from harness.settings.load import load_profile
 from harness.settings.profile import ComparisonSettings
 from harness.sweep.record import (

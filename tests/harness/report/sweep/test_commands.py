@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from core.errors import DataError, UsageError
 from harness.cli.main import app
 from harness.cli.report_targets import write_reports
-from harness.report.sweep import WrittenSweep, write_sweep_report
+from harness.report.sweep.write import WrittenSweep, write_sweep_report
 from harness.sweep.find import sweep_folder
 from harness.sweep.record import (
     SweepRecord,

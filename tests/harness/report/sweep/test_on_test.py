@@ -11,9 +11,9 @@ import pytest
 
 from core.training.results import StageResult
 from harness.records.record import load_record
-from harness.report.sweep import write_sweep_report
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.words import headline
+from harness.report.sweep.write import write_sweep_report
 from harness.sweep.on_test import read_on_test
 from harness.sweep.record import SweepRecord, TestRuns
 

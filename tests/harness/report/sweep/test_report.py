@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.report.sweep import WrittenSweep, write_sweep_report
 from harness.report.sweep.sections import sections
+from harness.report.sweep.write import WrittenSweep, write_sweep_report
 from harness.sweep.record import (
     BranchSweep,
     Dimension,

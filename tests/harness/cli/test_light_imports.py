@@ -1,0 +1,64 @@
+"""Commands that read and print: they answer at once, without the libraries that compute."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LoadedBy = Callable[..., list[str]]
+
+EVERY_HELP = """
+import contextlib, io, sys
+import typer
+from harness.cli.main import app
+
+HEAVY = {"torch", "diffusers", "transformers", "peft", "pandas", "scipy", "matplotlib", "numpy"}
+
+def commands(command, words):
+    yield words
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, [*words, name])
+
+root = typer.main.get_command(app)
+for words in list(commands(root, [])):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        root([*words, "--help"], standalone_mode=False)
+    assert "Usage" in said.getvalue(), words
+    assert not HEAVY & set(sys.modules), (words, HEAVY & set(sys.modules))
+    print("help of", *words)
+"""
+
+
+def test_no_help_imports_the_heavy_libraries() -> None:
+    """Catches: a --help that takes seconds because a module imports torch, or numpy for a word."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert {"help of", "help of run", "help of data show", "help of convert clap"} <= set(shown)
+
+
+def test_a_run_is_shown_and_listed_without_the_heavy_libraries(
+    loaded_by: LoadedBy, finished: Any
+) -> None:
+    """Catches: `show` and `list --runs` that take six seconds to read one file of JSON."""
+    results = str(finished.request.results)
+    assert loaded_by("show", finished.record.run_id, "--results", results) == []
+    assert loaded_by("list", "--runs", "--results", results) == []
+    assert loaded_by("list", "--sweeps", "--results", results) == []
+
+
+def test_a_manifest_is_shown_without_the_heavy_libraries(
+    loaded_by: LoadedBy, small_corpus: Path, tmp_path: Path
+) -> None:
+    """Catches: `data show` that imports what reads media, or what trains."""
+    out = tmp_path / "set"
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "data", "ingest", str(small_corpus), "--out", str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert loaded_by("data", "show", str(out)) == []
