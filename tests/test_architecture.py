@@ -15,7 +15,7 @@ SOURCES = sorted(
 # Each room may import the rooms before it, and nothing behind it.
 FLOORS = {
     "core": (
-        "errors", "choices", "randomness", "files", "conditioning", "data", "foundation",
+        "errors", "choices", "text", "randomness", "files", "conditioning", "data", "foundation",
         "features", "audit", "training", "sampling", "embedded",
     ),
     "core.data": ("manifest", "labels", "media", "ingest", "cleaning", "splits"),

@@ -40,7 +40,7 @@ def import_split(
                 "remove it from the other"
             )
     known = {sample.id: sample for sample in manifest.samples}
-    notices: list[str] = []
+    notices: list[str] = list(manifest.notices)
     chosen: dict[Part, list[Sample]] = {}
     for part in Part:
         listing = by_part[part]

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from core.errors import DataError, UsageError, suggestion
+from core.text import canonical, read_text
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LabelMap:
 
     def class_of(self, label: str) -> str | None:
         """The class that `label` means, equal in every letter, or None."""
-        return self._class_of.get(label)
+        return self._class_of.get(canonical(label))
 
     def why_unmapped(self, label: str) -> str:
         """A sentence on a label that means no class, with one that it may be a misspelling of."""
@@ -60,8 +61,8 @@ def load_label_map(name: str) -> LabelMap:
         text = (files("core.data") / "label_maps" / f"{name}.toml").read_text(encoding="utf-8")
     elif name.endswith(".toml"):
         try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(Path(name).expanduser())
+        except (OSError, ValueError) as error:
             raise UsageError(f"the label map {name} cannot be read: {error}") from None
     else:
         known = shipped_label_maps()
@@ -97,4 +98,7 @@ def _checked_classes(body: Mapping[str, object], *, name: str) -> dict[str, tupl
                     f"the label map {name} lists {label!r} under {class_name}, but it means "
                     f"{other} already; a label means one class"
                 )
-    return {class_name: tuple(labels) for class_name, labels in classes.items()}
+    return {
+        canonical(class_name): tuple(map(canonical, labels))
+        for class_name, labels in classes.items()
+    }

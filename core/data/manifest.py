@@ -53,6 +53,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "not_a_file"
     UNREADABLE = "unreadable"
     UNSUPPORTED_FORMAT = "unsupported_format"
+    UNKNOWN_ENDING = "unknown_ending"
     EMPTY_AUDIO = "empty_audio"
     UNDECODABLE_AUDIO = "undecodable_audio"
     TRUNCATED_AUDIO = "truncated_audio"
@@ -75,9 +76,11 @@ class Reason(StrEnum):
 
 SELECTION_REASONS = frozenset(
     {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_MEDIA, Reason.REPEATED}
+    | {Reason.UNKNOWN_ENDING}
 )
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
-is no dirty folder. They count as excluded, but not towards the share that stops a run."""
+is no dirty folder, nor is one with a file of features beside each pair. They count as excluded, but
+not towards the share that stops a run."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,8 @@ class Manifest:
     """What was ingested, as asked for; two ingests of equal `sources` may share a folder."""
     cleaning: Mapping[str, Any] | None = None
     """Settings of the cleaning; None before it."""
+    notices: tuple[str, ...] = field(default=(), compare=False)
+    """What a reader should know of how the sources were read, as sentences."""
 
     def __post_init__(self) -> None:
         if len(self.items) != self.num_input:
@@ -292,6 +297,7 @@ class Manifest:
             "named_classes": list(self.named_classes),
             "sources": [dict(source) for source in self.sources],
             "cleaning": None if self.cleaning is None else dict(self.cleaning),
+            "notices": list(self.notices),
         }
         write_atomic(folder / MANIFEST_FILE, content=_to_parquet(self.items, header=header))
 
@@ -309,6 +315,7 @@ class Manifest:
             named_classes=tuple(header["named_classes"]),
             sources=tuple(header["sources"]),
             cleaning=header["cleaning"],
+            notices=tuple(header.get("notices", ())),  # came later than the format
         )
 
 

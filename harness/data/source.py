@@ -12,7 +12,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.data.cleaning.clean import build_manifest
-from core.data.cleaning.journal import JOURNAL_FILE
+from core.data.cleaning.journal import JOURNAL_FILE, JUDGING
+from core.data.ingest.scan import READING
 from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
@@ -154,4 +155,5 @@ def _signature(folder: Path, settings: DataSettings) -> str:
             stat = path.stat()
             files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
     rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
-    return json_sha256({"formats": [MANIFEST_FORMAT, LOCK_FORMAT], "files": files, "rule": rule})
+    formats = [MANIFEST_FORMAT, LOCK_FORMAT, READING, JUDGING]
+    return json_sha256({"formats": formats, "files": files, "rule": rule})

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from core.errors import UsageError
 from core.files import json_sha256, write_atomic
+from core.text import read_text
 from harness.settings.load import parse_settings
 from harness.settings.profile import Profile
 
@@ -140,11 +141,13 @@ def load_run_config(path: Path) -> RunConfig:
         UsageError: no such file, no TOML, no branch, or a key that has no place in it.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except OSError as error:
         raise UsageError(f"no config file {path} ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"config {path} is not UTF-8 text: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"config {path} cannot be read: {error}") from None
+    try:
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"config {path} is not valid TOML: {error}") from None
     if "variant" not in values:

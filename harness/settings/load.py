@@ -10,6 +10,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from core.errors import UsageError, suggestion
+from core.text import read_text
+from harness.settings.coercion import coerced
 from harness.settings.profile import Profile
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,9 +48,9 @@ def load_profile(
         if not path.is_file():
             raise UsageError(f"no profile file {name}")
         try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise UsageError(f"profile {name} is not UTF-8 text: {error}") from None
+            text = read_text(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"profile {name} is not readable as text: {error}") from None
     elif name in profile_names():
         text = (files("harness.settings") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
     else:
@@ -75,6 +77,8 @@ def parse_settings(model: type[Model], values: Mapping[str, Any], *, what: str) 
     Raises:
         UsageError: unknown key (with the closest known one), wrong type, out of range.
     """
+    for place, value, expected in coerced(model, values):
+        raise UsageError(f"{what} '{place}' cannot be {value!r}: expected {expected}")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -130,10 +134,12 @@ def _apply_override(values: dict[str, Any], item: str, *, variant: str | None) -
 
 
 def _toml_value(text: str) -> Any:
+    # In a list, so that a comment, which would cut the value short, takes its bracket away.
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = [{text}]")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return found[0] if len(found) == 1 else text
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:

@@ -19,7 +19,7 @@ from core.data.media.inspection import FileOutcome, MediaKind
 from core.errors import NoSpaceError
 
 JOURNAL_FILE = "clean_journal.jsonl"
-_RULES = 1
+JUDGING = 2
 """Raised when a change of `decode`, `audio_header` or `near_duplicates` changes an outcome."""
 
 
@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, path: Path, *, root: Path, window_s: float) -> None:
         self._path = path
         self._root = root
-        self._rules = f"{_RULES}:{window_s:g}:{MIN_DURATION_S}:{MIN_SIDE_PX}:{MAX_PIXELS}"
+        self._rules = f"{JUDGING}:{window_s:g}:{MIN_DURATION_S}:{MIN_SIDE_PX}:{MAX_PIXELS}"
         self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._handle: int | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.data.ingest.captions import unread
 from core.data.ingest.clip_rows import (
     Clip,
     is_audiocaps_list,
@@ -23,6 +24,7 @@ from core.data.ingest.video_pairs import VideoJob, cut_all
 from core.data.ingest.videos import labelled, unmapped
 from core.data.manifest import Item, Reason, Status, excluded
 from core.errors import DataError
+from core.text import canonical
 
 _CLIP_S = 10
 
@@ -91,7 +93,10 @@ def _read_list(place: Place, options: Options, *, parse: Callable[[Path], list[C
     items += [item for item in found.exclusions if item.id not in used]
     items += found.loose(used, detail=f"no row of {place.resolved.name} names this file")
     named_files = frozenset(str(media.root / path) for path in used)
-    scans = [replace(make_scan(media.root, items, classes=classes), named_files=named_files)]
+    why = f"the captions are those of {place.resolved.name}"
+    notices = unread(found, because=why)
+    scan = make_scan(media.root, items, classes=classes, notices=notices)
+    scans = [replace(scan, named_files=named_files)]
     if jobs:
         scans.append(cut_all(jobs, options, classes=classes))
     return joined(scans)
@@ -100,7 +105,7 @@ def _read_list(place: Place, options: Options, *, parse: Callable[[Path], list[C
 def _by_stem(paths: Sequence[str]) -> dict[str, list[str]]:
     table: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        table[PurePosixPath(path).stem].append(path)
+        table[canonical(PurePosixPath(path).stem)].append(path)
     return table
 
 

@@ -3,12 +3,13 @@
 VGGSound's own file has no header, and quotes labels that hold a comma; AudioCaps' has one.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.ingest.rows import read_cells
 from core.errors import DataError
+from core.text import canonical
 
 _VGGSOUND_COLUMNS = ("id", "start", "label", "split")
 _VGGSOUND_HEADERS = frozenset(
@@ -44,15 +45,11 @@ class Clip:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number of the row from 1, and its cells without blanks around them; empty rows are no rows.
 
-    Raises: DataError for a file that is not CSV in UTF-8.
+    Raises: DataError for a file that is no CSV, or in an encoding that does not say its name.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, cells in enumerate(csv.reader(file, strict=True), start=1):
-                if any(cell.strip() for cell in cells):
-                    yield number, [cell.strip() for cell in cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} is not readable as CSV ({error})") from None
+    for number, cells in enumerate(read_cells(path), start=1):
+        if any(cell.strip() for cell in cells):
+            yield number, [canonical(cell.strip()) for cell in cells]
 
 
 def _is_start(text: str) -> bool:

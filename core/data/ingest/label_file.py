@@ -1,9 +1,10 @@
 """Labels that the user gives in a file of their own: CSV rows `id,label`."""
 
-import csv
 from pathlib import Path
 
+from core.data.ingest.rows import read_cells
 from core.errors import DataError, UsageError
+from core.text import canonical
 
 _HEADERS = frozenset({("id", "label"), ("id", "class"), ("stem", "label"), ("youtube_id", "label")})
 
@@ -16,12 +17,11 @@ def read_label_file(path: Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the label file {path} is not readable as CSV ({error})") from None
+        rows = read_cells(path)
+    except DataError as error:
+        raise UsageError(f"the label file {path} cannot be read: {error}") from None
     for number, cells in enumerate(rows, start=1):
-        values = [cell.strip() for cell in cells]
+        values = [canonical(cell.strip()) for cell in cells]
         if not any(values) or (number == 1 and tuple(map(str.lower, values)) in _HEADERS):
             continue
         if len(values) != 2 or not all(values):

@@ -54,7 +54,8 @@ def joined(scans: Sequence[Scan]) -> Scan:
             items.append(rebased(item, old=scan.root, new=root))
     classes = sorted({name for scan in scans for name in scan.classes})
     named_files = frozenset[str]().union(*(scan.named_files for scan in scans))
-    return Scan(root, tuple(items), tuple(classes), named_files)
+    notices = tuple(dict.fromkeys(notice for scan in scans for notice in scan.notices))
+    return Scan(root, tuple(items), tuple(classes), named_files, notices)
 
 
 def with_unique_ids(scan: Scan) -> Scan:
@@ -81,7 +82,7 @@ def with_unique_ids(scan: Scan) -> Scan:
             number += 1
         taken.add(id_)
         items.append(replace(item, id=id_))
-    return make_scan(scan.root, items, classes=scan.classes)
+    return make_scan(scan.root, items, classes=scan.classes, notices=scan.notices)
 
 
 def _is_same_pair(item: Item, other: Item) -> bool:
@@ -108,7 +109,8 @@ def with_classes(scan: Scan, labels: LabelMap | None) -> Scan:
         return scan
     classes = {labels.class_of(name) for name in scan.classes}
     items = [_mapped(item, labels) for item in scan.items]
-    return make_scan(scan.root, items, classes=[name for name in classes if name is not None])
+    names = [name for name in classes if name is not None]
+    return make_scan(scan.root, items, classes=names, notices=scan.notices)
 
 
 def _mapped(item: Item, labels: LabelMap) -> Item:

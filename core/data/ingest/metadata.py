@@ -1,16 +1,19 @@
 """Rows of the user's metadata files, each field checked; a bad row is named by number."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.ingest.rows import kind_of, read_rows
 from core.errors import DataError
+from core.text import canonical
 
 METADATA_PATTERNS = ("metadata.json", "*_metadata*.json")
+_OTHER_FORMS = ("metadata.jsonl", "metadata.csv")
+"""Also ours where they have our columns; else Hugging Face's, which `captions` reads."""
 _TEXT_FIELDS = ("video_id", "audio_path", "image_path", "class", "text")
 
 
@@ -41,7 +44,7 @@ def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
             raise DataError(
                 f"{path.name} is a link out of the data folder; put the file itself there"
             )
-        for number, value in enumerate(_read_list(path), start=1):
+        for number, value in enumerate(read_rows(path), start=1):
             row = _check_row(value, place=f"{path.name}, row {number}")
             known = rows.setdefault(row.id, row)
             if known != row:
@@ -52,19 +55,25 @@ def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
     return tuple(rows.values())
 
 
-def _read_list(path: Path) -> list[Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise DataError(f"{path.name} is not readable as JSON ({error})") from error
-    if not isinstance(value, list):
-        raise DataError(f"{path.name} holds {_kind(value)}; expected a list of rows")
-    return value
+def metadata_files(folder: Path) -> list[Path]:
+    """The lists of our own rows in a folder, by name, sorted."""
+    found = {path for pattern in METADATA_PATTERNS for path in folder.glob(pattern)}
+    for name in _OTHER_FORMS:
+        path = folder / name
+        if path.is_file() and "audio_path" in _first_line(path):
+            found.add(path)
+    return sorted(found)
+
+
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(1 << 16)
+    return content.split(b"\n")[0].replace(b"\0", b"").decode("utf-8", "replace")
 
 
 def _check_row(value: Any, *, place: str) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{place}: got {_kind(value)}; expected an object of {_TEXT_FIELDS}")
+        raise DataError(f"{place}: got {kind_of(value)}; expected an object of {_TEXT_FIELDS}")
     for field in _TEXT_FIELDS:
         if field not in value:
             raise DataError(
@@ -78,11 +87,11 @@ def _check_row(value: Any, *, place: str) -> Row:
             f"{place}: field 'video_id' is {id_!r}; expected no slash, since ids name files"
         )
     return Row(
-        id=id_,
+        id=canonical(id_),
         audio_path=value["audio_path"],
         image_path=value["image_path"],
-        class_name=value["class"],
-        caption=value["text"],
+        class_name=canonical(value["class"]),
+        caption=canonical(value["text"]),
         attributes=_check_attributes(value.get("attributes"), place=place),
         place=place,
     )
@@ -90,7 +99,7 @@ def _check_row(value: Any, *, place: str) -> Row:
 
 def _check_text(value: Any, *, field: str, place: str) -> None:
     if not isinstance(value, str):
-        raise DataError(f"{place}: field {field!r} is {_kind(value)}; expected text")
+        raise DataError(f"{place}: field {field!r} is {kind_of(value)}; expected text")
     if not value.strip():
         raise DataError(f"{place}: field {field!r} is empty; expected text")
     if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
@@ -105,16 +114,11 @@ def _check_attributes(value: Any, *, place: str) -> Mapping[str, float] | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise DataError(f"{place}: field 'attributes' is {_kind(value)}; expected numbers by name")
+        raise DataError(
+            f"{place}: field 'attributes' is {kind_of(value)}; expected numbers by name"
+        )
     for name, number in value.items():
         is_number = isinstance(number, int | float) and not isinstance(number, bool)
         if not is_number or not math.isfinite(number):
             raise DataError(f"{place}: attribute {name!r} is {number!r}; expected a finite number")
     return {str(name): float(number) for name, number in value.items()}
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
-    if value is None:
-        return "null"
-    return names.get(type(value), f"the number {value!r}")

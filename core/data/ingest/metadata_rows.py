@@ -1,15 +1,18 @@
 """A folder with the user's own `metadata.json` or `*_metadata*.json`."""
 
 import os
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.data.ingest.captions import unread
 from core.data.ingest.metadata import Row, read_metadata
 from core.data.ingest.paired_folders import pairs_by_folder
 from core.data.ingest.scan import Found, Scan, make_scan, not_listed
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.manifest import Item, Reason, Status, excluded
 from core.errors import DataError
+from core.text import canonical
 
 _NO_ROW = "no metadata row names it"
 
@@ -17,7 +20,7 @@ _NO_ROW = "no metadata row names it"
 def _claims(place: Place, options: Options) -> bool:
     if place.is_folder:
         return bool(place.metadata_files)
-    return place.resolved.suffix.lower() == ".json"
+    return place.resolved.suffix.lower() in (".json", ".jsonl")
 
 
 def _read(place: Place, options: Options) -> Scan:
@@ -27,19 +30,59 @@ def _read(place: Place, options: Options) -> Scan:
         raise DataError(f"{place.path} holds no metadata.json and no *_metadata*.json")
     found = place.found if place.is_folder else Place(root).found
     rows = read_metadata(files, root=root)
+    on_disk = _OnDisk(root, found)
     items, used = [], set()
     for row in rows:
-        item, named = _item(row, root=root)
+        item, named = _item(row, root=root, on_disk=on_disk)
         items.append(item)
         used |= named
-    known = {row.id for row in rows} | {PurePosixPath(path).stem for path in used}
+    known = {row.id for row in rows} | {canonical(PurePosixPath(path).stem) for path in used}
     # A file that a row names counts with its row, once.
     items += [item for item in found.exclusions if item.id not in used]
     items += _unlisted(found, used=used, known=known)
-    return make_scan(root, items, classes={row.class_name for row in rows})
+    notices = [*on_disk.notices(), *unread(found, because=f"captions come from {files[0].name}")]
+    return make_scan(root, items, classes={row.class_name for row in rows}, notices=notices)
 
 
-def _item(row: Row, *, root: Path) -> tuple[Item, set[str]]:
+class _OnDisk:
+    """Finds the file that a list means, where the disk spells its path in another way."""
+
+    def __init__(self, root: Path, found: Found) -> None:
+        self._root = root
+        self._paths: dict[str, set[str]] = defaultdict(set)
+        for path in (*found.audio, *found.images, *(item.id for item in found.exclusions)):
+            for key in {canonical(path), canonical(path).casefold()}:
+                self._paths[key].add(path)
+        self._ways: Counter[str] = Counter()
+
+    def path(self, given: str) -> str:
+        """`given`, or the one path of the disk that differs from it in Unicode form, slashes or
+        letter case alone."""
+        if os.path.exists(self._root / given):
+            return given
+        for way, text in (
+            ("in another Unicode form", given),
+            ("with backslashes", given.replace("\\", "/")),
+        ):
+            key = canonical(os.path.normpath(text))
+            if "\\" not in key and os.path.exists(self._root / key):
+                self._ways[way] += 1
+                return key
+            for form, case in ((key, ""), (key.casefold(), " or letter case")):
+                if len(self._paths.get(form, ())) == 1:
+                    self._ways[way + case] += 1
+                    return next(iter(self._paths[form]))
+        return given
+
+    def notices(self) -> list[str]:
+        """How many paths were written in another way."""
+        return [
+            f"{count} paths of the list are written {way}; the disk's spelling is used"
+            for way, count in self._ways.items()
+        ]
+
+
+def _item(row: Row, *, root: Path, on_disk: _OnDisk) -> tuple[Item, set[str]]:
     """The row's item, and the files it names relative to `root`."""
     paths: dict[str, str] = {}
     used: set[str] = set()
@@ -48,14 +91,15 @@ def _item(row: Row, *, root: Path) -> tuple[Item, set[str]]:
         ("audio", row.audio_path, Reason.MISSING_AUDIO),
         ("image", row.image_path, Reason.MISSING_IMAGE),
     ):
-        lexical = Path(os.path.normpath(root / given))
-        resolved = Path(os.path.realpath(root / given))
+        meant = on_disk.path(given)
+        lexical = Path(os.path.normpath(root / meant))
+        resolved = Path(os.path.realpath(root / meant))
         relative = PurePosixPath(os.path.relpath(resolved, root)).as_posix()
         if not resolved.is_relative_to(root):
             problems.append(
                 (Reason.OUTSIDE_ROOT, f"the {kind} path {given!r} leaves the data folder")
             )
-        elif not resolved.is_file():
+        elif not os.path.isfile(resolved):
             problems.append((reason, f"the {kind} file {given!r} does not exist"))
         else:
             paths[f"{kind}_path"] = relative

@@ -1,12 +1,15 @@
 """A folder of sounds and a folder of pictures, paired by stem; the class comes from the user."""
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.data.ingest.captions import Captions
 from core.data.ingest.scan import AUDIO_FOLDERS, IMAGE_FOLDERS, Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.manifest import Item, Reason, Status, excluded
 from core.errors import DataError
+from core.text import canonical
 
 Pairs = dict[tuple[str, str], tuple[list[str], list[str]]]
 """Sounds and pictures by (the folder above `audio` or `frames`, stem)."""
@@ -21,8 +24,8 @@ def pairs_by_folder(audio: tuple[str, ...], images: tuple[str, ...]) -> Pairs:
     for index, (paths, folders) in enumerate(((audio, AUDIO_FOLDERS), (images, IMAGE_FOLDERS))):
         for path in paths:
             parent = PurePosixPath(path).parent
-            above = parent.parent if parent.name in folders else parent
-            key = (above.as_posix(), PurePosixPath(path).stem)
+            above = parent.parent if parent.name.lower() in folders else parent
+            key = (canonical(above.as_posix()), canonical(PurePosixPath(path).stem))
             pairs.setdefault(key, ([], []))[index].append(path)
     return dict(sorted(pairs.items()))
 
@@ -51,16 +54,20 @@ def _claims(place: Place, options: Options) -> bool:
     if options.images is not None:
         return True
     tops = {PurePosixPath(path).parts[0] for path in (*place.found.audio, *place.found.images)}
-    folders = {name for name in tops if (place.resolved / name).is_dir()}
-    return folders <= AUDIO_FOLDERS | IMAGE_FOLDERS
+    folders = {name.lower() for name in tops if (place.resolved / name).is_dir()}
+    has_classes_inside = bool(folders) and all(
+        len(PurePosixPath(path).parts) == 3 for path in (*place.found.audio, *place.found.images)
+    )
+    return folders <= AUDIO_FOLDERS | IMAGE_FOLDERS and not has_classes_inside
 
 
 def _read(place: Place, options: Options) -> Scan:
-    if not options.has_labels:
+    captions = Captions.of(place.resolved, place.found)
+    if not options.has_labels and not any(label for _, label in captions.rows.values()):
         raise DataError(
             f"{place.path} has sounds and pictures, but nothing says which class each belongs to: "
             "give --class NAME, or --label-file CSV with a row `stem,label` a pair, or add a "
-            "metadata.json or a folder a class"
+            "metadata.json, a metadata.csv with file_name and label, or a folder a class"
         )
     if options.images is None:
         found, root = place.found, place.resolved
@@ -71,20 +78,33 @@ def _read(place: Place, options: Options) -> Scan:
     items = []
     for (above, stem), (audio, images) in pairs.items():
         id_ = stem if above in ("", ".") else f"{above.replace('/', '.')}.{stem}"
-        label = options.label(id_, stem)
+        own = [_within(path, root=root, place=place) for path in (*images, *audio)]
+        label = options.label(id_, stem, own=captions.label(*own))
         known: dict[str, Any] = {"source": stem, "origin": place.resolved.name}
+        files: dict[str, Any] = {
+            "audio_path": audio[0] if audio else None,
+            "image_path": images[0] if images else None,
+        }
         if label is None:
-            files: dict[str, Any] = {
-                "audio_path": audio[0] if audio else None,
-                "image_path": images[0] if images else None,
-            }
             detail = f"the label file has no row for {stem!r}"
             items.append(excluded(id_, Reason.NO_LABEL, detail, **known, **files))
             continue
-        known |= {"class_name": label, "source_label": label, "caption": caption_of(label)}
+        known |= {"class_name": label, "source_label": label}
+        try:
+            known["caption"] = captions.caption(*own) or caption_of(label)
+        except ValueError as error:
+            items.append(excluded(id_, Reason.UNREADABLE, str(error), **known, **files))
+            continue
         items.append(pair_item(id_, audio, images, stem=stem, **known))
     classes = {item.class_name for item in items if item.class_name}
-    return make_scan(root, [*items, *exclusions], classes=classes)
+    return make_scan(root, [*items, *exclusions], classes=classes, notices=captions.said())
+
+
+def _within(path: str, *, root: Path, place: Place) -> str:
+    """`path`, which is relative to `root`, as seen from the place of the source."""
+    if root == place.resolved:
+        return path
+    return Path(os.path.relpath(root / path, place.resolved)).as_posix()
 
 
 def _two_folders(sounds: Place, pictures: Place) -> tuple[Path, Pairs, list[Item]]:
@@ -102,7 +122,7 @@ def _two_folders(sounds: Place, pictures: Place) -> tuple[Path, Pairs, list[Item
             (place.found.images, place.found.audio),
         )[index]
         for path in mine:
-            stem = PurePosixPath(path).stem
+            stem = canonical(PurePosixPath(path).stem)
             relative = (place.resolved / path).relative_to(root).as_posix()
             pairs.setdefault(("", stem), ([], []))[index].append(relative)
         wrong = "a picture in the folder of sounds" if index == 0 else "a sound among the pictures"

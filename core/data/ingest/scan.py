@@ -1,26 +1,35 @@
 """The media files of a folder, found by name alone; nothing is decoded and nothing is written.
 
-Every media file is either usable or excluded with its reason, so that included + excluded = input.
-Files that are no media (text, JSON) are not input.
+Every file is either usable or excluded with its reason, so that included + excluded = input. Text
+(captions, lists, JSON) and hidden files of the system are no input.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.data.ingest.endings import (
+    AUDIO_SUFFIXES,
+    CAPTION_LISTS,
+    CAPTION_SUFFIXES,
+    IMAGE_SUFFIXES,
+    LEFTOVER_SUFFIXES,
+    OTHER_MEDIA_SUFFIXES,
+    SHARD_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_text,
+    suffix_of,
+    why_not_read,
+)
 from core.data.manifest import Item, Manifest, Reason, Status, excluded
 from core.errors import DataError
+from core.text import canonical, look
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm"})
-"""Read by the kinds of source that cut clips out of videos, refused by all others."""
-LEFTOVER_SUFFIXES = frozenset({".part", ".ytdl", ".webm", ".temp", ".tmp", ".crdownload"})
-OTHER_MEDIA_SUFFIXES = frozenset(
-    {".m4a", ".aac", ".wma", ".aif", ".aiff", ".mp4", ".mkv", ".avi", ".mov", ".heic", ".avif"}
-)
+READING = 2
+"""Raised when the same folder is read into other items, so that they are made again."""
 AUDIO_FOLDERS = frozenset({"audio"})
 IMAGE_FOLDERS = frozenset({"frames", "images"})
 
@@ -38,6 +47,8 @@ class Scan:
     named_files: frozenset[str] = frozenset()
     """Absolute paths of files that a list names; no other list's loose files. Only for lists,
     which may share a folder of media."""
+    notices: tuple[str, ...] = ()
+    """What a reader should know of how the source was read, as sentences."""
 
     @property
     def candidates(self) -> tuple[Item, ...]:
@@ -56,13 +67,64 @@ class Scan:
 
     def manifest(self) -> Manifest:
         """The table of this one source, before cleaning."""
-        return Manifest(self.root, self.items, self.num_input, named_classes=self.classes)
+        notices = (*self.notices, *_look_alikes(self.classes))
+        return Manifest(
+            self.root, self.items, self.num_input, named_classes=self.classes, notices=notices
+        )
 
 
-def make_scan(root: Path, items: Iterable[Item], *, classes: Iterable[str]) -> Scan:
-    """A scan with its rows and classes in order."""
-    ordered = sorted(items, key=lambda item: (item.id, item.origin or ""))
-    return Scan(root=root, items=tuple(ordered), classes=tuple(sorted(set(classes))))
+def make_scan(
+    root: Path, items: Iterable[Item], *, classes: Iterable[str], notices: Iterable[str] = ()
+) -> Scan:
+    """A scan with its rows and classes in order, its names in Unicode's composed form (NFC)."""
+    found = [_in_one_form(item) for item in items]
+    ordered = sorted(found, key=lambda item: (item.id, item.origin or ""))
+    names = set(classes)
+    said = list(notices)
+    num_names = sum(canonical(name) != name for name in names)
+    num_items = sum(old.source != new.source for old, new in zip(items, found, strict=True))
+    if num_names or num_items:
+        said.append(
+            f"{num_items} names of clips and {num_names} of classes are spelled with separate "
+            "accents or letters (Unicode NFD, as a Mac writes them); they are taken as the same "
+            "names in one piece (NFC), paths keep the disk's spelling"
+        )
+    return Scan(
+        root=root,
+        items=tuple(ordered),
+        classes=tuple(sorted({canonical(name) for name in names})),
+        notices=tuple(said),
+    )
+
+
+def _in_one_form(item: Item) -> Item:
+    """The item with its texts in NFC. Paths, and the ids that are paths, stay as on the disk."""
+    texts = [item.class_name, item.caption, item.source, item.source_label]
+    if all(text is None or text.isascii() for text in (item.id, *texts)):
+        return item
+    changed = [None if text is None else canonical(text) for text in texts]
+    return replace(
+        item,
+        id=item.id if item.origin is None else canonical(item.id),
+        class_name=changed[0],
+        caption=changed[1],
+        source=changed[2],
+        source_label=changed[3],
+    )
+
+
+def _look_alikes(classes: Iterable[str]) -> list[str]:
+    """A sentence for each group of classes that a reader would take for one."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        groups[look(name)].append(name)
+    return [
+        f"the classes {', '.join(map(repr, names))} differ only in case, blanks or characters that "
+        "look alike; they are trained apart. If one is meant, rename them, or map them with "
+        "--label-map"
+        for names in groups.values()
+        if len(names) > 1
+    ]
 
 
 @dataclass(frozen=True)
@@ -74,6 +136,10 @@ class Found:
     videos: tuple[str, ...]
     """Also among `exclusions`, for those who do not read videos."""
     exclusions: tuple[Item, ...]
+    captions: tuple[str, ...] = ()
+    """Text files that may stand beside a pair and describe it; no input."""
+    caption_lists: tuple[str, ...] = ()
+    """Lists of captions by file name; no input."""
 
     def not_videos(self) -> tuple[Item, ...]:
         """The exclusions for those who do read videos."""
@@ -105,6 +171,8 @@ def walk(root: Path) -> Found:
     images: list[str] = []
     videos: list[str] = []
     exclusions: list[Item] = []
+    captions: list[str] = []
+    caption_lists: list[str] = []
     for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable):
         subfolders.sort()
         for name in sorted(subfolders) + sorted(names):
@@ -113,7 +181,12 @@ def walk(root: Path) -> Found:
             is_folder = name in subfolders
             if is_folder and not os.path.islink(path):
                 continue
-            suffix = os.path.splitext(name)[1].lower()
+            suffix = suffix_of(name)
+            if not is_folder and _is_utf8(path) and not name.startswith("."):
+                if suffix in CAPTION_SUFFIXES:
+                    captions.append(relative)
+                elif name.lower() in CAPTION_LISTS:
+                    caption_lists.append(relative)
             problem = _problem(path, root=root, is_folder=is_folder)
             if problem:
                 printable = relative.encode("utf-8", "backslashreplace").decode()
@@ -125,7 +198,14 @@ def walk(root: Path) -> Found:
                     audio.append(relative)
                 elif suffix in IMAGE_SUFFIXES:
                     images.append(relative)
-    return Found(tuple(audio), tuple(images), tuple(videos), tuple(exclusions))
+    return Found(
+        tuple(audio),
+        tuple(images),
+        tuple(videos),
+        tuple(exclusions),
+        tuple(captions),
+        tuple(caption_lists),
+    )
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -134,25 +214,23 @@ def _refuse_unreadable(error: OSError) -> None:
 
 def _problem(path: str, *, root: Path, is_folder: bool) -> tuple[Reason, str] | None:
     """Why a media file, or a link to a folder, cannot be part of a pair; None when it may."""
-    suffix = os.path.splitext(path)[1].lower()
-    readable = AUDIO_SUFFIXES | IMAGE_SUFFIXES
-    if not is_folder and suffix not in readable | LEFTOVER_SUFFIXES | OTHER_MEDIA_SUFFIXES:
-        return None
+    name = os.path.basename(path)
+    suffix = suffix_of(name)
+    has_media_ending = suffix in AUDIO_SUFFIXES | IMAGE_SUFFIXES | OTHER_MEDIA_SUFFIXES
+    if not is_folder and not has_media_ending and suffix not in LEFTOVER_SUFFIXES:
+        is_hidden = any(part.startswith(".") for part in Path(path).relative_to(root).parts)
+        # What is inside a shard is counted by its own kind of source.
+        if is_hidden or is_text(name) or name.lower().endswith(SHARD_SUFFIXES):
+            return None
     if os.path.islink(path) and not is_inside(path, root=root):
         return Reason.OUTSIDE_ROOT, "a symbolic link that leaves the data folder is not followed"
     if is_folder:
         return Reason.NOT_A_FILE, "a symbolic link to a folder is not followed"
-    if suffix in LEFTOVER_SUFFIXES or _is_hidden_or_temporary(path, root=root):
-        return (
-            Reason.LEFTOVER,
-            "a leftover of a download or of another program, not a finished file",
-        )
-    if suffix in OTHER_MEDIA_SUFFIXES:
-        return (
-            Reason.UNSUPPORTED_FORMAT,
-            f"{suffix} files are not read; convert it to one of "
-            f"{', '.join(sorted(AUDIO_SUFFIXES))} or {', '.join(sorted(IMAGE_SUFFIXES))}",
-        )
+    if _is_hidden_or_temporary(path, root=root):
+        return why_not_read("x.part")
+    why_not = why_not_read(name)
+    if why_not:
+        return why_not
     if not os.path.isfile(path):
         return Reason.NOT_A_FILE, "neither a file nor a link to one"
     if not _is_utf8(path):

@@ -1,32 +1,43 @@
 """WebDataset shards, read as a stream: consecutive members of one key are one sample.
 
-The key is the member's name up to the first dot of its last part, the rest is its ending.
+The key is the member's name up to the first dot of its last part, the rest is its ending. Where no
+member of a key has an ending that we know, but some end in one (`Y1_30.000_40.000.wav`), the names
+hold dots of their own and are divided at the last one, in a second pass over the shard.
 Nothing is unpacked under a name the archive chose, so no member can leave DIR/media; members that
 try, links, devices and oversized ones are excluded with their reasons all the same.
 """
 
-import json
 import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
+from core.data.ingest.captions import unread
+from core.data.ingest.endings import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    SHARD_SUFFIXES,
+    VIDEO_SUFFIXES,
+    suffix_of,
+)
 from core.data.ingest.made_media import MadePair
 from core.data.ingest.merge import joined
-from core.data.ingest.scan import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, Scan, make_scan
+from core.data.ingest.rows import kind_of, parse_json
+from core.data.ingest.scan import Scan, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_cut import cut_pair
 from core.data.ingest.videos import labelled, unmapped
 from core.data.manifest import Item, Reason, Status, excluded
 from core.data.media.decode import MediaError
 from core.errors import DataError
+from core.text import canonical, decode_text
 
-SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _TEXT_SUFFIXES = frozenset({".json", ".txt", ".cls"})
+_MEDIA_SUFFIXES = AUDIO_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _MAX_TEXT_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 20
 _LABEL_KEYS = ("class", "label", "class_name")
@@ -67,6 +78,13 @@ class _Entry:
     texts: dict[str, bytes] = field(default_factory=dict)
     """The same of json, txt and cls members."""
     problem: tuple[Reason, str] | None = None
+    has_dotted: bool = False
+    """Whether a member's ending is known only from its last dot on."""
+
+    @property
+    def is_dotted(self) -> bool:
+        """Whether the names hold dots, so that the key was cut too early."""
+        return self.has_dotted and not (self.media or self.texts or self.problem)
 
 
 def _shards(place: Place) -> list[Path]:
@@ -87,29 +105,45 @@ def _read(place: Place, options: Options) -> Scan:
         raise DataError(f"{place.path} holds no shard ({', '.join(SHARD_SUFFIXES)})")
     items: list[Item] = []
     classes: set[str] = set()
+    notices: list[str] = []
     for done, shard in enumerate(shards):
         if options.progress:
             options.progress("reading shards", done, len(shards))
         keys: set[str] = set()
-        for thing in _stream(shard, options):
-            item = thing if isinstance(thing, Item) else _item(thing, shard, keys, options)
-            items.append(item)
-            if item.class_name is not None:
-                classes.add(item.class_name)
+        dotted: set[str] = set()
+        for thing in _stream(shard, options, dotted=dotted):
+            items.append(thing if isinstance(thing, Item) else _item(thing, shard, keys, options))
+        if dotted:
+            for thing in _stream(shard, options, dotted=dotted, is_second=True):
+                if not isinstance(thing, Item):  # what is refused was told in the first pass
+                    items.append(_item(thing, shard, keys, options))
+            notices.append(
+                f"{shard.name} has names with a dot, such as {min(dotted)!r} and what follows; "
+                "they are divided at the last dot, WebDataset itself reads them up to the first"
+            )
+    classes = {item.class_name for item in items if item.class_name is not None}
     if options.progress:
         options.progress("reading shards", len(shards), len(shards))
-    made = make_scan(maker.folder, items, classes=classes)
+    made = make_scan(maker.folder, items, classes=classes, notices=notices)
     if not place.is_folder:
         return made
     # Media that lie beside the shards are input too, and no part of any of them.
     found = place.found
     loose = found.loose(set(), detail="beside the shards, in none of them")
-    rest = make_scan(place.resolved, [*found.exclusions, *loose], classes=())
-    return joined([made, rest]) if rest.items else made
+    unread_text = unread(found, because="the captions are those inside the shards")
+    rest = make_scan(place.resolved, [*found.exclusions, *loose], classes=(), notices=unread_text)
+    return (
+        joined([made, rest]) if rest.items else replace(made, notices=(*made.notices, *unread_text))
+    )
 
 
-def _stream(shard: Path, options: Options) -> Iterator[_Entry | Item]:
-    """Samples of a shard as they come, and what in it is refused."""
+def _stream(
+    shard: Path, options: Options, *, dotted: set[str], is_second: bool = False
+) -> Iterator[_Entry | Item]:
+    """Samples of a shard as they come, and what in it is refused.
+
+    dotted: keys whose names hold dots; filled in the first pass, the only ones of the second.
+    """
     entry: _Entry | None = None
     num_members = 0
     try:
@@ -128,8 +162,12 @@ def _stream(shard: Path, options: Options) -> Iterator[_Entry | Item]:
                     )
                     continue
                 key, ending = _key_and_ending(member.name)
+                if is_second:
+                    if key not in dotted:
+                        continue
+                    key, ending = _key_and_last_ending(member.name)
                 if entry is not None and entry.key != key:
-                    yield entry
+                    yield from _whole(entry, dotted)
                     entry = None
                 entry = entry or _Entry(key)
                 _add(entry, member, archive, ending=ending, options=options)
@@ -140,6 +178,13 @@ def _stream(shard: Path, options: Options) -> Iterator[_Entry | Item]:
         yield excluded(shard.name, Reason.BROKEN_ARCHIVE, detail, origin=shard.name)
         return
     if entry is not None:
+        yield from _whole(entry, dotted)
+
+
+def _whole(entry: _Entry, dotted: set[str]) -> Iterator[_Entry]:
+    if entry.is_dotted:
+        dotted.add(entry.key)
+    else:
         yield entry
 
 
@@ -171,6 +216,11 @@ def _key_and_ending(name: str) -> tuple[str, str]:
     return (f"{folder}/{stem}" if folder else stem), (dot + ending).lower()
 
 
+def _key_and_last_ending(name: str) -> tuple[str, str]:
+    ending = suffix_of(name)
+    return name.removeprefix("./")[: len(name.removeprefix("./")) - len(ending)], ending
+
+
 def _add(
     entry: _Entry,
     member: tarfile.TarInfo,
@@ -180,8 +230,9 @@ def _add(
     options: Options,
 ) -> None:
     is_text = ending in _TEXT_SUFFIXES
-    is_media = ending in AUDIO_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    is_media = ending in _MEDIA_SUFFIXES
     if not is_text and not is_media:
+        entry.has_dotted |= suffix_of(member.name) in _TEXT_SUFFIXES | _MEDIA_SUFFIXES
         return  # features, masks and the like belong to others
     limit = _MAX_TEXT_BYTES if is_text else options.max_member_bytes
     if member.size > limit:
@@ -222,7 +273,10 @@ def _item(entry: _Entry, shard: Path, keys: set[str], options: Options) -> Item:
     own = described.label
     label = options.label(id_, str(known["source"]), own=own)
     if label is None:
-        detail = "no .cls, no 'class' or 'label' in its .json, no --class and no --label-file row"
+        detail = (
+            "no .cls, no 'class' or 'label' in its .json that is text or a whole number, no "
+            "--class and no --label-file row"
+        )
         return excluded(id_, Reason.NO_LABEL, detail, **known)
     known |= labelled(label, caption=described.caption)
     if not options.is_mapped(label):
@@ -239,30 +293,49 @@ class _Description:
 
 def _described(entry: _Entry) -> _Description:
     """What the text members say. Raises: ValueError for what is not text or JSON."""
-    body: Any = json.loads(entry.texts[".json"]) if ".json" in entry.texts else {}
+    body: Any = {}
+    if ".json" in entry.texts:
+        body = parse_json(decode_text(entry.texts[".json"]))
     if not isinstance(body, Mapping):
-        raise ValueError(f"the .json holds {type(body).__name__}; expected an object")
-
-    def first(names: tuple[str, ...]) -> str | None:
-        for name in names:
-            value = body.get(name)
-            if isinstance(value, str) and value.strip():
-                text = value.strip()
-                text.encode()  # a lone surrogate cannot be written anywhere
-                return text
-        return None
-
-    def plain(suffix: str) -> str | None:
-        text = entry.texts.get(suffix, b"").decode("utf-8").strip()
-        if "\0" in text:
-            raise ValueError(f"the {suffix} holds NUL")
-        return text or None
-
+        raise ValueError(f"the .json holds {kind_of(body)}; expected an object")
     return _Description(
-        label=plain(".cls") or first(_LABEL_KEYS),
-        caption=plain(".txt") or first(_CAPTION_KEYS),
-        source=first(_SOURCE_KEYS),
+        label=_plain(entry, ".cls") or _first(body, _LABEL_KEYS, is_one=True),
+        caption=_plain(entry, ".txt") or _first(body, _CAPTION_KEYS, is_one=False),
+        source=_first(body, _SOURCE_KEYS, is_one=True),
     )
+
+
+def _plain(entry: _Entry, suffix: str) -> str | None:
+    return _checked_text(decode_text(entry.texts.get(suffix, b"")), name=f"the {suffix}")
+
+
+def _first(body: Mapping[str, Any], names: tuple[str, ...], *, is_one: bool) -> str | None:
+    """The first of `names` that says something: text, a whole number, or a list of texts.
+
+    is_one: a list of several means nothing; else its first counts.
+    """
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, list) and value and (len(value) == 1 or not is_one):
+            value = value[0]
+        if value is None or value == [] or value == "":
+            continue
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if not isinstance(value, str):
+            listed = f"a list of {len(value)}" if isinstance(value, list) else kind_of(value)
+            raise ValueError(f"{name!r} is {listed}; expected text")
+        text = _checked_text(value, name=repr(name))
+        if text:
+            return text
+    return None
+
+
+def _checked_text(text: str, *, name: str) -> str | None:
+    if "\0" in text:
+        raise ValueError(f"{name} holds NUL")
+    text.encode()  # a lone surrogate cannot be written anywhere
+    return canonical(text.strip()) or None
 
 
 def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], options: Options) -> Item:

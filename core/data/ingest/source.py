@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from core.data.ingest.made_media import MediaMaker
-from core.data.ingest.metadata import METADATA_PATTERNS
+from core.data.ingest.metadata import metadata_files
 from core.data.ingest.scan import Found, Scan, walk
 from core.data.labels import LabelMap
 from core.data.media.decode import DEFAULT_WINDOW_S
 from core.errors import UsageError
+from core.text import canonical
 
 DEFAULT_MAX_MEMBER_BYTES = 256 << 20
 """An hour of 16-bit mono sound takes 330 MB; a clip and its picture take one."""
@@ -38,7 +39,7 @@ class Place:
         """The user's own lists in the folder, by name, sorted; they outrank every layout."""
         if not self.is_folder:
             return []
-        return sorted({p for pattern in METADATA_PATTERNS for p in self.resolved.glob(pattern)})
+        return metadata_files(self.resolved)
 
     @cached_property
     def found(self) -> Found:
@@ -71,10 +72,10 @@ class Options:
 
     def label(self, *keys: str, own: str | None = None) -> str | None:
         """The label file's word on the first of `keys` it knows, else the source's, else ours."""
-        for key in keys:
+        for key in map(canonical, keys):
             if key in self.label_of:
                 return self.label_of[key]
-        return own or self.class_name
+        return own or (self.class_name and canonical(self.class_name))
 
     def is_mapped(self, label: str) -> bool:
         """Whether the label has a class, so that its media are worth making."""

@@ -1,15 +1,18 @@
 """Video files: the first seconds of sound of each, and the sharpest frame of them."""
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
+from core.data.ingest.captions import unread
+from core.data.ingest.endings import VIDEO_SUFFIXES
 from core.data.ingest.merge import joined
-from core.data.ingest.scan import VIDEO_SUFFIXES, Scan, caption_of, make_scan
+from core.data.ingest.scan import Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
 from core.data.manifest import Item, Reason, excluded
 from core.errors import DataError
+from core.text import canonical
 
 
 def _claims(place: Place, options: Options) -> bool:
@@ -26,15 +29,18 @@ def _read(place: Place, options: Options) -> Scan:
         found, root = place.found, place.resolved
         videos = found.videos
         others = [*found.not_videos(), *found.loose(set(), detail="not a video")]
+        notices = unread(found, because="videos are described by their class alone")
     else:
         root, videos, others = place.resolved.parent, (place.resolved.name,), []
+        notices = []
     if not videos:
         raise DataError(f"{place.path} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     jobs: list[VideoJob] = []
     left_out: list[Item] = []
     classes = set()
     for path in videos:
-        stem, folders = PurePosixPath(path).stem, PurePosixPath(path).parts[:-1]
+        stem = canonical(PurePosixPath(path).stem)
+        folders = tuple(map(canonical, PurePosixPath(path).parts[:-1]))
         id_ = ".".join((*folders, stem))
         # A folder a class, as for pairs; deeper folders say nothing.
         own = folders[0] if len(folders) == 1 else None
@@ -55,11 +61,8 @@ def _read(place: Place, options: Options) -> Scan:
             f"nothing says which class the videos of {place.path} belong to: put them in one "
             "folder a class, or give --class NAME or --label-file CSV"
         )
-    return joined([cut_all(jobs, options, classes=classes), _rest(root, left_out, others)])
-
-
-def _rest(root: Path, left_out: list[Item], others: list[Item]) -> Scan:
-    return make_scan(root, [*left_out, *others], classes=())
+    rest = make_scan(root, [*left_out, *others], classes=(), notices=notices)
+    return joined([cut_all(jobs, options, classes=classes), rest])
 
 
 def labelled(label: str, *, caption: str | None = None) -> Mapping[str, Any]:

@@ -197,9 +197,10 @@ def make_split(
         rule=SplitRule(cap=cap, seed=seed, fractions=fractions, official=official),
     )
     _require_every_part(split)
-    if official is Official.IGNORE:
-        return split
-    return replace(split, notices=_official_notices(split, manifest=manifest))
+    notices = manifest.notices
+    if official is Official.HONOUR:
+        notices = (*notices, *_official_notices(split, manifest=manifest))
+    return replace(split, notices=notices)
 
 
 def load_split(path: Path, *, root: Path | None = None) -> Split:

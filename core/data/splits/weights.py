@@ -9,6 +9,7 @@ from core.choices import DEFAULT_BETA
 from core.choices import ClassWeighting as ClassWeighting
 from core.data.splits.split import Part, Split
 from core.errors import DataError, UsageError, suggestion
+from core.text import canonical
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def _checked_explicit(
                 "set the rule to explicit, or give no weights"
             )
         return {}
+    explicit = {canonical(name): value for name, value in explicit.items()}
     known = ", ".join(counts)
     for name, value in explicit.items():
         if name not in counts:

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from core.data.manifest import MANIFEST_FILE, Item, Manifest, Reason, Status
 from core.errors import UsageError, suggestion
+from core.text import canonical
+from harness.wording.plain_text import plain
 
 if TYPE_CHECKING:
     from core.data.ingest.ingest import Ingested
@@ -39,14 +41,16 @@ class Choice:
     def matching(self, manifest: Manifest) -> list[Item]:
         """The rows that meet every condition. Raises: UsageError for a name nothing has."""
         self._require_known(manifest)
+        class_name = None if self.class_name is None else canonical(self.class_name)
+        ids = {self.id, None if self.id is None else canonical(self.id)}
         return [
             item
             for item in manifest.items
-            if (self.class_name is None or item.class_name == self.class_name)
+            if (class_name is None or item.class_name == class_name)
             and (self.status is None or item.status is self.status)
             and (self.reason is None or item.reason is self.reason)
             and (self.flag is None or self.flag in item.flags)
-            and (self.id is None or item.id == self.id)
+            and (self.id is None or item.id in ids)
         ]
 
     def _require_known(self, manifest: Manifest) -> None:
@@ -56,7 +60,7 @@ class Choice:
             ("id", self.id, {item.id for item in manifest.items} if self.id is not None else set()),
         )
         for what, value, known in named:
-            if value is not None and value not in known:
+            if value is not None and known.isdisjoint({value, canonical(value)}):
                 raise UsageError(
                     f"no item of {what} {value!r} in the manifest{suggestion(value, known)}"
                 )
@@ -136,6 +140,7 @@ def _summary_data(manifest: Manifest, *, folder: Path) -> dict[str, Any]:
         "classes": _class_table(manifest),
         "reasons": {reason.value: count for reason, count in manifest.reason_counts().items()},
         "flags": dict(sorted(Counter(f for item in manifest.items for f in item.flags).items())),
+        "notices": list(manifest.notices),
     }
 
 
@@ -165,6 +170,7 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
         )
     if manifest.exclusions:
         parts.append(_reasons_table(manifest))
+    parts += [Text(f"notice: {plain(line)}", style="yellow") for line in manifest.notices]
     if data["flags"]:
         flags = ", ".join(f"{name} {count}" for name, count in data["flags"].items())
         parts.append(Text(f"flags: {flags}"))

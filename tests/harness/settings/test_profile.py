@@ -86,6 +86,16 @@ def test_the_last_of_two_overrides_counts() -> None:
         ("stage1.lr.x=3", "'lr' is a value, not a table|cannot be"),
         ("stage1=3", "'stage1' cannot be 3"),
         ("variant.hidden_dim=3", "needs one variant"),
+        ("stage1.steps=true", r"'stage1\.steps' cannot be True: expected a whole number"),
+        ("stage1.lr=true", r"'stage1\.lr' cannot be True: expected a number"),
+        ('stage1.steps="5"', r"'stage1\.steps' cannot be '5': expected a whole number"),
+        ("data.log_mel.num_mels=false", r"'data\.log_mel\.num_mels' cannot be False"),
+        ("data.explicit_weights.rain=true", r"'data\.explicit_weights\.rain' cannot be True"),
+        ("data.horizontal_flip=1", r"'data\.horizontal_flip' cannot be 1: expected true or false"),
+        ("data.horizontal_flip=yes", "expected true or false"),
+        ("stage1.lr=1e-4#x", r"'stage1\.lr' cannot be '1e-4#x'"),
+        ("stage1.steps=3, 4", r"'stage1\.steps' cannot be '3, 4'"),
+        ("stage1.steps=1.5", r"'stage1\.steps' cannot be 1\.5"),
     ],
 )
 def test_a_mistake_in_an_override_is_one_sentence(item: str, message: str) -> None:
@@ -131,6 +141,14 @@ def test_a_profile_may_be_a_file_of_differences(tmp_path: Path) -> None:
     profile = load_profile(str(path), overrides=["stage2.steps=4"])
     assert (profile.stage1.steps, profile.stage2.steps) == (9, 4)
     assert profile.variants == {"sonic": {"hidden_dim": 16}}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_profile_from_a_windows_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    """Catches: a byte order mark that makes a good profile invalid TOML."""
+    path = tmp_path / "mine.toml"
+    path.write_text("[stage1]\nsteps = 9\n", encoding=encoding)
+    assert load_profile(str(path)).stage1.steps == 9
 
 
 @pytest.mark.parametrize("content", [b"[stage1\n", b"steps = \xff", b"a = 1\na = 2\n"])

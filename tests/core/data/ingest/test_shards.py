@@ -174,7 +174,7 @@ def test_incomplete_and_unclear_samples_are_named(tmp_path, write_shard, media_b
         ("nolabel.wav", audio), ("nolabel.png", image),
         ("two.wav", audio), ("two.flac", audio), ("two.png", image), ("two.cls", b"rain"),
         ("badjson.wav", audio), ("badjson.png", image), ("badjson.json", b"[1]"),
-        ("badtext.wav", audio), ("badtext.png", image), ("badtext.cls", b"\xff\xfe"),
+        ("badtext.wav", audio), ("badtext.png", image), ("badtext.cls", b"\xff\xf1"),
         *sample("again", (audio, image)),
         *sample("between", (audio, image)),
         *sample("again", media_bytes(1)),
@@ -256,3 +256,52 @@ def test_a_folder_without_shards_read_as_shards_is_told(tmp_path, write_wav):
         ingest([tmp_path / "in"], tmp_path / "out", options=Options(), kind="webdataset")
     with pytest.raises(UsageError, match="did you mean 'webdataset'"):
         ingest([tmp_path / "in"], tmp_path / "out", options=Options(), kind="webdatset")
+
+
+def test_keys_with_dots_are_divided_at_the_last_one(tmp_path, write_shard, media_bytes):
+    """Catches: AudioSet's names cut at the first dot, so that no sample has a class or media."""
+    keys = ["Ya_30.000_40.000", "Ya_30.500_40.500", "v1.2/Yb_0.000_10.000"]
+    members = [m for k, key in enumerate(keys) for m in sample(key, media_bytes(k))]
+    members += [*sample("plain", media_bytes(7)), ("plain.seg.png", b"mask")]
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    assert [item.id for item in manifest.items] == [
+        "Ya_30.000_40.000", "Ya_30.500_40.500", "plain", "v1.2.Yb_0.000_10.000",
+    ]  # fmt: skip
+    assert all(item.status is Status.CANDIDATE for item in manifest.items)
+    assert (manifest.root / manifest.items[1].audio_path).read_bytes() == media_bytes(1)[0]
+    assert "names with a dot" in manifest.notices[0]
+
+
+def test_labels_and_captions_of_other_types_are_read_or_named(tmp_path, write_shard, media_bytes):
+    """Catches: "no 'label'" for a label that is there, and a list of captions replaced by ours."""
+    described = {
+        "number": {"label": 0, "text": ["the sound of rain", "rain"]},
+        "listed": {"class": ["rain"], "caption": "x"},
+        "several": {"class": ["rain", "wind"]},
+        "flag": {"label": True},
+        "object": {"class": "rain", "text": {"en": "rain"}},
+        "nul": {"class": "ra\0in"},
+        "deep": None,
+    }
+    members = []
+    for index, (key, body) in enumerate(described.items()):
+        audio, image = media_bytes(index)
+        text = b"[" * 200_000 if body is None else json.dumps(body).encode("utf-8-sig")
+        members += [(f"{key}.wav", audio), (f"{key}.png", image), (f"{key}.json", text)]
+    audio, image = media_bytes(99)
+    members += [("bom.wav", audio), ("bom.png", image), ("bom.cls", b"\xef\xbb\xbfrain\r\n")]
+    shard = write_shard(tmp_path / "in/0.tar", members)
+    manifest = ingest([shard], tmp_path / "out", options=Options()).manifest
+    told = {item.id: (item.class_name, item.caption) for item in manifest.candidates}
+    assert told == {
+        "number": ("0", "the sound of rain"),
+        "listed": ("rain", "x"),
+        "bom": ("rain", "A scene with rain sound"),
+    }
+    details = {item.id: item.detail for item in manifest.exclusions}
+    assert "'class' is a list of 2; expected text" in details["several"]
+    assert "'label' is true or false" in details["flag"]
+    assert "'text' is an object" in details["object"]
+    assert "NUL" in details["nul"]
+    assert "nested deeper" in details["deep"]
