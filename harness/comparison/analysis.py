@@ -18,8 +18,6 @@ from harness.comparison.eligibility import (
     budget_of,
     eligibility,
     require_comparable,
-    samples_of,
-    steps_of,
 )
 from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.power import power_table
@@ -32,12 +30,11 @@ from harness.comparison.record import (
 )
 from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
-from harness.comparison.tables import higher_is_better, metric_names, metric_rows, value_of
+from harness.comparison.tables import higher_is_better, metric_names, metric_rows
 from harness.comparison.tuning import (
     chosen_by_sentence,
     inequalities,
     inequality_sentence,
-    stored,
     tuning_by_branch,
 )
 from harness.metrics.registry import Level
@@ -158,7 +155,7 @@ def analyse(
             },
             alpha=ALPHA,
         ),
-        tuning=stored(tuned),
+        tuning=tuned,
         notices=[
             *notices,
             *([inequality_sentence(unequal)] if unequal else ()),
@@ -180,7 +177,7 @@ def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str
 def _seed_values(records: Sequence[RunRecord], metric: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"branch": r.identity.variant, "seed": r.identity.seed, "value": value_of(r, metric)}
+            {"branch": r.identity.variant, "seed": r.identity.seed, "value": r.value(metric)}
             for r in records
         ],
         columns=["branch", "seed", "value"],
@@ -231,9 +228,9 @@ def _secondary(
 def _caution(records: Sequence[RunRecord], metric: str) -> str | None:
     """Why a metric may not rank here: a distance known to rank wrongly at this many images."""
     for record in records:
-        score = record.metrics.get(metric, {})
-        if score.get("is_rankable") is False:
-            return score.get("caution") or f"not at n = {score.get('n')}"
+        score = record.metrics.get(metric)
+        if score is not None and not score.is_rankable:
+            return score.caution or f"not at n = {score.n}"
     return None
 
 
@@ -278,8 +275,10 @@ def _result(
         ahead=pair.ahead,
         sentence=pair_sentence(pair, metric=metric, is_primary=adjustment == "holm"),
         differences={
-            seed: float(one.metrics[metric]["value"]) - float(other.metrics[metric]["value"])
+            seed: ours - theirs
             for seed, (one, other) in matched.items()
+            if (ours := one.value(metric)) is not None
+            and (theirs := other.value(metric)) is not None
         },
     )
 
@@ -298,7 +297,7 @@ def _headline_clips(runs: Sequence[LoadedRun]) -> dict[str, pd.DataFrame]:
         return {}
     parts = []
     for run in runs:
-        arms = {score.get("arm") for score in run.record.metrics.values()}
+        arms = {score.arm for score in run.record.metrics.values()}
         table = run.per_clip
         parts.append(table[table["arm"].isin(arms)].assign(run_id=run.record.run_id))
     joined = pd.concat(parts, ignore_index=True)
@@ -363,12 +362,12 @@ def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
         folder=Path(os.path.relpath(run.folder, folder)).as_posix(),
         command=record.command,
         finished_at=record.finished_at,
-        steps=steps_of(record),
-        samples=samples_of(record),
+        steps=record.steps_done,
+        samples=record.samples_seen,
         budget=budget_of(record),
-        seconds=record.cost.get("seconds", {}),
-        device=record.cost.get("device"),
-        peak_memory_bytes=record.cost.get("peak_memory_bytes"),
+        seconds=record.cost.seconds,
+        device=record.cost.device,
+        peak_memory_bytes=record.cost.peak_memory_bytes,
         parameters=record.parameters,
         test_openings=record.test_openings,
         guards_passed=record.guards_passed,

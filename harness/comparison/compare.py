@@ -253,7 +253,7 @@ def _of_no_variant(overrides: Sequence[str]) -> list[str]:
 
 def _split_of(run: LoadedRun) -> tuple[Split | None, list[str]]:
     """The split that the record names, where its media still lie there."""
-    named = Path(str(run.record.split.get("lock", "")))
+    named = Path(run.record.split.lock)
     # The results folder may have moved, or the command be given from elsewhere.
     moved = run.folder.resolve().parent.parent / "data" / named.parent.name / named.name
     lock = named if named.is_file() else moved

@@ -9,6 +9,7 @@ from core.errors import MismatchError
 from core.files import json_sha256
 from core.training.results import NOTHING_TO_TRAIN
 from harness.comparison.record import Eligibility
+from harness.records.parts import StageFacts
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
 
@@ -128,9 +129,9 @@ def eligibility(records: Sequence[RunRecord]) -> Eligibility:
     common = set.intersection(*(set(own.models) for own in by_branch.values()))
     return Eligibility(
         split_hash=identity.split_hash,
-        split_counts=first.split.get("counts", {}),
-        excluded=first.split.get("excluded", {}),
-        num_input=first.split.get("num_input"),
+        split_counts=first.split.counts,
+        excluded=first.split.excluded,
+        num_input=first.split.num_input,
         settings=settings,
         settings_hash=json_sha256(settings),
         models={k: v for k, v in identity.models.items() if k in common},
@@ -150,7 +151,7 @@ def eligibility(records: Sequence[RunRecord]) -> Eligibility:
 
 def environment_of(record: RunRecord) -> dict[str, str]:
     """What computed the run: versions, device, and whatever else its environment says."""
-    device = record.cost.get("device")
+    device = record.cost.device
     return {**record.environment, **({} if device is None else {"device": device})}
 
 
@@ -169,16 +170,6 @@ def mixed_environment(records: Sequence[RunRecord]) -> dict[str, dict[str, list[
                 value = own.get(field, NOT_RECORDED)
                 fields.setdefault(field, {}).setdefault(value, []).append(record.run_id)
     return {field: values for field, values in sorted(fields.items()) if len(values) > 1}
-
-
-def steps_of(record: RunRecord) -> int:
-    """Optimiser steps done over all stages."""
-    return sum(int(stage["steps_done"]) for stage in record.stages)
-
-
-def samples_of(record: RunRecord) -> int:
-    """Training samples seen over all stages."""
-    return sum(int(stage["samples_seen"]) for stage in record.stages)
 
 
 def _require_same_models(records: Sequence[RunRecord]) -> None:
@@ -221,27 +212,27 @@ def budget_of(record: RunRecord) -> dict[str, Any]:
     kind = budget.get("kind", BudgetKind.SAMPLES)
     spent: dict[str, Any] = {
         "kind": kind,
-        "steps": steps_of(record),
-        "samples": samples_of(record),
+        "steps": record.steps_done,
+        "samples": record.samples_seen,
     }
     if kind != BudgetKind.SAMPLES:
         spent["allowed"] = budget["amount"]
         spent["planned"] = _planned_cost(record)
         spent["step_cost"] = budget["step_cost"]
     # Those of a resumed run leave out the steps that a kill undid: not all it spent.
-    if not record.cost.get("resumed_from_step"):
-        spent["device_seconds"] = record.cost.get("train_device_seconds")
+    if not record.cost.resumed_from_step:
+        spent["device_seconds"] = record.cost.train_device_seconds
     return spent
 
 
 def _planned_cost(record: RunRecord) -> float:
     """Steps done times what a step costs."""
     cost = record.identity.settings["budget"]["step_cost"]
-    return math.fsum(s["steps_done"] * cost.get(s["stage"], 0.0) for s in record.stages)
+    return math.fsum(s.steps_done * cost.get(s.stage, 0.0) for s in record.stages)
 
 
 def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
-    trained = [r for r in finished if steps_of(r)]  # a floor that trains nothing needs no budget
+    trained = [r for r in finished if r.steps_done]  # a floor that trains nothing needs no budget
     if not trained:
         return
     # The kind is a setting, and these are equal by now.
@@ -261,17 +252,20 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
 
 
 def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
-    first_of: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+    first_of: dict[str, tuple[RunRecord, StageFacts]] = {}
     for record in trained:
         for stage in record.stages:
-            if stage["stopped_by"] == NOTHING_TO_TRAIN:
+            if stage.stopped_by == NOTHING_TO_TRAIN:
                 continue  # a branch without gates, say, in the stage of gates
-            first, own = first_of.setdefault(stage["stage"], (record, stage))
-            for name, key in (("steps", "steps_done"), ("samples", "samples_seen")):
-                if own[key] != stage[key]:
+            first, own = first_of.setdefault(stage.stage, (record, stage))
+            for name, ours, theirs in (
+                ("steps", own.steps_done, stage.steps_done),
+                ("samples", own.samples_seen, stage.samples_seen),
+            ):
+                if ours != theirs:
                     raise MismatchError(
                         f"{first.run_id} and {record.run_id} differ in budget.{name} "
-                        f"({own[key]:,} against {stage[key]:,} in {stage['stage']}); a stage that "
+                        f"({ours:,} against {theirs:,} in {stage.stage}); a stage that "
                         "stops early gives its branch another budget: use stop = 'steps' or "
                         "'validation_loss', which run every step"
                     )
@@ -279,7 +273,7 @@ def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
 
 def _budget(finished: Sequence[RunRecord]) -> dict[str, Any]:
     """Kind and amount of the equal budget; its runs say what they spent."""
-    trained = [budget_of(r) for r in finished if steps_of(r)]
+    trained = [budget_of(r) for r in finished if r.steps_done]
     if not trained:
         return {"kind": BudgetKind.SAMPLES, "steps": None, "samples": None}
     most = max(trained, key=lambda spent: spent["steps"])

@@ -74,8 +74,8 @@ def forecast(
         planned = next(run for run in missing if run.identity.variant == name)
         alike = [r for r in records if _is_alike(r, planned)]
         if alike:
-            seconds[name] = sum(sum(r.cost["seconds"].values()) for r in alike) / len(alike)
-            devices |= {str(r.cost["device"]) for r in alike}
+            seconds[name] = sum(r.cost.total_seconds for r in alike) / len(alike)
+            devices |= {r.cost.device for r in alike if r.cost.device is not None}
     return Forecast(counts, seconds, tuple(sorted(devices)), jobs, price_per_hour)
 
 
@@ -87,9 +87,9 @@ def _finished(results: Path) -> list[RunRecord]:
         except DataError:
             continue  # `harness list --runs` names it; an estimate needs it not
         cost = record.cost
-        is_timed = "seconds" in cost and "device" in cost
+        is_timed = bool(cost.seconds) and cost.device is not None
         # A resumed run's seconds are those of its last process alone.
-        if record.status is Status.FINISHED and is_timed and not cost.get("resumed_from_step"):
+        if record.status is Status.FINISHED and is_timed and not cost.resumed_from_step:
             records.append(record)
     return records
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.errors import DataError
 from core.files import write_atomic
 from harness.records.record import Status
+from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import Outcome, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -284,8 +285,8 @@ class ComparisonRecord(_Part):
     """Why these runs may be compared."""
     power: list[PowerRow]
     """What other numbers of seeds would find."""
-    tuning: dict[str, dict[str, Any]] = {}
-    """By branch, how its settings were found (`branch_config.Tuning`); a branch that is not named
+    tuning: dict[str, Tuning] = {}
+    """By branch, how its settings were found; a branch that is not named
     was tuned by nobody who says so."""
     notices: list[str] = []
     """What a reader must know beside the numbers."""

@@ -65,12 +65,11 @@ def _disagreement(table: pd.DataFrame, *, record: RunRecord) -> str | None:
             if metric(name).level is not Level.CLIP:
                 continue
             n, mean = held.get((arm, name), (0, math.nan))
-            if n != score["n"]:
+            if n != score.n:
                 return (
-                    f"it holds {name} of {n:,} clips in arm {arm}, and the record is of "
-                    f"{score['n']:,}"
+                    f"it holds {name} of {n:,} clips in arm {arm}, and the record is of {score.n:,}"
                 )
-            told = math.nan if score["value"] is None else score["value"]
+            told = math.nan if score.value is None else score.value
             if n and not math.isclose(mean, told, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
                 return (
                     f"the mean of {name} in arm {arm} is {mean:.6g}, and the record says {told:.6g}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.comparison.tables import why_blank
 from harness.records.record import RunRecord
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
 from harness.statistics.verdict import PairVerdict
@@ -25,9 +26,9 @@ def verdict_sentence(
     if failed:
         names = ", ".join(sorted({r.identity.variant for r in failed}))
         return f"undecided: runs of {names} failed, and a failed run is not left out"
-    blank = [r for r in records if r.metrics.get(metric, {}).get("value") is None]
+    blank = [r for r in records if r.value(metric) is None]
     if blank:
-        reason = blank[0].metrics.get(metric, {}).get("reason") or "it was not scored"
+        reason = why_blank(blank[0], metric)
         return f"undecided: {metric} is blank in {len(blank)} of {len(records)} runs ({reason})"
     if caution is not None:
         return f"undecided: {metric} ranks nothing here ({caution})"

@@ -24,6 +24,7 @@ from core.randomness import rng
 from harness.comparison.analysis import analyse
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.runs import LoadedRun
+from harness.records.parts import MetricValue, SplitFacts
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.statistics.bootstrap import hierarchical_bootstrap
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
@@ -231,13 +232,16 @@ def _record(branch: str, seed: int, values_C: Array) -> RunRecord:
         code={"variant": "stand-in"},
         models={},
     )
-    score = {
-        "metric": METRIC,
-        "arm": "audio",
-        "value": float(values_C.mean()),
-        "n": len(values_C),
-        "higher_is_better": True,
-    }
+    score = MetricValue(
+        metric=METRIC,
+        arm="audio",
+        value=float(values_C.mean()),
+        n=len(values_C),
+        higher_is_better=True,
+        extractor=None,
+        extractor_hash=None,
+    )
+    split = SplitFacts(lock="", hash="stand-in", counts={}, excluded={}, num_input=None)
     return RunRecord.model_construct(
         run_id=f"{branch}-s{seed}",
         status=Status.FINISHED,
@@ -245,6 +249,6 @@ def _record(branch: str, seed: int, values_C: Array) -> RunRecord:
         command="",
         started_at="",
         finished_at="",
-        split={},
+        split=split,
         metrics={METRIC: score},
     )

@@ -22,11 +22,6 @@ def metric_rows(
     return [_row(name, records, branches, primary=primary) for name in names]
 
 
-def value_of(record: RunRecord, metric: str) -> float | None:
-    """The run's own number; None where there is none."""
-    return record.metrics.get(metric, {}).get("value")
-
-
 def metric_names(records: Sequence[RunRecord]) -> list[str]:
     """Those of the runs, in the registry's order, the parts of a metric after it."""
     found = dict.fromkeys(name for r in records for name in r.metrics)
@@ -38,7 +33,7 @@ def metric_names(records: Sequence[RunRecord]) -> list[str]:
 def higher_is_better(records: Sequence[RunRecord], metric: str) -> bool:
     for record in records:
         if metric in record.metrics:
-            return bool(record.metrics[metric]["higher_is_better"])
+            return record.metrics[metric].higher_is_better
     return declared(metric).higher_is_better
 
 
@@ -47,15 +42,8 @@ def _row(
 ) -> MetricRow:
     about = declared(name)
     scores = [r.metrics[name] for r in records if name in r.metrics]
-    one = scores[0] if scores else {}
-    real = next(
-        (
-            value
-            for r in records
-            if (value := r.arms.get("real", {}).get(name, {}).get("value")) is not None
-        ),
-        None,
-    )
+    one = scores[0] if scores else None
+    real = next((v for r in records if (v := r.value(name, arm="real")) is not None), None)
     return MetricRow(
         metric=name,
         is_primary=name == primary,
@@ -63,10 +51,10 @@ def _row(
         role=about.role.value,
         unit=about.unit,
         definition=about.definition,
-        extractor=one.get("extractor"),
-        extractor_hash=one.get("extractor_hash"),
-        n=min((int(score["n"]) for score in scores), default=0),
-        chance=one.get("chance"),
+        extractor=one.extractor if one is not None else None,
+        extractor_hash=one.extractor_hash if one is not None else None,
+        n=min((score.n for score in scores), default=0),
+        chance=one.chance if one is not None else None,
         real=real,
         branches={
             branch: _branch_score(name, [r for r in records if r.identity.variant == branch])
@@ -77,14 +65,14 @@ def _row(
 
 def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
     ordered = sorted(records, key=lambda r: r.identity.seed)
-    values = {r.identity.seed: value_of(r, name) for r in ordered}
+    values = {r.identity.seed: r.value(name) for r in ordered}
     present = [value for value in values.values() if value is not None]
     is_whole = bool(present) and len(present) == len(values)
     mean = math.fsum(present) / len(present) if is_whole else None
     sd = None
     if mean is not None and len(present) > 1:
         sd = math.sqrt(math.fsum((v - mean) ** 2 for v in present) / (len(present) - 1))
-    reasons = [_why_blank(r, name) for r in ordered if value_of(r, name) is None]
+    reasons = [why_blank(r, name) for r in ordered if r.value(name) is None]
     return BranchScore(
         mean=mean,
         sd=sd,
@@ -94,7 +82,9 @@ def _branch_score(name: str, records: Sequence[RunRecord]) -> BranchScore:
     )
 
 
-def _why_blank(record: RunRecord, metric: str) -> str:
+def why_blank(record: RunRecord, metric: str) -> str:
+    """Why a run has no value of a metric."""
     if record.status is Status.FAILED:
         return "its run failed"
-    return record.metrics.get(metric, {}).get("reason") or "it was not scored"
+    score = record.metrics.get(metric)
+    return (None if score is None else score.reason) or "it was not scored"

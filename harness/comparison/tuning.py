@@ -5,11 +5,7 @@ settings were found that a person typed: they count as not tuned.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pydantic import ValidationError
-
-from core.errors import DataError
 from harness.records.record import RunRecord
 from harness.settings.branch_config import Tuning
 
@@ -23,15 +19,12 @@ def tuning_by_branch(
 
     known: what is known besides, by branch; a run that was made before the sweep which came to the
     same settings says nothing of it. Where runs of a branch disagree, the most trials count.
-
-    Raises:
-        DataError: a record says of it what no sweep writes.
     """
     found = dict(known or {})
     for record in records:
         if record.tuning is None:
             continue
-        tuning = parsed_tuning(record.tuning, of=record.run_id)
+        tuning = record.tuning
         branch = record.identity.variant
         if branch not in found or tuning.num_made > found[branch].num_made:
             found[branch] = tuning
@@ -95,24 +88,3 @@ def chosen_by_sentence(tuning: Mapping[str, Tuning], *, seeds: Sequence[int]) ->
 def inequality_sentence(clauses: Sequence[str]) -> str:
     """All of it as one sentence."""
     return f"{UNEQUAL}: {'; '.join(clauses)}."
-
-
-def stored(tuning: Mapping[str, Tuning]) -> dict[str, dict[str, Any]]:
-    """The same as a comparison's record holds it."""
-    return {branch: one.model_dump(mode="json") for branch, one in tuning.items()}
-
-
-def parsed_tuning(value: Mapping[str, Any], *, of: str) -> Tuning:
-    """What a record says of tuning.
-
-    Raises:
-        DataError: no sweep writes that; it names the record, `of`.
-    """
-    try:
-        return Tuning.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(
-            f"the record of {of} says of its tuning what no sweep writes: "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None

@@ -1,7 +1,6 @@
 """Does the model listen: paired margins of the own sound over what it is compared with."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,32 +9,7 @@ from scipy import stats
 
 from harness.metrics.arms import CONTROL_ARMS, Arm
 from harness.metrics.registry import metric as declared
-
-
-@dataclass(frozen=True)
-class ListeningMargin:
-    """Advantage of the clip's own sound over a control, over clips of one run.
-
-    Positive always means that the own sound is better, also where lower is better. The interval
-    speaks of other clips under the same trained model, not of other training seeds.
-    """
-
-    metric: str
-    """Name of the per-clip metric."""
-    control: Arm
-    """What the own sound was compared with."""
-    n: int
-    """Clips that have the score in both arms."""
-    mean: float | None
-    """Mean advantage; None without clips."""
-    sd: float | None = None
-    """Standard deviation of the advantage over clips; None with fewer than 2."""
-    z: float | None = None
-    """Mean over its standard error; None where the standard error is 0 or unknown."""
-    low: float | None = None
-    """Lower end of the 95 % t interval."""
-    high: float | None = None
-    """Upper end of the 95 % t interval."""
+from harness.records.parts import ListeningMargin
 
 
 def clip_means(per_clip: pd.DataFrame) -> pd.DataFrame:

@@ -4,8 +4,7 @@ Shape legend: I images, T training pictures, D feature width.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,23 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.metrics.arms import REAL
 from harness.metrics.per_clip import unit_rows
+from harness.records.parts import NearestOfArm, NearestSummary
 
 _HIGH_QUANTILE = 0.95
-
-
-@dataclass(frozen=True)
-class NearestOfArm:
-    """How close an arm's images come to training pictures."""
-
-    n: int
-    """Images."""
-    mean: float
-    """Mean cosine of an image and its nearest training picture."""
-    max: float
-    """Largest of them."""
-    share_above_real_p95: float | None
-    """Share of images that are closer to a training picture than 95 % of the real test pictures
-    are; about 0.05 without memorisation. None without real pictures."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +31,18 @@ class NearestTraining:
     extractor_hash: str
     """Hash of its files."""
 
-    def record(self) -> dict[str, Any]:
-        """The summary by arm, ready for JSON."""
+    def summary(self) -> NearestSummary:
+        """What a record holds of it: how close each arm comes."""
         similarity = {
             str(arm): rows.to_numpy(dtype=np.float64)
             for arm, rows in self.table.groupby("arm", sort=False)["similarity"]
         }
-        return {
-            "extractor": self.extractor,
-            "extractor_hash": self.extractor_hash,
-            "num_training": self.num_training,
-            "arms": {arm: asdict(_summary(arm, similarity)) for arm in similarity},
-        }
+        return NearestSummary(
+            extractor=self.extractor,
+            extractor_hash=self.extractor_hash,
+            num_training=self.num_training,
+            arms={arm: _summary(arm, similarity) for arm in similarity},
+        )
 
 
 def nearest_rows(
@@ -74,4 +59,9 @@ def _summary(arm: str, similarity: Mapping[str, NDArray[np.float64]]) -> Nearest
     above = None
     if real is not None:
         above = float((of_arm > np.quantile(real, _HIGH_QUANTILE)).mean())
-    return NearestOfArm(len(of_arm), float(of_arm.mean()), float(of_arm.max()), above)
+    return NearestOfArm(
+        n=len(of_arm),
+        mean=float(of_arm.mean()),
+        max=float(of_arm.max()),
+        share_above_real_p95=above,
+    )

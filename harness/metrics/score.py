@@ -5,7 +5,7 @@ Shape legend: I images.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
 from harness.metrics.batch import Batch, Row, picture_features
 from harness.metrics.clip_scores import WaveformOf, clip_scores
-from harness.metrics.controls import ListeningMargin, clip_means, listening_margins
+from harness.metrics.controls import clip_means, listening_margins
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.nearest import NearestTraining, nearest_rows
 from harness.metrics.per_class import class_values
 from harness.metrics.registry import METRICS, Extractor, Level, metric
 from harness.metrics.scorers.scorers import Scorers
-from harness.metrics.set_scores import CurvePoint, set_scores
-from harness.metrics.values import MetricValue, ValueMaker
-
-__all__ = ["MetricValue", "RunScores", "score_images"]
+from harness.metrics.set_scores import set_scores
+from harness.metrics.values import ValueMaker
+from harness.records.parts import (
+    CurvePoint,
+    Evaluation,
+    ListeningMargin,
+    MetricValue,
+    ScorerFacts,
+)
 
 Array = NDArray[np.float64]
 
@@ -51,7 +56,7 @@ class RunScores:
     image_features: dict[str, NDArray[Any]]
     """Of each generated image: sample_id, arm, draw, and its features `clip` and, with a judge,
     `judge`; float32, one row an image."""
-    extractors: dict[str, dict[str, str]]
+    extractors: dict[str, ScorerFacts]
     """Name and fingerprint of each scorer, by role."""
 
     @property
@@ -59,22 +64,15 @@ class RunScores:
         """The run's numbers: those of the own sound, or of the only arm there is."""
         return self.arms[_headline_arm(self.arms)]
 
-    def record(self) -> dict[str, Any]:
-        """Everything but the tables of single images, ready for JSON."""
-        return {
-            "summary": {name: asdict(value) for name, value in self.summary.items()},
-            "arms": {
-                arm: {name: asdict(value) for name, value in values.items()}
-                for arm, values in self.arms.items()
-            },
-            "controls": [asdict(margin) for margin in self.controls],
-            "evaluation": {
-                "extractors": self.extractors,
-                "per_class": class_values(clip_means(self.per_clip)),
-                "distance_curves": [asdict(point) for point in self.curves],
-                "nearest_training": self.nearest.record() if self.nearest is not None else None,
-            },
-        }
+    @property
+    def evaluation(self) -> Evaluation:
+        """What a record holds besides the scores of the arms."""
+        return Evaluation(
+            extractors=self.extractors,
+            per_class=class_values(clip_means(self.per_clip)),
+            distance_curves=self.curves,
+            nearest_training=self.nearest.summary() if self.nearest is not None else None,
+        )
 
     def files(self) -> dict[str, bytes]:
         """What a run's folder keeps beside its record, by file name."""
@@ -161,7 +159,7 @@ def score_images(
         nearest=_nearest(batch, training_images) if training_images else None,
         image_features=_image_features(batch),
         extractors={
-            role: {"name": scorer.name, "fingerprint": scorer.fingerprint}
+            role: ScorerFacts(name=scorer.name, fingerprint=scorer.fingerprint)
             for role, scorer in scorers.present.items()
         },
     )

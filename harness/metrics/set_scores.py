@@ -23,7 +23,8 @@ from harness.metrics.distribution import (
     kid_kernel,
 )
 from harness.metrics.registry import METRICS, Extractor, Level
-from harness.metrics.values import MetricValue, ValueMaker
+from harness.metrics.values import ValueMaker
+from harness.records.parts import CurvePoint, MetricValue
 
 Array = NDArray[np.float64]
 
@@ -35,24 +36,6 @@ MISSING = {
     Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
     Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
 }
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """A distance at one number of images."""
-
-    metric: str
-    """Name in the registry."""
-    arm: str
-    """Arm; `real` is the real-vs-real floor at the same n."""
-    n: int
-    """Images on each side; the last point of an arm takes everything and is the reported value."""
-    mean: float
-    """Mean over the subsets."""
-    sd: float | None
-    """Standard deviation over the subsets; None at the last point."""
-    repeats: int
-    """Subsets that were drawn."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +182,19 @@ def _curve(
             results.append(np.mean([distance.between(rows, columns) for distance in distances]))
         points.append(
             CurvePoint(
-                name, value.arm, n, float(np.mean(results)), float(np.std(results, ddof=1)), repeats
+                metric=name,
+                arm=value.arm,
+                n=n,
+                mean=float(np.mean(results)),
+                sd=float(np.std(results, ddof=1)),
+                repeats=repeats,
             )
         )
         n *= 2
     if value.value is not None:
-        points.append(CurvePoint(name, value.arm, most, value.value, None, 1))
+        points.append(
+            CurvePoint(metric=name, arm=value.arm, n=most, mean=value.value, sd=None, repeats=1)
+        )
     return points
 
 

@@ -1,4 +1,4 @@
-"""One number of one arm, with what is needed to compare it."""
+"""Makes the numbers of one run: each with what is needed to compare it."""
 
 from dataclasses import dataclass
 
@@ -7,41 +7,9 @@ from numpy.typing import NDArray
 
 from harness.metrics.registry import Metric, metric
 from harness.metrics.scorers.scorers import Scorers
+from harness.records.parts import MetricValue
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MetricValue:
-    """One number of one arm, with what is needed to compare it."""
-
-    metric: str
-    """Name in the registry."""
-    arm: str
-    """Arm it was measured in; `real` for the reference."""
-    value: float | None
-    """The number; None when it could not be had."""
-    n: int
-    """Clips (per-clip metrics) or generated images of one draw (distances) behind it."""
-    higher_is_better: bool
-    """Direction."""
-    extractor: str | None
-    """Names of the scorers."""
-    extractor_hash: str | None
-    """Hashes of the scorers' files."""
-    split_hash: str | None = None
-    """Hash of the split it was measured on: on the test part, or the part that the run's identity
-    names."""
-    standard_error: float | None = None
-    """Over the clips of this run, never over training seeds; None where it is not known."""
-    chance: float | None = None
-    """Value of a model that does not listen, where there is one."""
-    is_rankable: bool = True
-    """Whether branches may be ranked by it; never where there is no value."""
-    caution: str | None = None
-    """A sentence to print beside the value."""
-    reason: str | None = None
-    """Why there is no value."""
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,54 @@
-"""The parts of a run's record: plain dicts, whose keys are checked when a record is made or read.
+"""The parts of a run's record: frozen models, from whoever computes a value to the last reader.
 
-Keys stand in the order in which a run writes them. One that may be absent came to the format
-later, or a run leaves it out; whoever reads it must do without.
+Fields stand in the order in which a run writes them. One with a default may be absent on disk:
+it came to the format later, or the run had nothing to say of it.
 """
 
-from typing import Annotated, Any, NotRequired
-
-from pydantic import ConfigDict, GetPydanticSchema, with_config
-
-# Pydantic takes that of `typing` from Python 3.12 on.
-from typing_extensions import TypedDict
-
-_WHOLE = ConfigDict(extra="forbid")
+from pydantic import BaseModel, ConfigDict
 
 
-@with_config(_WHOLE)
-class _SplitFacts(TypedDict):
+class Part(BaseModel):
+    """A part of a record: fixed once it is made, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassWeightTable(Part):
+    """How the weights of the classes came about; see `core.data.splits.weights.ClassWeights`."""
+
+    rule: str
+    """How the table was made."""
+    counts: dict[str, int]
+    """Training samples of each class."""
+    relative: dict[str, float]
+    """Before normalisation: the largest class has 1, or what the user gave."""
+    weights: dict[str, float]
+    """What multiplies the loss; its mean over the training samples is 1."""
+
+
+class SplitFacts(Part):
     """What a run's split was made of."""
 
     lock: str
     """Path of the lock file, from where the run was started."""
     hash: str
     """Hash of the split."""
-    notices: NotRequired[list[str]]
+    notices: list[str] = []
     """What was noted when it was made."""
     counts: dict[str, dict[str, int]]
     """Clips by class, then by part."""
-    class_weights: NotRequired[dict[str, float]]
+    class_weights: dict[str, float] = {}
     """Weight of each class in the training loss."""
-    class_weighting: NotRequired[dict[str, Any]]
-    """How these came about, as `core.data.splits.weights.ClassWeights.data` has it."""
+    class_weighting: ClassWeightTable | None = None
+    """How these came about; None: not recorded."""
     excluded: dict[str, int]
     """Items left out, by reason."""
     num_input: int | None
     """Items seen; None for a split that was given as a lock file."""
 
 
-@with_config(_WHOLE)
-class _StageFacts(TypedDict):
-    """One finished stage, as `core.training.results.StageResult` has it."""
+class StageFacts(Part):
+    """One finished stage; made from a `core.training.results.StageResult`."""
 
     stage: str
     """Its name."""
@@ -47,9 +57,9 @@ class _StageFacts(TypedDict):
     steps_done: int
     """Optimiser steps it took."""
     seconds: float
-    """By the clock on the wall."""
-    device_seconds: NotRequired[float]
-    """By the clock of the device."""
+    """Wall-clock seconds."""
+    device_seconds: float | None = None
+    """Seconds of the device; None: not recorded."""
     samples_seen: int
     """Training samples, repeats included."""
     last_loss: float | None
@@ -66,60 +76,157 @@ class _StageFacts(TypedDict):
     """Value of each gate at its end."""
 
 
-@with_config(_WHOLE)
-class _MetricScore(TypedDict):
-    """One number of one arm, as `harness.metrics.values.MetricValue` describes it."""
+class MetricValue(Part):
+    """One number of one arm, with what is needed to compare it."""
 
     metric: str
+    """Name in the registry."""
     arm: str
+    """Arm it was measured in; `real` for the reference."""
     value: float | None
+    """The number; None when it could not be had."""
     n: int
+    """Clips (per-clip metrics) or generated images of one draw (distances) behind it."""
     higher_is_better: bool
+    """Direction."""
     extractor: str | None
+    """Names of the scorers."""
     extractor_hash: str | None
-    split_hash: NotRequired[str | None]
-    standard_error: NotRequired[float | None]
-    chance: NotRequired[float | None]
-    is_rankable: NotRequired[bool]
-    caution: NotRequired[str | None]
-    reason: NotRequired[str | None]
+    """Hashes of the scorers' files."""
+    split_hash: str | None = None
+    """Hash of the split it was measured on: on the test part, or the part that the run's identity
+    names."""
+    standard_error: float | None = None
+    """Over the clips of this run, never over training seeds; None where it is not known."""
+    chance: float | None = None
+    """Value of a model that does not listen, where there is one."""
+    is_rankable: bool = True
+    """Whether branches may be ranked by it; never where there is no value."""
+    caution: str | None = None
+    """A sentence to print beside the value."""
+    reason: str | None = None
+    """Why there is no value."""
 
 
-@with_config(_WHOLE)
-class _Margin(TypedDict):
-    """A paired margin, as `harness.metrics.controls.ListeningMargin` describes it."""
+class ListeningMargin(Part):
+    """Advantage of the clip's own sound over a control, over clips of one run.
+
+    Positive always means that the own sound is better, also where lower is better. The interval
+    speaks of other clips under the same trained model, not of other training seeds.
+    """
 
     metric: str
+    """Name of the per-clip metric."""
     control: str
+    """Arm that the own sound was compared with."""
     n: int
+    """Clips that have the score in both arms."""
     mean: float | None
+    """Mean advantage; None without clips."""
+    sd: float | None = None
+    """Standard deviation of the advantage over clips; None with fewer than 2."""
+    z: float | None = None
+    """Mean over its standard error; None where the standard error is 0 or unknown."""
+    low: float | None = None
+    """Lower end of the 95 % t interval."""
+    high: float | None = None
+    """Upper end of the 95 % t interval."""
+
+
+class ScorerFacts(Part):
+    """A scorer that read a run's images."""
+
+    name: str
+    """Its source."""
+    fingerprint: str
+    """Hash of its files."""
+
+
+class ClassValue(Part):
+    """A per-clip metric over the clips of one class."""
+
+    n: int
+    """Clips that have the score."""
+    mean: float | None
+    """Mean over clips; None without any."""
     sd: float | None
-    z: float | None
-    low: float | None
-    high: float | None
+    """Standard deviation over clips; None with fewer than 2."""
 
 
-@with_config(_WHOLE)
-class _Cost(TypedDict, total=False):
+class CurvePoint(Part):
+    """A distance at one number of images."""
+
+    metric: str
+    """Name in the registry."""
+    arm: str
+    """Arm; `real` is the real-vs-real floor at the same n."""
+    n: int
+    """Images on each side; the last point of an arm takes everything and is the reported value."""
+    mean: float | None
+    """Mean over the subsets; None where the distance is undefined."""
+    sd: float | None
+    """Standard deviation over the subsets; None at the last point."""
+    repeats: int
+    """Subsets that were drawn."""
+
+
+class NearestOfArm(Part):
+    """How close an arm's images come to training pictures."""
+
+    n: int
+    """Images."""
+    mean: float | None
+    """Mean cosine of an image and its nearest training picture; None where it is undefined."""
+    max: float | None
+    """Largest of them."""
+    share_above_real_p95: float | None
+    """Share of images that are closer to a training picture than 95 % of the real test pictures
+    are; about 0.05 without memorisation. None without real pictures."""
+
+
+class NearestSummary(Part):
+    """Nearest training picture of every image of a run, summed up by arm."""
+
+    extractor: str
+    """Name of the scorer."""
+    extractor_hash: str
+    """Hash of its files."""
+    num_training: int
+    """Training pictures that were searched."""
+    arms: dict[str, NearestOfArm]
+    """By arm; `real` are the real test pictures."""
+
+
+class Evaluation(Part):
+    """What was measured besides the scores of the arms; empty for a run that was not scored."""
+
+    extractors: dict[str, ScorerFacts] = {}
+    """The scorers, by role."""
+    per_class: dict[str, dict[str, dict[str, ClassValue]]] = {}
+    """Arm, metric, class: a per-clip score by class."""
+    distance_curves: list[CurvePoint] = []
+    """Distances against the number of images."""
+    nearest_training: NearestSummary | None = None
+    """How near the images come to training pictures; None where none were given."""
+
+
+class Cost(Part):
     """What a run took; a record says as much of it as was noted."""
 
-    seconds: dict[str, float]
+    seconds: dict[str, float] = {}
     """By phase, of the last process on it."""
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None = None
     """Most memory held; None where it was not measured."""
-    train_device_seconds: float | None
+    train_device_seconds: float | None = None
     """Device seconds of training over all processes; None before it ended."""
-    device: str
-    """Kind of device."""
-    resumed_from_step: int | None
+    device: str | None = None
+    """Kind of device; None: not recorded."""
+    resumed_from_step: int | None = None
     """Step from which the last process went on; None without an interruption."""
-    dollars: float | None
+    dollars: float | None = None
     """What it cost, where somebody noted a price."""
 
-
-# Readers take them for the dicts they are: most ask for a score that may not be there.
-SplitFacts = Annotated[dict[str, Any], GetPydanticSchema(lambda _, schema: schema(_SplitFacts))]
-StageFacts = Annotated[dict[str, Any], GetPydanticSchema(lambda _, schema: schema(_StageFacts))]
-MetricScore = Annotated[dict[str, Any], GetPydanticSchema(lambda _, schema: schema(_MetricScore))]
-Margin = Annotated[dict[str, Any], GetPydanticSchema(lambda _, schema: schema(_Margin))]
-Cost = Annotated[dict[str, Any], GetPydanticSchema(lambda _, schema: schema(_Cost))]
+    @property
+    def total_seconds(self) -> float:
+        """Over all phases; 0 where none was recorded."""
+        return sum(self.seconds.values())

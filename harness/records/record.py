@@ -20,8 +20,16 @@ from pydantic import (
 
 from core.errors import DataError, UsageError
 from core.files import json_sha256, write_atomic
-from harness.records.parts import Cost, Margin, MetricScore, SplitFacts, StageFacts
+from harness.records.parts import (
+    Cost,
+    Evaluation,
+    ListeningMargin,
+    MetricValue,
+    SplitFacts,
+    StageFacts,
+)
 from harness.records.score_kind import Score
+from harness.settings.branch_config import Tuning
 
 SCHEMA_VERSION: Literal[1] = 1
 RECORD = "record.json"
@@ -105,30 +113,45 @@ class RunRecord(BaseModel):
     """Each stage's steps, seconds, losses and gates."""
     guards_passed: list[str] = []
     """Checks that this run passed."""
-    metrics: dict[str, MetricScore] = {}
+    metrics: dict[str, MetricValue] = {}
     """Scores with the clip's own sound, each with n, extractor, its hash and direction; of a run
     that `identity.score` keeps from the test clips, on the validation clips."""
-    arms: dict[str, dict[str, MetricScore]] = {}
+    arms: dict[str, dict[str, MetricValue]] = {}
     """The same scores for every arm: own sound, shuffled, silence, text only, real pictures."""
-    controls: list[Margin] = []
+    controls: list[ListeningMargin] = []
     """Paired margins of the own sound over each control."""
-    evaluation: dict[str, Any] = {}
+    evaluation: Evaluation = Evaluation()
     """Scorers, scores by class, distances against n, nearest training pictures."""
     test_openings: int = 0
     """How often this run has read the test split."""
     num_earlier_failures: int = 0
     """How often it failed before it ended like this."""
-    cost: Cost = {}
+    cost: Cost = Cost()
     """Seconds by phase, peak memory, device."""
     environment: dict[str, str] = {}
     """Versions and machine."""
     notices: list[str] = []
     """What went wrong and was repaired, such as a damaged cache shard."""
-    tuning: dict[str, Any] | None = None
-    """How its settings were found, as `branch_config.Tuning` has it: the sweep, its trials, its
-    metric; None where nobody says."""
+    tuning: Tuning | None = None
+    """How its settings were found: the sweep, its trials, its metric; None where nobody says."""
     error: str | None = None
     """Why it failed."""
+
+    def value(self, metric: str, *, arm: str | None = None) -> float | None:
+        """A score of the whole run; of its own numbers without `arm`. None where there is none."""
+        table = self.metrics if arm is None else self.arms.get(arm, {})
+        score = table.get(metric)
+        return None if score is None else score.value
+
+    @property
+    def steps_done(self) -> int:
+        """Optimiser steps over all stages."""
+        return sum(stage.steps_done for stage in self.stages)
+
+    @property
+    def samples_seen(self) -> int:
+        """Training samples over all stages, repeats included."""
+        return sum(stage.samples_seen for stage in self.stages)
 
     def save(self, folder: Path) -> Path:
         """Write `record.json` into the run's folder, whole or not at all."""

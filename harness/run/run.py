@@ -4,11 +4,9 @@ import json
 import math
 import shutil
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,11 +24,18 @@ from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
-from harness.metrics.values import MetricValue
 from harness.records.events import EventLog
 from harness.records.failures import FAILURES, FailureJournal, times
 from harness.records.lock import held
 from harness.records.openings import OpeningJournal
+from harness.records.parts import (
+    ClassWeightTable,
+    Cost,
+    Evaluation,
+    MetricValue,
+    SplitFacts,
+    StageFacts,
+)
 from harness.records.record import (
     RunRecord,
     Status,
@@ -43,7 +48,7 @@ from harness.run.findings import Findings
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.sample import headline_arm, sample_arms
-from harness.run.validation import measured_loss, with_loss
+from harness.run.validation import measured_loss
 from harness.wording.display import Display
 
 
@@ -306,10 +311,12 @@ class _Work:
         loss: MetricValue | None = None,
         error: str | None = None,
     ) -> RunRecord:
-        scored: Mapping[str, Any] = scores.record() if scores is not None else {}
-        if loss is not None:
-            scored = with_loss(scored, loss=loss)
-        tuning = self.planned.tuning
+        metrics = scores.summary if scores is not None else {}
+        arms = scores.arms if scores is not None else {}
+        if loss is not None:  # the first of the scores
+            first = {loss.metric: loss}
+            metrics = {**first, **metrics}
+            arms = {**arms, loss.arm: {**first, **arms.get(loss.arm, {})}}
         return RunRecord(
             run_id=self.planned.identity.run_id,
             status=Status.FINISHED if error is None else Status.FAILED,
@@ -319,44 +326,47 @@ class _Work:
             finished_at=now(),
             split=self._split_facts(),
             parameters=self.findings.parameters,
-            stages=[asdict(stage) for stage in self.training.stages] if self.training else [],
+            stages=[
+                StageFacts.model_validate(stage, from_attributes=True)
+                for stage in (self.training.stages if self.training else ())
+            ],
             guards_passed=self.findings.guards,
-            metrics=scored.get("summary", {}),
-            arms=scored.get("arms", {}),
-            controls=scored.get("controls", []),
-            evaluation=scored.get("evaluation", {}),
+            metrics=metrics,
+            arms=arms,
+            controls=scores.controls if scores is not None else [],
+            evaluation=scores.evaluation if scores is not None else Evaluation(),
             test_openings=self.openings.count,
             num_earlier_failures=self.num_earlier_failures,
-            cost={
-                "seconds": {name: round(value, 3) for name, value in self.findings.seconds.items()},
-                "peak_memory_bytes": peak_memory_bytes(self.device),
+            cost=Cost(
+                seconds={name: round(value, 3) for name, value in self.findings.seconds.items()},
+                peak_memory_bytes=peak_memory_bytes(self.device),
                 # Over all processes, see `StageResult`; all other seconds are of this one alone.
-                "train_device_seconds": (
+                train_device_seconds=(
                     math.fsum(stage.device_seconds for stage in self.training.stages)
                     if self.training
                     else None
                 ),
-                "device": device_name(),
-                "resumed_from_step": self.training.resumed_from if self.training else None,
-            },
+                device=device_name(),
+                resumed_from_step=self.training.resumed_from if self.training else None,
+            ),
             environment=environment(),
             notices=self.findings.notices,
-            tuning=None if tuning is None else tuning.model_dump(mode="json"),
+            tuning=self.planned.tuning,
             error=error,
         )
 
-    def _split_facts(self) -> dict[str, Any]:
+    def _split_facts(self) -> SplitFacts:
         weights = weights_of(self.split, settings=self.planned.profile.data)
-        return {
-            "lock": str(self.planned.prepared.lock),
-            "hash": self.split.hash,
-            "notices": list(self.split.notices),
-            "counts": {
+        return SplitFacts(
+            lock=str(self.planned.prepared.lock),
+            hash=self.split.hash,
+            notices=list(self.split.notices),
+            counts={
                 name: {part.value: n for part, n in parts.items()}
                 for name, parts in self.split.counts.items()
             },
-            "class_weights": weights.weights,
-            "class_weighting": weights.data(),
-            "excluded": dict(self.planned.prepared.exclusions),
-            "num_input": self.planned.prepared.num_input,
-        }
+            class_weights=dict(weights.weights),
+            class_weighting=ClassWeightTable.model_validate(weights, from_attributes=True),
+            excluded=dict(self.planned.prepared.exclusions),
+            num_input=self.planned.prepared.num_input,
+        )

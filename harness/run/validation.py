@@ -1,12 +1,8 @@
 """The validation loss of a finished model, as a number of its record."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
 from core.training.validation import planned_loss
 from harness.metrics.registry import VALIDATION_LOSS, metric
-from harness.metrics.values import MetricValue
+from harness.records.parts import MetricValue
 from harness.run.plan import PlannedRun
 from harness.run.prepare import PreparedModel
 from harness.run.sample import headline_arm
@@ -32,11 +28,3 @@ def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
         extractor_hash=None,
         split_hash=planned.identity.split_hash,
     )
-
-
-def with_loss(scored: Mapping[str, Any], *, loss: MetricValue) -> dict[str, Any]:
-    """What a record holds of the scores, if any, with the loss as the first of them."""
-    first = {loss.metric: asdict(loss)}
-    arms = dict(scored.get("arms", {}))
-    arms[str(loss.arm)] = {**first, **arms.get(loss.arm, {})}
-    return {**scored, "summary": {**first, **scored.get("summary", {})}, "arms": arms}

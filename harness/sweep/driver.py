@@ -182,7 +182,7 @@ class SweepWork(Work):
             values = objective_values(record, self._metrics)
         except ValueError as error:
             return self._fail(going, str(error))
-        study.note(claim, steps=_steps(record), **_times(record))
+        study.note(claim, steps=record.steps_done, **_times(record))
         study.complete(claim, [values[metric.name] for metric in self._metrics])
         return ", ".join(f"{name} {significant(value)}" for name, value in values.items())
 
@@ -193,13 +193,9 @@ class SweepWork(Work):
         return f"failed: {error}"
 
 
-def _steps(record: RunRecord) -> int:
-    return sum(int(stage["steps_done"]) for stage in record.stages)
-
-
 def _times(record: RunRecord) -> dict[str, float]:
-    found = {"seconds": math.fsum(stage["seconds"] for stage in record.stages)}
-    device_seconds = record.cost.get("train_device_seconds")
+    found = {"seconds": math.fsum(stage.seconds for stage in record.stages)}
+    device_seconds = record.cost.train_device_seconds
     return found if device_seconds is None else {**found, "device_seconds": device_seconds}
 
 

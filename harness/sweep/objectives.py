@@ -56,16 +56,17 @@ def objective_values(record: RunRecord, metrics: Sequence[Metric]) -> dict[str, 
 
 def _value(record: RunRecord, name: str) -> float:
     if name == GPU_SECONDS:
-        value = record.cost.get("train_device_seconds")
+        value = record.cost.train_device_seconds
         reason = "the record holds no device seconds"
     elif name == TRAINABLE_PARAMETERS:
         return float(sum(record.parameters.values()))
     else:
-        found = record.metrics.get(name, {})
-        value, reason = found.get("value"), found.get("reason") or "it was not computed"
+        value, reason = record.value(name), "it was not computed"
+        if name in record.metrics:
+            reason = record.metrics[name].reason or reason
     if value is None or not math.isfinite(value):
         raise ValueError(f"{name} is blank: {reason}")
-    return float(value)
+    return value
 
 
 def _metric(name: str) -> Metric:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.errors import HarnessError, MismatchError
 from harness.comparison.eligibility import require_one_branch
 from harness.comparison.failures import earlier_failures_sentence
-from harness.comparison.tables import higher_is_better, metric_names, value_of
+from harness.comparison.tables import higher_is_better, metric_names
 from harness.records.record import RunRecord, Status, load_record
 from harness.settings.profile import ComparisonSettings
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
@@ -96,7 +96,7 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
     names = [
         name
         for name in metric_names(records)
-        if any(value_of(record, name) is not None for record in records)
+        if any(record.value(name) is not None for record in records)
     ]
     if settings.metric in names:
         names = [settings.metric, *(name for name in names if name != settings.metric)]
@@ -164,16 +164,14 @@ def _row(
 ) -> TestRow:
     direction = higher_is_better(records, name)
     found = [
-        {s: None if r is None else value_of(r, name) for s, r in side.items()}
+        {s: None if r is None else r.value(name) for s, r in side.items()}
         for side in (best, defaults)
     ]
     row = TestRow(name, direction, found[0], found[1], None)
     cautions = [
-        record.metrics[name].get("caution")
-        or record.metrics[name].get("reason")
-        or f"with {record.metrics[name].get('n')} images"
+        score.caution or score.reason or f"with {score.n} images"
         for record in records
-        if record.metrics.get(name, {}).get("is_rankable") is False
+        if (score := record.metrics.get(name)) is not None and not score.is_rankable
     ]
     if cautions:
         return replace(row, reason=f"ranks nothing here: {cautions[0]}")

@@ -88,7 +88,7 @@ def run(
         "run_id": record.run_id,
         "record": str(path),
         "status": record.status.value,
-        "metrics": record.metrics,
+        "metrics": {n: v.model_dump(mode="json") for n, v in record.metrics.items()},
     }
     print_result(show.record(record, folder=path.parent), as_json=as_json, data=payload)
 

@@ -57,8 +57,7 @@ def _of_run(run: ReportRun) -> Iterator[Row]:
     head = (run.run_id, run.branch, run.seed)
     for arm, scores in run.record.arms.items():
         for name, score in scores.items():
-            value, n = score.get("value"), score.get("n")
-            yield (*head, arm, name, "run", "", value, n, score.get("reason") or "")
+            yield (*head, arm, name, "run", "", score.value, score.n, score.reason or "")
             for class_name, (mean, size) in run_classes(run, name, arm=arm).items():
                 yield (*head, arm, name, "class", _text(class_name), mean, size, "")
     table = run.clip_scores
@@ -68,33 +67,33 @@ def _of_run(run: ReportRun) -> Iterator[Row]:
         yield (*head, arm, name, "clip", _text(item), value, 1, _undefined(value))
     for margin in run.record.controls:
         for item in ("mean", "sd", "z", "low", "high"):
-            value = margin.get(item)
-            yield (*head, margin["control"], margin["metric"], "margin", item, value,
-                   margin["n"], "" if value is not None else "too few clips")  # fmt: skip
+            value = getattr(margin, item)
+            yield (*head, margin.control, margin.metric, "margin", item, value,
+                   margin.n, "" if value is not None else "too few clips")  # fmt: skip
     yield from _evaluation(run, head)
     for phase, seconds in run.seconds.items():
         yield (*head, "", f"seconds.{phase}", "cost", "", seconds, None, "")
-    memory = run.record.cost.get("peak_memory_bytes")
+    memory = run.record.cost.peak_memory_bytes
     if memory is not None:
         yield (*head, "", "peak_memory_bytes", "cost", "", memory, None, "")
     for group, size in run.record.parameters.items():
         yield (*head, "", group, "parameters", "", size, None, "")
     for stage in run.record.stages:
         for name in ("steps_done", "samples_seen", "seconds", "last_loss", "validation_loss"):
-            value = stage.get(name)
+            value = getattr(stage, name)
             reason = "" if value is not None else "not measured"
-            yield (*head, "", name, "stage", str(stage["stage"]), value, None, reason)
+            yield (*head, "", name, "stage", stage.stage, value, None, reason)
 
 
 def _evaluation(run: ReportRun, head: Row) -> Iterator[Row]:
-    evaluation = getattr(run.record, "evaluation", {})
-    for point in evaluation.get("distance_curves", []):
-        yield (*head, point["arm"], point["metric"], "curve", "mean", point["mean"], point["n"],
-               "" if point["mean"] is not None else "undefined")  # fmt: skip
-    for arm, summary in (evaluation.get("nearest_training") or {}).get("arms", {}).items():
+    for point in run.record.evaluation.distance_curves:
+        yield (*head, point.arm, point.metric, "curve", "mean", point.mean, point.n,
+               "" if point.mean is not None else "undefined")  # fmt: skip
+    nearest = run.record.evaluation.nearest_training
+    for arm, summary in ({} if nearest is None else nearest.arms).items():
         for item in ("mean", "max", "share_above_real_p95"):
-            value = summary.get(item)
-            yield (*head, arm, "nearest_training", "nearest", item, value, summary.get("n"),
+            value = getattr(summary, item)
+            yield (*head, arm, "nearest_training", "nearest", item, value, summary.n,
                    "" if value is not None else "undefined")  # fmt: skip
 
 

@@ -86,7 +86,7 @@ class ReportRun:
     @property
     def headline_arm(self) -> str:
         """The arm that the run's own numbers come from: its caption's where it hears nothing."""
-        arms = [str(score["arm"]) for score in self.record.metrics.values() if "arm" in score]
+        arms = [score.arm for score in self.record.metrics.values()]
         return arms[0] if arms else str(Arm.AUDIO)
 
     def scores(self, name: str, *, arm: str) -> pd.Series:
@@ -126,19 +126,17 @@ class ReportRun:
 
     def value(self, name: str, *, arm: str | None = None) -> float | None:
         """A score of the whole run; of the clip's own sound without `arm`."""
-        table = self.record.metrics if arm is None else self.record.arms.get(arm, {})
-        found = table.get(name, {}).get("value")
-        return None if found is None else float(found)
+        return self.record.value(name, arm=arm)
 
     @property
     def is_resumed(self) -> bool:
         """Whether it was interrupted: its record holds the seconds of its last process alone."""
-        return self.record.cost.get("resumed_from_step") is not None
+        return self.record.cost.resumed_from_step is not None
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds by phase; none of a resumed run, which took longer than its record says."""
-        return {} if self.is_resumed else dict(self.record.cost.get("seconds", {}))
+        return {} if self.is_resumed else self.record.cost.seconds
 
     @property
     def total_seconds(self) -> float | None:
@@ -267,7 +265,7 @@ class Facts:
         if not self.runs:
             return None, "there is no run"
         run = self.runs[0]
-        lock = str(run.record.split.get("lock", ""))
+        lock = run.record.split.lock
         if not lock:
             return None, f"{run.run_id} does not say where its split lies"
         for path in _places(Path(lock), results=run.folder.parent.parent):

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import DataError
+from harness.records.parts import ListeningMargin, MetricValue, StageFacts
 from harness.records.record import RECORD, RunRecord, load_record
 from harness.wording.numbers import fixed
 
@@ -70,22 +71,22 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
         parts.append(Text(f"error: {found.error}", style="red"))
     if found.arms:
         parts += [Text(""), _arms_table(found.arms)]
-        blank = {v["metric"]: v["reason"] for v in found.metrics.values() if v["value"] is None}
+        blank = {v.metric: v.reason for v in found.metrics.values() if v.value is None}
         parts += [Text(f"{name} is blank: {reason}") for name, reason in blank.items()]
     if found.controls:
         parts += [Text(""), _controls_table(found.controls)]
     if found.stages:
         parts += [Text(""), _stages_table(found.stages)]
-    seconds = found.cost.get("seconds", {})
+    seconds = found.cost.seconds
     if seconds:
-        total = sum(seconds.values())
+        total = found.cost.total_seconds
         detail = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-        parts += [Text(""), Text(f"{total:.0f} s on {found.cost['device']} ({detail})")]
+        parts += [Text(""), Text(f"{total:.0f} s on {found.cost.device} ({detail})")]
     parts += [Text(f"notice: {notice}", style="yellow") for notice in found.notices]
     return Group(*parts)
 
 
-def _arms_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+def _arms_table(arms: Mapping[str, Mapping[str, MetricValue]]) -> Table:
     names = list(dict.fromkeys(name for values in arms.values() for name in values))
     table = Table("metric", "better", *arms, title="Scores by what was heard", title_justify="left")
     for column in table.columns[2:]:
@@ -93,12 +94,12 @@ def _arms_table(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     for name in names:
         cells = [arms[arm].get(name) for arm in arms]
         known = next(cell for cell in cells if cell is not None)
-        direction = "higher" if known["higher_is_better"] else "lower"
-        table.add_row(name, direction, *[fixed(c["value"] if c else None) for c in cells])
+        direction = "higher" if known.higher_is_better else "lower"
+        table.add_row(name, direction, *[fixed(c.value if c else None) for c in cells])
     return table
 
 
-def _controls_table(controls: Iterable[Mapping[str, Any]]) -> Table:
+def _controls_table(controls: Iterable[ListeningMargin]) -> Table:
     table = Table(
         "metric",
         "control",
@@ -110,33 +111,33 @@ def _controls_table(controls: Iterable[Mapping[str, Any]]) -> Table:
         title_justify="left",
     )
     for margin in controls:
-        if margin["metric"] not in {"listening_rank", "attribute_error", "ais_cos"}:
+        if margin.metric not in {"listening_rank", "attribute_error", "ais_cos"}:
             continue
-        low, high = fixed(margin["low"]), fixed(margin["high"])
+        low, high = fixed(margin.low), fixed(margin.high)
         table.add_row(
-            margin["metric"],
-            margin["control"],
-            str(margin["n"]),
-            fixed(margin["mean"]),
+            margin.metric,
+            margin.control,
+            str(margin.n),
+            fixed(margin.mean),
             f"{low} .. {high}" if low else "",
-            fixed(margin["z"], digits=1),
+            fixed(margin.z, digits=1),
         )
     return table
 
 
-def _stages_table(stages: Iterable[Mapping[str, Any]]) -> Table:
+def _stages_table(stages: Iterable[StageFacts]) -> Table:
     table = Table("stage", "steps", "kept", "trainable", "loss", "validation", "gates", "seconds")
     for stage in stages:
-        gates = list(stage["gates"].values())
+        gates = list(stage.gates.values())
         table.add_row(
-            stage["stage"],
-            f"{stage['steps_done']}/{stage['steps_planned']}",
-            "" if stage["kept_step"] is None else str(stage["kept_step"]),
-            f"{stage['trainable_parameters']:,}",
-            fixed(stage["last_loss"], digits=4),
-            fixed(stage["validation_loss"], digits=4),
+            stage.stage,
+            f"{stage.steps_done}/{stage.steps_planned}",
+            "" if stage.kept_step is None else str(stage.kept_step),
+            f"{stage.trainable_parameters:,}",
+            fixed(stage.last_loss, digits=4),
+            fixed(stage.validation_loss, digits=4),
             f"{min(gates):.2f} .. {max(gates):.2f}" if gates else "",
-            f"{stage['seconds']:.0f}",
+            f"{stage.seconds:.0f}",
         )
     return table
 
@@ -180,7 +181,7 @@ def runs_data(results: Path) -> list[dict[str, Any]]:
         except DataError as error:
             rows.append(_unreadable(path.parent.name, error))
             continue
-        rank = found.metrics.get("listening_rank", {}).get("value")
+        rank = found.value("listening_rank")
         rows.append(
             {
                 "run_id": found.run_id,

@@ -125,12 +125,13 @@ def test_a_metric_that_may_not_rank_decides_nothing(finished: Any) -> None:
     for branch, value in (("a", 9.0), ("b", 1.0)):
         for seed in range(6):
             identity = finished.record.identity.model_copy(update={"variant": branch, "seed": seed})
-            score = {
-                **finished.record.metrics["kid"],
-                "value": value + 0.01 * seed,
-                "is_rankable": branch == "a",
-                "caution": "too few images",
-            }
+            score = finished.record.metrics["kid"].model_copy(
+                update={
+                    "value": value + 0.01 * seed,
+                    "is_rankable": branch == "a",
+                    "caution": "too few images",
+                }
+            )
             record = finished.record.model_copy(
                 update={
                     "identity": identity,
@@ -160,7 +161,7 @@ def test_the_forecast_speaks_only_of_what_was_measured(
         return forecast(planned, results=results, jobs=2, price_per_hour=3.0)
 
     known = told()
-    seconds = sum(finished.record.cost["seconds"].values())
+    seconds = finished.record.cost.total_seconds
     assert known.hours == pytest.approx(3 * seconds / 2 / 3600)
     assert "2 at a time, by the finished runs (on cpu)" in known.sentence()
     assert "at 3 an hour" in known.sentence()

@@ -62,7 +62,8 @@ def test_json_is_one_object_on_standard_output_and_nothing_else(finished: Any) -
     assert list(payload) == ["run_id", "record", "status", "metrics"]
     assert payload["run_id"] == finished.record.run_id
     assert payload["status"] == "finished"
-    assert payload["metrics"] == finished.record.metrics
+    metrics = finished.record.metrics
+    assert payload["metrics"] == {n: v.model_dump(mode="json") for n, v in metrics.items()}
     assert Path(payload["record"]).is_file()
 
 

@@ -35,11 +35,8 @@ METRIC = "aic"
 def altered(record: RunRecord, *, variant: str, seed: int, value: float | None) -> RunRecord:
     """The real record as if it were of another branch and seed, with another score."""
     identity = record.identity.model_copy(update={"variant": variant, "seed": seed})
-    score = {
-        **record.metrics[METRIC],
-        "value": value,
-        "reason": "no judge" if value is None else None,
-    }
+    reason = "no judge" if value is None else None
+    score = record.metrics[METRIC].model_copy(update={"value": value, "reason": reason})
     return record.model_copy(
         update={
             "identity": identity,
@@ -267,10 +264,12 @@ def edited(record: RunRecord, field: str) -> RunRecord:
         new = {**record.environment, field: "0.0"}
         return changed(record).model_copy(update={"environment": new})
     if field == "device":
-        return changed(record).model_copy(update={"cost": {**record.cost, "device": "H100"}})
+        return changed(record).model_copy(
+            update={"cost": record.cost.model_copy(update={"device": "H100"})}
+        )
     key = {"steps": "steps_done", "samples": "samples_seen"}[field]
-    stages = [dict(stage) for stage in record.stages]
-    stages[1][key] -= 1
+    stages = list(record.stages)
+    stages[1] = stages[1].model_copy(update={key: getattr(stages[1], key) - 1})
     return changed(record).model_copy(update={"stages": stages})
 
 
@@ -344,10 +343,10 @@ def test_a_third_branch_hides_no_difference_between_two(finished: Any) -> None:
     a, b, c = matrix(finished.record, {"a": [0.5], "b": [0.5], "c": [0.5]})
     models = a.identity.models
     encoded = [changed(r, models={**models, "encoder": r.identity.variant}) for r in (b, c)]
-    no_gates = [dict(stage) for stage in a.stages]
-    no_gates[2].update(stopped_by="nothing_to_train", steps_done=0, samples_seen=0)
-    shorter = [dict(stage) for stage in c.stages]
-    shorter[2]["steps_done"] += 9
+    nothing = {"stopped_by": "nothing_to_train", "steps_done": 0, "samples_seen": 0}
+    no_gates = [*a.stages[:2], a.stages[2].model_copy(update=nothing)]
+    longer = {"steps_done": c.stages[2].steps_done + 9}
+    shorter = [*c.stages[:2], c.stages[2].model_copy(update=longer)]
     gateless = a.model_copy(update={"stages": no_gates})
     for records, message in (
         ([a, *encoded], r"models\.encoder \(\w against \w\)"),
@@ -376,8 +375,8 @@ def budgeted(record: RunRecord, *, steps: int, cost: float) -> RunRecord:
         "step_cost": {"stage1": cost},
         "schedule": {"stage1": 10, "stage2": 2, "stage3": 1},
     }
-    stages = [dict(stage) for stage in record.stages]
-    stages[0]["steps_done"] = steps
+    first, *others = record.stages
+    stages = [first.model_copy(update={"steps_done": steps}), *others]
     return changed(record, settings=settings).model_copy(update={"stages": stages})
 
 
@@ -464,11 +463,11 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
     assert started == ["sonic"]
     assert any(f", {METRIC} 0." in line or f", {METRIC} 1." in line for line in told)
     values = {
-        run.branch: load_record(own.results / "runs" / run.run_id).metrics[METRIC]
+        run.branch: load_record(own.results / "runs" / run.run_id).metrics[METRIC].value
         for run in found.record.runs
     }
     (pair,) = found.record.pairs
-    expected = values["baseline"]["value"] - values["sonic"]["value"]
+    expected = values["baseline"] - values["sonic"]
     assert pair.effect == pytest.approx(expected)
     assert found.sheet is not None
     with Image.open(found.sheet) as sheet:

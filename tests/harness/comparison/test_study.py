@@ -115,7 +115,7 @@ def test_stand_in_runs_carry_the_scores_they_were_given() -> None:
     ]  # fmt: skip
     for run, values in zip(runs, scores.reshape(4, -1), strict=True):
         assert run.per_clip["value"].tolist() == values.tolist()
-        assert run.record.metrics["listening_rank"]["value"] == pytest.approx(values.mean())
+        assert run.record.value("listening_rank") == pytest.approx(values.mean())
 
 
 @pytest.mark.parametrize(("seeds", "pairs"), [(6, 1), (7, 3), (9, 1)])

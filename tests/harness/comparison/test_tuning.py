@@ -1,5 +1,6 @@
 """Whether branches were tuned alike: what is asked of a comparison, and what it says of it."""
 
+import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from harness.comparison.compare import compare
 from harness.comparison.configs import configs_by_branch
 from harness.comparison.request import CompareOptions, CompareRequest, plan_matrix
 from harness.comparison.tuning import chosen_by_sentence, inequalities, tuning_by_branch
+from harness.records.record import RECORD, load_record
 from harness.run.plan import RunRequest
 from harness.settings.branch_config import RunConfig, Tuning, write_run_config
 from harness.wording.display import Display
@@ -82,19 +84,21 @@ def test_a_seed_that_settings_were_chosen_with_is_named() -> None:
 def test_a_branch_is_as_tuned_as_its_most_tuned_run(finished: Any) -> None:
     """Catches: a search that vanishes because the same settings had been run before it."""
     bare = finished.record
-    some = bare.model_copy(update={"tuning": tuning(5).model_dump()})
-    more = bare.model_copy(update={"tuning": tuning(9).model_dump()})
+    some = bare.model_copy(update={"tuning": tuning(5)})
+    more = bare.model_copy(update={"tuning": tuning(9)})
     assert tuning_by_branch([bare]) == {}
     for records in ([bare, more, some], [some, more, bare]):
         assert tuning_by_branch(records) == {"baseline": tuning(9)}
     assert tuning_by_branch([bare], known={"baseline": tuning(3)}) == {"baseline": tuning(3)}
 
 
-def test_a_record_that_says_nonsense_of_its_tuning_is_named(finished: Any) -> None:
+def test_a_record_that_says_nonsense_of_its_tuning_is_named(finished: Any, tmp_path: Path) -> None:
     """Catches: a traceback from an edited record."""
-    broken = finished.record.model_copy(update={"tuning": {"sweep": "s", "num_trials": 0}})
-    with pytest.raises(DataError, match=f"{broken.run_id} says of its tuning .* num_trials"):
-        tuning_by_branch([broken])
+    content = json.loads(finished.record.model_dump_json())
+    content["tuning"] = {"sweep": "s", "num_trials": 0}
+    (tmp_path / RECORD).write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"record\.json is not a run record .* tuning\.num_trials"):
+        load_record(tmp_path)
 
 
 def config(folder: Path, variant: str, *, profile: str | None = None, **settings: Any) -> Path:
@@ -164,5 +168,5 @@ def test_a_comparison_runs_each_branch_as_its_config_says(
         changes = {"identity": planned.identity, "run_id": planned.identity.run_id}
         finished.record.model_copy(update=changes).save(planned.folder)
     record = compare(request, display=Display()).record
-    assert record.tuning == {"sonic": tuning().model_dump(mode="json")}
+    assert record.tuning == {"sonic": tuning()}
     assert "sonic by a sweep and baseline not at all" in " ".join(record.notices)

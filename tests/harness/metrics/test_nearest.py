@@ -33,22 +33,26 @@ def _nearest(similarity: dict[str, np.ndarray]) -> NearestTraining:
 def test_copies_of_training_pictures_stand_out_from_real_test_pictures():
     """Catches: memorisation that the summary does not show, or an honest arm accused."""
     real = rng(0, "real").uniform(0.7, 0.9, 200)
-    arms = _nearest(
-        {
-            "audio": np.full(50, 0.999),
-            "text_only": rng(1, "real").uniform(0.7, 0.9, 200),
-            "real": real,
-        }
-    ).record()["arms"]
-    assert arms["audio"]["share_above_real_p95"] == 1.0
-    assert arms["audio"]["max"] == 0.999 == pytest.approx(arms["audio"]["mean"])
-    assert arms["text_only"]["share_above_real_p95"] == pytest.approx(0.05, abs=0.05)
-    assert arms["real"]["share_above_real_p95"] == pytest.approx(0.05)
-    assert (arms["audio"]["n"], arms["real"]["n"]) == (50, 200)
+    arms = (
+        _nearest(
+            {
+                "audio": np.full(50, 0.999),
+                "text_only": rng(1, "real").uniform(0.7, 0.9, 200),
+                "real": real,
+            }
+        )
+        .summary()
+        .arms
+    )
+    assert arms["audio"].share_above_real_p95 == 1.0
+    assert arms["audio"].max == 0.999 == pytest.approx(arms["audio"].mean)
+    assert arms["text_only"].share_above_real_p95 == pytest.approx(0.05, abs=0.05)
+    assert arms["real"].share_above_real_p95 == pytest.approx(0.05)
+    assert (arms["audio"].n, arms["real"].n) == (50, 200)
 
 
 def test_without_real_pictures_there_is_no_share():
     """Catches: a share against nothing."""
-    record = _nearest({"audio": np.array([0.5, 0.7])}).record()
-    assert record["arms"]["audio"]["share_above_real_p95"] is None
-    assert record["num_training"] == 10
+    summary = _nearest({"audio": np.array([0.5, 0.7])}).summary()
+    assert summary.arms["audio"].share_above_real_p95 is None
+    assert summary.num_training == 10

@@ -32,9 +32,9 @@ def test_every_image_has_its_nearest_training_picture(finished):
     """Catches: the nearest sought among test pictures, or a table without some image."""
     table = pd.read_csv(finished.folder / "nearest_training.csv")
     record = finished.record
-    split = load_split(finished.request.results / record.split["lock"])
+    split = load_split(finished.request.results / record.split.lock)
     assert set(table["nearest_id"]) <= set(split.train)
-    assert record.evaluation["nearest_training"]["num_training"] == len(split.train)
+    assert record.evaluation.nearest_training.num_training == len(split.train)
     images = list((finished.folder / "images").rglob("*.png"))
     assert len(table[table["arm"] != "real"]) == len(images)
     assert set(table.loc[table["arm"] == "real", "sample_id"]) == set(split.test)

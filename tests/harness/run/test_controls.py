@@ -21,10 +21,10 @@ def test_text_only_is_scored_on_the_caption_alone(records: dict[str, RunRecord])
     record = records["text_only"]
     assert record.status is Status.FINISHED
     assert record.arms.keys() == {"text_only", "real"}
-    assert record.metrics["listening_rank"]["arm"] == "text_only"
-    assert record.metrics["listening_rank"]["value"] is not None
+    assert record.metrics["listening_rank"].arm == "text_only"
+    assert record.value("listening_rank") is not None
     assert record.controls == []
-    assert [stage["steps_done"] for stage in record.stages] == [0, 2, 0]
+    assert [stage.steps_done for stage in record.stages] == [0, 2, 0]
     assert record.parameters["audio"] == record.parameters["gates"] == 0
     told = [notice for notice in record.notices if "has nothing to train" in notice]
     assert [notice.split(":")[0] for notice in told] == ["stage1", "stage3"]
@@ -37,7 +37,7 @@ def test_class_embedding_is_scored_with_and_without_its_class(
     record = records["class_embedding"]
     assert record.status is Status.FINISHED
     assert record.arms.keys() == {"audio", "text_only", "real"}
-    assert record.metrics["listening_rank"]["arm"] == "audio"
-    assert {margin["control"] for margin in record.controls} == {"text_only"}
-    assert [stage["steps_done"] for stage in record.stages] == [2, 2, 1]
+    assert record.metrics["listening_rank"].arm == "audio"
+    assert {margin.control for margin in record.controls} == {"text_only"}
+    assert [stage.steps_done for stage in record.stages] == [2, 2, 1]
     assert not any("has nothing to train" in notice for notice in record.notices)

@@ -78,8 +78,8 @@ def outcome(folder: Path) -> dict[str, Any]:
         },
         "arms": record.arms,
         "controls": record.controls,
-        "losses": [stage["last_loss"] for stage in record.stages],
-        "validation": [stage["validation_loss"] for stage in record.stages],
+        "losses": [stage.last_loss for stage in record.stages],
+        "validation": [stage.validation_loss for stage in record.stages],
         "steps": [json.loads(line)["global_step"] for line in lines],
     }
 
@@ -202,7 +202,7 @@ def test_a_full_disk_ends_a_run_that_goes_on_once_there_is_room(
     again = start("run", *line)
     _, said = again.communicate()
     assert again.returncode == 0, said
-    assert load_record(folder).cost["resumed_from_step"]
+    assert load_record(folder).cost.resumed_from_step
     assert outcome(folder) == outcome(request.results / "runs" / folder.name)
 
 

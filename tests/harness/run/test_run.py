@@ -40,7 +40,7 @@ def numbers(folder: Path) -> dict[str, Any]:
         "images": [(p.relative_to(folder).as_posix(), file_sha256(p)) for p in images],
         "arms": record.arms,
         "controls": record.controls,
-        "losses": [stage["last_loss"] for stage in record.stages],
+        "losses": [stage.last_loss for stage in record.stages],
     }
 
 
@@ -57,12 +57,12 @@ def test_a_run_leaves_a_record_with_every_arm(finished: Any) -> None:
     assert set(record.arms) == {*Arm, "real"}
     assert record.metrics == record.arms["audio"]
     assert {"listening_rank", "aic", "clip_score", "kid"} <= set(record.metrics)
-    assert record.metrics["listening_rank"]["n"] == 2
-    assert [stage["stage"] for stage in record.stages] == ["stage1", "stage2", "stage3"]
-    assert [stage["steps_done"] for stage in record.stages] == [2, 2, 1]
+    assert record.metrics["listening_rank"].n == 2
+    assert [stage.stage for stage in record.stages] == ["stage1", "stage2", "stage3"]
+    assert [stage.steps_done for stage in record.stages] == [2, 2, 1]
     assert record.test_openings == 1
-    assert {"verify", "features", "train", "sample", "score"} <= set(record.cost["seconds"])
-    assert record.split["excluded"]
+    assert {"verify", "features", "train", "sample", "score"} <= set(record.cost.seconds)
+    assert record.split.excluded
     assert {
         "guidance_was_trained",
         "latents_match_pictures",
@@ -80,7 +80,7 @@ def test_every_test_clip_has_a_picture_in_each_arm(finished: Any) -> None:
     """Catches: pictures of another size or kind, or an arm with clips missing."""
     per_arm = {arm: list((finished.folder / "images" / arm).glob("*.png")) for arm in Arm}
     counts = {arm: len(paths) for arm, paths in per_arm.items()}
-    expected = sum(parts["test"] for parts in finished.record.split["counts"].values())
+    expected = sum(parts["test"] for parts in finished.record.split.counts.values())
     assert counts == {
         Arm.AUDIO: expected,
         Arm.SILENCE: expected,
@@ -125,13 +125,13 @@ def test_a_lost_record_and_a_lost_folder_come_back_bit_identical(
         (finished.folder / RECORD).unlink()
         again = run(finished.request, display=Display())
         assert again.run_id == finished.record.run_id
-        assert again.cost["resumed_from_step"] == 5
+        assert again.cost.resumed_from_step == 5
         assert numbers(finished.folder) == before
         shutil.rmtree(finished.folder)
         finished.folder.mkdir()
         # What a kill before the first checkpoint leaves: steps that are made again.
         (finished.folder / "events.jsonl").write_text('{"global_step": 1}\n{"glo')
-        assert run(finished.request, display=Display()).cost["resumed_from_step"] is None
+        assert run(finished.request, display=Display()).cost.resumed_from_step is None
         assert numbers(finished.folder) == before
         assert steps_logged(finished.folder) == [1, 2, 3, 4, 5]
     finally:
@@ -286,7 +286,7 @@ def test_the_lock_file_of_a_split_gives_the_same_run(
     finished: Any, small_request: MakeRequest
 ) -> None:
     """Catches: an identity that depends on how the same data was named."""
-    lock = finished.record.split["lock"]
+    lock = finished.record.split.lock
     planned = plan_run(small_request(data=lock), display=Display())
     assert planned.identity.run_id == finished.record.run_id
 
@@ -339,4 +339,4 @@ def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(
     record = run(request, display=Display())
     assert record.status is Status.FINISHED
     assert {"silent_identity", "adapter_identity", "moved"} <= set(record.guards_passed)
-    assert record.metrics["aic"]["value"] is not None
+    assert record.value("aic") is not None

@@ -24,7 +24,7 @@ from harness.cli.main import app
 from harness.comparison.compare import compare_existing
 from harness.comparison.request import CompareOptions
 from harness.metrics.registry import METRICS, VALIDATION_LOSS, deciding_metric, metric
-from harness.metrics.values import MetricValue
+from harness.records.parts import MetricValue
 from harness.records.record import Status, find_record_path, load_record
 from harness.run import run as runs
 from harness.run.plan import RunRequest, Score, plan_run
@@ -77,7 +77,7 @@ def blind(
     root = tmp_path_factory.mktemp("blind")
     lock = root / "split.json"
     shutil.copytree(finished.request.data, root / "media")
-    split = load_split(Path(finished.record.split["lock"]), root=root / "media")
+    split = load_split(Path(finished.record.split.lock), root=root / "media")
     split.save(lock)
     for path in media_of(split, split.test):
         path.unlink()
@@ -152,11 +152,11 @@ def test_a_loss_run_records_its_validation_loss_and_nothing_painted(blind: Blind
     record = load_record(folder)
     assert record.metrics.keys() == {VALIDATION_LOSS}
     assert record.arms == {"audio": record.metrics}
-    value = MetricValue(**record.metrics[VALIDATION_LOSS])
-    assert value.value == record.stages[-1]["validation_loss"]
+    value = record.metrics[VALIDATION_LOSS]
+    assert value.value == record.stages[-1].validation_loss
     assert (value.n, value.split_hash) == (len(blind.split.val), blind.split.hash)
     assert (value.higher_is_better, value.extractor) == (False, "denoising loss")
-    assert "validate" in record.cost["seconds"]
+    assert "validate" in record.cost.seconds
     assert {path.name for path in folder.iterdir()} == {
         "record.json",
         "identity.json",
@@ -172,7 +172,7 @@ def test_a_validation_run_scores_the_own_sound_on_the_validation_clips(blind: Bl
     assert record.metrics.keys() >= {VALIDATION_LOSS, "listening_rank", "kid", "clip_score"}
     loss = load_record(blind.folders[Score.LOSS]).metrics
     assert {VALIDATION_LOSS: record.metrics[VALIDATION_LOSS]} == loss
-    assert record.metrics["clip_score"]["n"] == len(blind.split.val)
+    assert record.metrics["clip_score"].n == len(blind.split.val)
     assert record.metrics == record.arms["audio"]
     assert record.arms.keys() == {"audio", "real"}
     assert VALIDATION_LOSS not in record.arms["real"]
@@ -189,7 +189,7 @@ def test_a_variant_that_hears_nothing_is_scored_in_its_only_arm(
     record = run(request, display=Display())
     assert record.arms.keys() == {"text_only", "real"}
     assert record.metrics == record.arms["text_only"]
-    assert record.metrics[VALIDATION_LOSS]["arm"] == "text_only"
+    assert record.metrics[VALIDATION_LOSS].arm == "text_only"
 
 
 def test_the_cost_of_a_resumed_run_is_that_of_all_its_processes(blind: Blind) -> None:
@@ -197,10 +197,10 @@ def test_the_cost_of_a_resumed_run_is_that_of_all_its_processes(blind: Blind) ->
     record = load_record(blind.folders[Score.LOSS])
     assert "checkpoints" in blind.left_by_interrupt
     assert "record.json" not in blind.left_by_interrupt
-    assert record.cost["resumed_from_step"] == STOP_AFTER
-    seconds = [stage["device_seconds"] for stage in record.stages]
+    assert record.cost.resumed_from_step == STOP_AFTER
+    seconds = [stage.device_seconds for stage in record.stages]
     assert min(seconds) > 0  # the first stage was trained by the process that was stopped
-    assert record.cost["train_device_seconds"] == math.fsum(seconds)
+    assert record.cost.train_device_seconds == math.fsum(seconds)
 
 
 def test_the_score_is_a_part_of_what_a_run_is(blind: Blind) -> None:

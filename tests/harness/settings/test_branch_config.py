@@ -271,7 +271,7 @@ def test_a_record_says_how_its_settings_were_found(
     write_run_config(found, tmp_path / "c.toml")
     request = small_request(config=tmp_path / "c.toml", score=Score.LOSS)
     record = run(request, display=Display())
-    assert record.tuning == TUNING.model_dump(mode="json")
+    assert record.tuning == TUNING
     assert any("tuned (small) on another split" in notice for notice in record.notices)
     assert f"--config {tmp_path / 'c.toml'}" in record.command
     assert load_record(request.results / Score.LOSS.folder / record.run_id) == record

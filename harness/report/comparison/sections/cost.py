@@ -66,7 +66,7 @@ def quality_against_cost(facts: Facts) -> Section:
 
 
 def _devices(facts: Facts) -> list[str]:
-    return sorted({str(run.record.cost.get("device", "")) for run in facts.finished} - {""})
+    return sorted({run.record.cost.device or "" for run in facts.finished} - {""})
 
 
 def _of_runs(facts: Facts) -> str:
@@ -75,13 +75,11 @@ def _of_runs(facts: Facts) -> str:
 
 def training_seconds(run: ReportRun) -> float | None:
     """Seconds of training alone."""
-    value = run.seconds.get("train")
-    return None if value is None else float(value)
+    return run.seconds.get("train")
 
 
 def _dollars(run: ReportRun) -> float | None:
-    value = run.record.cost.get("dollars")
-    return None if value is None else float(value)
+    return run.record.cost.dollars
 
 
 def cost_points(facts: Facts) -> list[CostPoint]:
@@ -126,7 +124,7 @@ def _table(facts: Facts) -> Table:
         anchor = branch_anchor(facts, branch)
         totals = [run.total_seconds for run in runs if run.total_seconds is not None]
         training = [s for run in runs if (s := training_seconds(run)) is not None]
-        memory = [m for run in runs if (m := run.record.cost.get("peak_memory_bytes")) is not None]
+        memory = [m for run in runs if (m := run.record.cost.peak_memory_bytes) is not None]
         dollars = [d for run in runs if (d := _dollars(run)) is not None]
         trainable = {run.trainable for run in runs} - {None}
         rows.append(

@@ -53,7 +53,7 @@ def _equalities(facts: Facts) -> Table:
         kind = "scorer" if name in scorers else "model"
         hashes = [run.record.identity.models.get(name) for run in facts.runs]
         rows.append(_equal(f"{kind}: {name}", hashes, note=_source(facts.runs[0], name)))
-    rows.append(_equal("device", [run.record.cost.get("device") for run in facts.runs]))
+    rows.append(_equal("device", [run.record.cost.device for run in facts.runs]))
     return Table(
         f"Equal in all {count(len(facts.runs), 'run')}",
         (Column("what"), Column("equal"), Column("value (first digits of the hash)")),
@@ -120,8 +120,8 @@ def _budget(facts: Facts) -> Table:
     rows = []
     for branch in facts.branches:
         runs = facts.of_branch(branch)
-        steps = sorted({sum(s["steps_done"] for s in run.record.stages) for run in runs})
-        samples = sorted({sum(s["samples_seen"] for s in run.record.stages) for run in runs})
+        steps = sorted({run.record.steps_done for run in runs})
+        samples = sorted({run.record.samples_seen for run in runs})
         openings = sorted({run.record.test_openings for run in runs})
         rows.append(
             (

@@ -47,8 +47,8 @@ def _stages(facts: Facts) -> list[tuple[str, float]]:
     for run in facts.runs:
         last, ends = 0.0, []
         for stage in run.record.stages:
-            last += stage["steps_done"]
-            ends.append((str(stage["stage"]), last))
+            last += stage.steps_done
+            ends.append((stage.stage, last))
         if len(ends) > len(found) or (ends and found and last > found[-1][1]):
             found = ends
     return found or [("training", max(float(run.events["step"].max()) for run in facts.runs))]
@@ -59,17 +59,17 @@ def _stage_table(facts: Facts) -> Table:
     for branch in facts.branches:
         for run in (run for run in facts.runs if run.branch == branch):
             for stage in run.record.stages:
-                gates = list(stage.get("gates", {}).values())
+                gates = list(stage.gates.values())
                 rows.append(
                     (
                         run_cell(run),
                         branch_cell(facts, branch),
-                        Cell(label(stage["stage"])),
-                        Cell(f"{stage['steps_done']} of {stage['steps_planned']}"),
-                        Cell(str(stage["kept_step"])),
-                        Cell(plain(stage.get("stopped_by", "")).replace("_", " ")),
-                        Cell(number(stage["last_loss"], digits=4)),
-                        Cell(number(stage["validation_loss"], digits=4)),
+                        Cell(label(stage.stage)),
+                        Cell(f"{stage.steps_done} of {stage.steps_planned}"),
+                        Cell(str(stage.kept_step)),
+                        Cell(plain(stage.stopped_by).replace("_", " ")),
+                        Cell(number(stage.last_loss, digits=4)),
+                        Cell(number(stage.validation_loss, digits=4)),
                         Cell(
                             f"{number(min(gates), digits=2)} to {number(max(gates), digits=2)}"
                             if gates

@@ -36,8 +36,8 @@ def _exclusions(facts: Facts) -> list[Part]:
     if not facts.runs:
         return [Blank("There is no run on disk.")]
     split = facts.runs[0].record.split
-    excluded = split.get("excluded") or {}
-    seen = split.get("num_input")
+    excluded = split.excluded
+    seen = split.num_input
     if not excluded:
         text = "No file was left out." if seen else "The split was given as a lock file: what "
         if not seen:
@@ -55,12 +55,11 @@ def _exclusions(facts: Facts) -> list[Part]:
 
 def _split_notices(facts: Facts) -> list[str]:
     """What was noted when the split was made."""
-    found = facts.runs[0].record.split.get("notices", []) if facts.runs else []
-    return [str(notice) for notice in found]
+    return facts.runs[0].record.split.notices if facts.runs else []
 
 
 def _split_table(facts: Facts) -> list[Part]:
-    counts = facts.runs[0].record.split.get("counts") if facts.runs else None
+    counts = facts.runs[0].record.split.counts if facts.runs else None
     if not counts:
         return []
     parts = ("train", "val", "test")

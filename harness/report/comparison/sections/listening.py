@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
+from harness.records.parts import ListeningMargin
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import (
@@ -30,9 +30,7 @@ def listening_controls(facts: Facts) -> Section:
     chosen = _chosen(facts, list(margins))
     shown = {
         metric_label(name): {
-            arm_word(control): {
-                branch: [m["mean"] for _, m in found] for branch, found in by.items()
-            }
+            arm_word(control): {branch: [mean for mean, _ in found] for branch, found in by.items()}
             for control, by in margins[name].items()
         }
         for name in chosen
@@ -64,20 +62,20 @@ def listening_controls(facts: Facts) -> Section:
     )
 
 
-Margins = dict[str, dict[str, dict[str, list[tuple[ReportRun, dict[str, Any]]]]]]
+Margins = dict[str, dict[str, dict[str, list[tuple[float, ListeningMargin]]]]]
 
 
 def _margins(facts: Facts) -> Margins:
-    """By metric, control and branch: each run's margin."""
+    """By metric, control and branch: each run's mean margin, and the margin whole."""
     found: Margins = {}
     for branch in facts.branches:
         for run in facts.of_branch(branch):
             for margin in run.record.controls:
-                if margin.get("mean") is None:
+                if margin.mean is None:
                     continue
-                by_control = found.setdefault(margin["metric"], {})
-                by_branch = by_control.setdefault(margin["control"], {})
-                by_branch.setdefault(branch, []).append((run, margin))
+                by_control = found.setdefault(margin.metric, {})
+                by_branch = by_control.setdefault(margin.control, {})
+                by_branch.setdefault(branch, []).append((margin.mean, margin))
     return found
 
 
@@ -99,9 +97,9 @@ def _margin_table(
     for name in names:
         for control, by_branch in margins[name].items():
             for branch, found in by_branch.items():
-                known_z = [m["z"] for _, m in found if m.get("z") is not None]
-                above = sum(m["low"] is not None and m["low"] > 0 for _, m in found)
-                means = [m["mean"] for _, m in found]
+                known_z = [m.z for _, m in found if m.z is not None]
+                above = sum(m.low is not None and m.low > 0 for _, m in found)
+                means = [mean for mean, _ in found]
                 rows.append(
                     (
                         Cell(metric_label(name)),
@@ -114,7 +112,7 @@ def _margin_table(
                         ),
                         Cell(_range(known_z, digits=1)),
                         Cell(f"{above} of {len(found)}"),
-                        Cell(str(min(int(m["n"]) for _, m in found))),
+                        Cell(str(min(m.n for _, m in found))),
                     )
                 )
     return Table(
@@ -229,7 +227,8 @@ def _class_means(facts: Facts, name: str) -> tuple[dict[str, dict[str, float]], 
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     sizes: dict[str, int] = {}
     for run in facts.finished:
-        arm = run.record.metrics.get(name, {}).get("arm", "audio")
+        score = run.record.metrics.get(name)
+        arm = "audio" if score is None else score.arm
         for class_name, (value, n) in run_classes(run, name, arm=arm).items():
             found[class_name][run.branch].append(value)
             sizes[class_name] = n
@@ -242,12 +241,12 @@ def _class_means(facts: Facts, name: str) -> tuple[dict[str, dict[str, float]], 
 
 def run_classes(run: ReportRun, name: str, *, arm: str) -> dict[str, tuple[float, int]]:
     """Mean and number of clips of each class: as recorded, else from the per-clip table."""
-    recorded = getattr(run.record, "evaluation", {}).get("per_class", {}).get(arm, {}).get(name)
+    recorded = run.record.evaluation.per_class.get(arm, {}).get(name)
     if recorded is not None:
         return {
-            class_name: (float(score["mean"]), int(score["n"]))
+            class_name: (score.mean, score.n)
             for class_name, score in recorded.items()
-            if score.get("mean") is not None
+            if score.mean is not None
         }
     table = run.clip_scores
     chosen = table[(table["metric"] == name) & (table["arm"] == arm)].dropna(subset="value")

@@ -1,8 +1,9 @@
 """Section 13: is an image a copy of a training picture?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from harness.records.parts import NearestOfArm, NearestSummary
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import (
     arm_word,
@@ -32,40 +33,42 @@ _MOST_SHOWN = 4
 
 def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
     """Similarity of each image to the training picture nearest to it, beside real ones."""
-    found = [run for run in facts.finished if _summary(run)]
+    found = _summaries(facts.finished)
     if not found:
         reason = "No run recorded how near its images come to the training pictures."
         return Section("memorisation", _TITLE, [Blank(reason)])
     parts: list[Part] = [_table(facts, found)]
-    closest = _closest(found)
+    closest = _closest([run for run, _ in found])
     if closest:
         parts += _pictures(facts, closest[:_MOST_SHOWN], media=media)
         parts.append(_closest_table(facts, closest))
-    first = _summary(found[0])
+    _, first = found[0]
     return Section(
         "memorisation",
         _TITLE,
         parts,
-        lead=f"Cosine on the features of {plain(first.get('extractor', 'the scorer'))} "
-        f"({short_hash(first.get('extractor_hash', ''))}), against "
-        f"{first.get('num_training', '')} training pictures. Real pictures of the "
+        lead=f"Cosine on the features of {plain(first.extractor)} "
+        f"({short_hash(first.extractor_hash)}), against "
+        f"{first.num_training} training pictures. Real pictures of the "
         f"{facts.clip_word}s say how near pictures of one class lie without any copying.",
     )
 
 
-def _summary(run: ReportRun) -> dict[str, Any]:
-    return dict(getattr(run.record, "evaluation", {}).get("nearest_training") or {})
+def _summaries(runs: Sequence[ReportRun]) -> list[tuple[ReportRun, NearestSummary]]:
+    """The runs that recorded it, with what they recorded."""
+    summaries = ((run, run.record.evaluation.nearest_training) for run in runs)
+    return [(run, summary) for run, summary in summaries if summary is not None]
 
 
-def _table(facts: Facts, runs: list[ReportRun]) -> Table:
+def _table(facts: Facts, found: Sequence[tuple[ReportRun, NearestSummary]]) -> Table:
     rows = []
-    arms = list(dict.fromkeys(arm for run in runs for arm in _summary(run).get("arms", {})))
+    arms = list(dict.fromkeys(arm for _, summary in found for arm in summary.arms))
     for branch in facts.branches:
         for arm in arms:
             scores = [
                 score
-                for run in runs
-                if run.branch == branch and (score := _summary(run)["arms"].get(arm)) is not None
+                for run, summary in found
+                if run.branch == branch and (score := summary.arms.get(arm)) is not None
             ]
             if not scores:
                 continue
@@ -74,10 +77,10 @@ def _table(facts: Facts, runs: list[ReportRun]) -> Table:
                 (
                     branch_cell(facts, branch),
                     Cell(arm_word(arm)),
-                    Cell(number(_mean(scores, "mean")), href=anchor),
+                    Cell(number(_mean([score.mean for score in scores])), href=anchor),
                     Cell(number(_largest(scores)), href=anchor),
-                    Cell(percent(_mean(scores, "share_above_real_p95"))),
-                    Cell(str(min(int(score["n"]) for score in scores))),
+                    Cell(percent(_mean([score.share_above_real_p95 for score in scores]))),
+                    Cell(str(min(score.n for score in scores))),
                 )
             )
     return Table(
@@ -94,12 +97,12 @@ def _table(facts: Facts, runs: list[ReportRun]) -> Table:
     )
 
 
-def _mean(scores: list[dict[str, Any]], key: str) -> float | None:
-    return mean([float(s[key]) for s in scores if s.get(key) is not None])
+def _mean(values: Sequence[float | None]) -> float | None:
+    return mean([value for value in values if value is not None])
 
 
-def _largest(scores: list[dict[str, Any]]) -> float | None:
-    return max((float(s["max"]) for s in scores if s.get("max") is not None), default=None)
+def _largest(scores: Sequence[NearestOfArm]) -> float | None:
+    return max((score.max for score in scores if score.max is not None), default=None)
 
 
 @dataclass(frozen=True)

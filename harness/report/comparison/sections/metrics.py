@@ -1,7 +1,6 @@
 """Sections 5 and 6: every metric, and the distances against n."""
 
 from collections import defaultdict
-from typing import Any
 
 from harness.comparison.record import BranchScore, MetricRow
 from harness.metrics.arms import REAL
@@ -116,8 +115,8 @@ def _cautions(facts: Facts) -> list[str]:
     found: dict[str, list[str]] = defaultdict(list)
     for run in facts.finished:
         for name, score in run.record.metrics.items():
-            caution = score.get("caution")
-            if caution and score.get("value") is not None and name not in found[caution]:
+            caution = score.caution
+            if caution and score.value is not None and name not in found[caution]:
                 found[caution].append(name)
     return [
         f"{', '.join(metric_label(n) for n in names)}: {plain(text)}"
@@ -194,19 +193,17 @@ def distances_against_n(facts: Facts) -> Section:
 
 def _curves(facts: Facts) -> dict[str, dict[str, Curve]]:
     """By metric and branch (or "real"), the mean over runs at each n that all runs have."""
-    points: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    points: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in facts.finished:
-        for point in getattr(run.record, "evaluation", {}).get("distance_curves", []):
-            if point.get("mean") is None:
+        for point in run.record.evaluation.distance_curves:
+            if point.mean is None:
                 continue
-            line = REAL if point["arm"] == REAL else run.branch
-            points[point["metric"], line][int(point["n"])].append(point)
+            line = REAL if point.arm == REAL else run.branch
+            points[point.metric, line][point.n].append(point.mean)
     curves: dict[str, dict[str, Curve]] = {}
     for (name, line), by_n in points.items():
         n = tuple(sorted(by_n))
-        values = [[float(p["mean"]) for p in by_n[size]] for size in n]
+        values = [by_n[size] for size in n]
         curves.setdefault(name, {})[line] = Curve(
             n=n,
             mean=tuple(sum(v) / len(v) for v in values),
@@ -262,7 +259,7 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
         rows += [(Cell(metric_label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
         floor = [v for run in facts.finished if (v := run.value(name, arm=REAL)) is not None]
         sizes = {
-            int(score["n"])
+            score.n
             for run in facts.finished
             if (score := run.record.arms.get(REAL, {}).get(name)) is not None
         }

@@ -3,7 +3,6 @@
 from harness.comparison.tuning import (
     inequalities,
     inequality_sentence,
-    parsed_tuning,
     tuning_by_branch,
 )
 from harness.report.comparison.facts import Facts
@@ -56,8 +55,7 @@ def sweep_fairness(facts: Facts) -> Section:
 def _tuning(facts: Facts) -> dict[str, Tuning]:
     records = [run.record for run in facts.runs]
     compared = {} if facts.comparison is None else facts.comparison.tuning
-    known = {branch: parsed_tuning(one, of=facts.name) for branch, one in compared.items()}
-    return tuning_by_branch(records, known=known)
+    return tuning_by_branch(records, known=compared)
 
 
 def _table(facts: Facts, tuning: dict[str, Tuning]) -> Table:

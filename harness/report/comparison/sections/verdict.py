@@ -109,7 +109,7 @@ def _size_cards(facts: Facts) -> list[Card]:
     cards += _listening_card(facts)
     seconds = [run.total_seconds for run in facts.runs if run.total_seconds is not None]
     if seconds:
-        devices = sorted({str(run.record.cost.get("device", "")) for run in facts.runs} - {""})
+        devices = sorted({run.record.cost.device or "" for run in facts.runs} - {""})
         which = "all runs" if len(seconds) == len(facts.runs) else f"{len(seconds)} of the runs"
         cards.append(
             Card("Time", duration(sum(seconds)), f"{which}, on {', '.join(devices)}", "#cost")
@@ -143,7 +143,7 @@ def _difference_cards(pair: PairResult) -> list[Card]:
 
 def _runs_card(facts: Facts) -> Card:
     clips = {
-        int(score["n"])
+        score.n
         for run in facts.finished
         for name, score in run.record.metrics.items()
         if facts.clip_metric is not None and name == facts.clip_metric.name
@@ -159,15 +159,15 @@ def _listening_card(facts: Facts) -> list[Card]:
     if facts.clip_metric is None:
         return []
     margins = [
-        margin
+        margin.low
         for run in facts.finished
         for margin in run.record.controls
-        if margin["metric"] == facts.clip_metric.name and margin["control"] == "shuffled"
+        if margin.metric == facts.clip_metric.name and margin.control == "shuffled"
     ]
-    known = [m for m in margins if m.get("low") is not None]
+    known = [low for low in margins if low is not None]
     if not known:
         return []
-    hearing = sum(m["low"] > 0 for m in known)
+    hearing = sum(low > 0 for low in known)
     return [
         Card(
             "Runs that listen",

@@ -236,7 +236,7 @@ def test_a_lost_node_changes_no_number(
     require_said_lost(lost, err)
     for far, its in zip(runs, near, strict=True):
         require_same(far, its)
-        assert (load_record(far.folder).cost["resumed_from_step"] is not None) == (far is lost)
+        assert (load_record(far.folder).cost.resumed_from_step is not None) == (far is lost)
 
 
 def test_a_lost_node_without_a_shared_folder_changes_no_number(
@@ -261,9 +261,9 @@ def test_a_lost_node_without_a_shared_folder_changes_no_number(
     for far, its in zip(runs, near, strict=True):
         require_same(far, its)
         record = load_record(far.folder)
-        assert record.cost["resumed_from_step"] == (newest if far is lost else None)
+        assert record.cost.resumed_from_step == (newest if far is lost else None)
         assert record.command == far.request.command
-        assert record.split["lock"] == str(far.prepared.lock)
+        assert record.split.lock == str(far.prepared.lock)
         assert record.test_openings == 1
         assert record == load_record(bucket / "runs" / far.folder.name)
     assert {path.name for path in (bucket / "runs").iterdir()} == {run.folder.name for run in runs}
@@ -318,7 +318,10 @@ def require_same(far: PlannedRun, near: PlannedRun) -> None:
 
 
 def without_clock(record: RunRecord) -> list[dict[str, object]]:
-    return [{k: v for k, v in stage.items() if "seconds" not in k} for stage in record.stages]
+    return [
+        {k: v for k, v in stage.model_dump().items() if "seconds" not in k}
+        for stage in record.stages
+    ]
 
 
 def test_a_cluster_that_does_not_answer_is_a_sentence() -> None:

@@ -16,7 +16,7 @@ def test_a_branch_with_resumed_runs_keeps_its_quality(results: Any) -> None:
     for place, folder in enumerate(results.runs):
         record = load_record(folder)
         if place > 1:
-            cost = {**record.cost, "resumed_from_step": 5}
+            cost = record.cost.model_copy(update={"resumed_from_step": 5})
             record = record.model_copy(update={"cost": cost})
         runs.append(ReportRun(LoadedRun(record, folder)))
     facts = Facts(name="x", folder=results.root, runs=tuple(runs))

@@ -22,6 +22,6 @@ def test_a_real_run_fills_its_sections(finished: Any, tmp_path: Path) -> None:
     assert {"run", "class", "clip", "margin", "curve", "nearest", "cost", "stage"} <= set(
         table["level"]
     )
-    kid = finished.record.metrics["kid"]["value"]
+    kid = finished.record.value("kid")
     own = table[(table["level"] == "run") & (table["metric"] == "kid") & (table["arm"] == "audio")]
     assert own["value"].item() == kid

@@ -124,12 +124,12 @@ def test_every_number_of_the_records_is_in_the_table(written: Written, results: 
             for name, score in scores.items():
                 rows = own[(own["arm"] == arm) & (own["metric"] == name) & (own["level"] == "run")]
                 assert len(rows) == 1
-                if score["value"] is None:
+                if score.value is None:
                     assert rows["value"].isna().all()
                     assert rows["reason"].item() == "no Inception weights"
                 else:
-                    assert rows["value"].item() == score["value"]
-                    assert rows["n"].item() == score["n"]
+                    assert rows["value"].item() == score.value
+                    assert rows["n"].item() == score.n
         clips = pd.read_csv(folder / "per_clip.csv")
         exported = own[own["level"] == "clip"]
         assert len(exported) == len(clips)
@@ -235,7 +235,7 @@ def test_the_time_of_a_resumed_run_is_left_out(copied: Path) -> None:
     left = load_record(paths[0])
     assert f"Times of {len(paths) - 1} runs of {len(paths)}: interrupted" in page
     assert "hours, runs not resumed (cpu)" in page
-    assert f"{sum(left.cost['seconds'].values()):.0f} s" in page
+    assert f"{left.cost.total_seconds:.0f} s" in page
     assert "1 of the runs, on cpu" in page
     times = pd.read_csv(copied / "numbers.csv").query("metric == 'seconds.train'")
     assert times["run"].tolist() == [left.run_id]

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.training.results import StageResult
+from harness.records.parts import Cost, StageFacts
 from harness.records.record import load_record
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.words import headline
@@ -113,21 +113,23 @@ def test_best_settings_that_are_the_defaults_are_not_paired(made: Any, tmp_path:
 
 OWN_CODE = {"variant": "other", "core": "2", "metrics": "3", "run": "4"}
 SHARED_CODE = {**OWN_CODE, "variant": "1", "core": "other"}
-STAGE = asdict(StageResult("stage1", steps_planned=3, steps_done=3, samples_seen=12))
+STAGE = StageFacts.model_validate(
+    StageResult("stage1", steps_planned=3, steps_done=3, samples_seen=12), from_attributes=True
+)
 
 
 @pytest.mark.parametrize(
     ("identity", "changes", "said"),
     [
         ({}, {"environment": {"torch": "1.9"}}, r"differ in environment\.torch \(2\.0: .+; 1\.9: "),
-        ({}, {"cost": {"device": "cpu"}}, r"differ in environment\.device"),
+        ({}, {"cost": Cost(device="cpu")}, r"differ in environment\.device"),
         ({"code": OWN_CODE}, {}, r"differ in the branch's own code"),
         ({"code": SHARED_CODE}, {}, r"were made by different code of core"),
         ({"split_hash": "b" * 64}, {}, r"differ in split_hash"),
         ({"settings": {"stage1": {"lr": 0.1}}}, {}, r"differ in settings\.stage1"),
         ({"models": {"clip": "other"}}, {}, r"with another models\.clip"),
         ({"seed": 9}, {}, r"differ in seeds"),
-        ({}, {"stages": [{**STAGE, "steps_done": 2}]}, r"differ in budget\.steps"),
+        ({}, {"stages": [STAGE.model_copy(update={"steps_done": 2})]}, r"differ in budget\.steps"),
     ],
 )
 def test_runs_that_no_comparison_would_take_are_blank_and_say_why(
@@ -143,7 +145,7 @@ def test_runs_that_no_comparison_would_take_are_blank_and_say_why(
             own = record.identity.model_copy(
                 update={"models": {"clip": "one"}, **(identity if is_old else {})}
             )
-            facts: dict[str, Any] = {"environment": {"torch": "2.0"}, "cost": {"device": "H100"}}
+            facts: dict[str, Any] = {"environment": {"torch": "2.0"}, "cost": Cost(device="H100")}
             facts |= {"stages": [STAGE], **(changes if is_old else {})}
             facts |= {"identity": own, "run_id": own.run_id}
             ids[run_id] = own.run_id

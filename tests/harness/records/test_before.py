@@ -1,0 +1,84 @@
+"""Records that earlier versions wrote, kept as they wrote them (`tests/data/records_before`)."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.splits.split import load_split
+from harness.comparison.record import load_comparison
+from harness.records.record import load_record
+from harness.sweep.record import load_sweep
+
+KEPT = Path(__file__).parents[2] / "data" / "records_before" / "results"
+RUNS = sorted(KEPT.glob("*/*/record.json.gz"))
+
+ADDED: dict[str, Any] = {"cost.dollars": None}
+"""Fields that every run's record has since, with the value that one without them reads as."""
+ADDED_TO_UNSCORED: dict[str, Any] = {
+    "evaluation.extractors": {},
+    "evaluation.per_class": {},
+    "evaluation.distance_curves": [],
+    "evaluation.nearest_training": None,
+}
+"""The same of a run that was not scored, whose `evaluation` was an empty table."""
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path):
+    """Unpacks a kept file where a results folder has it; gives its path."""
+
+    def unpack(kept: Path) -> Path:
+        path = tmp_path / "results" / kept.relative_to(KEPT).with_suffix("")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.decompress(kept.read_bytes()))
+        return path
+
+    return unpack
+
+
+def with_added(content: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """The JSON value of a record as it reads with the fields that came since."""
+    for place, value in added.items():
+        *parents, last = place.split(".")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        assert last not in part, f"{place} was there before"
+        part[last] = value
+    return content
+
+
+@pytest.mark.parametrize("kept", RUNS, ids=[path.parent.name for path in RUNS])
+def test_a_run_of_before_loads_and_is_written_back_as_it_was(kept, unpacked, tmp_path):
+    """Catches: a field that is renamed, retyped, dropped or rounded while old runs are on disk."""
+    path = unpacked(kept)
+    written = load_record(path).save(tmp_path / "again")
+    before = json.loads(path.read_bytes())
+    added = ADDED if before["evaluation"] else ADDED | ADDED_TO_UNSCORED
+    assert json.loads(written.read_bytes()) == with_added(before, added)
+
+
+def test_a_comparison_of_before_loads_and_is_written_back_as_it_was(unpacked, tmp_path):
+    """Catches: a comparison made once that can no longer be shown, or changes when it is."""
+    path = unpacked(KEPT / "reports" / "golden" / "comparison.json.gz")
+    written = load_comparison(path).save(tmp_path / "again")
+    assert json.loads(written.read_bytes()) == json.loads(path.read_bytes())
+
+
+def test_a_sweep_of_before_loads_and_is_written_back_as_it_was(unpacked, tmp_path):
+    """Catches: a sweep that cannot be gone on with, or whose trials change when it is read."""
+    path = unpacked(KEPT / "sweeps" / "goldsweep" / "sweep.json.gz")
+    written = load_sweep(path.parent).save(tmp_path / "again")
+    assert json.loads(written.read_bytes()) == json.loads(path.read_bytes())
+
+
+def test_a_lock_of_before_loads_and_is_written_back_byte_for_byte(unpacked):
+    """Catches: a split whose hash or file changes, so that no run on it can be compared."""
+    path = unpacked(KEPT / "data" / "embedded-corpus-seed0" / "split.json.gz")
+    facts = json.loads(path.read_bytes())["facts"]
+    again = path.with_name("again.json")
+    load_split(path).save(again, facts=facts)
+    assert again.read_bytes() == path.read_bytes()
