@@ -8,7 +8,7 @@ from core.choices import BudgetKind
 from core.errors import MismatchError
 from core.files import json_sha256
 from core.training.results import NOTHING_TO_TRAIN
-from harness.comparison.record import Eligibility
+from harness.comparison.record import Eligibility, EqualBudgetFacts, SpentBudget
 from harness.records.parts import StageFacts
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
@@ -196,38 +196,34 @@ def shared_settings(record: RunRecord) -> dict[str, Any]:
     Under a budget of seconds or FLOPs these are the cost of its steps and, by that, their number.
     """
     settings = dict(record.identity.settings)
-    budget = dict(settings.get("budget", {}))
-    if budget.get("kind", BudgetKind.SAMPLES) == BudgetKind.SAMPLES:
+    budget = record.identity.budget
+    if budget.kind is BudgetKind.SAMPLES:
         return settings
-    budget.pop("step_cost")
-    settings["budget"] = budget
-    for name in budget["schedule"]:
+    settings["budget"] = {k: v for k, v in settings["budget"].items() if k != "step_cost"}
+    for name in budget.schedule:
         settings[name] = {k: v for k, v in settings[name].items() if k not in _SCALED}
     return settings
 
 
-def budget_of(record: RunRecord) -> dict[str, Any]:
+def budget_of(record: RunRecord) -> SpentBudget:
     """What a run was allowed to spend on training, and what it spent."""
-    budget = record.identity.settings.get("budget", {})
-    kind = budget.get("kind", BudgetKind.SAMPLES)
-    spent: dict[str, Any] = {
-        "kind": kind,
-        "steps": record.steps_done,
-        "samples": record.samples_seen,
-    }
-    if kind != BudgetKind.SAMPLES:
-        spent["allowed"] = budget["amount"]
-        spent["planned"] = _planned_cost(record)
-        spent["step_cost"] = budget["step_cost"]
-    # Those of a resumed run leave out the steps that a kill undid: not all it spent.
-    if not record.cost.resumed_from_step:
-        spent["device_seconds"] = record.cost.train_device_seconds
-    return spent
+    budget = record.identity.budget
+    is_by_samples = budget.kind is BudgetKind.SAMPLES
+    return SpentBudget(
+        kind=budget.kind,
+        steps=record.steps_done,
+        samples=record.samples_seen,
+        allowed=budget.amount,
+        planned=None if is_by_samples else _planned_cost(record),
+        step_cost=None if is_by_samples else budget.step_cost,
+        # Those of a resumed run leave out the steps that a kill undid: not all it spent.
+        device_seconds=None if record.cost.resumed_from_step else record.cost.train_device_seconds,
+    )
 
 
 def _planned_cost(record: RunRecord) -> float:
     """Steps done times what a step costs."""
-    cost = record.identity.settings["budget"]["step_cost"]
+    cost = record.identity.budget.step_cost
     return math.fsum(s.steps_done * cost.get(s.stage, 0.0) for s in record.stages)
 
 
@@ -236,17 +232,17 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
     if not trained:
         return
     # The kind is a setting, and these are equal by now.
-    if budget_of(trained[0])["kind"] == BudgetKind.SAMPLES:
+    if trained[0].identity.budget.kind is BudgetKind.SAMPLES:
         _require_equal_samples(trained)
         return
     for record in trained:
-        spent, cost = budget_of(record), record.identity.settings["budget"]["step_cost"]
+        budget, planned = record.identity.budget, _planned_cost(record)
+        allowed = budget.amount or 0.0
         # Whole steps: up to one of each stage is left over.
-        short = spent["allowed"] - spent["planned"]
-        if not -1e-9 * spent["allowed"] <= short <= math.fsum(cost.values()):
+        if not -1e-9 * allowed <= allowed - planned <= math.fsum(budget.step_cost.values()):
             raise MismatchError(
-                f"{record.run_id} differs in budget.{spent['kind']}: it was allowed "
-                f"{spent['allowed']:.4g} and trained for {spent['planned']:.4g}; a stage that "
+                f"{record.run_id} differs in budget.{budget.kind.value}: it was allowed "
+                f"{allowed:.4g} and trained for {planned:.4g}; a stage that "
                 "stops early gives its branch another budget"
             )
 
@@ -271,19 +267,22 @@ def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
                     )
 
 
-def _budget(finished: Sequence[RunRecord]) -> dict[str, Any]:
+def _budget(finished: Sequence[RunRecord]) -> EqualBudgetFacts:
     """Kind and amount of the equal budget; its runs say what they spent."""
-    trained = [budget_of(r) for r in finished if r.steps_done]
+    trained = [r for r in finished if r.steps_done]
     if not trained:
-        return {"kind": BudgetKind.SAMPLES, "steps": None, "samples": None}
-    most = max(trained, key=lambda spent: spent["steps"])
-    if most["kind"] == BudgetKind.SAMPLES:
-        return {"kind": BudgetKind.SAMPLES, "steps": most["steps"], "samples": most["samples"]}
-    return {
-        "kind": most["kind"],
-        "amount": most["allowed"],
-        "largest_shortfall": max(1 - spent["planned"] / spent["allowed"] for spent in trained),
-    }
+        return EqualBudgetFacts(kind=BudgetKind.SAMPLES)
+    most = max(trained, key=lambda record: record.steps_done)
+    amount = most.identity.budget.amount
+    if amount is None:
+        return EqualBudgetFacts(
+            kind=BudgetKind.SAMPLES, steps=most.steps_done, samples=most.samples_seen
+        )
+    return EqualBudgetFacts(
+        kind=most.identity.budget.kind,
+        amount=amount,
+        largest_shortfall=max(1 - _planned_cost(record) / amount for record in trained),
+    )
 
 
 def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:

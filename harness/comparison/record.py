@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.choices import BudgetKind
 from core.errors import DataError
 from core.files import write_atomic
 from harness.records.record import Status
@@ -143,6 +144,41 @@ class MetricRow(_Part):
     """Scores by branch."""
 
 
+class SpentBudget(_Part):
+    """What one run was allowed to spend on training, and what it spent."""
+
+    kind: BudgetKind
+    """What is counted."""
+    steps: int
+    """Optimiser steps done."""
+    samples: int
+    """Training samples seen."""
+    allowed: float | None = None
+    """Seconds or FLOPs it may spend; None: by samples."""
+    planned: float | None = None
+    """Steps done times what a step costs; None: by samples."""
+    step_cost: dict[str, float] | None = None
+    """By stage, what one step costs; None: by samples."""
+    device_seconds: float | None = None
+    """Seconds of the device; None where they were not measured, and of a resumed run, whose record
+    leaves out the steps that a kill undid."""
+
+
+class EqualBudgetFacts(_Part):
+    """The budget that all trained runs have, and how near they come to it."""
+
+    kind: BudgetKind
+    """What is counted."""
+    steps: int | None = None
+    """Optimiser steps of a run; None: not by samples, or nothing was trained."""
+    samples: int | None = None
+    """Training samples of a run; None as above."""
+    amount: float | None = None
+    """Seconds or FLOPs of a run; None: by samples."""
+    largest_shortfall: float | None = None
+    """Largest share of the amount that a run left over; None: by samples."""
+
+
 class ComparedRun(_Part):
     """One run of the comparison; its numbers are in its own record."""
 
@@ -166,7 +202,7 @@ class ComparedRun(_Part):
     """Optimiser steps done."""
     samples: int
     """Training samples seen."""
-    budget: dict[str, Any]
+    budget: SpentBudget
     """What it was allowed to spend and what it spent, by the kind of budget."""
     seconds: dict[str, float]
     """Seconds by phase."""
@@ -215,7 +251,7 @@ class Eligibility(_Part):
     """Field, then value, then run ids, of what was allowed to differ; empty: nothing does."""
     guards_passed: list[str]
     """Checks that every finished run passed."""
-    budget: dict[str, Any]
+    budget: EqualBudgetFacts
     """Kind of the equal budget, its amount, and the largest relative deviation from it."""
 
 

@@ -6,6 +6,8 @@ it came to the format later, or the run had nothing to say of it.
 
 from pydantic import BaseModel, ConfigDict
 
+from core.choices import BudgetKind
+
 
 class Part(BaseModel):
     """A part of a record: fixed once it is made, and without unknown keys."""
@@ -195,6 +197,21 @@ class NearestSummary(Part):
     """Training pictures that were searched."""
     arms: dict[str, NearestOfArm]
     """By arm; `real` are the real test pictures."""
+
+
+class TrainingBudget(BaseModel):
+    """What a run's settings say of its budget; settings of other versions may say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: BudgetKind = BudgetKind.SAMPLES
+    """What is counted."""
+    amount: float | None = None
+    """Seconds or FLOPs; None: by samples."""
+    step_cost: dict[str, float] = {}
+    """By stage, what one optimiser step costs the branch; empty: by samples."""
+    schedule: dict[str, int] = {}
+    """By stage, the steps that were scaled to the amount; empty: by samples."""
 
 
 class Evaluation(Part):

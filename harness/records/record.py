@@ -27,6 +27,7 @@ from harness.records.parts import (
     MetricValue,
     SplitFacts,
     StageFacts,
+    TrainingBudget,
 )
 from harness.records.score_kind import Score
 from harness.settings.branch_config import Tuning
@@ -81,6 +82,11 @@ class RunIdentity(BaseModel):
         return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
 
     @property
+    def budget(self) -> TrainingBudget:
+        """What its settings allow it to spend on training; by samples in a run without a word."""
+        return TrainingBudget.model_validate(self.settings.get("budget", {}))
+
+    @property
     def settings_hash(self) -> str:
         """Of the settings that branches share."""
         return json_sha256(self.settings)
@@ -101,6 +107,8 @@ class RunRecord(BaseModel):
     """What it is."""
     command: str
     """The command that repeats it."""
+    results: str | None = None
+    """The results folder, as the command names it; None in a record of before it was kept."""
     started_at: str
     """UTC time the last process on it started, ISO 8601."""
     finished_at: str

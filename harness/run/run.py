@@ -322,6 +322,7 @@ class _Work:
             status=Status.FINISHED if error is None else Status.FAILED,
             identity=self.planned.identity,
             command=self.planned.request.command,
+            results=str(self.planned.request.results),
             started_at=started_at,
             finished_at=now(),
             split=self._split_facts(),

@@ -49,12 +49,10 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
             "stands in no record: give it with --storage"
         )
     path = folder / JOURNAL
-    if " --storage " in record.command:
+    if record.storage_url is not None:
         raise UsageError(
-            f"{record.name} keeps its study elsewhere: give --storage as its command did "
-            f"({record.command})"
+            f"{record.name} keeps its study elsewhere: give --storage {record.storage_url}"
         )
-    _require_file(f"journal:{path}")
     _require_file(f"journal:{path}")
     return f"journal:{path}"
 

@@ -5,7 +5,7 @@ It is written anew from the study whenever a trial ends; the study is the truth 
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,10 @@ GPU_SECONDS = "gpu_seconds"
 TRAINABLE_PARAMETERS = "trainable_parameters"
 COSTS = (GPU_SECONDS, TRAINABLE_PARAMETERS)
 """What can be searched for besides metrics of clips; less is better."""
+
+
+SettingValue = bool | int | float | str | None
+"""What a search may draw for a setting."""
 
 
 class _Part(BaseModel):
@@ -63,7 +67,7 @@ class Dimension(_Part):
     """Largest value."""
     is_log: bool = False
     """Whether it is searched by orders of magnitude."""
-    choices: list[Any] = []
+    choices: list[SettingValue] = []
     """Values of a categorical one."""
 
 
@@ -76,7 +80,7 @@ class TrialRecord(_Part):
     """How far it is."""
     is_default: bool = False
     """Whether it is the branch as the profile has it, which every sweep tries first."""
-    params: dict[str, Any] = {}
+    params: dict[str, SettingValue] = {}
     """What was drawn; of the default trial, those of its settings that lie in the space."""
     values: dict[str, float] = {}
     """By metric, of a complete trial."""
@@ -174,6 +178,11 @@ class SweepRecord(_Part):
     """Validation clips."""
     storage: Literal["journal", "postgresql", "sqlite"]
     """Where the study is kept."""
+    storage_url: str | None = None
+    """The same as the user named it, without a password; None: in the sweep's folder."""
+    test_seeds: int = 0
+    """Seeds that the command scores on the test clips after the search (`--test-seeds`); 0 in a
+    record of before it was kept."""
     sampler: str
     """What proposes settings."""
     pruner: str

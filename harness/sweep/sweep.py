@@ -204,11 +204,10 @@ class _Sweeping:
         """Write the best settings and `sweep.json` as the studies are now."""
         request = self.request
         pruner = self.settings.pruner if may_prune(request.metrics) else "none"
+        url = None if request.storage is None else self.storage.display_url
         record = SweepRecord(
             name=self.name,
-            command=request.command(
-                storage=None if request.storage is None else self.storage.display_url
-            ),
+            command=request.command(storage=url),
             profile=request.profile,
             shared_words=request.shared_words,
             comparison=self.bases[0].profile.comparison,
@@ -218,6 +217,8 @@ class _Sweeping:
             split_hash=self.bases[0].identity.split_hash,
             num_validation=self.num_validation,
             storage=self.storage.kind,
+            storage_url=url,
+            test_seeds=request.test_seeds,
             sampler=self.settings.sampler,
             pruner=pruner,
             branches=[self._branch_record(branch) for branch in self.branches],

@@ -1,6 +1,5 @@
 """A job elsewhere whose results come back through a store."""
 
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -134,9 +133,10 @@ def _bring(planned: PlannedRun, store: RunStore) -> Status | None:
 def _as_made_here(record: RunRecord, planned: PlannedRun) -> RunRecord:
     """The record without the paths of the node that made it."""
     content = record.model_dump(mode="json")
-    away = shlex.split(record.command)[-1]  # the results folder comes last
-    if Path(away).is_absolute():
-        content = _replaced(content, away, str(planned.request.results))
+    here = str(planned.request.results)
+    if record.results is not None and Path(record.results).is_absolute():
+        content = _replaced(content, record.results, here)
+    content["results"] = here
     content["command"] = planned.request.command
     content["identity"]["profile"] = planned.identity.profile
     content["split"]["lock"] = str(planned.prepared.lock)

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,15 +128,7 @@ class SweepFacts:
     def test_command(self) -> str:
         """The command that compares best and defaults on the test clips."""
         command = self.record.command
-        return command if "--test-seeds" in shlex_words(command) else f"{command} --test-seeds 3"
-
-
-def shlex_words(command: str) -> Sequence[str]:
-    """The words of a command; of one that no shell would take, those between blanks."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return command.split()
+        return command if self.record.test_seeds else f"{command} --test-seeds 3"
 
 
 def default_trial(branch: BranchSweep) -> TrialRecord | None:

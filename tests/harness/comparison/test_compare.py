@@ -388,9 +388,9 @@ def test_an_equal_budget_of_flops_allows_other_steps_and_nothing_else(
     one, other = matrix(finished.record, {"a": [0.5], "b": [0.5]})
     first = budgeted(one, steps=10, cost=1.0)
     found = compared([first, budgeted(other, steps=3, cost=3.0)])
-    assert found.eligibility.budget["kind"] == "flops"
-    assert found.eligibility.budget["largest_shortfall"] == pytest.approx(0.1)
-    assert [run.budget["planned"] for run in found.runs] == [10.0, 9.0]
+    assert found.eligibility.budget.kind == "flops"
+    assert found.eligibility.budget.largest_shortfall == pytest.approx(0.1)
+    assert [run.budget.planned for run in found.runs] == [10.0, 9.0]
     for steps in (2, 4):
         with pytest.raises(MismatchError, match=r"differs in budget\.flops: it was allowed 10"):
             compared([first, budgeted(other, steps=steps, cost=3.0)])

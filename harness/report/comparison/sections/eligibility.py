@@ -101,10 +101,11 @@ def _budget_sentence(facts: Facts) -> list[Part]:
     """What was equal for every branch."""
     if facts.comparison is None:
         return []
-    budget = dict(facts.comparison.eligibility.budget)
-    kind = label(budget.pop("kind", "not recorded"))
+    budget = facts.comparison.eligibility.budget
+    kind = label(budget.kind.value)
     amounts = [
-        f"{label(name)} {_amount(value)}" for name, value in budget.items() if value is not None
+        f"{label(name)} {_amount(value)}"
+        for name, value in budget.model_dump(exclude={"kind"}, exclude_none=True).items()
     ]
     detail = f" ({', '.join(amounts)})" if amounts else ""
     return [Paragraph(f"Equal budget by {kind}{detail}.")]

@@ -83,7 +83,7 @@ def in_store(finished: Any, planned: PlannedRun, url: str, *, away: Path) -> Pat
     command = replace(finished.request, results=away, config=config).command
     notice = f"cache {away}/cache/features/x was damaged"
     split = finished.record.split.model_copy(update={"lock": f"{away}/data/x/split.json"})
-    changes = {"command": command, "notices": [notice], "split": split}
+    changes = {"command": command, "results": str(away), "notices": [notice], "split": split}
     finished.record.model_copy(update=changes).save(folder)
     RunStore(url).push(folder)
     return Path(url.removeprefix("file://")) / "runs" / planned.folder.name
@@ -108,6 +108,7 @@ def test_a_run_that_the_store_has_is_fetched_and_not_made_again(
     record = load_record(planned.folder)
     assert record == load_record(there)
     assert record.command == planned.request.command
+    assert record.results == str(planned.request.results)
     assert record.split.lock == str(planned.prepared.lock)
     assert record.notices == [f"cache {tmp_path}/here/cache/features/x was damaged"]
     assert record.metrics == finished.record.metrics

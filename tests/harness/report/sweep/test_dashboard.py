@@ -106,8 +106,7 @@ def test_looking_makes_no_study(made: Any, tmp_path: Path) -> None:
 
 def test_a_journal_elsewhere_is_asked_for(made: Any, tmp_path: Path) -> None:
     """Catches: a study said to be lost that lies where its command put it."""
-    command = "harness sweep --variants sonic --trials 3 --storage journal:/elsewhere/my.log"
-    made.sweep(command=command).save(tmp_path)
+    made.sweep(storage_url="journal:/elsewhere/my.log").save(tmp_path)
     with pytest.raises(UsageError, match=r"give --storage .*journal:/elsewhere/my\.log"):
         storage_address(tmp_path, url=None)
 

@@ -77,6 +77,14 @@ def test_without_test_runs_the_page_says_what_is_not_known(made: Any, saved: Sav
     assert 'class="banner plain"' in text
 
 
+def test_the_command_for_the_test_clips_is_read_from_fields(facts: Any) -> None:
+    """Catches: facts parsed out of a command line, where a name can look like an option."""
+    named = "harness sweep --variants sonic --trials 24 --name=a --test-seeds-later"
+    assert facts(command=named).test_command == f"{named} --test-seeds 3"
+    asked = "harness sweep --variants sonic --trials 24 --test-seeds 2"
+    assert facts(command=asked, test_seeds=2).test_command == asked
+
+
 def test_a_loss_that_is_no_number_is_read_back(made: Any, saved: Save) -> None:
     """Catches: a record that nobody can read again, for ever."""
     trials = list(made.sonic().trials)
