@@ -270,17 +270,23 @@ def test_the_code_hash_follows_names_and_contents_and_leaves_out_what_is_named(
 
 
 @pytest.mark.parametrize(
-    "name", ["arms.py", "preparation.py", "splits.py", "unet_adapter.py", "validation.py"]
+    "name",
+    [
+        "run/sample.py",
+        "run/prepare.py",
+        "run/validation.py",
+        "run/run.py",
+        "data/source.py",
+        "branches/unet_adapter.py",
+    ],
 )
 def test_code_that_decides_numbers_is_in_the_id(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: first weights drawn otherwise, and older runs that pass for the same."""
     whole = planning._package("harness")
-    for path in (*whole.glob("*.py"), whole / "metrics" / "values.py"):
-        copy = tmp_path / path.relative_to(whole)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copy(path, copy)
+    for room in ("run", "data", "branches", "metrics"):
+        shutil.copytree(whole / room, tmp_path / room)
     package = planning._package
     monkeypatch.setattr(
         planning, "_package", lambda name: tmp_path if name == "harness" else package(name)
