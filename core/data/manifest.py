@@ -60,6 +60,8 @@ class Reason(StrEnum):
     NON_FINITE_AUDIO = "non_finite_audio"
     SILENT_AUDIO = "silent_audio"
     CLIPPED_AUDIO = "clipped_audio"
+    OUT_OF_RANGE_AUDIO = "out_of_range_audio"
+    OUT_OF_PHASE_AUDIO = "out_of_phase_audio"
     SHORT_AUDIO = "short_audio"
     UNDECODABLE_IMAGE = "undecodable_image"
     HUGE_IMAGE = "huge_image"

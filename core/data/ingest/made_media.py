@@ -10,7 +10,7 @@ from typing import Any
 
 from core.files import json_sha256, write_atomic
 
-_VERSION = 1
+_VERSION = 2
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_STEM = 48
 

@@ -1,8 +1,11 @@
 """A clip and one of its frames, cut out of a video by PyAV (extra `video`).
 
-The sound is the mean of the channels at the stream's own rate, 16-bit WAV. The frame is the
-sharpest of `NUM_FRAMES` at the middles of equal parts of the clip: the one with the largest
-variance of the Laplacian of its luma (Pech-Pacheco et al. 2000), among those that are not blank.
+Sound and picture share one clock, that of the container: where the sound starts late or has a gap,
+silence stands in its place. The sound is the mean of the channels at the stream's own rate, 16-bit
+WAV. The frame is the sharpest of those shown at the middles of `NUM_FRAMES` equal parts of the
+sound (a frame is shown until the next comes, and may have begun before the clip): the one with the
+largest variance of the Laplacian of its luma (Pech-Pacheco et al. 2000), among those that are not
+blank.
 Frames of one video differ in focus and motion blur, not in resolution, so the raw variance ranks
 them; between videos it means nothing. Time, sharpness and all candidates are recorded.
 
@@ -10,7 +13,7 @@ Shape legend: S samples, C channels, H height, W width.
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +33,8 @@ _BLANK_STD = 4.0
 """Luma (0 to 255) of a black or faded frame deviates less than coding noise does."""
 _JPEG_QUALITY = 95
 _SAME_TIME_S = 1e-3
+_MIN_GAP_S = 0.05
+"""Time stamps of a container jitter by a few milliseconds; a longer jump is a gap in the sound."""
 _MIN_ASPECT = 0.25  # of one pixel; a file that claims stranger ones is not believed
 # Only plain containers, only this file: a playlist named .mp4 must not open files or addresses.
 _OPEN_OPTIONS = {
@@ -57,9 +62,13 @@ def cut_pair(video: Path | BinaryIO, *, start_s: float, window_s: float) -> Made
     """
     av = require_pyav()
     try:
-        mono_S, rate, num_channels = _sound(av, video, start_s=start_s, window_s=window_s)
+        mono_S, rate, num_channels, silence_s = _sound(
+            av, video, start_s=start_s, window_s=window_s
+        )
         length_s = min(window_s, len(mono_S) / rate)
-        pixels_HWC, frame = _sharpest(av, video, start_s=start_s, length_s=length_s)
+        pixels_HWC, frame = _sharpest(
+            av, video, start_s=start_s, from_s=silence_s, until_s=length_s
+        )
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             Reason.UNDECODABLE_VIDEO, f"the video cannot be decoded: {error}"
@@ -72,6 +81,7 @@ def cut_pair(video: Path | BinaryIO, *, start_s: float, window_s: float) -> Made
         "clip_duration_s": round(len(mono_S) / rate, 6),
         "sample_rate_hz": rate,
         "num_channels": num_channels,
+        "silence_before_s": round(silence_s, 6),
         "rule": "largest variance of the Laplacian",
         **frame,
     }
@@ -109,8 +119,9 @@ def _seek(container: Any, start_s: float) -> float:
 
 def _sound(
     av: Any, video: Path | BinaryIO, *, start_s: float, window_s: float
-) -> tuple[np.ndarray, int, int]:
-    """float32 [S] channel mean, its rate in Hz, and the number of channels."""
+) -> tuple[np.ndarray, int, int, float]:
+    """float32 [S] channel mean on the clip's clock, its rate in Hz, the number of channels, and
+    the seconds before the first sample of sound, which are silent."""
     with _opened(av, video) as container:
         if not container.streams.audio:
             raise MediaError(Reason.MISSING_AUDIO, "the video has no sound")
@@ -120,30 +131,46 @@ def _sound(
         begin_s = _seek(container, start_s)
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
         blocks: list[np.ndarray] = []
-        num_samples = 0
-        skip: int | None = None
+        place = 0  # of the next sample on the clip's clock
+        num_silent: int | None = None
+        is_late = False
         for frame in container.decode(stream):
-            if skip is None:
-                skip = max(0, round((begin_s - (frame.time or 0.0)) * rate)) if start_s > 0 else 0
+            is_first = frame.pts is not None and num_silent is None and not blocks
+            if frame.time is not None:
+                at = round((frame.time - begin_s) * rate)
+                if at >= wanted:
+                    is_late = True
+                    break
+                if is_first and at < 0:
+                    place = at
+                elif at - place > (0 if is_first else _MIN_GAP_S * rate):
+                    blocks.append(np.zeros(at - max(place, 0), np.float32))
+                    place = at
             for plain in resampler.resample(frame):
                 block_S = plain.to_ndarray().mean(axis=0, dtype=np.float32)
-                dropped = min(skip, len(block_S))
-                skip -= dropped
-                blocks.append(block_S[dropped:])
-                num_samples += len(block_S) - dropped
-            if num_samples >= wanted:
+                dropped = min(max(0, -place), len(block_S))
+                place += len(block_S)
+                if dropped < len(block_S):
+                    if num_silent is None:
+                        num_silent = place - len(block_S) + dropped
+                    blocks.append(block_S[dropped:])
+            if place >= wanted:
                 break
-    if num_samples == 0:
-        raise MediaError(
-            Reason.EMPTY_AUDIO, f"the video's sound ends before the clip's start at {start_s:g} s"
-        )
-    return np.concatenate(blocks)[:wanted], rate, num_channels
+    if num_silent is None:
+        where = f"begins after the clip's end at {start_s + window_s:g} s"
+        if not is_late:
+            where = f"ends before the clip's start at {start_s:g} s"
+        raise MediaError(Reason.EMPTY_AUDIO, f"the video's sound {where}")
+    return np.concatenate(blocks)[:wanted], rate, num_channels, num_silent / rate
 
 
 def _sharpest(
-    av: Any, video: Path | BinaryIO, *, start_s: float, length_s: float
+    av: Any, video: Path | BinaryIO, *, start_s: float, from_s: float, until_s: float
 ) -> tuple[np.ndarray, Mapping[str, Any]]:
-    """uint8 [H, W, 3] of the chosen frame, and what was chosen among what."""
+    """uint8 [H, W, 3] of the chosen frame, and what was chosen among what.
+
+    from_s, until_s: part of the clip whose frames are looked at, from the clip's start.
+    """
     with _opened(av, video) as container:
         if not container.streams.video:
             raise MediaError(Reason.MISSING_IMAGE, "the video has no picture")
@@ -156,17 +183,11 @@ def _sharpest(
             )
         stream.thread_type = "AUTO"
         begin_s = _seek(container, start_s)
-        wanted = [(k + 0.5) * length_s / NUM_FRAMES for k in range(NUM_FRAMES)]
         candidates: list[dict[str, Any]] = []
         best: tuple[tuple[bool, float], int, np.ndarray] | None = None
-        for frame in container.decode(stream):
-            if frame.time is None:
-                continue
-            time_s = frame.time - begin_s
-            if time_s + _SAME_TIME_S < wanted[0]:
-                continue
-            while wanted and wanted[0] <= time_s + _SAME_TIME_S:
-                wanted.pop(0)  # a frame that spans several of the times is one candidate
+        for frame, time_s in _shown(
+            container.decode(stream), begin_s=begin_s, from_s=from_s, until_s=until_s
+        ):
             luma_HW = frame.reformat(format="gray").to_ndarray()
             value = sharpness(luma_HW)
             is_blank = bool(luma_HW.std() < _BLANK_STD)
@@ -175,11 +196,10 @@ def _sharpest(
             )
             if best is None or (not is_blank, value) > best[0]:
                 best = (not is_blank, value), len(candidates) - 1, _upright_rgb(frame, stream)
-            if not wanted:
-                break
     if best is None:
         raise MediaError(
-            Reason.MISSING_IMAGE, f"the video shows no picture from {start_s:g} s onwards"
+            Reason.MISSING_IMAGE,
+            f"the video shows no picture from {start_s + from_s:g} s to {start_s + until_s:g} s",
         )
     chosen = candidates[best[1]]
     record = {
@@ -188,6 +208,36 @@ def _sharpest(
         "frame_candidates": candidates,
     }
     return best[2], record
+
+
+def _shown(
+    frames: Iterable[Any], *, begin_s: float, from_s: float, until_s: float
+) -> Iterator[tuple[Any, float]]:
+    """The frames that a player shows at the middles of equal parts, each once, with their times.
+
+    A frame is shown from its own time until the next one's, the last one until the end. Where the
+    picture begins later than all of these moments, but within the clip, its first frame.
+    """
+    part_s = (until_s - from_s) / NUM_FRAMES
+    wanted = [from_s + (k + 0.5) * part_s for k in range(NUM_FRAMES)]
+    shown: tuple[Any, float] | None = None
+    for frame in frames:
+        if frame.time is None:
+            continue
+        time_s = frame.time - begin_s
+        is_over = [moment for moment in wanted if moment < time_s - _SAME_TIME_S]
+        if is_over and shown is not None:
+            yield shown
+        if shown is None and len(is_over) == len(wanted):
+            if time_s < until_s:
+                yield frame, time_s
+            return
+        wanted = wanted[len(is_over) :]
+        if not wanted:
+            return
+        shown = frame, time_s
+    if shown is not None:
+        yield shown
 
 
 def sharpness(luma_HW: np.ndarray) -> float:

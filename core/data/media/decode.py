@@ -9,8 +9,9 @@ Shape legend: S samples, H height, W width, C colour channels.
 """
 
 import math
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from core.data.manifest import Reason
 from core.data.media.audio_header import read_audio_header
 from core.data.media.near_duplicates import picture_hash, sound_fingerprint
+from core.data.media.sound_file import UNKNOWN_FRAMES, Chain, Slice, Sound
 from core.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ DEFAULT_WINDOW_S = 10.0
 """Clip length of VGGSound and of CLAP's own window."""
 MIN_DURATION_S = 0.5
 MAX_PIXELS = 64_000_000
-"""A 64-megapixel RGB picture takes 192 MB; nothing larger is decoded."""
+"""A 64-megapixel RGB picture takes 192 MB, and up to 450 MB while it is converted; nothing larger
+is decoded, and of those above 16 megapixels two at a time."""
 MIN_SIDE_PX = 16
 SUBTYPES = frozenset(
     {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
@@ -48,6 +51,14 @@ _MAX_CLIPPED_SHARE = 0.1
 _SILENCE_DBFS = -200.0
 """Stands for the minus infinity of digital silence: tables and JSON hold finite numbers."""
 _HASHED_SIDE_PX = 64  # the hash looks at 32 x 32; a jpg is decoded at an eighth to a half for it
+_MAX_FLOAT_PEAK = 16.0
+"""24 dB above full scale; a float file beyond it holds whole numbers, up to 32,768 or more."""
+_MIN_RATE_HZ, _MAX_CHANNELS = 1_000, 64
+_MAX_SAMPLES_PER_S = 64 * 192_000
+"""Over all channels: ten seconds then take 490 MB."""
+_LARGE_PIXELS = 16_000_000
+_large_pictures = threading.BoundedSemaphore(2)
+_STRIP_PIXELS = 1 << 21
 _MIN_MP3_SHARE = 0.98  # the length an MP3 header promises is only approximate
 _BLOCK_S = 10
 
@@ -78,6 +89,8 @@ class AudioFacts:
     """Share of the window's samples, over all channels, at full scale."""
     fingerprint: bytes | None
     """What a re-coded copy has in common; None for a clip that has nothing to be told by."""
+    cancelled_db: float = 0.0
+    """How much quieter the mean of the channels is than they are; large when out of phase."""
 
     @property
     def peak_dbfs(self) -> float:
@@ -122,6 +135,7 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
                 window.append(block_SC[:left])
                 left -= len(block_SC)
         rate, promised, is_mp3 = file.samplerate, file.frames, file.format == "MP3"
+        promised = 0 if promised == UNKNOWN_FRAMES else promised
     if num_frames < promised * (_MIN_MP3_SHARE if is_mp3 else 1.0):
         raise MediaError(
             Reason.TRUNCATED_AUDIO,
@@ -135,11 +149,23 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
     window_SC = np.concatenate(window) if len(window) > 1 else window[0]
     mono_S = channel_mean(window_SC)
     low, high = float(mono_S.min()), float(mono_S.max())
+    if high - low <= _SILENT_RANGE and float(np.ptp(window_SC, axis=0).max()) > _SILENT_RANGE * 4:
+        raise MediaError(
+            Reason.OUT_OF_PHASE_AUDIO,
+            "the channels cancel each other: one is the other turned upside down, so their mean, "
+            "which is what is heard, is silent; keep one channel, or turn one over",
+        )
     if high - low <= _SILENT_RANGE:
         raise MediaError(
             Reason.SILENT_AUDIO, f"the first {window_s:g} s of the audio hold one constant value"
         )
     loudest = max(-float(window_SC.min()), float(window_SC.max()))
+    if loudest > _MAX_FLOAT_PEAK:
+        raise MediaError(
+            Reason.OUT_OF_RANGE_AUDIO,
+            f"the samples reach {loudest:,.0f} where 1 is full scale: whole numbers written as "
+            "floating point; divide them by the largest value of their kind, such as 32,768",
+        )
     is_loud = loudest >= _FULL_SCALE
     clipped = float((np.abs(window_SC) >= _FULL_SCALE).mean()) if is_loud else 0.0
     if clipped > _MAX_CLIPPED_SHARE:
@@ -147,15 +173,25 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
             Reason.CLIPPED_AUDIO,
             f"{clipped:.0%} of the samples are at full scale; the recording is clipped",
         )
+    rms = float(np.sqrt(np.dot(mono_S, mono_S) / len(mono_S)))
     return AudioFacts(
         duration_s=num_frames / rate,
         sample_rate_hz=rate,
         num_channels=window_SC.shape[1],
         peak=max(-low, high),
-        rms=float(np.sqrt(np.dot(mono_S, mono_S) / len(mono_S))),
+        rms=rms,
         clipped_share=clipped,
         fingerprint=sound_fingerprint(mono_S, rate_hz=rate),
+        cancelled_db=_cancelled_db(window_SC, rms=rms),
     )
+
+
+def _cancelled_db(window_SC: np.ndarray, *, rms: float) -> float:
+    """Level of the channels above that of their mean; 3 dB for two that have nothing in common."""
+    if window_SC.shape[1] == 1:
+        return 0.0
+    of_channels = max(float(np.dot(x, x) / len(x)) for x in window_SC.T)
+    return max(0.0, _dbfs(of_channels**0.5) - _dbfs(rms))
 
 
 def channel_mean(block_SC: np.ndarray) -> np.ndarray:
@@ -196,7 +232,7 @@ def resample(mono_S: np.ndarray, *, from_hz: int, to_hz: int) -> np.ndarray:
     return soxr.resample(mono_S.astype(np.float32, copy=False), from_hz, to_hz, quality="HQ")
 
 
-def _open_audio(path: Path) -> soundfile.SoundFile:
+def _open_audio(path: Path) -> "soundfile.SoundFile | Chain":
     try:
         header = read_audio_header(path)
     except OSError as error:
@@ -220,8 +256,15 @@ def _open_audio(path: Path) -> soundfile.SoundFile:
         raise MediaError(
             Reason.TRUNCATED_AUDIO, "the audio file is shorter than its header says; it was cut"
         )
+    file: soundfile.SoundFile | Chain
+    size = path.stat().st_size
     try:
-        file = soundfile.SoundFile(path)
+        if header.links:
+            file = Chain(path, starts=header.links, size=size)
+        else:
+            file = Sound(Slice(path, start=header.start, end=size) if header.start else path)
+    except ValueError as error:
+        raise MediaError(Reason.UNSUPPORTED_FORMAT, str(error)) from None
     except soundfile.LibsndfileError as error:
         raise MediaError(
             Reason.UNDECODABLE_AUDIO, f"the audio cannot be decoded: {error.error_string}"
@@ -235,13 +278,23 @@ def _open_audio(path: Path) -> soundfile.SoundFile:
         raise MediaError(
             Reason.UNSUPPORTED_FORMAT, f"audio coded as {file.subtype} is not supported"
         )
+    num_channels, rate = file.channels, file.samplerate
+    is_countable = num_channels <= _MAX_CHANNELS and num_channels * rate <= _MAX_SAMPLES_PER_S
+    if rate < _MIN_RATE_HZ or not is_countable:
+        file.close()
+        raise MediaError(
+            Reason.UNSUPPORTED_FORMAT,
+            f"the file says {rate:,} samples a second on {num_channels} channels; at least "
+            f"{_MIN_RATE_HZ:,} on at most {_MAX_CHANNELS} channels are read, "
+            f"{_MAX_SAMPLES_PER_S:,} in all",
+        )
     if file.frames == 0:
         file.close()
         raise MediaError(Reason.EMPTY_AUDIO, "the audio file has a header and no samples")
     return file
 
 
-def _read(file: soundfile.SoundFile, num_frames: int) -> np.ndarray:
+def _read(file: "soundfile.SoundFile | Chain", num_frames: int) -> np.ndarray:
     """float32 [S, C], 1 is full scale."""
     if file.subtype == "PCM_16":
         # The same numbers as libsndfile's own conversion, at a third of the time.
@@ -250,7 +303,9 @@ def _read(file: soundfile.SoundFile, num_frames: int) -> np.ndarray:
     return file.read(num_frames, dtype="float32", always_2d=True)
 
 
-def _blocks(file: soundfile.SoundFile, *, num_frames: int | None = None) -> Iterator[np.ndarray]:
+def _blocks(
+    file: "soundfile.SoundFile | Chain", *, num_frames: int | None = None
+) -> Iterator[np.ndarray]:
     """float32 [S, C] blocks to the end of the file, or of its first `num_frames` samples."""
     left = num_frames if num_frames is not None else file.frames
     while left > 0:
@@ -275,11 +330,13 @@ def inspect_image(path: Path) -> ImageFacts:
     A jpg's whole stream is read, but transformed only at the size that the hash needs.
     Raises: MediaError.
     """
-    image, (width, height) = _load_image(path, side=_HASHED_SIDE_PX)
-    with _conversion_errors():
-        # Turned like `decode_image` does, so that what it would refuse is refused now.
-        grey = _to_rgb(ImageOps.exif_transpose(image)).convert("L")
-    spread = float(np.asarray(grey).std())
+    with _bounded(path):
+        image, (width, height) = _load_image(path, side=_HASHED_SIDE_PX)
+        with _conversion_errors():
+            # Turned like `decode_image` does, so that what it would refuse is refused now.
+            grey = _to_rgb(ImageOps.exif_transpose(image)).convert("L")
+            del image
+        spread = _spread(grey)
     return ImageFacts(
         width=width,
         height=height,
@@ -290,9 +347,30 @@ def inspect_image(path: Path) -> ImageFacts:
 
 def decode_image(path: Path) -> np.ndarray:
     """uint8 [H, W, 3] RGB, upright, by the conversion at the top. Raises: MediaError."""
-    image, _ = _load_image(path)
-    with _conversion_errors():
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    with _bounded(path):
+        image, _ = _load_image(path)
+        with _conversion_errors():
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+
+
+def _spread(grey: Image.Image) -> float:
+    """Standard deviation of the grey values, from their counts: no copy of the picture is made."""
+    counts = np.array(grey.histogram(), dtype=np.float64)
+    values = np.arange(len(counts))
+    mean = float(counts @ values / counts.sum())
+    return float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+
+
+@contextmanager
+def _bounded(path: Path) -> Iterator[None]:
+    """Holds back the third large picture: one on each of 32 cores would ask for 14 GB."""
+    try:
+        with path.open("rb") as file:
+            width, height = Image.open(file, formats=IMAGE_FORMATS).size
+    except Exception:  # what is wrong with it is told by the decoding
+        width = height = 0
+    with _large_pictures if width * height > _LARGE_PIXELS else nullcontext():
+        yield
 
 
 @contextmanager
@@ -362,15 +440,28 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    is_plain = not image.mode.startswith("I") and not image.has_transparency_data
+    if is_plain:
+        return image.convert("RGB")
+    width, height = image.size
+    num_rows = max(1, _STRIP_PIXELS // max(1, width))
+    if num_rows >= height:
+        return _strip_to_rgb(image)
+    whole = Image.new("RGB", (width, height))
+    for top in range(0, height, num_rows):
+        strip = image.crop((0, top, width, min(height, top + num_rows)))
+        whole.paste(_strip_to_rgb(strip), (0, top))
+    return whole
+
+
+def _strip_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey; 32-bit "I" is what some formats widen it to
         values = np.asarray(image).astype(np.float64)
         grey = np.rint(np.clip(values, 0, 65535) * (255 / 65535)).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layer).convert("RGB")
 
 
 def to_square(pixels_HWC: np.ndarray, *, size: int) -> np.ndarray:

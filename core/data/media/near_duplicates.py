@@ -49,7 +49,7 @@ def sound_fingerprint(mono_S: np.ndarray, *, rate_hz: int) -> bytes | None:
     mono_S: float32 [S] at any rate.
     """
     num_fft = round(_FRAME_S * rate_hz)
-    num_frames = len(mono_S) // num_fft
+    num_frames = len(mono_S) // num_fft if num_fft else 0
     if num_frames < _NUM_STRETCHES:
         return None
     frames_TS = mono_S[: num_frames * num_fft].reshape(num_frames, num_fft) * _window(num_fft)

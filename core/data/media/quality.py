@@ -9,6 +9,8 @@ NEAR_SILENT_DBFS = -60.0
 """Root mean square below which a clip is hardly heard; 16-bit dither lies near -96."""
 CLIPPED_SHARE = 0.01
 """Share of samples at full scale from which on a clip is flagged; from 0.1 on it is excluded."""
+CANCELLED_DB = 20.0
+"""How far the mean of the channels may lie below them; unlike channels lose 3 dB."""
 FLAT_LUMA_SPREAD = 4.0
 """Standard deviation of the luma (0 to 255) below which a picture shows next to nothing."""
 
@@ -18,6 +20,7 @@ class Flag(StrEnum):
 
     NEAR_SILENT = "near_silent"
     CLIPPED = "clipped"
+    OUT_OF_PHASE = "out_of_phase"
     FLAT_IMAGE = "flat_image"
     NEAR_DUPLICATE_AUDIO = "near_duplicate_audio"
     NEAR_DUPLICATE_IMAGE = "near_duplicate_image"
@@ -26,6 +29,7 @@ class Flag(StrEnum):
 MEANINGS = {
     Flag.NEAR_SILENT: f"the sound's level is below {NEAR_SILENT_DBFS:g} dBFS (root mean square)",
     Flag.CLIPPED: f"more than {CLIPPED_SHARE:.0%} of the sound's samples are at full scale",
+    Flag.OUT_OF_PHASE: f"the channels cancel: their mean is {CANCELLED_DB:g} dB or more below them",
     Flag.FLAT_IMAGE: "the picture is nearly one shade, like a black frame",
     Flag.NEAR_DUPLICATE_AUDIO: "the sound is nearly that of another pair, as a re-coded copy is",
     Flag.NEAR_DUPLICATE_IMAGE: "the picture looks like another pair's",
@@ -39,6 +43,8 @@ def audio_flags(facts: AudioFacts) -> tuple[Flag, ...]:
         flags.append(Flag.NEAR_SILENT)
     if facts.clipped_share > CLIPPED_SHARE:
         flags.append(Flag.CLIPPED)
+    if facts.cancelled_db >= CANCELLED_DB:
+        flags.append(Flag.OUT_OF_PHASE)
     return tuple(flags)
 
 

@@ -10,6 +10,7 @@ import soxr
 
 from core.data.manifest import Reason
 from core.data.media.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, inspect_audio
+from core.data.media.quality import Flag, audio_flags
 
 
 def tone(rate, *, duration_s=1.0, frequency_hz=440.0, amplitude=0.5):
@@ -208,3 +209,102 @@ def test_random_bytes_after_a_valid_magic_are_refused(tmp_path):
         path.write_bytes(magic + generator.bytes(3_000))
         with pytest.raises(MediaError):
             inspect_audio(path)
+
+
+def to_pipe(flac):
+    """The same FLAC as a writer to a pipe leaves it: 0 samples in all, no checksum."""
+    content = bytearray(flac)
+    assert content[:4] == b"fLaC"
+    content[18 + 3] &= 0xF0  # low bits of byte 13 of STREAMINFO, then 4 bytes of the count
+    content[22:26] = bytes(4)
+    content[26:42] = bytes(16)
+    return bytes(content)
+
+
+def test_a_flac_written_to_a_pipe_is_whole(tmp_path):
+    """Catches: 'psf_fseek failed' for a FLAC that does not know its length."""
+    path, noise = tmp_path / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(3 * 44_100)
+    soundfile.write(path, noise, 44_100, subtype="PCM_16")
+    expected = decode_audio(path, window_s=10.0)
+    path.write_bytes(to_pipe(path.read_bytes()))
+    assert inspect_audio(path).duration_s == 3.0
+    np.testing.assert_array_equal(decode_audio(path, window_s=10.0), expected)
+    assert len(decode_audio(path, window_s=1.0, start_s=1.5)) == 48_000
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert reason_of(path) is Reason.UNDECODABLE_AUDIO
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_chain_of_ogg_streams_is_read_to_its_end(tmp_path, subtype):
+    """Catches: a radio recording of several streams of which the first alone is heard."""
+    path, parts = tmp_path / "a.ogg", []
+    for seconds, frequency_hz in ((1.0, 440), (1.5, 880)):
+        soundfile.write(
+            path,
+            tone(48_000, duration_s=seconds, frequency_hz=frequency_hz),
+            48_000,
+            format="OGG",
+            subtype=subtype,
+        )
+        parts.append(path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    assert inspect_audio(path).duration_s == pytest.approx(2.5, abs=0.02)
+    later = decode_audio(path, window_s=1.0, start_s=1.2)
+    assert np.argmax(np.abs(np.fft.rfft(later))) == pytest.approx(880, abs=2)
+    path.write_bytes(b"".join(parts)[:-200])
+    assert reason_of(path) is Reason.TRUNCATED_AUDIO
+
+
+def test_a_chain_of_unlike_streams_is_named(tmp_path):
+    """Catches: a second stream at another rate heard at a wrong pitch."""
+    path, parts = tmp_path / "a.ogg", []
+    for rate in (48_000, 16_000):
+        soundfile.write(path, tone(rate), rate, format="OGG", subtype="VORBIS")
+        parts.append(path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    assert reason_of(path) is Reason.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.wav", "a.flac", "a.ogg"])
+@pytest.mark.parametrize("junk", [b"\0" * 4096, b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_junk_before_the_sound_is_skipped(tmp_path, name, junk):
+    """Catches: a download with a header or padding in front that every player plays."""
+    path = tmp_path / name
+    soundfile.write(path, tone(44_100, duration_s=2.0), 44_100)
+    expected = decode_audio(path, window_s=10.0)
+    path.write_bytes(junk + path.read_bytes())
+    np.testing.assert_array_equal(decode_audio(path, window_s=10.0), expected)
+    assert inspect_audio(path).duration_s == pytest.approx(2.0, abs=0.06)
+
+
+def test_channels_that_cancel_are_named_and_not_called_silent(tmp_path):
+    """Catches: 'one constant value' for stereo whose second channel is turned over."""
+    path, mono = tmp_path / "a.wav", tone(48_000)
+    soundfile.write(path, np.stack([mono, -mono], axis=1), 48_000, subtype="FLOAT")
+    assert reason_of(path) is Reason.OUT_OF_PHASE_AUDIO
+    other = tone(48_000, frequency_hz=500)
+    soundfile.write(path, np.stack([mono, -mono + 0.05 * other], axis=1), 48_000, subtype="FLOAT")
+    assert Flag.OUT_OF_PHASE in audio_flags(inspect_audio(path))
+    soundfile.write(path, np.stack([mono, other], axis=1), 48_000, subtype="FLOAT")
+    assert audio_flags(inspect_audio(path)) == ()
+
+
+def test_whole_numbers_in_a_float_file_are_named(tmp_path):
+    """Catches: a recording scaled to 32768 called clipped, or heard 90 dB too loud."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(48_000) * 32_768, 48_000, subtype="FLOAT")
+    assert reason_of(path) is Reason.OUT_OF_RANGE_AUDIO
+    soundfile.write(path, tone(48_000) * 3, 48_000, subtype="FLOAT")
+    assert reason_of(path) is Reason.CLIPPED_AUDIO
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(1, 1), (999, 1), (2**31 - 1, 1), (48_000, 100)])
+def test_a_rate_or_a_number_of_channels_that_no_sound_has_is_named(tmp_path, rate, channels):
+    """Catches: a division by zero at 1 Hz, or gigabytes for a block of 1,000 channels."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((2000, channels)), 48_000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"fmt ") + 12
+    content[place : place + 4] = struct.pack("<I", rate)
+    path.write_bytes(bytes(content))
+    assert reason_of(path) is Reason.UNSUPPORTED_FORMAT

@@ -1,6 +1,8 @@
 """Picture files: one conversion to RGB, and a reason for each refusal."""
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 
 from core.data.manifest import Reason
+from core.data.media import decode
 from core.data.media.decode import MediaError, decode_image, inspect_image, to_square, to_vae_input
 
 
@@ -187,3 +190,42 @@ def test_vae_input_spans_minus_one_to_one():
     assert got.dtype == torch.float32
     assert got[0].eq(-1).all()
     assert got[2].eq(1).all()
+
+
+def test_large_pictures_are_converted_in_strips_to_the_same_pixels(tmp_path, monkeypatch):
+    """Catches: seams, or another white, where memory is spared."""
+    rng = np.random.default_rng(0)
+    pictures = {
+        "alpha.png": Image.fromarray(rng.integers(0, 256, (90, 70, 4), np.uint8), "RGBA"),
+        "deep.png": Image.fromarray(rng.integers(0, 65536, (90, 70)).astype(np.uint16)),
+        "palette.png": Image.fromarray(rng.integers(0, 256, (90, 70, 3), np.uint8)).quantize(16),
+    }
+    pictures["palette.png"].info["transparency"] = 3
+    for name, picture in pictures.items():
+        picture.save(tmp_path / name)
+        whole, facts = decode_image(tmp_path / name), inspect_image(tmp_path / name)
+        with monkeypatch.context() as small:
+            small.setattr(decode, "_STRIP_PIXELS", 70 * 7)
+            np.testing.assert_array_equal(decode_image(tmp_path / name), whole)
+            assert inspect_image(tmp_path / name) == facts
+        grey = np.asarray(Image.fromarray(whole).convert("L"))
+        assert facts.luma_spread == pytest.approx(grey.std())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "P", "L"])
+def test_the_largest_picture_takes_bounded_memory(tmp_path, mode):
+    """Catches: 1.5 GB for a picture of which the limit promises 192 MB."""
+    path = tmp_path / "large.png"
+    Image.new(mode, (8000, 7800), 0).save(path, compress_level=1)
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from core.data.media.decode import inspect_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "inspect_image(Path(sys.argv[1]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 650_000  # KiB
