@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from harness.settings.profile import ComparisonSettings
 from harness.sweep.record import BranchSweep, Metric, SweepRecord
-from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.opening import open_storage
 from harness.sweep.trials.study import BranchStudy
 
 SIZES = (50, 200)
@@ -70,9 +70,7 @@ def _sweep(num_trials: int, sampler: Literal["tpe", "random"]) -> tuple[float, f
     defaults = {"learning_rate": 1e-4, "rank": 8, "dropout": 0.1, "gate": "tanh"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        SweepStorage.open(
-            None, folder=Path(folder), heartbeat_s=30, patience_s=0, say=print
-        ) as storage,
+        open_storage(None, folder=Path(folder), heartbeat_s=30, patience_s=0, say=print) as storage,
     ):
         study = BranchStudy(
             storage,

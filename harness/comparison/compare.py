@@ -1,11 +1,10 @@
-"""Run what is missing of the matrix, or take runs that there are, and say what they show."""
+"""Run what is missing of the matrix, or take runs that there are, and record what they show."""
 
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.choices import BudgetKind
 from core.data.splits.split import Part, Split, load_split
@@ -16,7 +15,7 @@ from harness.comparison.eligibility import require_comparable
 from harness.comparison.forecast import forecast
 from harness.comparison.hindsight import earlier_looks, left_out, note_question, question_notices
 from harness.comparison.power import power_sentence
-from harness.comparison.record import COMPARISON, ComparisonRecord
+from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import (
     CompareOptions,
     CompareRequest,
@@ -32,8 +31,6 @@ from harness.executors.opening import ExecutorKind, ExecutorOptions, open_execut
 from harness.executors.run_all import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
-from harness.report.comparison.contact_sheet import draw_sheet
-from harness.report.comparison.write import write_report
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
 from harness.wording.display import Display
@@ -41,37 +38,16 @@ from harness.wording.display import Display
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison and the files that were written of it."""
+    """A comparison that was saved, and what its contact sheet is drawn from."""
 
     record: ComparisonRecord
     """Every number."""
     folder: Path
     """Where it lies."""
-    sheet: Path | None
-    """The contact sheet; None where there was nothing to draw."""
-    report: Path
-    """The HTML report."""
-
-    @property
-    def files(self) -> list[tuple[str, Path]]:
-        """Label and path of what was written."""
-        files = [("comparison", self.folder / COMPARISON)]
-        if self.sheet is not None:
-            files.append(("contact sheet", self.sheet))
-        return [*files, ("report", self.report)]
-
-    def data(self) -> dict[str, Any]:
-        """The comparison for scripts."""
-        return {
-            "report": str(self.report),
-            "comparison": str(self.folder / COMPARISON),
-            "verdict": self.record.verdict,
-            "outcome": self.record.outcome.value,
-            "winner": self.record.winner,
-            "strength": self.record.strength.value,
-            "metric": self.record.metric,
-            "contact_sheet": None if self.sheet is None else str(self.sheet),
-        }
+    finished: Sequence[LoadedRun]
+    """Its runs that did not fail."""
+    split: Split | None
+    """Where their clips lie now; None where they are no longer there."""
 
 
 def compare(request: CompareRequest, *, display: Display) -> Comparison:
@@ -199,10 +175,10 @@ def conclude(
     notices: Sequence[str] = (),
     tuning: Mapping[str, Tuning] | None = None,
 ) -> Comparison:
-    """Compare loaded runs; write the comparison, its contact sheet and its report.
+    """Compare loaded runs and save the comparison.
 
-    split: where the clips of the sheet lie now; without it there is no sheet. tuning: how branches
-    were tuned, beyond what the runs' records say.
+    split: where their clips lie now. tuning: how branches were tuned, beyond what the runs'
+    records say.
 
     Raises:
         MismatchError: they differ in more than branch and seed.
@@ -224,17 +200,9 @@ def conclude(
         ],
         tuning=tuning,
     )
-    sheet = None
-    finished = [run for run in runs if run.record.run_id not in record.failed]
-    if finished and split is not None:
-        sheet = draw_sheet(
-            [run.record for run in finished],
-            folders={run.record.run_id: run.folder for run in finished},
-            split=split,
-            out=folder / "contact_sheet.png",
-        )
     record.save(folder)
-    return Comparison(record, folder, sheet, write_report(folder))
+    finished = [run for run in runs if run.record.run_id not in record.failed]
+    return Comparison(record, folder, finished, split)
 
 
 def _folder(run_ids: Sequence[str], question: Question, options: CompareOptions) -> Path:

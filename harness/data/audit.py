@@ -1,13 +1,9 @@
-"""An audit of folders, locks and metadata files, and what a person sees of it."""
+"""An audit of folders, locks and metadata files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from core.audit.audit import Audit, audit_listings
 from core.audit.listing import Target, read_target
@@ -16,10 +12,6 @@ from core.data.labels import load_label_map
 from core.data.splits.official import read_official_list
 from harness.settings.load import load_profile
 from harness.wording.display import Display
-from harness.wording.plain_text import plain
-
-_SHOWN_IDS = 6
-_SHOWN_SUSPECTS = 20
 
 
 @dataclass(frozen=True)
@@ -90,51 +82,3 @@ def _listen(
             cache_dir=request.results / "cache" / "features",
             progress=partial(display.phase, f"listening to {target.path.name}"),
         )
-
-
-def view(found: Audit) -> RenderableType:
-    """Findings, the most suspicious clips, and what was not looked at."""
-    parts: list[RenderableType] = [
-        Text(plain(", ".join(f"{name}: {count} clips" for name, count in found.clips.items())))
-    ]
-    if not found.findings:
-        parts.append(Text("nothing found", style="green"))
-    for finding in found.findings:
-        parts.append(Text(f"{finding.kind.value}: {plain(finding.sentence)}"))
-        if finding.ids:
-            more = len(finding.ids) - _SHOWN_IDS
-            ids = plain(", ".join(finding.ids[:_SHOWN_IDS]))
-            parts.append(Text(f"  {ids}{f' and {more} more' if more > 0 else ''}", style="dim"))
-    for result in found.zero_shot:
-        parts += _heard(result)
-    parts += [
-        Text(f"not checked: {plain(sentence)}", style="dim") for sentence in found.not_checked
-    ]
-    return Group(*parts)
-
-
-def _heard(result: ZeroShot) -> Iterator[RenderableType]:
-    yield Text(
-        f"CLAP doubts {len(result.suspects)} of {result.num_clips} labels of {plain(result.name)}; "
-        "nothing was changed"
-    )
-    if result.not_judged:
-        names = plain(", ".join(result.not_judged))
-        yield Text(f"  it tells less than half of the clips of {names}: those are not judged")
-    if not result.suspects:
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("clip", "label", "of label", "sounds like", "of that"):
-        table.add_column(heading, justify="right" if heading.startswith("of") else "left")
-    for suspect in result.suspects[:_SHOWN_SUSPECTS]:
-        table.add_row(
-            Text(plain(suspect.id)),
-            Text(plain(suspect.class_name)),
-            f"{suspect.probability:.2f}",
-            Text(plain(suspect.likely)),
-            f"{suspect.likely_probability:.2f}",
-        )
-    yield table
-    more = len(result.suspects) - _SHOWN_SUSPECTS
-    if more > 0:
-        yield Text(f"  and {more} more; --json lists all", style="dim")

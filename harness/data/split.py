@@ -1,22 +1,17 @@
-"""From a cleaned folder to a lock file, and what a person sees of it."""
+"""From a cleaned folder to a lock file."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from core.audit.listing import Listing, read_part_file, read_target
 from core.audit.split_import import import_split
 from core.data.labels import load_label_map
 from core.data.splits.official import OfficialList, mark_official, read_official_list
-from core.data.splits.split import Method, Official, Part, Split, load_split, make_split
+from core.data.splits.split import Official, Part, Split, load_split, make_split
 from core.data.splits.weights import ClassWeighting, ClassWeights, class_weights
 from core.errors import HarnessError, MismatchError, UsageError
 from harness.data.source import load_cleaned
-from harness.wording.plain_text import plain
 
 
 @dataclass(frozen=True)
@@ -119,33 +114,6 @@ def _replaceable(out: Path) -> str | None:
             f"--out {out} is a file, and no lock as this command writes it; it is left as it is. "
             "Choose another --out, or delete it"
         ) from None
-
-
-def view(made: MadeSplit) -> RenderableType:
-    """Counts and weights by class, then what a reader should know."""
-    split, table = made.split, Table(box=None, pad_edge=False)
-    table.add_column("class")
-    for heading in (*(part.value for part in Part), "all", "sqrt", "weight"):
-        table.add_column(heading, justify="right")
-    weights = made.weights[ClassWeighting.SQRT]
-    for name, row in split.counts.items():
-        cells = [str(row[part]) for part in Part]
-        own = (f"{weights.relative[name]:.2f}", f"{weights.weights[name]:.3f}")
-        table.add_row(Text(plain(name)), *cells, str(sum(row.values())), *own)
-    sizes = [len(split.parts[part]) for part in Part]
-    table.add_row("all", *map(str, sizes), str(sum(sizes)), "", "")
-    lines = [Text(f"notice: {plain(notice)}", style="yellow") for notice in split.notices]
-    how = (
-        "imported"
-        if split.rule.method is Method.IMPORTED
-        else f"cap {split.rule.cap}, seed {split.rule.seed}, official {split.rule.official.value}"
-    )
-    legend = (
-        "sqrt is sqrt(largest / n) over the training clips; weight is the same with the mean over "
-        "the clips at 1. A profile may ask for another rule or give its own numbers."
-    )
-    foot = f"{made.lock}  {how}\nhash {split.hash}"
-    return Group(table, Text(legend, style="dim"), *lines, Text(foot))
 
 
 def _listing(text: str) -> Listing:

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from core.errors import DataError, UsageError
 from harness.sweep.record import load_sweep
-from harness.sweep.trials.storage import JOURNAL
+from harness.sweep.trials.opening import JOURNAL
 
 HOST = "127.0.0.1"
 _SAFE = ("GET", "HEAD")
@@ -59,9 +59,7 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
 
 def _require_file(url: str) -> None:
     """Looking at a study must not make one."""
-    name = url
-    for start in ("journal:", "sqlite:///"):
-        name = name.removeprefix(start)
+    name = url.removeprefix("journal:")
     if (name != url or url.endswith(".log")) and not Path(name).is_file():
         raise DataError(f"no study at {name}")
 
@@ -94,15 +92,9 @@ def dashboard(address: str, *, port: int, say: Callable[[str], None]) -> Iterato
 
 @contextmanager
 def _opened(address: str, *, say: Callable[[str], None]) -> Iterator[Any]:
-    if address.startswith("sqlite:"):
-        # A sweep holds its SQLite file for itself; looking takes no such hold.
-        from optuna.storages import RDBStorage
+    from harness.sweep.trials.opening import open_storage
 
-        yield RDBStorage(address)
-        return
-    from harness.sweep.trials.storage import SweepStorage
-
-    opened = SweepStorage.open(
+    opened = open_storage(
         address,
         folder=Path(),
         heartbeat_s=_HEARTBEAT_S,

@@ -4,28 +4,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.report.sweep.write import WrittenSweep
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep and the files that were written of it."""
+    """A sweep that was saved."""
 
     record: SweepRecord
     """Every trial."""
     folder: Path
     """Where it lies."""
-    written: WrittenSweep
-    """Its report."""
 
-    def data(self) -> dict[str, Any]:
-        """For scripts; of a sweep of one branch its numbers stand at the top."""
+    def data(self, *, report: Path) -> dict[str, Any]:
+        """For scripts; of a sweep of one branch its numbers stand at the top.
+
+        report: its page.
+        """
         branches = [self._branch(branch) for branch in self.record.branches]
         whole: dict[str, Any] = {
             "sweep": self.record.name,
             "record": str(self.folder / SWEEP),
-            "report": str(self.written.page),
+            "report": str(report),
         }
         if len(branches) == 1:
             return {**whole, **branches[0]}

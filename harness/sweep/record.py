@@ -177,7 +177,7 @@ class SweepRecord(_Part):
     num_validation: int
     """Validation clips."""
     storage: Literal["journal", "postgresql", "sqlite"]
-    """Where the study is kept."""
+    """Where the study is kept; `sqlite` in records of before, when one could be."""
     storage_url: str | None = None
     """The same as the user named it, without a password; None: in the sweep's folder."""
     test_seeds: int = 0

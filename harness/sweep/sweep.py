@@ -1,4 +1,4 @@
-"""One sweep: studies opened or made, trials run, the best written as files, a report drawn."""
+"""One sweep: studies opened or made, trials run, the best written as files, all of it recorded."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,7 +14,6 @@ from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
-from harness.report.sweep.write import write_sweep_report
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best
@@ -23,7 +22,7 @@ from harness.sweep.objectives import require_rankable
 from harness.sweep.outcome import Sweep
 from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TestRuns, load_sweep
 from harness.sweep.request import SweepRequest, of_no_branch
-from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.opening import open_storage
 from harness.sweep.trials.study import BranchStudy
 from harness.sweep.trials.trials import may_prune
 from harness.wording.display import Display
@@ -31,7 +30,7 @@ from harness.wording.numbers import count
 
 
 def sweep(request: SweepRequest, *, display: Display) -> Sweep:
-    """Run the trials that are missing, then write the best settings and the report.
+    """Run the trials that are missing, then write the best settings and the record.
 
     Raises:
         UsageError: an unknown branch, metric or setting, or nothing to search.
@@ -69,7 +68,7 @@ class _Sweeping:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.storage = stack.enter_context(
-                SweepStorage.open(
+                open_storage(
                     request.storage,
                     folder=self.folder,
                     heartbeat_s=settings.heartbeat_s,
@@ -94,9 +93,7 @@ class _Sweeping:
             )
             self._search(executor)
             self._test(executor)
-            record = self._save()
-        written = write_sweep_report(self.folder)
-        return Sweep(record, self.folder, written)
+            return Sweep(self._save(), self.folder)
 
     # Search ------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ def compare(
     from harness.comparison.compare import compare_existing
     from harness.comparison.configs import configs_by_branch
     from harness.comparison.request import CompareOptions, CompareRequest
+    from harness.report.comparison.draw import draw_comparison
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
     from harness.wording.display import open_display
@@ -133,8 +134,9 @@ def compare(
         )
         with open_display() as display:
             comparison = compare_branches(request, display=display)
-    view = comparison_view(comparison.record, files=comparison.files, width=console().width)
-    print_result(view, as_json=as_json, data=comparison.data())
+    drawn = draw_comparison(comparison)
+    view = comparison_view(comparison.record, files=drawn.files, width=console().width)
+    print_result(view, as_json=as_json, data=drawn.data())
 
 
 def _of_runs_to_make(context: typer.Context) -> list[str]:

@@ -33,7 +33,8 @@ def audit(
     Clips that split files share, by id, bytes or source; labels that do not mean their class;
     clips of the official test part; divisions without seed or strata; likely mislabelled clips.
     """
-    from harness.data.audit import AuditRequest, run_audit, view
+    from harness.data.audit import AuditRequest, run_audit
+    from harness.report.terminal.data_audit import audit_view
     from harness.wording.display import open_display
 
     request = AuditRequest(
@@ -46,4 +47,4 @@ def audit(
     )
     with open_display() as display:
         found = run_audit(request, display=display)
-    print_result(view(found), as_json=as_json, data=found.data())
+    print_result(audit_view(found), as_json=as_json, data=found.data())

@@ -34,8 +34,9 @@ def cache(
     What was taken is computed again when it is asked for. A folder that a process fills is left.
     """
     from core.errors import UsageError
-    from harness.data.cache import Rules, prune_cache, prune_view, stats_view
+    from harness.data.cache import Rules, prune_cache
     from harness.data.cache import stats as cache_stats
+    from harness.report.terminal.data_cache import prune_view, stats_view
 
     if prune and stats:
         raise UsageError("--stats shows, --prune takes away; give one of them")

@@ -33,17 +33,26 @@ def clean(
     reason. Originals are only read. Stopped half-way, the same command goes on.
     """
     from core.data.cleaning.clean import require_usable
-    from harness.data.clean import clean_folder, cleaning_data, cleaning_view
+    from core.data.manifest import Manifest
+    from harness.data.clean import clean_folder, cleaning_data
+    from harness.records.lock import held
+    from harness.report.data.page import write_data_page
+    from harness.report.terminal.data_clean import cleaning_view
     from harness.wording.display import open_display
 
-    with open_display() as display:
+    found = Manifest.load(folder)  # before the lock, which would make a folder of a typing error
+    with open_display() as display, held(folder):
         done = clean_folder(
-            folder,
+            found,
+            folder=folder,
             window_s=window_s,
             num_workers=workers,
             is_anew=anew,
             progress=display.phase,
         )
+        display.phase("writing the page", 0, 1)
+        write_data_page(done.manifest, folder=folder)
+        display.phase("writing the page", 1, 1)
     refusal: DataError | None = None
     try:
         require_usable(done.manifest, max_excluded_share=max_excluded_share)

@@ -56,7 +56,8 @@ def split(
     if folder is None or out is None:
         raise UsageError("name the folder that was ingested and cleaned, and --out LOCK.json")
     from core.data.splits.split import Official
-    from harness.data.split import SplitRequest, make, view
+    from harness.data.split import SplitRequest, make
+    from harness.report.terminal.data_split import split_view
 
     made = make(
         SplitRequest(
@@ -70,7 +71,7 @@ def split(
             against=tuple(against or ()),
         )
     )
-    print_result(view(made), as_json=as_json, data=made.data())
+    print_result(split_view(made), as_json=as_json, data=made.data())
 
 
 def verify(lock: Lock, as_json: AsJson = False) -> None:

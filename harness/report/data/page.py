@@ -1,6 +1,5 @@
 """The page of a cleaned folder: counts, examples of each reason, what the kept pairs are like."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Status
 from core.data.media.quality import MEANINGS, Flag, flag_sentence
 from core.files import write_atomic
+from harness.data.clean import PAGE_FILE, num_media_files
 from harness.report.data.examples import Example, ExampleMaker
 from harness.report.data.histograms import histograms
 from harness.wording.numbers import count, plain
 
-PAGE_FILE = "cleaning.html"
 _MAX_MEDIA_BYTES = 6 << 20
 _EXAMPLES_A_REASON = 3
 _MAX_CLASSES_SHOWN = 24
@@ -100,15 +99,6 @@ def write_data_page(manifest: Manifest, *, folder: Path) -> Path:
     html = _environment().get_template("data.html.j2").render(**context)
     write_atomic(path, content=html.encode("utf-8", "backslashreplace"))
     return path
-
-
-def num_media_files(manifest: Manifest) -> int:
-    """Files that the items stand for: a pair's two, a loose file's one."""
-    return sum(
-        (item.audio_path is not None) + (item.image_path is not None)
-        or os.path.isfile(manifest.root / item.id)  # the id of a loose file is its path
-        for item in manifest.items
-    )
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Where the trials of sweeps are kept, and how several processes share them.
 
-A journal file serves the processes of one machine, PostgreSQL those of several, SQLite one. Each
-kind answers the same questions: who may claim now (`exclusive`), which running trials lost their
-process (`dead`), and is the storage away for a while (`patiently`).
+A journal file serves the processes of one machine, PostgreSQL those of several. Each kind answers
+the same questions: who may claim now (`exclusive`), which running trials lost their process
+(`dead`), and is the storage away for a while (`patiently`). `opening` opens either by its address.
 """
 
 import logging
@@ -11,19 +11,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from core.errors import StorageAwayError, UsageError
+from core.errors import StorageAwayError
 from core.training.interrupts import InterruptFlag
 
 Result = TypeVar("Result")
-JOURNAL = "journal.log"
-"""In a sweep's folder: its studies, where no storage is named."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between two tries while the database is away
 
 logging.getLogger("optuna").setLevel(logging.WARNING)  # it would announce every study
@@ -40,74 +37,18 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
     A trial that is let go while it runs counts as one whose process died.
     """
 
-    kind: Literal["journal", "postgresql", "sqlite"]
+    kind: Literal["journal", "postgresql"]
     """What it is."""
     storage: BaseStorage
     """For Optuna's own functions."""
     display_url: str
-    """What `open` takes to open it again, without any password."""
+    """What `open_storage` takes to open it again, without any password."""
     interrupt: InterruptFlag | None
     """What ends waiting for a storage that is away; None: the end of patience alone."""
 
     def __init__(self, *, say: Callable[[str], None], patience_s: float) -> None:
         self._say, self._patience_s = say, patience_s
         self.interrupt: InterruptFlag | None = None
-
-    @staticmethod
-    def open(
-        url: str | None,
-        *,
-        folder: Path,
-        heartbeat_s: float,
-        patience_s: float,
-        say: Callable[[str], None],
-    ) -> "SweepStorage":
-        """The storage that `url` names, made if it is not there.
-
-        url: None (`folder/journal.log`), `journal:PATH`, a path that ends in `.log`,
-            `postgresql://...` or `sqlite:///PATH`.
-        heartbeat_s: how often a process tells PostgreSQL that its trials are alive; after three
-            times that without a word they are given to others.
-        patience_s: how long calls wait for a database that went away.
-
-        Raises:
-            UsageError: the address is of no known kind, or its driver is not installed.
-            StorageAwayError: no database answers there.
-            BusyError: another sweep uses this SQLite file.
-            DataError: the file is not a journal or a database of Optuna.
-        """
-        if url is None or url.startswith("journal:") or url.endswith(".log"):
-            from harness.sweep.trials.journal import JournalSweep
-
-            name = str(folder / JOURNAL) if url is None else url.removeprefix("journal:")
-            if not name:
-                raise UsageError(f"--storage {url} names no file; expected journal:PATH")
-            path = Path(name)
-            return JournalSweep(path, say=say, patience_s=patience_s)
-        scheme = url.partition(":")[0]
-        dialect = scheme.partition("+")[0]
-        if "://" not in url or dialect not in ("postgresql", "postgres", "sqlite"):
-            raise UsageError(
-                f"no storage of the kind {scheme!r}; known: journal:PATH, "
-                "postgresql://USER@HOST/DATABASE, sqlite:///PATH"
-            )
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            parsed = make_url(url)
-        except (ArgumentError, ValueError):  # whose messages may hold the password
-            raise UsageError(
-                f"the address after {scheme}:// cannot be read; a password's own @, : and / are "
-                "written %40, %3A and %2F"
-            ) from None
-        if dialect == "sqlite":
-            from harness.sweep.trials.sqlite import SqliteSweep
-
-            return SqliteSweep(parsed, say=say, patience_s=patience_s)
-        from harness.sweep.trials.postgres import PostgresSweep
-
-        return PostgresSweep(parsed, heartbeat_s=heartbeat_s, say=say, patience_s=patience_s)
 
     def __exit__(
         self,

@@ -23,6 +23,7 @@ from harness.comparison.request import CompareOptions, CompareRequest, settle_qu
 from harness.comparison.runs import LoadedRun
 from harness.comparison.study import World, experiment
 from harness.executors.opening import ExecutorKind, ExecutorOptions
+from harness.report.comparison.draw import draw_comparison
 from harness.report.terminal.comparison import comparison_view
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
@@ -54,7 +55,7 @@ def test_runs_that_were_moved_compare_and_the_command_says_how(
     """Catches: a comparison that looks for its runs where they were made, or trains."""
     options = CompareOptions(tmp_path, metric="aic", margin=0.5, name="mine")
     found = compare_existing([str(folder) for folder in two_runs], options=options)
-    told = found.data()
+    told = draw_comparison(found).data()
     assert Path(told["comparison"]) == tmp_path / "reports" / "mine" / "comparison.json"
     assert Path(told["report"]).is_file()
     assert told["verdict"].startswith("undecided: 1 seed is exploratory")

@@ -24,6 +24,7 @@ from harness.executors.base import Task
 from harness.executors.local import LocalExecutor
 from harness.executors.opening import ExecutorOptions
 from harness.records.record import RunRecord, Status, load_record
+from harness.report.comparison.draw import draw_comparison
 from harness.run.plan import RunRequest
 from harness.statistics.outcome import MAX_SEEDS
 from harness.wording.display import Display
@@ -469,8 +470,9 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
     (pair,) = found.record.pairs
     expected = values["baseline"] - values["sonic"]
     assert pair.effect == pytest.approx(expected)
-    assert found.sheet is not None
-    with Image.open(found.sheet) as sheet:
+    sheet_path = draw_comparison(found).sheet
+    assert sheet_path is not None
+    with Image.open(sheet_path) as sheet:
         assert min(sheet.size) > 200
     started.clear()
     again = compare(asked, display=Display())

@@ -37,11 +37,12 @@ def cleaned(small_corpus, tmp_path_factory):
     """The small corpus, ingested and cleaned by the functions behind the commands."""
     from core.data.ingest.ingest import ingest
     from core.data.ingest.source import Options
+    from core.data.manifest import Manifest
     from harness.data.clean import clean_folder
 
     folder = tmp_path_factory.mktemp("data") / "dir"
     ingest([small_corpus], folder, options=Options())
-    clean_folder(folder, window_s=3.0, num_workers=1, is_anew=False, progress=lambda *a: None)
+    clean_folder(Manifest.load(folder), folder=folder, window_s=3.0, num_workers=1)
     return folder
 
 
@@ -136,7 +137,7 @@ def test_names_in_an_audit_cannot_steer_the_terminal():
     from core.audit.audit import Audit
     from core.audit.finding import Finding, Kind
     from core.audit.zero_shot import Suspect, ZeroShot
-    from harness.data.audit import view
+    from harness.report.terminal.data_audit import audit_view
 
     bad = "a\nb\x1b[31m[bold]red"
     finding = Finding(Kind.SHARED_CLIPS, bad, (bad,))
@@ -144,7 +145,7 @@ def test_names_in_an_audit_cannot_steer_the_terminal():
     heard = ZeroShot(bad, 1, {}, {}, {}, (bad,), (suspect,))
     console = Console(width=400)
     with console.capture() as shown:
-        console.print(view(Audit({bad: 1}, (finding,), (heard,), (bad,))))
+        console.print(audit_view(Audit({bad: 1}, (finding,), (heard,), (bad,))))
     assert "\x1b" not in shown.get()
     assert shown.get().count("a b") == 9
     assert "\nb" not in shown.get()

@@ -14,7 +14,7 @@ from harness.records.score_kind import Score
 from harness.run.plan import RunRequest, plan_run
 from harness.sweep.driver import Branch, SweepWork, spent_when_stopped
 from harness.sweep.record import Metric, TrialState
-from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.opening import open_storage
 from harness.sweep.trials.study import BranchStudy
 from harness.wording.display import Display
 
@@ -53,9 +53,7 @@ def search(
 ) -> Iterator[Callable[[Callable[[Any], dict[str, Any]]], tuple[SweepWork, BranchStudy]]]:
     """A search of three trials that draws as it is told."""
     base = plan_run(small_request(score=Score.LOSS, results=tmp_path), display=Display())
-    with SweepStorage.open(
-        None, folder=tmp_path, heartbeat_s=60, patience_s=1, say=print
-    ) as storage:
+    with open_storage(None, folder=tmp_path, heartbeat_s=60, patience_s=1, say=print) as storage:
 
         def make(draw: Callable[[Any], dict[str, Any]]) -> tuple[SweepWork, BranchStudy]:
             study = BranchStudy(

@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
-from core.errors import BusyError, DataError, MismatchError, StorageAwayError, UsageError
+from core.errors import DataError, MismatchError, StorageAwayError, UsageError
 from harness.sweep.record import Metric, TrialRecord, TrialState
 
 WORKER = Path(__file__).parent / "worker.py"
@@ -265,22 +265,14 @@ def test_a_tell_whose_answer_was_lost_is_told_once(url: str) -> None:
         assert study.best() == 0
 
 
-def test_sqlite_refuses_a_second_process(tmp_path: Path, start: Any) -> None:
-    """Catches: two sweeps on one SQLite file, which lose trials to its lock."""
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    with worker.open_storage(url) as storage:
-        study = worker.open_study(storage, num_trials=3)
-        study.complete(study.claim(), [1.0])
-        left_running = study.claim()
-        second = start(url, 3)
-        assert second.wait(timeout=60) == 1
-        assert "BusyError: another sweep (process" in second.communicate()[1]
-        with pytest.raises(BusyError, match="parallel writers lose trials"):
-            worker.open_storage(url)
-    with worker.open_storage(url) as storage:
-        study = worker.open_study(storage, num_trials=3)
-        retry = study.claim()
-        assert (retry.retry_of, retry.params) == (left_running.number, left_running.params)
+def test_an_sqlite_address_is_refused_with_the_storages_there_are(tmp_path: Path) -> None:
+    """Catches: a file for one process taken for a storage that processes share."""
+    path = tmp_path / "trials.db"
+    with pytest.raises(UsageError, match="no storage of the kind 'sqlite'") as refused:
+        worker.open_storage(f"sqlite:///{path}")
+    assert "journal:PATH" in str(refused.value)
+    assert "postgresql://USER@HOST/DATABASE" in str(refused.value)
+    assert not path.exists()
 
 
 def test_no_message_holds_the_password(postgres: Any) -> None:

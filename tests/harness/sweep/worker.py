@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.sweep.record import Metric
+from harness.sweep.trials import opening
 from harness.sweep.trials.storage import SweepStorage
 from harness.sweep.trials.study import BranchStudy
 
@@ -54,7 +55,7 @@ def open_study(storage: SweepStorage, **changes: Any) -> BranchStudy:
 def open_storage(url: str, say: Any = print, **changes: Any) -> SweepStorage:
     """With beats fast enough for a test."""
     words: dict[str, Any] = {"folder": Path(), "heartbeat_s": 0.3, "patience_s": 60.0, "say": say}
-    return SweepStorage.open(url, **{**words, **changes})
+    return opening.open_storage(url, **{**words, **changes})
 
 
 def work(study: BranchStudy, *, pause_s: float = 0.0) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import DataError, UsageError
 from harness.sweep.dashboard import HOST, dashboard, storage_address
-from harness.sweep.trials.storage import SweepStorage
+from harness.sweep.trials.opening import open_storage
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A journal with one study of two trials."""
     folder = tmp_path_factory.mktemp("dashboard") / "first-search"
     folder.mkdir()
-    opened = SweepStorage.open(None, folder=folder, heartbeat_s=60, patience_s=5, say=print)
+    opened = open_storage(None, folder=folder, heartbeat_s=60, patience_s=5, say=print)
     with opened:
         study = optuna.create_study(storage=opened.storage, study_name="sonic-study")
         study.optimize(lambda trial: trial.suggest_float("lr", 0, 1), n_trials=2)
@@ -98,7 +98,7 @@ def test_looking_makes_no_study(made: Any, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     folder.mkdir()
     made.sweep().save(folder)
-    for url in (None, f"journal:{folder / 'gone.log'}", f"sqlite:///{folder / 'gone.db'}"):
+    for url in (None, f"journal:{folder / 'gone.log'}"):
         with pytest.raises(DataError, match="no study at"):
             storage_address(folder, url=url)
     assert [path.name for path in folder.iterdir()] == ["sweep.json"]

@@ -1,0 +1,61 @@
+"""A comparison that was just made, drawn: its contact sheet and its report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.comparison.compare import Comparison
+from harness.comparison.record import COMPARISON
+from harness.report.comparison.contact_sheet import draw_sheet
+from harness.report.comparison.write import SHEET, write_report
+
+
+@dataclass(frozen=True)
+class DrawnComparison:
+    """A comparison and the files that were written of it."""
+
+    comparison: Comparison
+    """What was drawn."""
+    sheet: Path | None
+    """The contact sheet; None where there was nothing to draw."""
+    report: Path
+    """The HTML report."""
+
+    @property
+    def files(self) -> list[tuple[str, Path]]:
+        """Label and path of what was written."""
+        files = [("comparison", self.comparison.folder / COMPARISON)]
+        if self.sheet is not None:
+            files.append(("contact sheet", self.sheet))
+        return [*files, ("report", self.report)]
+
+    def data(self) -> dict[str, Any]:
+        """The comparison for scripts."""
+        record = self.comparison.record
+        return {
+            "report": str(self.report),
+            "comparison": str(self.comparison.folder / COMPARISON),
+            "verdict": record.verdict,
+            "outcome": record.outcome.value,
+            "winner": record.winner,
+            "strength": record.strength.value,
+            "metric": record.metric,
+            "contact_sheet": None if self.sheet is None else str(self.sheet),
+        }
+
+
+def draw_comparison(comparison: Comparison) -> DrawnComparison:
+    """Write the contact sheet, where its clips are still there, and then the report around it.
+
+    Raises:
+        NoSpaceError: the disk is full.
+    """
+    sheet = None
+    if comparison.finished and comparison.split is not None:
+        sheet = draw_sheet(
+            [run.record for run in comparison.finished],
+            folders={run.record.run_id: run.folder for run in comparison.finished},
+            split=comparison.split,
+            out=comparison.folder / SHEET,
+        )
+    return DrawnComparison(comparison, sheet, write_report(comparison.folder))
