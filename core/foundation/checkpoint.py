@@ -29,17 +29,35 @@ _HARMLESS: list[Any] = [
 Shape = tuple[int, ...]
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+class _Inert:
+    """Stands for an object of a training program: made of whatever it was, and nothing is done."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take anything."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take any state."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take any entry."""
+
+
+def read_tensors(path: Path, *, leaves_out_objects: bool = False) -> dict[str, Tensor]:
     """The weights of a checkpoint by name, on the CPU, without DataParallel's `module.`.
 
     Only tensors, containers and plain numbers are unpickled (`weights_only=True`).
+
+    leaves_out_objects: whole training states, such as Lightning's, hold objects of the program
+        that wrote them beside the weights. True puts something that does nothing in their place;
+        no code of theirs runs.
 
     Raises:
         MissingWeightsError: the file is not there, or cut short.
         MismatchError: it holds something else than tensors, or no weights.
     """
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        others = _other_globals(path) if leaves_out_objects else []
+        with torch.serialization.safe_globals([*_HARMLESS, *((_Inert, name) for name in others)]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise MissingWeightsError(f"cannot read {path}: {error.strerror or error}") from error
@@ -61,6 +79,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if all(name.startswith(_DATA_PARALLEL) for name in tensors):
         tensors = {name.removeprefix(_DATA_PARALLEL): t for name, t in tensors.items()}
     return tensors
+
+
+def _other_globals(path: Path) -> list[str]:
+    """Names of what a checkpoint holds beside tensors and plain values."""
+    with torch.serialization.safe_globals(_HARMLESS):
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
 
 
 def require_exactly(

@@ -58,6 +58,34 @@ def clap(
     )
 
 
+@app.command()
+def sd(
+    checkpoint: Annotated[Path, typer.Argument(help="The .safetensors or .ckpt file.")],
+    out: Out,
+    tokenizer: Annotated[
+        str,
+        typer.Option(help="Folder or hub id of CLIP's tokenizer, to copy along."),
+    ] = "openai/clip-vit-base-patch32",
+    as_json: AsJson = False,
+) -> None:
+    """A single-file Stable Diffusion v1 checkpoint, for `foundation.stable_diffusion`."""
+    from core.foundation.convert.stable_diffusion import convert_stable_diffusion
+
+    found = convert_stable_diffusion(checkpoint, folder=out, tokenizer=tokenizer)
+    use = f"--set foundation.stable_diffusion={out}"
+    _tell(out, settings={}, left_out=found.left_out, use=use, as_json=as_json)
+
+
+@app.command()
+def wav2clip(checkpoint: Checkpoint, out: Out, as_json: AsJson = False) -> None:
+    """Wav2CLIP's released checkpoint, for `scorers.wav2clip`."""
+    from core.foundation.convert.wav2clip import convert_wav2clip
+
+    found = convert_wav2clip(checkpoint, folder=out)
+    use = f"--set scorers.wav2clip={out}"
+    _tell(out, settings={}, left_out=found.left_out, use=use, as_json=as_json)
+
+
 def _mamba(kind: str, checkpoint: Path, *, out: Path, as_json: bool) -> None:
     from core.foundation.convert.mamba import Checkpoint as Kind
     from core.foundation.convert.mamba import convert_mamba

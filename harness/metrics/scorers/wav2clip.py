@@ -124,8 +124,9 @@ def _checkpoint(source: Source) -> dict[str, Tensor]:
         except pickle.UnpicklingError as error:
             reason = str(error).strip().splitlines()[0]
             raise MismatchError(
-                f"{path} holds more than weights ({reason}); save its state_dict as "
-                "model.safetensors beside it"
+                f"{path} holds more than weights ({reason}); "
+                f"`harness convert wav2clip {path} --out FOLDER` leaves model.safetensors, its "
+                "tensors alone"
             ) from error
         return dict(held.get("state_dict", held))
     raise MissingWeightsError(

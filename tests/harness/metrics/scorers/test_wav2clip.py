@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPConfig, CLIPModel
 
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.convert.wav2clip import convert_wav2clip
 from core.foundation.sources import resolve_source
 from core.randomness import rng
 from harness.metrics.arms import Arm, GeneratedImage, ScoredClip
@@ -222,3 +223,25 @@ def test_vit_b32_is_told_by_its_shape(tmp_path, monkeypatch):
     monkeypatch.setattr(scorer._model, "config", config)
     assert scorer.is_vit_b32
     assert isinstance(scorer._model, CLIPModel)
+
+
+def test_a_lightning_checkpoint_converts_without_running_what_it_holds(folder, tmp_path):
+    """Catches: the released training state refused for its objects, or its code run."""
+    ran = tmp_path / "ran"
+
+    class Schedule:
+        def __reduce__(self):
+            return (exec, (f"open({str(ran)!r}, 'w')",))
+
+    content = {"state_dict": STATE, "lr_schedulers": [Schedule()], "epoch": 3}
+    torch.save(content, tmp_path / "Wav2CLIP.pt")
+    found = convert_wav2clip(tmp_path / "Wav2CLIP.pt", folder=tmp_path / "converted")
+    assert not ran.exists()
+    assert found.left_out == ("image_encoder.proj",)
+    first, second = (
+        Wav2ClipScorer(resolve_source(str(place)), device=CPU) for place in (folder, found.folder)
+    )
+    np.testing.assert_array_equal(first.embed([WAVE]), second.embed([WAVE]))
+    torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(MismatchError, match="not a Wav2CLIP checkpoint"):
+        convert_wav2clip(tmp_path / "other.pt", folder=tmp_path / "other")
