@@ -19,6 +19,7 @@ from harness.cli.commands import (
     runs,
     sweep,
     variants,
+    weights,
 )
 from harness.wording.plain_text import plain
 
@@ -48,6 +49,7 @@ app.command()(sweep.sweep)
 app.command()(report.report)
 app.command()(dashboard.dashboard)
 app.command()(features.features)
+app.command()(weights.weights)
 app.add_typer(data.data_app)
 app.add_typer(convert.app)
 app.command("new-variant")(variants.new_variant)
