@@ -143,7 +143,7 @@ def _text_encoder(tensors: Mapping[str, Tensor], configs: Path) -> nn.Module:
         if name.startswith(_TEXT)
     }
     given.pop("embeddings.position_ids", None)  # transformers computes them
-    model = CLIPTextModel(CLIPTextConfig(**_config(configs, "text_encoder")))
+    model: nn.Module = CLIPTextModel(CLIPTextConfig(**_config(configs, "text_encoder")))
     ours = {name.removeprefix("text_model."): name for name in model.state_dict()}
     shapes = {name: tuple(model.state_dict()[own].shape) for name, own in ours.items()}
     require_exactly(given, expected=shapes, left_out=())
