@@ -3,33 +3,47 @@
 import errno
 import hashlib
 import json
+import logging
 import os
-import tempfile
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.errors import NoSpaceError
+from core.errors import NoSpaceError, UsageError
 
 _BLOCK_BYTES = 1 << 20
 TEMPORARY_PREFIX = ".tmp-"
+_LEFTOVER_AGE_S = 60.0
+# What SMB, the Windows drives of WSL, NFS and FUSE say of an fsync that they do not have.
+_NO_SYNC = frozenset(
+    {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
+    | {errno.EPERM, errno.EACCES, errno.EISDIR}
+)
+_log = logging.getLogger(__name__)
+_unsynced: set[int] = set()
 
 
 def write_atomic(path: Path, *, content: bytes) -> None:
     """Replace `path` by `content`: temporary file beside it, fsync, rename, fsync of the folder.
 
-    Raises: NoSpaceError when the disk is full; `path` is then as it was.
+    Raises: NoSpaceError when the disk is full; `path` is then as it was. OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner can read
-        os.replace(temporary, path)
+        with naming(path):
+            # Not by mkstemp, whose files only the owner can read: the user's umask decides.
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                _sync(file.fileno(), folder=path.parent)
+            os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpaceError(
                 f"no space left to write {path} ({len(content)} bytes); "
@@ -39,19 +53,83 @@ def write_atomic(path: Path, *, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the system inside says which file it is about: calls on open files do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Make a rename inside `folder` survive a power cut, where its file system can.
+
+    One that cannot is named once in a warning. Takes a file as well.
+    """
+    with naming(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            _sync(handle, folder=folder)
+        finally:
+            os.close(handle)
+
+
+def _sync(handle: int, *, folder: Path) -> None:
     try:
         os.fsync(handle)
-    finally:
-        os.close(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        device = os.fstat(handle).st_dev
+        if device not in _unsynced:
+            _unsynced.add(device)
+            _log.warning(
+                "the file system of %s cannot be told to write to its disk (%s): all works, but "
+                "what was written last may be lost in a power cut",
+                folder,
+                error.strerror,
+            )
+
+
+def sweep_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a killed process left in `folder` and below it.
+
+    For whoever holds the lock of the folder. Younger ones than a minute stay.
+    """
+    for path in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+        try:
+            if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
+                path.unlink()
+        except OSError:  # gone already, or not ours to remove
+            continue
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with a leading `~` replaced by the home folder.
+
+    Raises: UsageError where that is not known, so that no folder is made that is called `~`.
+    """
+    if not str(path).startswith("~"):
+        return Path(path)
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError:
+        found = Path(path)
+    if str(found).startswith("~"):
+        raise UsageError(
+            f"the path {str(path)!r} begins with ~, and no home folder is known for it; write it "
+            "in full, or as ./~ for a name that begins so"
+        )
+    return found
 
 
 def file_sha256(path: Path) -> str:
     """Lower-case hex SHA-256 of a file's bytes, read in blocks."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

@@ -15,8 +15,8 @@ SOURCES = sorted(
 # Each room may import the rooms before it, and nothing behind it.
 FLOORS = {
     "core": (
-        "errors", "choices", "text", "randomness", "files", "conditioning", "data", "foundation",
-        "features", "audit", "training", "sampling", "embedded",
+        "errors", "choices", "text", "randomness", "files", "locks", "conditioning", "data",
+        "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
     "core.data": ("manifest", "labels", "media", "ingest", "cleaning", "splits"),
     "harness": (

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
 
 from core.errors import DataError, UsageError, suggestion
+from core.files import expanded
 from core.text import canonical, read_text
 
 
@@ -61,7 +61,7 @@ def load_label_map(name: str) -> LabelMap:
         text = (files("core.data") / "label_maps" / f"{name}.toml").read_text(encoding="utf-8")
     elif name.endswith(".toml"):
         try:
-            text = read_text(Path(name).expanduser())
+            text = read_text(expanded(name))
         except (OSError, ValueError) as error:
             raise UsageError(f"the label map {name} cannot be read: {error}") from None
     else:

@@ -13,13 +13,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from core.data.splits.split import Split
 from core.features.crops import content_and_start
 from core.features.kinds import caption_key
 from core.features.locked_media import SILENCE
 from core.features.store import LOCK_FILE, SETTINGS_FILE, read_index
+from core.locks import FileLock, LockHeldError
 
 _NEUTRAL_KEYS = frozenset({SILENCE, caption_key("")})
 """Of no clip: they do not keep a shard, and go with the clips that they were computed beside."""
@@ -161,8 +160,8 @@ def remove(removal: Removal) -> bool:
     folder = removal.folder.path
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        lock.acquire(timeout_s=0)
+    except LockHeldError:
         return False
     try:
         for shard in removal.shards:

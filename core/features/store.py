@@ -21,12 +21,12 @@ from typing import Any
 
 import safetensors
 import torch
-from filelock import FileLock, Timeout
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from core.errors import GuardError
 from core.files import TEMPORARY_PREFIX, file_sha256, json_sha256, write_atomic
+from core.locks import FileLock, LockHeldError
 
 _FORMAT = 1
 _SHARD_ROWS = 256
@@ -122,8 +122,8 @@ class FeatureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / LOCK_FILE)
         try:
-            lock.acquire(timeout=_SILENT_WAIT_S)
-        except Timeout:
+            lock.acquire(timeout_s=_SILENT_WAIT_S)
+        except LockHeldError:
             _log.warning("another process fills %s; waiting for it", self.folder)
             lock.acquire()
         try:

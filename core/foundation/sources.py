@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from core.errors import MissingWeightsError, UsageError
+from core.files import expanded
 from core.foundation.catalogue import download_command
 from core.foundation.file_hashes import model_file_sha256
 from core.foundation.layout import WHOLE, Layout
@@ -107,7 +108,7 @@ def resolve_source(name: str) -> Source:
             known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
             raise UsageError(f"no embedded model '{name}'; known: {', '.join(known) or 'none'}")
         return Source(name=name, location=str(folder), revision=None, is_folder=True)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return Source(name=name, location=str(path), revision=None, is_folder=True)
     if path.is_file():

@@ -1,6 +1,7 @@
 """The command line. Heavy imports stay inside the commands, so that --help answers at once."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from harness.cli.commands import (
     variants,
     weights,
 )
+from harness.cli.paths import with_home_folders
 from harness.wording.plain_text import plain
 
 EXIT_CODES = (
@@ -71,7 +73,12 @@ def main() -> None:
         signal.signal(number, _stop)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it, and so do we then
         signal.signal(signal.SIGHUP, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the console's encoding lacks is escaped, and ends no command.
+            stream.reconfigure(errors="backslashreplace")
     try:
+        sys.argv[1:] = with_home_folders(sys.argv[1:])
         app()
     except SystemExit as stop:
         if stop.code == UsageError.exit_code:  # the parser has said what on standard error
@@ -82,7 +89,7 @@ def main() -> None:
     except OSError as error:
         if error.strerror is None:
             raise
-        where = "" if error.filename is None else f" {error.filename}"
+        where = " a file" if error.filename is None else f" {error.filename}"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         _fail(f"cannot use{where}: {error.strerror}", NoSpaceError.exit_code if full else 1)
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from filelock import FileLock
-
 from core.data.cleaning.clean import build_manifest
 from core.data.cleaning.journal import JOURNAL_FILE, JUDGING
 from core.data.ingest.scan import READING
@@ -20,7 +18,8 @@ from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
 from core.data.splits.weights import ClassWeights, class_weights
 from core.embedded.corpus import write_corpus
 from core.errors import DataError, MismatchError, UsageError
-from core.files import json_sha256, write_atomic
+from core.files import expanded, json_sha256, sweep_leftovers, write_atomic
+from core.locks import FileLock
 from harness.settings.profile import DataSettings
 
 _EMBEDDED_CORPUS = "embedded:corpus"
@@ -68,7 +67,7 @@ def prepare_split(
             except FileExistsError as error:
                 raise MismatchError(f"{error}, or delete this one") from None
             return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file():
         return PreparedSplit(load_split(path), path, {}, None)
     if not path.exists():
@@ -96,6 +95,7 @@ def _one_at_a_time(work: Path) -> Iterator[None]:
     """Two runs started at once on one folder: the second waits and reads what the first made."""
     work.mkdir(parents=True, exist_ok=True)
     with FileLock(work / "prepare.lock"):
+        sweep_leftovers(work)
         yield
 
 

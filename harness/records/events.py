@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from core.files import write_atomic
+from core.files import naming, write_atomic
 from core.training.results import StepReport
 
 EVENTS = "events.jsonl"
@@ -28,8 +28,9 @@ class EventLog:
 
     def write(self, report: StepReport) -> None:
         """Append one step."""
-        self._file.write(json.dumps(asdict(report)) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(asdict(report)) + "\n")
+            self._file.flush()
 
     def keep_up_to(self, global_step: int) -> None:
         """Drop the steps after a checkpoint, which the resumed run makes again."""
@@ -81,12 +82,12 @@ def _report_of(line: bytes) -> StepReport | None:
     """The step of a line; None for a damaged one, which its run drops when it goes on."""
     try:
         return StepReport(**json.loads(line))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
 def _step_of(line: str) -> float:
     try:
         return int(json.loads(line)["global_step"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return math.inf

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.files import write_atomic
+from core.files import naming, write_atomic
 
 
 class LineJournal:
@@ -34,7 +34,7 @@ class LineJournal:
 
     def _append(self, line: Mapping[str, str]) -> None:
         """Count one more; it is on disk when this returns."""
-        with self._path.open("ab+") as file:
+        with naming(self._path), self._path.open("ab+") as file:
             start = b""
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)

@@ -1,16 +1,14 @@
 """One process at a time on a run."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from core.errors import BusyError
+from core.files import naming, sweep_leftovers
+from core.locks import FileLock, LockHeldError, is_alive, read_process, this_process
 
 LOCK = "run.lock"
 HOLDER = "holder.json"
@@ -21,35 +19,51 @@ HOLDER = "holder.json"
 def held(folder: Path, *, create: bool = False) -> Iterator[None]:
     """Hold the run in `folder`; the system lets go by itself when the process dies.
 
-    create: make the folder first, for work that makes it.
+    create: make the folder first, for work that makes it; a folder that was made here and is empty
+    when the work fails is taken away.
 
     Raises:
         BusyError: another process holds it; says which, where and for how long.
     """
+    is_new = create and not folder.exists()
     if create:
         folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / HOLDER
-    lock = FileLock(folder / LOCK)
+    holder, lock = folder / HOLDER, FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        lock.acquire(timeout_s=0)
+    except LockHeldError:
         raise BusyError(
             f"{folder.name} is being worked on by {_who(holder)}; wait for it, or stop it and run "
             "the same command again"
         ) from None
     try:
-        content = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
-        holder.write_text(json.dumps(content))
-        yield
+        found, ours = read_process(holder), this_process()
+        if found is not None and found["pid"] != ours["pid"] and is_alive(found):
+            raise BusyError(
+                f"{folder.name} is being worked on by {_who(holder)}, though its {LOCK} was "
+                "deleted; wait for it, or stop it and run the same command again"
+            )
+        sweep_leftovers(folder)
+        with naming(holder):
+            holder.write_text(json.dumps({**ours, "since": time.time()}))
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
     finally:
-        holder.unlink(missing_ok=True)
+        if is_new and not any(path.name != LOCK for path in folder.iterdir()):
+            (folder / LOCK).unlink(missing_ok=True)
+            lock.release()
+            folder.rmdir()
         lock.release()
 
 
 def _who(holder: Path) -> str:
-    try:
-        found = json.loads(holder.read_text())
-        minutes = (time.time() - found["since"]) / 60
-        return f"process {found['pid']} on {found['host']} (for {minutes:.0f} min)"
-    except (OSError, ValueError, KeyError):
+    found = read_process(holder)
+    if found is None:
         return "another process"
+    since = found.get("since")
+    minutes = ""
+    if isinstance(since, int | float) and not isinstance(since, bool):
+        minutes = f" (for {(time.time() - since) / 60:.0f} min)"
+    return f"process {found['pid']} on {found['host']}{minutes}"

@@ -3,12 +3,12 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
-from filelock import FileLock
 from optuna.trial import FixedTrial
 
 from core.data.splits.split import Part
 from core.errors import MismatchError, UsageError
 from core.files import json_sha256
+from core.locks import FileLock
 from core.training.interrupts import InterruptFlag
 from harness.executors.base import Executor
 from harness.executors.opening import open_executor

@@ -17,6 +17,7 @@ from typing import Any, Self
 from core.data.media.decode import MAX_PIXELS, MIN_DURATION_S, MIN_SIDE_PX
 from core.data.media.inspection import FileOutcome, MediaKind
 from core.errors import NoSpaceError
+from core.files import naming
 
 JOURNAL_FILE = "clean_journal.jsonl"
 JUDGING = 2
@@ -40,7 +41,7 @@ class Journal:
         content = self._path.read_bytes() if self._path.is_file() else b""
         for line in content.splitlines():
             self._learn(line)
-        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         if content and not content.endswith(b"\n"):
             os.write(self._handle, b"\n")
         return self
@@ -80,7 +81,8 @@ class Journal:
         line = json.dumps({"key": key, "outcome": outcome.to_json()}, allow_nan=False)
         with self._lock:
             try:
-                os.write(self._handle, line.encode("ascii") + b"\n")
+                with naming(self._path):
+                    os.write(self._handle, line.encode("ascii") + b"\n")
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise

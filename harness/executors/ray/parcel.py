@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.errors import MismatchError, StorageAwayError
+from core.files import expanded
 from core.foundation.sources import EMBEDDED_PREFIX
 from harness.executors.base import RUN_LOG
 from harness.executors.store.store import RunStore
@@ -57,7 +58,7 @@ def parcel_of(planned: PlannedRun, *, store: str) -> Parcel:
         agreed = load_run_config(request.config).model_copy(update={"profile": None})
         config = run_config_text(agreed)
     if request.data is not None and not request.data.startswith(EMBEDDED_PREFIX):
-        request = replace(request, data=str(Path(request.data).expanduser().absolute()))
+        request = replace(request, data=str(expanded(request.data).absolute()))
     return Parcel(
         store=store,
         request=request,
@@ -79,7 +80,7 @@ def _paths(planned: PlannedRun) -> tuple[str, ...]:
         *planned.config.sources().values(),
     ]
     paths = [
-        Path(name).expanduser()
+        expanded(name)
         for name in map(str, filter(None, names))
         if not name.startswith(EMBEDDED_PREFIX)
     ]
@@ -183,7 +184,7 @@ class NodeRun:
         try:
             found = json.loads(holder.read_text())
             return bool(found["pid"] == pid and found["since"] >= self._since)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     def _send_until(self, over: threading.Event) -> None:

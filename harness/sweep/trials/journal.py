@@ -10,16 +10,18 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
 from core.errors import DataError, NoSpaceError
+from core.files import naming
+from core.locks import NO_LOCKS
 from harness.sweep.trials.storage import SweepStorage, file_name
 
 _FIRST_BYTES = b'{"op_code":'  # of every record that Optuna writes
@@ -35,9 +37,10 @@ class KernelLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Wait for it, hold it, let it go."""
-        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with naming(self._path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
@@ -49,8 +52,49 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self._path = path
+        self._offsets = {0: 0}  # of the first byte behind so many records
         # Not `.lock`: a viewer with Optuna's own lock would take ours for a stale one of its kind.
         self._append_lock = KernelLock(path.with_name(path.name + ".append"))
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The records from a number on; an empty line is none, a torn last line is not there yet.
+
+        Raises:
+            DataError: a whole line that is no record; names it.
+        """
+        known = max(number for number in self._offsets if number <= log_number_from)
+        number, offset = known, self._offsets[known]
+        with naming(self._path), self._path.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size - offset
+            file.seek(offset)
+            for line in file:
+                left -= len(line)
+                if left < 0 or not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                # A power cut can leave NULs where a line was, and the next line behind them.
+                text = line.strip(b" \t\r\n\0")
+                if text:
+                    record = self._record(text, end=offset)
+                    number += 1
+                    if number > log_number_from:
+                        yield record
+                self._offsets[number] = offset
+
+    def _record(self, line: bytes, *, end: int) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("op_code"), int):
+                return record
+            problem = "it is no record of Optuna"
+        except (ValueError, RecursionError) as error:
+            problem = str(error)
+        with self._path.open("rb") as file:
+            place = file.read(end).count(b"\n")
+        raise DataError(
+            f"line {place} of {self._path} cannot be read ({problem}); the {place - 1} before it "
+            "are whole. Take the line out, or move the file away to start again"
+        )
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records, whole or not at all; on the disk with the next change of a state.
@@ -59,7 +103,7 @@ class Journal(JournalFileBackend):
             NoSpaceError: the disk is full; the journal is as it was.
         """
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self._append_lock.held(), self._path.open("r+b") as file:
+        with self._append_lock.held(), naming(self._path), self._path.open("r+b") as file:
             end = _end_of_last_line(file)
             if end < file.seek(0, os.SEEK_END):
                 file.truncate(end)
@@ -94,6 +138,31 @@ def _end_of_last_line(file: BinaryIO) -> int:
     return 0
 
 
+class _CheckedStorage(JournalStorage):
+    """Optuna's storage, which takes records that fit no others for a sentence, not a traceback."""
+
+    def __init__(self, journal: Journal, *, path: Path) -> None:
+        self._journal_path = path
+        super().__init__(journal)
+
+    def _sync_with_backend(self) -> None:
+        try:
+            super()._sync_with_backend()
+        except (TypeError, AttributeError, IndexError, AssertionError) as error:
+            self._refuse(error)
+        except KeyError as error:
+            # Optuna's own are sentences; the name of a key that a record lacks is none.
+            if error.args and isinstance(error.args[0], str) and " " in error.args[0]:
+                raise
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        raise DataError(
+            f"{self._journal_path} holds a record that does not fit those before it "
+            f"({type(error).__name__}: {error}); put back a copy of the file, or move it away"
+        ) from None
+
+
 class JournalSweep(SweepStorage):
     """Studies in a journal file."""
 
@@ -107,8 +176,9 @@ class JournalSweep(SweepStorage):
         self._held: dict[int, tuple[int, Path]] = {}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._require_journal()
+        self._require_locks()
         try:
-            self.storage = JournalStorage(Journal(self._path))
+            self.storage = _CheckedStorage(Journal(self._path), path=self._path)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self._path} is not a journal of trials ({error}); move it away, or name "
@@ -116,6 +186,25 @@ class JournalSweep(SweepStorage):
             ) from None
         self._alive_folder.mkdir(exist_ok=True)  # not beside a file that is no journal
         self.display_url = f"journal:{path}"
+
+    def _require_locks(self) -> None:
+        """Refuse a file system on which nobody can tell whether a trial's process lives."""
+        with naming(self._path):
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                raise DataError(
+                    f"the file system of {self._path.parent} has no locks ({error.strerror}), by "
+                    "which the processes of a sweep share its trials; put --results on a local "
+                    "disk, or name a PostgreSQL database with --storage"
+                ) from None
+            finally:
+                os.close(descriptor)
 
     def _require_journal(self) -> None:
         """Refuse what would be appended to, or cut, and is somebody else's file."""
@@ -140,7 +229,7 @@ class JournalSweep(SweepStorage):
         if trial._trial_id in self._held:
             return
         path = self._alive_path(study_name, trial)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # free: only a claimer under the study's lock asks
         self._held[trial._trial_id] = descriptor, path
 

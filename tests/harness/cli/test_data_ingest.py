@@ -206,3 +206,28 @@ def test_a_malformed_label_file_is_named_by_row(tmp_path, media, text, message):
     ).exception
     assert error.exit_code == 65
     assert message in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "latin-1", "ascii"])
+def test_a_name_that_the_console_lacks_is_escaped(tmp_path, encoding):
+    """Catches: a UnicodeEncodeError after the work was done, for an emoji or Hangul in a name."""
+    for name in ("\U0001f436", "빗소리"):
+        (tmp_path / "media" / name).mkdir(parents=True)
+        (tmp_path / "media" / name / "a.wav").write_bytes(b"x")
+        (tmp_path / "media" / name / "a.png").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "data", "ingest", "media", "--out", "set"],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "PYTHONIOENCODING": encoding},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\U0001f436" in done.stdout
+
+
+def test_a_failed_ingest_leaves_nothing(tmp_path):
+    """Catches: an --out that holds nothing but run.lock, and looks like a data folder."""
+    (tmp_path / "media").mkdir()
+    assert invoke("ingest", tmp_path / "media", "--out", tmp_path / "set").exit_code
+    assert not (tmp_path / "set").exists()

@@ -246,3 +246,21 @@ def test_ctrl_c_outside_training_is_a_sentence_too(small_request: MakeRequest) -
     assert re.search("stopped by SIGINT; run the same command again", err)
     assert not (folder / "record.json").exists()
     assert not (folder / "holder.json").exists()
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Catches: `--out=~/x` making a folder called `~`; a traceback where there is no home."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    code, _, told = call("data", "show", "~/set")
+    assert code == 65
+    assert f"no manifest at {tmp_path}/home/set" in told
+    code, _, _ = call("list", "--results=~/r", "--json")
+    assert (code, list(tmp_path.iterdir())) == (0, [])
+    for words in (("run", "--data", "~nobody-here/y"), ("list", "--results=~nobody-here/y")):
+        code, _, told = call(*words)
+        assert code == 2
+        assert "no home folder is known" in told
+    assert list(tmp_path.iterdir()) == []
