@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.comparison.find import comparison_folder
 from harness.comparison.runs import load_runs
+from harness.records.names import named_comparison, named_sweep
 from harness.report.comparison.write import Written, write_comparison_report, write_runs_report
 from harness.report.sweep.write import WrittenSweep, write_sweep_report
-from harness.sweep.find import sweep_folder
 
 
 def write_reports(
@@ -28,8 +27,8 @@ def write_reports(
     sweeps: list[Path] = []
     names: list[str] = []
     for target in targets:
-        folder = comparison_folder(target, results=results)
-        sweep = sweep_folder(target, results=results) if folder is None else None
+        folder = named_comparison(target, results=results)
+        sweep = named_sweep(target, results=results) if folder is None else None
         if folder is None and sweep is None:
             names.append(target)
         elif folder is not None and folder not in folders:

@@ -10,6 +10,7 @@ from core.choices import BudgetKind
 from core.errors import DataError, UsageError
 from core.files import json_sha256, write_atomic
 from harness.branches.registry import find_variant
+from harness.records.folders import ResultsFolder
 from harness.run.budget import (
     budget_overrides,
     scaled_schedule,
@@ -119,7 +120,7 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
     planned = plan_run(request, display=display)
     content = planned.identity.model_dump(mode="json", exclude={"seed", "profile"})
     key = json_sha256({"identity": content, "device": device_name()})[:12]
-    path = request.results / "calibrations" / f"{request.variant}-{key}.json"
+    path = ResultsFolder(request.results).calibrations / f"{request.variant}-{key}.json"
     if path.is_file():
         return _load(path)
     display.say(f"measuring what a step of {request.variant} takes on {device_name()}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.choices import BudgetKind
-from core.data.splits.split import Part, Split, load_split
+from core.data.splits.split import Part, Split
 from core.errors import HarnessError, UsageError
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
@@ -31,6 +31,8 @@ from harness.executors.opening import ExecutorKind, ExecutorOptions, open_execut
 from harness.executors.run_all import run_all
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
+from harness.records.folders import ResultsFolder
+from harness.records.names import split_of
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
 from harness.wording.display import Display
@@ -207,7 +209,7 @@ def conclude(
 
 def _folder(run_ids: Sequence[str], question: Question, options: CompareOptions) -> Path:
     name = options.name or _default_name(run_ids, question)
-    return options.results / "reports" / name
+    return ResultsFolder(options.results).report(name).path
 
 
 def _default_name(run_ids: Sequence[str], question: Question) -> str:
@@ -221,14 +223,7 @@ def _of_no_variant(overrides: Sequence[str]) -> list[str]:
 
 def _split_of(run: LoadedRun) -> tuple[Split | None, list[str]]:
     """The split that the record names, where its media still lie there."""
-    named = Path(run.record.split.lock)
-    # The results folder may have moved, or the command be given from elsewhere.
-    moved = run.folder.resolve().parent.parent / "data" / named.parent.name / named.name
-    lock = named if named.is_file() else moved
     try:
-        split = load_split(lock)
+        return split_of(run.record, results=run.folder.resolve().parent.parent), []
     except HarnessError as error:
         return None, [f"there is no contact sheet: {error}"]
-    if split.hash != run.record.identity.split_hash:
-        return None, [f"there is no contact sheet: {lock} now holds another split"]
-    return split, []

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from harness.records.failures import FAILURES, times
+from harness.records.folders import FAILURES
 from harness.records.record import RunRecord
+from harness.wording.numbers import count
 
 
 def earlier_failures_sentence(records: Sequence[RunRecord]) -> str:
     """Which runs failed before and how often; blank where none did."""
     told = ", ".join(
-        f"{record.run_id} {times(record.num_earlier_failures)}"
+        f"{record.run_id} {count(record.num_earlier_failures, 'time')}"
         for record in records
         if record.num_earlier_failures
     )

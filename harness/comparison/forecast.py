@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import DataError
-from harness.records.record import RECORD, RunRecord, Status, load_record
+from harness.records.folders import ResultsFolder
+from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import PlannedRun
 
 _CHANGES_NO_TIME = ("corpus_seed", "split_seed")
@@ -81,7 +82,7 @@ def forecast(
 
 def _finished(results: Path) -> list[RunRecord]:
     records = []
-    for path in sorted((results / "runs").glob(f"*/{RECORD}")):
+    for path in ResultsFolder(results).run_records:
         try:
             record = load_record(path)
         except DataError:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from core.errors import DataError, HarnessError
 from core.files import write_atomic
-from harness.comparison.record import COMPARISON, load_comparison
+from harness.comparison.record import load_comparison
 from harness.comparison.request import Question
 from harness.comparison.runs import LoadedRun
-from harness.records.record import RECORD, RunRecord, load_record, now
-from harness.records.score_kind import Score
+from harness.records.folders import ReportFolder, ResultsFolder
+from harness.records.record import RunRecord, load_record, now
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
-QUESTION = "question.json"
 """In a comparison's folder: when it was first asked for."""
 
 
@@ -25,7 +24,7 @@ def note_question(folder: Path, *, asked: str) -> str:
     Raises:
         DataError: the note cannot be read.
     """
-    path = folder / QUESTION
+    path = ReportFolder(folder).question
     try:
         found = json.loads(path.read_bytes()) if path.is_file() else {"asked": None}
         if found["asked"] != asked:
@@ -61,7 +60,7 @@ def earlier_looks(run_ids: Sequence[str], *, metric: str, results: Path, folder:
     folder: of this comparison.
     """
     looks: dict[int, str] = {}
-    for path in sorted((results / "reports").glob(f"*/{COMPARISON}")):
+    for path in ResultsFolder(results).comparisons:
         if path.parent == folder:
             continue
         try:
@@ -90,7 +89,7 @@ def left_out(records: Sequence[RunRecord], *, results: Path) -> list[str]:
     compared = {record.run_id for record in records}
     wanted = {_but_seed(record) for record in records}
     others = []
-    for path in sorted((results / Score.TEST.folder).glob(f"*/{RECORD}")):
+    for path in ResultsFolder(results).run_records:
         if path.parent.name in compared or not _is_of(path.parent.name, records):
             continue
         try:

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.choices import BudgetKind
 from core.errors import DataError
 from core.files import write_atomic
+from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import Outcome, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
-COMPARISON = "comparison.json"
 
 
 class _Part(BaseModel):
@@ -329,7 +329,7 @@ class ComparisonRecord(_Part):
 
     def save(self, folder: Path) -> Path:
         """Write `comparison.json` into the comparison's folder, whole or not at all."""
-        path = folder / COMPARISON
+        path = ReportFolder(folder).comparison
         write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
         return path
 
@@ -352,7 +352,7 @@ def load_comparison(path: Path) -> ComparisonRecord:
         DataError: it is missing or not a comparison of this format.
     """
     if path.is_dir():
-        path = path / COMPARISON
+        path = ReportFolder(path).comparison
     try:
         return ComparisonRecord.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -9,7 +9,7 @@ from core.choices import BudgetKind
 from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
 from harness.metrics.registry import deciding_metric
-from harness.records.folder_name import require_folder_name
+from harness.records.names import require_folder_name
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile, profile_names
 from harness.settings.profile import ComparisonSettings

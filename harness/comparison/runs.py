@@ -11,9 +11,10 @@ import pandas as pd
 from core.errors import DataError
 from harness.metrics.controls import clip_means
 from harness.metrics.registry import Level, metric
-from harness.records.record import RECORD, RunRecord, find_record_path, load_record
+from harness.records.folders import RECORD, RunFolder
+from harness.records.names import named_run
+from harness.records.record import RunRecord, load_record
 
-PER_CLIP = "per_clip.csv"
 _COLUMNS = ("sample_id", "class_name", "arm", "draw", "metric", "value")
 _ROUNDING = 1e-9
 """Relative; reading a number from text may move its last bit, a lost clip moves far more."""
@@ -35,7 +36,7 @@ class LoadedRun:
         Raises:
             DataError: the table is missing, damaged, or not the one that the record sums up.
         """
-        path = self.folder / PER_CLIP
+        path = RunFolder(self.folder).per_clip
         try:
             # An id like "007" or "NA" is a name, not a number and not a gap.
             table = pd.read_csv(
@@ -93,7 +94,7 @@ def load_runs(names: Sequence[str], *, results: Path) -> list[LoadedRun]:
     """
     runs = []
     for name in names:
-        path = find_record_path(name, results=results)
+        path = named_run(name, results=results)
         runs.append(LoadedRun(load_record(path), path.parent if path.is_file() else path))
     return runs
 
@@ -104,4 +105,4 @@ def load_run(folder: Path) -> LoadedRun:
     Raises:
         DataError: there is no record in it.
     """
-    return LoadedRun(load_record(folder / RECORD), folder)
+    return LoadedRun(load_record(RunFolder(folder).record), folder)

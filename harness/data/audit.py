@@ -10,6 +10,7 @@ from core.audit.listing import Target, read_target
 from core.audit.zero_shot import ZeroShot, listen
 from core.data.labels import load_label_map
 from core.data.splits.official import read_official_list
+from harness.records.folders import ResultsFolder
 from harness.settings.load import load_profile
 from harness.wording.display import Display
 
@@ -79,6 +80,6 @@ def _listen(
             root=target.root,
             foundation=foundation,
             window_s=profile.data.window_s,
-            cache_dir=request.results / "cache" / "features",
+            cache_dir=ResultsFolder(request.results).features,
             progress=partial(display.phase, f"listening to {target.path.name}"),
         )

@@ -1,6 +1,5 @@
 """The feature cache of a results folder: what it holds, and which splits still need it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from core.features.folders import (
     plan_prune,
     remove,
 )
-from harness.records.record import RECORD
+from harness.records.folders import SPLIT, ResultsFolder, RunFolder
+from harness.records.names import locks_of, recorded_lock
 
 _DAY_S = 86_400
 _GB = 10**9
@@ -84,7 +84,7 @@ class Pruned:
 
 def feature_cache_dir(results: Path) -> Path:
     """Where runs keep features."""
-    return results / "cache" / "features"
+    return ResultsFolder(results).features
 
 
 def stats(results: Path) -> Stats:
@@ -121,17 +121,18 @@ def prune_cache(results: Path, *, rules: Rules, is_dry_run: bool) -> Pruned:
 
 def _known_splits(results: Path) -> tuple[list[Split], list[str]]:
     """Splits of the results folder and of its runs, and the runs whose lock cannot be read."""
-    locks = {path.resolve() for path in (results / "data").glob("*/split.json")}
+    locks = {path.resolve() for path in ResultsFolder(results).data.glob(f"*/{SPLIT}")}
     unknown: list[str] = []
-    folders = [path for path in (results / "runs").glob("*") if path.is_dir()]
+    folders = [path for path in ResultsFolder(results).runs.glob("*") if path.is_dir()]
     # A trial without a record was stopped early: there are many, and a sweep has others.
-    folders += [path.parent for path in (results / "validation").glob(f"*/{RECORD}")]
+    folders += [path.parent for path in ResultsFolder(results).trial_records]
     for folder in sorted(folders):
-        lock = _lock_of(folder / RECORD)
-        if lock is None or not lock.is_file():
-            unknown.append(folder.name)
+        recorded = recorded_lock(RunFolder(folder).record)
+        found = [] if recorded is None else locks_of(recorded, results=results)
+        if found:
+            locks |= {lock.resolve() for lock in found}
         else:
-            locks.add(lock.resolve())
+            unknown.append(folder.name)
     splits = []
     for path in sorted(locks):
         try:
@@ -139,10 +140,3 @@ def _known_splits(results: Path) -> tuple[list[Split], list[str]]:
         except HarnessError:  # an older format or a damaged file: it is made again, rows and all
             unknown.append(str(path))
     return splits, unknown
-
-
-def _lock_of(record: Path) -> Path | None:
-    try:
-        return Path(json.loads(record.read_bytes())["split"]["lock"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

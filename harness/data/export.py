@@ -13,6 +13,7 @@ from core.choices import AudioFeature
 from core.data.splits.split import Split
 from core.errors import HarnessError, UsageError, suggestion
 from core.files import json_sha256, write_atomic
+from harness.records.folders import ResultsFolder
 
 _FORMAT = 1
 
@@ -113,10 +114,10 @@ def plan_export(
         for sha256, path in sorted(sounds.items())
     ]
     body = {"format": _FORMAT, "clips": clips}
-    folder = (results / "cache" / "embeddings" / encoder).resolve()
+    folder = (ResultsFolder(results).embeddings / encoder).resolve()
     request = folder / f"request-{json_sha256(body)[:12]}.json"
     write_atomic(request, content=json.dumps(body, indent=1).encode())
-    environment = (results / "environments" / encoder).resolve()
+    environment = (ResultsFolder(results).environments / encoder).resolve()
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     scripts = Path(str(files("harness.data"))) / "exporters"
     exporter = [str(python), str(scripts / found.script), "--request", str(request)]
@@ -171,7 +172,7 @@ def _usual_checkpoint(
     cached = try_to_load_from_cache(encoder.repository, encoder.checkpoint)
     if isinstance(cached, str):
         return Path(cached), ()
-    folder = (results / "environments" / f"{encoder.name}-weights").resolve()
+    folder = (ResultsFolder(results).environments / f"{encoder.name}-weights").resolve()
     path = folder / encoder.checkpoint
     if path.is_file():
         return path, ()

@@ -20,10 +20,10 @@ from core.embedded.corpus import write_corpus
 from core.errors import DataError, MismatchError, UsageError
 from core.files import expanded, json_sha256, sweep_leftovers, write_atomic
 from core.locks import FileLock
+from harness.records.folders import SPLIT, ResultsFolder
 from harness.settings.profile import DataSettings
 
 _EMBEDDED_CORPUS = "embedded:corpus"
-_LOCK = "split.json"
 _SIGNATURE = "signature.txt"
 
 Progress = Callable[[str, int, int], None]
@@ -54,7 +54,9 @@ def prepare_split(
             "this profile has no data of its own; name a folder of pairs or a lock file with --data"
         )
     if source == _EMBEDDED_CORPUS:
-        folder = results / "data" / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+        folder = (
+            ResultsFolder(results).data / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+        )
         with _one_at_a_time(folder.parent):
             try:
                 write_corpus(
@@ -73,7 +75,7 @@ def prepare_split(
     if not path.exists():
         raise DataError(f"no folder or lock file at {path}; --data takes one of them")
     name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    work = results / "data" / f"{path.resolve().name}-{name}"
+    work = ResultsFolder(results).data / f"{path.resolve().name}-{name}"
     with _one_at_a_time(work):
         if (path / MANIFEST_FILE).is_file():
             return _from_manifest(path, settings=settings, work=work)
@@ -103,7 +105,7 @@ def _from_folder(
     folder: Path, *, settings: DataSettings, work: Path, progress: Progress
 ) -> PreparedSplit:
     signature = _signature(folder, settings)
-    lock, stamp = work / _LOCK, work / _SIGNATURE
+    lock, stamp = work / SPLIT, work / _SIGNATURE
     if lock.is_file() and stamp.is_file() and stamp.read_text() == signature:
         split, manifest = load_split(lock, root=folder.resolve()), Manifest.load(work, root=folder)
     else:
@@ -126,9 +128,9 @@ def _from_folder(
 def _from_manifest(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit:
     manifest = load_cleaned(folder)
     split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
-    split.save(work / _LOCK)
+    split.save(work / SPLIT)
     reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
-    return PreparedSplit(split, work / _LOCK, reasons, manifest.num_input)
+    return PreparedSplit(split, work / SPLIT, reasons, manifest.num_input)
 
 
 def load_cleaned(folder: Path) -> Manifest:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.records.folders import RunFolder
 from harness.run.plan import PlannedRun
 
 LOST = -1000
@@ -18,8 +19,6 @@ UNGATHERED = -1001
 """Exit code of a task whose results did not get into the store or out of it."""
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a task that was told to stop."""
-RUN_LOG = "run.log"
-"""In a run's folder: what its processes said on standard error."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Task:
     @property
     def log(self) -> Path:
         """What the run's processes say."""
-        return self.planned.folder / RUN_LOG
+        return RunFolder(self.planned.folder).log
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from core.training.interrupts import InterruptFlag
 from core.training.results import StepReport
 from harness.executors.base import UNGATHERED, Executor, Task
 from harness.records.events import EventTail
-from harness.records.record import RECORD, RunRecord, load_record
+from harness.records.folders import RunFolder
+from harness.records.record import RunRecord, load_record
 from harness.records.score_kind import Score
 from harness.wording.display import Display, describe
 
@@ -116,12 +117,12 @@ class _Going:
         self._executor = executor
         self._display = display
         self._retries_left = self._max_retries = max_retries
-        self._tail = EventTail(task.planned.folder / "events.jsonl")
+        self._tail = EventTail(RunFolder(task.planned.folder).events)
         self._last: StepReport | None = None
         self._is_told_to_stop = False
         self._held_since: float | None = None
         self._start_at: float | None = None
-        record = task.planned.folder / RECORD
+        record = RunFolder(task.planned.folder).record
         # A failed run is tried again; its old record must not pass for the new one.
         if record.is_file() and task.planned.finished_record is None:
             record.unlink()
@@ -184,7 +185,7 @@ class _Going:
 
     def _record(self) -> RunRecord | None:
         folder = self.task.planned.folder
-        return load_record(folder) if (folder / RECORD).is_file() else None
+        return load_record(folder) if RunFolder(folder).record.is_file() else None
 
     def _show(self) -> None:
         total = self.task.planned.plan.total_steps

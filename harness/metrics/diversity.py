@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
 from harness.metrics.per_clip import unit_rows
+from harness.records.folders import IMAGE_FEATURES
 
 Array = NDArray[np.float64]
-IMAGE_FEATURES = "image_features.npz"
 """File of a run's folder with the features of its images; see `over_runs`."""
 
 

@@ -24,6 +24,7 @@ from harness.metrics.registry import METRICS, Extractor, Level, metric
 from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.set_scores import set_scores
 from harness.metrics.values import ValueMaker
+from harness.records.folders import IMAGE_FEATURES, NEAREST, PER_CLIP
 from harness.records.parts import (
     CurvePoint,
     Evaluation,
@@ -79,11 +80,11 @@ class RunScores:
         features = io.BytesIO()
         np.savez(features, **self.image_features)  # type: ignore[arg-type]  # see FeatureCache
         files = {
-            "per_clip.csv": self.per_clip.to_csv(index=False).encode(),
-            "image_features.npz": features.getvalue(),
+            PER_CLIP: self.per_clip.to_csv(index=False).encode(),
+            IMAGE_FEATURES: features.getvalue(),
         }
         if self.nearest is not None:
-            files["nearest_training.csv"] = self.nearest.table.to_csv(index=False).encode()
+            files[NEAREST] = self.nearest.table.to_csv(index=False).encode()
         return files
 
 

@@ -9,9 +9,6 @@ from pathlib import Path
 from core.files import naming, write_atomic
 from core.training.results import StepReport
 
-EVENTS = "events.jsonl"
-"""The log's name in a run's folder."""
-
 
 class EventLog:
     """Append-only JSONL of every optimiser step."""

@@ -9,10 +9,7 @@ from pathlib import Path
 from core.errors import BusyError
 from core.files import naming, sweep_leftovers
 from core.locks import FileLock, LockHeldError, is_alive, read_process, this_process
-
-LOCK = "run.lock"
-HOLDER = "holder.json"
-"""Who holds the lock, for whoever meets it."""
+from harness.records.folders import RunFolder
 
 
 @contextmanager
@@ -28,7 +25,8 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
     is_new = create and not folder.exists()
     if create:
         folder.mkdir(parents=True, exist_ok=True)
-    holder, lock = folder / HOLDER, FileLock(folder / LOCK)
+    files = RunFolder(folder)
+    holder, lock = files.holder, FileLock(files.lock)
     try:
         lock.acquire(timeout_s=0)
     except LockHeldError:
@@ -40,8 +38,9 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
         found, ours = read_process(holder), this_process()
         if found is not None and found["pid"] != ours["pid"] and is_alive(found):
             raise BusyError(
-                f"{folder.name} is being worked on by {_who(holder)}, though its {LOCK} was "
-                "deleted; wait for it, or stop it and run the same command again"
+                f"{folder.name} is being worked on by {_who(holder)}, though its "
+                f"{files.lock.name} was deleted; wait for it, or stop it and run the same command "
+                "again"
             )
         sweep_leftovers(folder)
         with naming(holder):
@@ -51,8 +50,8 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
         finally:
             holder.unlink(missing_ok=True)
     finally:
-        if is_new and not any(path.name != LOCK for path in folder.iterdir()):
-            (folder / LOCK).unlink(missing_ok=True)
+        if is_new and not any(path != files.lock for path in folder.iterdir()):
+            files.lock.unlink(missing_ok=True)
             lock.release()
             folder.rmdir()
         lock.release()

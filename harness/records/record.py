@@ -18,8 +18,9 @@ from pydantic import (
     model_serializer,
 )
 
-from core.errors import DataError, UsageError
+from core.errors import DataError
 from core.files import json_sha256, write_atomic
+from harness.records.folders import RunFolder
 from harness.records.parts import (
     Cost,
     Evaluation,
@@ -33,7 +34,6 @@ from harness.records.score_kind import Score
 from harness.settings.branch_config import Tuning
 
 SCHEMA_VERSION: Literal[1] = 1
-RECORD = "record.json"
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
 
 
@@ -163,7 +163,7 @@ class RunRecord(BaseModel):
 
     def save(self, folder: Path) -> Path:
         """Write `record.json` into the run's folder, whole or not at all."""
-        path = folder / RECORD
+        path = RunFolder(folder).record
         write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
         return path
 
@@ -175,7 +175,7 @@ def load_record(path: Path) -> RunRecord:
         DataError: it is missing, not a record of this format, or its id is not its identity's.
     """
     if path.is_dir():
-        path = path / RECORD
+        path = RunFolder(path).record
     try:
         record = RunRecord.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -192,46 +192,6 @@ def load_record(path: Path) -> RunRecord:
             "was edited"
         )
     return record
-
-
-def find_record_path(name: str, *, results: Path) -> Path:
-    """Folder or file of the record of a run named by id, by the unique start of an id, or by path.
-
-    A run that was scored on the validation clips is found where no other run has the name.
-
-    Raises:
-        UsageError: no run or several of that name.
-    """
-    if name and Path(name).exists():
-        return Path(name)
-    folders = [results / folder for folder in dict.fromkeys(score.folder for score in Score)]
-    found: list[Path] = []
-    for runs in folders:
-        known = sorted(path.parent for path in runs.glob(f"*/{RECORD}"))
-        found = [run for run in known if name and run.name.startswith(name)]
-        found = [run for run in found if run.name == name] or found
-        if found:
-            break
-    if not found:
-        places = " or ".join(map(str, folders))
-        raise UsageError(
-            f"nothing is named '{name}' or begins so, no run in {places} either; see "
-            "`harness list --runs` and `harness list --sweeps`"
-        )
-    if len(found) > 1:
-        listing = ", ".join(run.name for run in found[:5])
-        raise UsageError(f"'{name}' names {len(found)} runs: {listing}; see `harness list --runs`")
-    return found[0]
-
-
-def find_record(name: str, *, results: Path) -> RunRecord:
-    """The record of a run named as `find_record_path` takes it.
-
-    Raises:
-        UsageError: no run or several of that name.
-        DataError: a record that cannot be read.
-    """
-    return load_record(find_record_path(name, results=results))
 
 
 def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from harness.records.folders import RUNS, VALIDATION
+
 
 class Score(StrEnum):
     """What follows training. Only `TEST` reads the test clips, so only it may be compared."""
@@ -13,4 +15,4 @@ class Score(StrEnum):
     @property
     def folder(self) -> str:
         """Folder of such runs below the results."""
-        return "runs" if self is Score.TEST else "validation"
+        return RUNS if self is Score.TEST else VALIDATION

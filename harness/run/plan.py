@@ -18,8 +18,8 @@ from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
 from harness.branches.registry import find_variant
 from harness.data.source import PreparedSplit, prepare_split, weights_of
+from harness.records.folders import RunFolder
 from harness.records.record import (
-    RECORD,
     RunIdentity,
     RunRecord,
     Status,
@@ -98,7 +98,7 @@ class PlannedRun:
     @property
     def finished_record(self) -> RunRecord | None:
         """The record of a finished run of the same identity, or None."""
-        path = self.folder / RECORD
+        path = RunFolder(self.folder).record
         if not path.is_file():
             return None
         try:

@@ -25,6 +25,7 @@ from core.training import guards
 from core.training.objective import TrainingData
 from harness.branches.unet_adapter import adapter_of
 from harness.data.source import weights_of
+from harness.records.folders import ResultsFolder
 from harness.run.findings import Findings
 from harness.run.plan import PlannedRun
 from harness.wording.display import Display
@@ -116,7 +117,7 @@ class _Preparation:
                 feature: ExportedEmbeddings.load(Path(folder))
                 for feature, folder in self.planned.profile.foundation.exported.items()
             },
-            cache_dir=self.planned.request.results / "cache" / "features",
+            cache_dir=ResultsFolder(self.planned.request.results).features,
             progress=lambda done, total: self.display.phase("encoding pairs", done, total),
         )
         self._check_widths(features, variant.shapes)

@@ -25,9 +25,9 @@ from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.events import EventLog
-from harness.records.failures import FAILURES, FailureJournal, times
+from harness.records.folders import FAILURES, ResultsFolder, RunFolder
+from harness.records.journals import FailureJournal, OpeningJournal
 from harness.records.lock import held
-from harness.records.openings import OpeningJournal
 from harness.records.parts import (
     ClassWeightTable,
     Cost,
@@ -50,6 +50,7 @@ from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.sample import headline_arm, sample_arms
 from harness.run.validation import measured_loss
 from harness.wording.display import Display
+from harness.wording.numbers import count
 
 
 def run(request: RunRequest, *, display: Display) -> RunRecord:
@@ -72,7 +73,7 @@ def run(request: RunRequest, *, display: Display) -> RunRecord:
 
 
 def _require_same_identity(planned: PlannedRun) -> None:
-    path = planned.folder / "identity.json"
+    path = RunFolder(planned.folder).identity
     content = planned.identity.model_dump_json(indent=2) + "\n"
     if path.is_file():
         ours = json.loads(content)
@@ -114,7 +115,7 @@ def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
         work.fail(error, started_at=started_at)
         raise
     except Exception as error:
-        (planned.folder / "traceback.txt").write_text(traceback.format_exc())
+        RunFolder(planned.folder).traceback.write_text(traceback.format_exc())
         work.fail(error, started_at=started_at)
         raise
     record.save(planned.folder)
@@ -125,7 +126,7 @@ def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
 def _leave_numbers(planned: PlannedRun) -> None:
     """Trials are many, and their settings train the same weights again: only numbers stay."""
     if planned.request.score is not Score.TEST:
-        shutil.rmtree(planned.folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(RunFolder(planned.folder).checkpoints, ignore_errors=True)
 
 
 class _Work:
@@ -135,6 +136,7 @@ class _Work:
         self.planned = planned
         self.display = display
         self.folder = planned.folder
+        self.files = RunFolder(planned.folder)
         self.split = planned.prepared.split
         self.score = planned.request.score
         self.part = Part.TEST if self.score is Score.TEST else Part.VAL
@@ -146,8 +148,8 @@ class _Work:
         self.num_earlier_failures = self.failures.count
         if self.num_earlier_failures:
             self.findings.notices.append(
-                f"it failed {times(self.num_earlier_failures)} before this try ({FAILURES} in its "
-                "folder says why)"
+                f"it failed {count(self.num_earlier_failures, 'time')} before this try "
+                f"({FAILURES} in its folder says why)"
             )
         self.device = training_device()
         torch.set_num_threads(planned.profile.training.num_threads)
@@ -179,8 +181,8 @@ class _Work:
     # Phases ------------------------------------------------------------------------------
 
     def _train(self, ready: PreparedModel) -> TrainingResult:
-        checkpoints = CheckpointFolder(self.folder / "checkpoints")
-        with EventLog(self.folder / "events.jsonl") as events:
+        checkpoints = CheckpointFolder(self.files.checkpoints)
+        with EventLog(self.files.events) as events:
 
             def on_step(report: StepReport) -> None:
                 events.write(report)
@@ -216,7 +218,7 @@ class _Work:
         from safetensors.torch import save
 
         tensors = {n: t.cpu().contiguous() for n, t in model.state_dict().items()}
-        write_atomic(self.folder / "weights.safetensors", content=save(tensors))
+        write_atomic(self.files.weights, content=save(tensors))
 
     def _sample(self, ready: PreparedModel) -> list[GeneratedImage]:
         arms = None
@@ -225,7 +227,7 @@ class _Work:
         else:
             arms = frozenset({headline_arm(ready.model.variant)})
         profile = self.planned.profile
-        out = self.folder / "images"
+        out = self.files.images
         shutil.rmtree(out, ignore_errors=True)
         with no_space_is_a_sentence(out):
             return sample_arms(
@@ -253,7 +255,7 @@ class _Work:
         window_s = profile.data.window_s
         code = self.planned.identity.code
         cache = FeatureCache(
-            self.planned.request.results / "cache" / "scorer_features",
+            ResultsFolder(self.planned.request.results).scorer_features,
             context={
                 "split": split.hash,
                 "core": code["core"],

@@ -8,8 +8,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from core.errors import DataError, UsageError
+from harness.records.folders import SweepFolder
 from harness.sweep.record import load_sweep
-from harness.sweep.trials.opening import JOURNAL
 
 HOST = "127.0.0.1"
 _SAFE = ("GET", "HEAD")
@@ -48,7 +48,7 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
             f"{record.name} keeps its study in {record.storage}, whose address (with its password) "
             "stands in no record: give it with --storage"
         )
-    path = folder / JOURNAL
+    path = SweepFolder(folder).journal
     if record.storage_url is not None:
         raise UsageError(
             f"{record.name} keeps its study elsewhere: give --storage {record.storage_url}"

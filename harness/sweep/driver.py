@@ -11,6 +11,7 @@ from core.training.checkpoints import CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.base import Task
 from harness.executors.schedule import Outcome, Work
+from harness.records.folders import RunFolder
 from harness.records.lock import held
 from harness.records.record import RunRecord, Status
 from harness.run.plan import PlannedRun
@@ -212,7 +213,7 @@ def spent_when_stopped(planned: PlannedRun) -> dict[str, float]:
     Its checkpoints go then: it is not gone on with. Nothing is known, and nothing goes, where
     another trial of the same settings holds the run by now.
     """
-    folder = planned.folder / "checkpoints"
+    folder = RunFolder(planned.folder).checkpoints
     try:
         with held(planned.folder):
             checkpoint = CheckpointFolder(folder).latest()

@@ -10,6 +10,7 @@ from core.errors import HarnessError, MismatchError
 from harness.comparison.eligibility import require_one_branch
 from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.tables import higher_is_better, metric_names
+from harness.records.folders import ResultsFolder
 from harness.records.record import RunRecord, Status, load_record
 from harness.settings.profile import ComparisonSettings
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
@@ -141,7 +142,7 @@ def _read(run_id: str, *, results: Path, absent: list[str]) -> RunRecord | None:
         absent.append(f"{run_id}: not the name of a run")
         return None
     try:
-        record = load_record(results / "runs" / run_id)
+        record = load_record(ResultsFolder(results).run(run_id).path)
     except HarnessError as error:
         absent.append(f"{run_id}: {error}")
         return None

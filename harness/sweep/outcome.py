@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
+from harness.records.folders import SweepFolder
+from harness.sweep.record import BranchSweep, SweepRecord, TrialState
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Sweep:
         branches = [self._branch(branch) for branch in self.record.branches]
         whole: dict[str, Any] = {
             "sweep": self.record.name,
-            "record": str(self.folder / SWEEP),
+            "record": str(SweepFolder(self.folder).record),
             "report": str(report),
         }
         if len(branches) == 1:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import DataError
 from core.files import write_atomic
+from harness.records.folders import SweepFolder
 from harness.settings.profile import ComparisonSettings
 
-SWEEP = "sweep.json"
 GPU_SECONDS = "gpu_seconds"
 TRAINABLE_PARAMETERS = "trainable_parameters"
 COSTS = (GPU_SECONDS, TRAINABLE_PARAMETERS)
@@ -192,7 +192,7 @@ class SweepRecord(_Part):
 
     def save(self, folder: Path) -> Path:
         """Write `sweep.json`, whole or not at all."""
-        path = folder / SWEEP
+        path = SweepFolder(folder).record
         write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
         return path
 
@@ -203,7 +203,7 @@ def load_sweep(folder: Path) -> SweepRecord:
     Raises:
         DataError: there is none, or it is not of this format.
     """
-    path = folder / SWEEP
+    path = SweepFolder(folder).record
     try:
         return SweepRecord.model_validate_json(path.read_bytes())
     except OSError as error:

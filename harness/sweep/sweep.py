@@ -14,13 +14,14 @@ from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
+from harness.records.folders import ResultsFolder, SweepFolder
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best
 from harness.sweep.driver import Branch, SweepWork
 from harness.sweep.objectives import require_rankable
 from harness.sweep.outcome import Sweep
-from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TestRuns, load_sweep
+from harness.sweep.record import BranchSweep, SweepRecord, TestRuns, load_sweep
 from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.trials.opening import open_storage
 from harness.sweep.trials.study import BranchStudy
@@ -58,7 +59,7 @@ class _Sweeping:
         ).sweep
         self.names = [self._study_name(base) for base in self.bases]
         self.name = request.name or self._default_name()
-        self.folder = request.results / "sweeps" / self.name
+        self.folder = ResultsFolder(request.results).sweep(self.name).path
         self.branches: list[Branch] = []
         self.test_runs: dict[str, list[TestRuns]] = {}
         self._require_same_sweep()
@@ -77,7 +78,7 @@ class _Sweeping:
                 )
             )
             # One at a time: two sweeps begun under one name at once must not share a folder.
-            with FileLock(self.folder / "sweep.lock"):
+            with FileLock(SweepFolder(self.folder).lock):
                 self._require_same_sweep()
                 self.branches = [
                     self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
@@ -160,7 +161,7 @@ class _Sweeping:
                 tuned = plan_run(
                     replace(
                         default.request,
-                        config=self.folder / f"{branch.name}.toml",
+                        config=SweepFolder(self.folder).config(branch.name),
                         # The file holds them already; on top they would undo what was found.
                         overrides=of_no_branch(request.overrides),
                     ),
@@ -238,7 +239,7 @@ class _Sweeping:
         found = found.model_copy(update={"test_runs": tested})
         if found.best is None:
             return found
-        path = self.folder / f"{branch.name}.toml"
+        path = SweepFolder(self.folder).config(branch.name)
         write_best(
             branch,
             found,
@@ -267,7 +268,7 @@ class _Sweeping:
         return f"{len(self.names)}-branches-{json_sha256(self.names)[:12]}"
 
     def _require_same_sweep(self) -> None:
-        if not (self.folder / SWEEP).is_file():
+        if not SweepFolder(self.folder).record.is_file():
             return
         found = load_sweep(self.folder)
         self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}

@@ -23,13 +23,14 @@ def dashboard(
 ) -> None:
     """Serve Optuna's dashboard of a sweep to this machine, for looking only, until Ctrl-C."""
     from core.errors import UsageError
+    from harness.records.folders import ResultsFolder
+    from harness.records.names import named_sweep
     from harness.sweep.dashboard import HOST, storage_address
     from harness.sweep.dashboard import dashboard as served
-    from harness.sweep.find import sweep_folder
 
-    folder = None if sweep is None else sweep_folder(sweep, results=results)
+    folder = None if sweep is None else named_sweep(sweep, results=results)
     if sweep is not None and folder is None:
-        raise UsageError(f"no sweep '{sweep}' in {results / 'sweeps'}")
+        raise UsageError(f"no sweep '{sweep}' in {ResultsFolder(results).sweeps}")
     address = storage_address(folder, url=storage)
 
     def say(text: str) -> None:

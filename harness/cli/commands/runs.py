@@ -53,6 +53,7 @@ def run(
     A finished run is returned at once, an unfinished one goes on from its last checkpoint.
     """
     from core.errors import UsageError
+    from harness.records.folders import RunFolder
     from harness.report.terminal import tables as show
     from harness.run import run as runs
     from harness.settings.branch_config import load_run_config
@@ -83,7 +84,7 @@ def run(
             print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
             return
         record = runs.run(request, display=display)
-    path = results / score.folder / record.run_id / "record.json"
+    path = RunFolder(results / score.folder / record.run_id).record
     payload = {
         "run_id": record.run_id,
         "record": str(path),
@@ -133,22 +134,23 @@ def show_(
     as_json: AsJson = False,
 ) -> None:
     """Show everything about one run, a comparison or a sweep."""
-    from harness.comparison.find import comparison_folder
-    from harness.records.record import find_record_path, load_record
+    from harness.records.folders import ReportFolder
+    from harness.records.names import Kind, named
+    from harness.records.record import load_record
     from harness.report.terminal import tables as show
-    from harness.sweep.find import sweep_folder
 
-    if (folder := comparison_folder(run, results=results)) is not None:
-        from harness.comparison.record import COMPARISON, load_comparison
+    target = named(run, results=results)
+    folder = target.folder
+    if target.kind is Kind.COMPARISON:
+        from harness.comparison.record import load_comparison
         from harness.report.terminal.comparison import comparison_view
 
         found = load_comparison(folder)
-        view = comparison_view(
-            found, files=[("comparison", folder / COMPARISON)], width=show.console().width
-        )
+        files = [("comparison", ReportFolder(folder).comparison)]
+        view = comparison_view(found, files=files, width=show.console().width)
         print_result(view, as_json=as_json, data=found.model_dump(mode="json"))
         return
-    if (folder := sweep_folder(run, results=results)) is not None:
+    if target.kind is Kind.SWEEP:
         from harness.report.terminal.sweep import sweep_view
         from harness.sweep.record import load_sweep
 
@@ -157,9 +159,7 @@ def show_(
             sweep_view(sweep, folder=folder), as_json=as_json, data=sweep.model_dump(mode="json")
         )
         return
-    path = find_record_path(run, results=results)
-    record = load_record(path)
-    folder = path.parent if path.is_file() else path
+    record = load_record(target.path)
     print_result(
         show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
     )

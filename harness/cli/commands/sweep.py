@@ -84,7 +84,7 @@ def sweep(
     as a file for `harness run --config`, with a report beside it.
     """
     from harness.executors.opening import ExecutorOptions
-    from harness.records.folder_name import require_folder_name
+    from harness.records.names import require_folder_name
     from harness.report.sweep.write import write_sweep_report
     from harness.report.terminal.sweep import sweep_view
     from harness.sweep.objectives import parse_metrics, score_for

@@ -12,8 +12,9 @@ from core.errors import BusyError, HarnessError, StorageAwayError
 from harness.executors.base import STOPPED, UNGATHERED, Ended, Job, Task
 from harness.executors.store.claim import RENEW_S, Claim
 from harness.executors.store.store import RunStore
+from harness.records.folders import RunFolder
 from harness.records.lock import held
-from harness.records.record import RECORD, RunRecord, Status, load_record
+from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import PlannedRun
 
 _POLL_S = 0.2
@@ -120,7 +121,7 @@ class GatheredJob(Job):
 def _bring(planned: PlannedRun, store: RunStore) -> Status | None:
     """Fetch the run; its record, here and in the store, then says what one made here would."""
     store.pull(planned.folder)
-    if not (planned.folder / RECORD).is_file():
+    if not RunFolder(planned.folder).record.is_file():
         return None
     found = load_record(planned.folder)
     record = _as_made_here(found, planned)

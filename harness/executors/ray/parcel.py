@@ -12,11 +12,9 @@ from pathlib import Path
 from core.errors import MismatchError, StorageAwayError
 from core.files import expanded
 from core.foundation.sources import EMBEDDED_PREFIX
-from harness.executors.base import RUN_LOG
 from harness.executors.store.store import RunStore
-from harness.records.lock import HOLDER, held
-from harness.records.openings import OPENINGS
-from harness.records.record import RECORD
+from harness.records.folders import HOLDER, ResultsFolder, RunFolder
+from harness.records.lock import held
 from harness.run.plan import PlannedRun, RunRequest
 from harness.settings.branch_config import load_run_config, run_config_text
 
@@ -96,7 +94,7 @@ class NodeRun:
         self.folder = results / parcel.place
         self._parcel = parcel
         self._results = results
-        self._inputs = results / "orders" / key
+        self._inputs = ResultsFolder(results).orders / key
         self._node = node
         self._store = RunStore(parcel.store)
         self._since = time.time()
@@ -104,7 +102,7 @@ class NodeRun:
     @property
     def log(self) -> Path:
         """Takes what the run's process says."""
-        return self.folder / RUN_LOG
+        return RunFolder(self.folder).log
 
     def fetch(self) -> list[str]:
         """Fetch what the store has of the run; the words that make it, after `harness`.
@@ -174,7 +172,7 @@ class NodeRun:
             for path in self.folder.parent.glob(f"*/{HOLDER}")
             if path.parent != self.folder and self._is_held_by(pid, path)
         ]
-        if others or (is_over and not (self.folder / RECORD).is_file()):
+        if others or (is_over and not RunFolder(self.folder).record.is_file()):
             raise MismatchError(
                 f"node {self._node} makes {others[0] if others else 'another run'} where "
                 f"{self.folder.name} was ordered: its data or models are not the coordinator's"
@@ -201,7 +199,8 @@ class NodeRun:
             due = time.monotonic() + _PUSH_S
 
     def _urgent(self) -> tuple[object, ...]:
-        checkpoints, openings = self.folder / "checkpoints", self.folder / OPENINGS
+        files = RunFolder(self.folder)
+        checkpoints, openings = files.checkpoints, files.openings
         return (
             sorted(path.name for path in checkpoints.glob("step-*")),
             openings.stat().st_size if openings.is_file() else 0,

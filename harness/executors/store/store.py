@@ -18,17 +18,21 @@ from core.training.checkpoints import (
     NUM_KEPT,
     no_space_is_a_sentence,
 )
-from harness.executors.base import RUN_LOG
 from harness.executors.store.claim import Claim
 from harness.executors.store.remote import RemoteFolder
-from harness.records.events import EVENTS
-from harness.records.failures import FAILURES, FailureJournal
-from harness.records.lock import HOLDER, LOCK
-from harness.records.openings import OPENINGS, OpeningJournal
-from harness.records.record import RECORD
+from harness.records.folders import (
+    CHECKPOINTS,
+    EVENTS,
+    FAILURES,
+    HOLDER,
+    OPENINGS,
+    RECORD,
+    RUN_LOCK,
+    RUN_LOG,
+)
+from harness.records.journals import FailureJournal, OpeningJournal
 
-_CHECKPOINTS = "checkpoints"
-_OF_THIS_MACHINE = (LOCK, HOLDER)
+_OF_THIS_MACHINE = (RUN_LOCK, HOLDER)
 
 
 @dataclass
@@ -81,7 +85,7 @@ class RunStore:
         """
         where = _place(folder)
         names = self._remote.names(where)
-        plain = [name for name in names if not name.startswith(f"{_CHECKPOINTS}/")]
+        plain = [name for name in names if not name.startswith(f"{CHECKPOINTS}/")]
         for name, journal in (
             (OPENINGS, OpeningJournal(folder)),
             (FAILURES, FailureJournal(folder)),
@@ -165,14 +169,14 @@ class RunStore:
         found = {}
         for name in names:
             parts = name.split("/")
-            if len(parts) == 3 and (parts[0], parts[2]) == (_CHECKPOINTS, HASHES):
+            if len(parts) == 3 and (parts[0], parts[2]) == (CHECKPOINTS, HASHES):
                 hashes = self._remote.read(f"{where}/{name}")
                 if hashes is not None and CHECKPOINT_NAME.match(parts[1]):
                     found[parts[1]] = hashes
         return found
 
     def _pull_checkpoint(self, folder: Path, name: str, *, hashes: bytes) -> None:
-        here = folder / _CHECKPOINTS / name
+        here = folder / CHECKPOINTS / name
         if (here / HASHES).is_file() and (here / HASHES).read_bytes() == hashes:
             return
         # Named as those that are being saved: the next save clears what a kill leaves of it.
@@ -180,14 +184,14 @@ class RunStore:
         with no_space_is_a_sentence(folder, remove=temporary):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            there = f"{_place(folder)}/{_CHECKPOINTS}/{name}"
+            there = f"{_place(folder)}/{CHECKPOINTS}/{name}"
             for file in self._remote.names(there):
                 self._remote.download(f"{there}/{file}", temporary / file)
             shutil.rmtree(here, ignore_errors=True)
             temporary.rename(here)
 
     def _push_checkpoint(self, folder: Path, name: str, there: dict[str, bytes]) -> None:
-        here, where = folder / _CHECKPOINTS / name, f"{_place(folder)}/{_CHECKPOINTS}/{name}"
+        here, where = folder / CHECKPOINTS / name, f"{_place(folder)}/{CHECKPOINTS}/{name}"
         try:
             hashes = (here / HASHES).read_bytes()
             if there.get(name) == hashes:
@@ -205,7 +209,7 @@ class RunStore:
             return  # pruned meanwhile
 
     def _remove_checkpoint(self, where: str, name: str) -> None:
-        there = f"{where}/{_CHECKPOINTS}/{name}"
+        there = f"{where}/{CHECKPOINTS}/{name}"
         # The list of hashes first: half a checkpoint must not pass for a whole one.
         files = self._remote.names(there)
         for file in sorted(files, key=lambda file: file != HASHES):
@@ -224,9 +228,9 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def _committed(folder: Path) -> list[str]:
     """Names of the checkpoints here, in no order."""
-    if not (folder / _CHECKPOINTS).is_dir():
+    if not (folder / CHECKPOINTS).is_dir():
         return []
-    found = os.listdir(folder / _CHECKPOINTS)
+    found = os.listdir(folder / CHECKPOINTS)
     return [name for name in found if CHECKPOINT_NAME.match(name)]
 
 
@@ -238,7 +242,7 @@ def _plain(folder: Path) -> list[str]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (here / name).as_posix() != _CHECKPOINTS
+            if not name.startswith(".") and (here / name).as_posix() != CHECKPOINTS
         )
         found += [
             (here / name).as_posix()

@@ -6,6 +6,7 @@ from pathlib import Path
 from core.data.media.decode import decode_audio
 from core.data.splits.split import Split
 from harness.metrics.arms import Arm, ScoredClip
+from harness.records.folders import RunFolder
 from harness.records.record import RunRecord
 from harness.report.contact_sheet import SheetRow, choose_clips, contact_sheet
 from harness.run.sample import file_stem
@@ -30,7 +31,7 @@ def draw_sheet(
 
     def images(sample_id: str, arm: Arm) -> dict[str, Path]:
         paths = {
-            branch: folders[r.run_id] / "images" / arm / f"{file_stem(sample_id)}-0.png"
+            branch: RunFolder(folders[r.run_id]).images / arm / f"{file_stem(sample_id)}-0.png"
             for branch, r in of_seed.items()
         }
         return {branch: path for branch, path in paths.items() if path.is_file()}

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.comparison.compare import Comparison
-from harness.comparison.record import COMPARISON
+from harness.records.folders import ReportFolder
 from harness.report.comparison.contact_sheet import draw_sheet
-from harness.report.comparison.write import SHEET, write_report
+from harness.report.comparison.write import write_report
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DrawnComparison:
     @property
     def files(self) -> list[tuple[str, Path]]:
         """Label and path of what was written."""
-        files = [("comparison", self.comparison.folder / COMPARISON)]
+        files = [("comparison", ReportFolder(self.comparison.folder).comparison)]
         if self.sheet is not None:
             files.append(("contact sheet", self.sheet))
         return [*files, ("report", self.report)]
@@ -34,7 +34,7 @@ class DrawnComparison:
         record = self.comparison.record
         return {
             "report": str(self.report),
-            "comparison": str(self.comparison.folder / COMPARISON),
+            "comparison": str(ReportFolder(self.comparison.folder).comparison),
             "verdict": record.verdict,
             "outcome": record.outcome.value,
             "winner": record.winner,
@@ -56,6 +56,6 @@ def draw_comparison(comparison: Comparison) -> DrawnComparison:
             [run.record for run in comparison.finished],
             folders={run.record.run_id: run.folder for run in comparison.finished},
             split=comparison.split,
-            out=comparison.folder / SHEET,
+            out=ReportFolder(comparison.folder).contact_sheet,
         )
     return DrawnComparison(comparison, sheet, write_report(comparison.folder))

@@ -9,17 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.splits.split import Split, load_split
+from core.data.splits.split import Split
 from core.errors import DataError, HarnessError
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.registry import METRICS, Level, Metric, metric
+from harness.records.folders import RunFolder
+from harness.records.names import split_of
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
-
-EVENTS = "events.jsonl"
-NEAREST = "nearest_training.csv"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class ReportRun:
         """Columns step, loss, validation, gate_low, gate_mean, gate_high; empty without a log."""
         rows = []
         try:
-            lines = (self.folder / EVENTS).read_text(encoding="utf-8").splitlines()
+            lines = RunFolder(self.folder).events.read_text(encoding="utf-8").splitlines()
         except OSError:
             lines = []
         for line in lines:
@@ -116,7 +115,7 @@ class ReportRun:
         """Nearest training picture of each image, or None."""
         try:
             return pd.read_csv(
-                self.folder / NEAREST,
+                RunFolder(self.folder).nearest,
                 dtype={"sample_id": str, "class_name": str, "arm": str, "nearest_id": str},
                 keep_default_na=False,
                 na_values={"similarity": [""]},
@@ -265,29 +264,12 @@ class Facts:
         if not self.runs:
             return None, "there is no run"
         run = self.runs[0]
-        lock = run.record.split.lock
-        if not lock:
+        if not run.record.split.lock:
             return None, f"{run.run_id} does not say where its split lies"
-        for path in _places(Path(lock), results=run.folder.parent.parent):
-            if not path.is_file():
-                continue
-            try:
-                split = load_split(path)
-            except HarnessError as error:
-                return None, str(error)
-            if split.hash != run.record.identity.split_hash:
-                return None, f"{path} holds another split than the runs were made on"
-            return split, ""
-        return None, f"the lock file {lock} of the split is no longer there"
-
-
-def _places(lock: Path, *, results: Path) -> list[Path]:
-    """Where a lock file may lie: as recorded, or where the results folder has moved to."""
-    places = [lock, results.parent / lock]
-    if "data" in lock.parts:
-        last = len(lock.parts) - 1 - lock.parts[::-1].index("data")
-        places.append(results.joinpath(*lock.parts[last:]))
-    return places
+        try:
+            return split_of(run.record, results=run.folder.resolve().parent.parent), ""
+        except HarnessError as error:
+            return None, str(error)
 
 
 def is_embedded(record: RunRecord) -> bool:

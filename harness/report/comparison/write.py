@@ -8,8 +8,9 @@ from typing import Any
 
 from core.errors import DataError
 from core.files import write_atomic
-from harness.comparison.record import COMPARISON, load_comparison
+from harness.comparison.record import load_comparison
 from harness.comparison.runs import LoadedRun, load_run
+from harness.records.folders import ReportFolder, ResultsFolder
 from harness.report.comparison.export import CSV, PARQUET, save_numbers
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections import sections
@@ -21,7 +22,6 @@ from harness.wording.numbers import plain
 
 PAGE = "index.html"
 TWIN = "report.md"
-SHEET = "contact_sheet.png"
 MAX_BYTES = 20_000_000
 """Largest page with everything inside it; a larger one keeps sounds and pictures beside it."""
 
@@ -47,7 +47,7 @@ class Written:
 
     def data(self) -> dict[str, Any]:
         """For scripts."""
-        comparison = self.page.parent / COMPARISON
+        comparison = ReportFolder(self.page.parent).comparison
         return {
             "report": str(self.page),
             "markdown": str(self.twin),
@@ -113,7 +113,7 @@ def write_runs_report(
     else:
         name = f"runs-{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}"
     found = tuple(ReportRun(run) for run in unique.values())
-    bare = Facts(name=name, folder=results / "reports" / name, runs=found)
+    bare = Facts(name=name, folder=ResultsFolder(results).report(name).path, runs=found)
     primary = bare.primary.name if bare.primary is not None else None
     rows = metric_rows(
         [run.record for run in bare.finished], branches=bare.branches, primary=primary
@@ -132,7 +132,8 @@ def _write(facts: Facts, *, max_bytes: int) -> Written:
         page = encoded(html(head, content=content, media=media))
     media.save(facts.folder)
     csv, parquet = save_numbers(facts)
-    sheet = SHEET if (facts.folder / SHEET).is_file() else None
+    drawn = ReportFolder(facts.folder).contact_sheet
+    sheet = drawn.name if drawn.is_file() else None
     twin = encoded(markdown(head, content=content, sheet=sheet))
     write_atomic(facts.folder / TWIN, content=twin)
     write_atomic(facts.folder / PAGE, content=page)

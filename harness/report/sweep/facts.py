@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.records.folders import ResultsFolder
 from harness.sweep.on_test import OnTest, read_on_test
 from harness.sweep.record import BranchSweep, Metric, SweepRecord, TrialRecord, TrialState
 
-RUNS = "validation"
 """Folder of the trials' runs, beside `runs`."""
 
 
@@ -81,7 +81,7 @@ class SweepFacts:
         """The run that a trial is, where it lies on disk."""
         if trial.run_id is None or Path(trial.run_id).name != trial.run_id:
             return None
-        folder = self.results / RUNS / trial.run_id
+        folder = ResultsFolder(self.results).trial(trial.run_id).path
         return folder if folder.is_dir() else None
 
     def complete(self, branch: BranchSweep) -> list[TrialRecord]:

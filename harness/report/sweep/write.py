@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_atomic
+from harness.records.folders import SweepFolder
 from harness.report.page.content import Head
 from harness.report.page.media import MediaStore
 from harness.report.page.render import encoded, html, markdown
@@ -15,7 +16,7 @@ from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.sections import sections
 from harness.report.sweep.words import headline
 from harness.statistics.outcome import Outcome
-from harness.sweep.record import SWEEP, load_sweep
+from harness.sweep.record import load_sweep
 from harness.wording.numbers import count, plain
 
 PAGE = "index.html"
@@ -59,7 +60,7 @@ class WrittenSweep:
             "report": str(self.page),
             "markdown": str(self.twin),
             "trials_csv": str(self.csv),
-            "sweep": str(self.page.parent / SWEEP),
+            "sweep": str(SweepFolder(self.page.parent).record),
             "verdict": self.verdict,
             "num_trials": self.num_trials,
             "size_bytes": self.page.stat().st_size,

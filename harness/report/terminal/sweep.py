@@ -6,9 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.records.folders import SweepFolder
 from harness.report.sweep.facts import SweepFacts, default_trial, num_counted
 from harness.report.sweep.words import branch_sentence, caution, setting
-from harness.sweep.record import SWEEP, BranchSweep, SweepRecord, TrialState
+from harness.sweep.record import BranchSweep, SweepRecord, TrialState
 from harness.wording.numbers import count, duration, metric_label, plain, significant
 
 _STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
@@ -82,7 +83,7 @@ def _settings(facts: SweepFacts, branch: BranchSweep) -> Table:
 
 
 def _files(facts: SweepFacts) -> list[tuple[str, Path]]:
-    found = [("sweep", facts.folder / SWEEP), ("report", facts.folder / "index.html")]
+    found = [("sweep", SweepFolder(facts.folder).record), ("report", facts.folder / "index.html")]
     found += [
         (plain(branch.variant), config)
         for branch in facts.branches

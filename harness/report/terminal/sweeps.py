@@ -8,16 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import DataError
+from harness.records.folders import ResultsFolder
 from harness.report.sweep.facts import num_counted
-from harness.sweep.find import FOLDER
-from harness.sweep.record import SWEEP, SweepRecord, load_sweep
+from harness.sweep.record import SweepRecord, load_sweep
 from harness.wording.numbers import plain
 
 
 def sweeps_data(results: Path) -> list[dict[str, Any]]:
     """Every sweep by name; one that cannot be read with the error."""
     rows = []
-    for path in sorted((results / FOLDER).glob(f"*/{SWEEP}")):
+    for path in ResultsFolder(results).sweep_records:
         try:
             rows.append(_row(load_sweep(path.parent)))
         except DataError as error:
@@ -43,7 +43,8 @@ def sweeps_view(results: Path) -> RenderableType:
     rows = sweeps_data(results)
     if not rows:
         return Text(
-            f"no sweeps in {results / FOLDER} yet; start with: harness sweep --variant sonic"
+            f"no sweeps in {ResultsFolder(results).sweeps} yet; start with: "
+            "harness sweep --variant sonic"
         )
     table = Table("sweep", "status", "profile", "searched for", "trials", box=None)
     for column in table.columns:

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import DataError
+from harness.records.folders import ResultsFolder
 from harness.records.parts import ListeningMargin, MetricValue, StageFacts
-from harness.records.record import RECORD, RunRecord, load_record
+from harness.records.record import RunRecord, load_record
 from harness.wording.numbers import fixed
 
 if TYPE_CHECKING:
@@ -172,10 +173,8 @@ def _trained(variant: "DescribedVariant") -> Table:
 
 def runs_data(results: Path) -> list[dict[str, Any]]:
     """Every run with a record, newest first."""
-    folder = results / "runs"
-    paths = sorted(folder.glob(f"*/{RECORD}")) if folder.is_dir() else []
     rows = []
-    for path in paths:
+    for path in ResultsFolder(results).run_records:
         try:
             found = load_record(path)
         except DataError as error:
@@ -210,7 +209,8 @@ def runs(results: Path) -> RenderableType:
     rows = runs_data(results)
     if not rows:
         return Text(
-            f"no runs in {results / 'runs'} yet; start with: harness run --variant baseline"
+            f"no runs in {ResultsFolder(results).runs} yet; start with: "
+            "harness run --variant baseline"
         )
     table = Table("run", "status", "profile", "finished", "listening rank", box=None)
     for column in table.columns:

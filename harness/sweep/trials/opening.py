@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import UsageError
+from harness.records.folders import SweepFolder
 from harness.sweep.trials.storage import SweepStorage
-
-JOURNAL = "journal.log"
-"""In a sweep's folder: its studies, where no storage is named."""
 
 
 def open_storage(
@@ -34,7 +32,7 @@ def open_storage(
     if url is None or url.startswith("journal:") or url.endswith(".log"):
         from harness.sweep.trials.journal import JournalSweep
 
-        name = str(folder / JOURNAL) if url is None else url.removeprefix("journal:")
+        name = str(SweepFolder(folder).journal) if url is None else url.removeprefix("journal:")
         if not name:
             raise UsageError(f"--storage {url} names no file; expected journal:PATH")
         return JournalSweep(Path(name), say=say, patience_s=patience_s)

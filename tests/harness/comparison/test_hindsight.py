@@ -8,7 +8,6 @@ import pytest
 
 from core.errors import DataError
 from harness.comparison.hindsight import (
-    QUESTION,
     earlier_looks,
     left_out,
     note_question,
@@ -17,6 +16,7 @@ from harness.comparison.hindsight import (
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import Question
 from harness.comparison.runs import LoadedRun
+from harness.records.folders import ReportFolder
 from harness.records.record import RunRecord, Status
 
 DEFAULT = Question("listening_rank")
@@ -51,13 +51,13 @@ def test_a_question_keeps_the_time_of_its_first_asking(tmp_path: Path) -> None:
     """Catches: the same command given twice blamed for choosing afterwards; a folder of one name
     whose first question excuses another one.
     """
-    (tmp_path / QUESTION).write_text('{"asked": "one", "asked_at": "2000"}')
+    ReportFolder(tmp_path).question.write_text('{"asked": "one", "asked_at": "2000"}')
     assert note_question(tmp_path, asked="one") == "2000"
     assert note_question(tmp_path, asked="two") > "2000"
     assert note_question(tmp_path / "new", asked="one") == note_question(
         tmp_path / "new", asked="one"
     )
-    (tmp_path / QUESTION).write_text("{}")
+    ReportFolder(tmp_path).question.write_text("{}")
     with pytest.raises(DataError, match="delete it"):
         note_question(tmp_path, asked="one")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from core.errors import DataError
-from harness.comparison.runs import PER_CLIP, load_run
-from harness.records.record import RECORD, load_record
+from harness.comparison.runs import load_run
+from harness.records.folders import PER_CLIP, RECORD
+from harness.records.record import load_record
 from harness.run.plan import RunRequest
 from harness.run.run import run
 from harness.wording.display import Display

@@ -16,7 +16,8 @@ from harness.comparison.compare import compare
 from harness.comparison.configs import configs_by_branch
 from harness.comparison.request import CompareOptions, CompareRequest, plan_matrix
 from harness.comparison.tuning import chosen_by_sentence, inequalities, tuning_by_branch
-from harness.records.record import RECORD, load_record
+from harness.records.folders import RECORD
+from harness.records.record import load_record
 from harness.run.plan import RunRequest
 from harness.settings.branch_config import RunConfig, Tuning, write_run_config
 from harness.wording.display import Display

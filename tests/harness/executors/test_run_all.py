@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.record import RECORD
+from harness.records.folders import RECORD
 from harness.run.plan import RunRequest, plan_run
 from harness.wording.display import Display
 

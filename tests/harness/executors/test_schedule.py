@@ -19,8 +19,9 @@ from harness.executors.base import UNGATHERED, Executor, Job, Task
 from harness.executors.local import LocalExecutor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import Outcome, Work, drive
+from harness.records.folders import RECORD
 from harness.records.lock import held
-from harness.records.record import RECORD, Status
+from harness.records.record import Status
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.wording.display import Display
 

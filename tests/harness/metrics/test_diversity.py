@@ -9,11 +9,11 @@ import pytest
 from core.errors import DataError
 from core.randomness import rng
 from harness.metrics.diversity import (
-    IMAGE_FEATURES,
     feature_diversity,
     mean_distance_to_others,
     over_runs,
 )
+from harness.records.folders import IMAGE_FEATURES
 
 
 def test_the_mean_over_a_group_is_the_mean_over_its_pairs():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.splits.split import load_split
-from harness.metrics.diversity import IMAGE_FEATURES
+from harness.records.folders import IMAGE_FEATURES
 
 
 def test_the_record_holds_the_whole_evaluation(finished):

@@ -14,12 +14,13 @@ from core.embedded.corpus.classes import caption
 from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
-from harness.metrics.diversity import IMAGE_FEATURES, over_runs
+from harness.metrics.diversity import over_runs
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.registry import METRICS, Level, metric
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.values import rank_caution
+from harness.records.folders import IMAGE_FEATURES
 
 CLASSES = ("dog_barking", "engine", "fire", "siren")
 PER_CLASS = 8

@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import BusyError
 from core.locks import this_process
-from harness.records.lock import HOLDER, LOCK, held
+from harness.records.folders import HOLDER, RUN_LOCK
+from harness.records.lock import held
 
 
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"pid": "x"}', "[" * 100_000, '{"pid": 1e999}'])
@@ -37,7 +38,7 @@ def test_a_deleted_lock_lets_no_second_process_in(tmp_path: Path) -> None:
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
-    (tmp_path / LOCK).unlink()
+    (tmp_path / RUN_LOCK).unlink()
     with pytest.raises(BusyError, match=f"process {child.pid} .*was deleted"), held(tmp_path):
         pass
     child.communicate("")
@@ -53,7 +54,7 @@ def test_what_a_dead_holder_left_does_not_stop_the_next(tmp_path: Path) -> None:
     os.utime(tmp_path / ".tmp-left", (1, 1))
     with held(tmp_path):
         assert json.loads((tmp_path / HOLDER).read_text())["pid"] == os.getpid()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RUN_LOCK]
 
 
 def test_failed_work_leaves_no_empty_folder(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from core.errors import DataError, UsageError
 from core.files import json_sha256
+from harness.records.folders import RECORD
+from harness.records.names import named_run
 from harness.records.record import (
-    RECORD,
     RunIdentity,
     RunRecord,
     Status,
     code_hash,
-    find_record_path,
     load_record,
 )
 from harness.records.score_kind import Score
@@ -123,9 +123,9 @@ def test_a_trial_is_found_where_no_run_has_the_name(tmp_path: Path) -> None:
     for run_id in ("sonic-s0-bb", "lonely-s0-cc"):
         (tmp_path / "validation" / run_id).mkdir(parents=True)
         record(run_id=run_id).save(tmp_path / "validation" / run_id)
-    assert find_record_path("sonic", results=tmp_path).name == "sonic-s0-aa"
-    assert find_record_path("sonic-s0-bb", results=tmp_path).name == "sonic-s0-bb"
-    assert find_record_path("lonely", results=tmp_path).name == "lonely-s0-cc"
+    assert named_run("sonic", results=tmp_path).name == "sonic-s0-aa"
+    assert named_run("sonic-s0-bb", results=tmp_path).name == "sonic-s0-bb"
+    assert named_run("lonely", results=tmp_path).name == "lonely-s0-cc"
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
@@ -229,12 +229,12 @@ def test_a_run_is_found_by_id_start_and_path(tmp_path: Path) -> None:
     """Catches: an id that is the start of another one found twice."""
     for run_id in ("sonic-s0-aa", "sonic-s0-aabb", "baseline-s0-cc"):
         save(tmp_path, run_id)
-    assert find_record_path("base", results=tmp_path).name == "baseline-s0-cc"
-    assert find_record_path("sonic-s0-aa", results=tmp_path).name == "sonic-s0-aa"
-    by_path = find_record_path(str(tmp_path / "runs" / "sonic-s0-aabb"), results=tmp_path)
+    assert named_run("base", results=tmp_path).name == "baseline-s0-cc"
+    assert named_run("sonic-s0-aa", results=tmp_path).name == "sonic-s0-aa"
+    by_path = named_run(str(tmp_path / "runs" / "sonic-s0-aabb"), results=tmp_path)
     assert by_path.name == "sonic-s0-aabb"
     with pytest.raises(UsageError, match="names 2 runs: sonic-s0-aa, sonic-s0-aabb"):
-        find_record_path("sonic", results=tmp_path)
+        named_run("sonic", results=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "nope", "/no/such/run", "*", "[", "../x"])
@@ -242,7 +242,7 @@ def test_a_name_of_no_run_is_a_sentence(tmp_path: Path, name: str) -> None:
     """Catches: patterns and absolute paths that end in a traceback, or match every run."""
     save(tmp_path, "sonic-s0-aa")
     with pytest.raises(UsageError, match="nothing is named"):
-        find_record_path(name, results=tmp_path)
+        named_run(name, results=tmp_path)
 
 
 def test_one_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from core.files import file_sha256
-from harness.records.record import RECORD, load_record
+from harness.records.folders import RECORD
+from harness.records.record import load_record
 from harness.run.plan import RunRequest, plan_run
 from harness.wording.display import Display
 

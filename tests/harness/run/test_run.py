@@ -19,9 +19,9 @@ from core.foundation.foundation import Foundation
 from core.training import guards
 from harness.metrics.arms import Arm
 from harness.records.events import EventLog
-from harness.records.failures import FAILURES
+from harness.records.folders import FAILURES, RECORD
 from harness.records.lock import held
-from harness.records.record import RECORD, Status, load_record
+from harness.records.record import Status, load_record
 from harness.run import run as runs
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run

@@ -24,8 +24,9 @@ from harness.cli.main import app
 from harness.comparison.compare import compare_existing
 from harness.comparison.request import CompareOptions
 from harness.metrics.registry import METRICS, VALIDATION_LOSS, deciding_metric, metric
+from harness.records.names import named_run
 from harness.records.parts import MetricValue
-from harness.records.record import Status, find_record_path, load_record
+from harness.records.record import Status, load_record
 from harness.run import run as runs
 from harness.run.plan import RunRequest, Score, plan_run
 from harness.run.prepare import PreparedModel
@@ -248,10 +249,7 @@ def test_a_failed_trial_keeps_its_record_alone(
 def test_a_trial_is_shown_and_reported_by_its_id(blind: Blind) -> None:
     """Catches: numbers that can only be read as JSON, or a report that dies without images."""
     results = blind.request.results
-    assert (
-        find_record_path(blind.folders[Score.LOSS].name, results=results)
-        == (blind.folders[Score.LOSS])
-    )
+    assert named_run(blind.folders[Score.LOSS].name, results=results) == (blind.folders[Score.LOSS])
     for command in ("show", "report"):
         for folder in blind.folders.values():
             told = CliRunner().invoke(app, [command, folder.name, "--results", str(results)])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.records.folders import RunFolder
 from harness.records.parts import NearestOfArm, NearestSummary
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import (
@@ -151,7 +152,7 @@ def _pictures(facts: Facts, closest: list[_Near], *, media: MediaStore) -> list[
         training = facts.split.samples.get(near.nearest_id)
         stem = f"{file_stem(near.sample_id)}-{near.draw}.png"
         one = shown_picture(
-            near.run.folder / "images" / near.arm / stem,
+            RunFolder(near.run.folder).images / near.arm / stem,
             title=near.run.branch,
             alt=f"{plain(near.run.branch)}, clip {plain(near.sample_id)}",
             note=number(near.similarity),

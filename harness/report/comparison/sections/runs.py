@@ -3,7 +3,7 @@
 import os
 from urllib.parse import quote
 
-from harness.records.record import RECORD
+from harness.records.folders import RunFolder
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.page.content import Blank, Cell, Column, Section, Table
 from harness.wording.numbers import duration, metric_label, number, plain
@@ -49,7 +49,7 @@ def run_list(facts: Facts) -> Section:
 
 def folder_href(facts: Facts, run: ReportRun) -> str:
     """Path of a run's record relative to the page."""
-    path = os.path.relpath(run.folder / RECORD, facts.folder)
+    path = os.path.relpath(RunFolder(run.folder).record, facts.folder)
     return quote(path.replace(os.sep, "/"), safe="/.-_~")
 
 

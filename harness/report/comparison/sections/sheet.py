@@ -11,6 +11,7 @@ from core.data.media.decode import MediaError
 from core.data.splits.split import Part, Split
 from core.errors import DataError
 from harness.metrics.arms import REAL, Arm
+from harness.records.folders import RunFolder
 from harness.records.score_kind import Score
 from harness.report.comparison.choice import Advantage, Chosen, advantage, chosen_clips
 from harness.report.comparison.facts import Facts, ReportRun
@@ -147,7 +148,7 @@ def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: str, media: Med
         arm = run.headline_arm  # a control that hears nothing is shown by its caption\'s image
     score = None if about is None else run.scores(about.name, arm=arm).get(sample.id)
     return shown_picture(
-        run.folder / "images" / arm / f"{file_stem(sample.id)}-0.png",
+        RunFolder(run.folder).images / arm / f"{file_stem(sample.id)}-0.png",
         title=run.branch,
         alt=f"{plain(run.branch)} with {arm_word(arm)}, {label(sample.class_name)}, clip "
         f"{plain(sample.id)}",

@@ -18,7 +18,8 @@ from core.errors import HarnessError
 from harness.executors.local import LocalExecutor
 from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
 from harness.executors.run_all import run_all
-from harness.records.record import RECORD, RunRecord, Status, load_record
+from harness.records.folders import RECORD
+from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.wording.display import Display
 

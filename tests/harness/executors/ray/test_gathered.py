@@ -20,7 +20,8 @@ from harness.executors.ray import gathered
 from harness.executors.ray.gathered import GatheredJob
 from harness.executors.store import claim as claims
 from harness.executors.store.store import RunStore
-from harness.records.record import RECORD, Status, load_record
+from harness.records.folders import RECORD
+from harness.records.record import Status, load_record
 from harness.run.plan import PlannedRun, plan_run
 from harness.wording.display import Display
 

@@ -13,13 +13,12 @@ import torch
 
 from core.errors import MismatchError, StorageAwayError
 from core.training.checkpoints import Checkpoint, CheckpointFolder
-from harness.executors.base import RUN_LOG
 from harness.executors.ray import parcel
 from harness.executors.ray.parcel import NodeRun, parcel_of
 from harness.executors.store.store import RunStore
+from harness.records.folders import OPENINGS, RECORD, RUN_LOG
+from harness.records.journals import OpeningJournal
 from harness.records.lock import held
-from harness.records.openings import OPENINGS, OpeningJournal
-from harness.records.record import RECORD
 from harness.records.score_kind import Score
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.branch_config import RunConfig, write_run_config

@@ -13,8 +13,8 @@ from core.training.checkpoints import HASHES, Checkpoint, CheckpointFolder
 from harness.executors.store import remote
 from harness.executors.store import url as store_url
 from harness.executors.store.store import RunStore
-from harness.records.failures import FailureJournal
-from harness.records.openings import OPENINGS, OpeningJournal
+from harness.records.folders import OPENINGS
+from harness.records.journals import FailureJournal, OpeningJournal
 
 RUN = "sonic-s0-0123456789ab"
 

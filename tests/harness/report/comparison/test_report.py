@@ -17,7 +17,8 @@ from harness.cli.main import app
 from harness.cli.report_targets import write_reports
 from harness.comparison.record import load_comparison
 from harness.metrics.arms import Arm
-from harness.records.record import RECORD, load_record
+from harness.records.folders import RECORD
+from harness.records.record import load_record
 from harness.report.comparison import write as writing
 from harness.report.comparison.choice import NUM_EXTREME, Advantage, chosen_clips
 from harness.report.comparison.write import Written, write_comparison_report, write_report

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from core.errors import DataError, UsageError
 from harness.cli.main import app
 from harness.cli.report_targets import write_reports
+from harness.records.names import named_sweep
 from harness.report.sweep.write import WrittenSweep, write_sweep_report
-from harness.sweep.find import sweep_folder
 from harness.sweep.record import (
     SweepRecord,
 )
@@ -26,11 +26,11 @@ def test_a_sweep_is_named_by_the_start_of_its_name(made: Any, saved: Save) -> No
     folder = saved(made.sweep())
     saved(made.sweep(name="first-other"))
     results = folder.parent.parent
-    assert sweep_folder("first-s", results=results) == folder
-    assert sweep_folder(str(folder / "sweep.json"), results=results) == folder
-    assert sweep_folder("second", results=results) is None
+    assert named_sweep("first-s", results=results) == folder
+    assert named_sweep(str(folder / "sweep.json"), results=results) == folder
+    assert named_sweep("second", results=results) is None
     with pytest.raises(UsageError, match="names 2 sweeps"):
-        sweep_folder("first", results=results)
+        named_sweep("first", results=results)
 
 
 def test_sweeps_are_listed(made: Any, saved: Save, tmp_path: Path) -> None:

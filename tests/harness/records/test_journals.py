@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.records.openings import OpeningJournal
+from harness.records.journals import OpeningJournal
 
 
 def test_openings_of_earlier_processes_count(tmp_path: Path) -> None:

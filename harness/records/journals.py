@@ -1,4 +1,7 @@
-"""A file of a run that only grows, with a line for each time that something happened."""
+"""Files of a run that only grow, with a line for each time that something happened.
+
+A record is written anew by every try; what must outlast a try is counted here.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.files import naming, write_atomic
+from harness.records.folders import RunFolder
 
 
 class LineJournal:
@@ -42,3 +46,25 @@ class LineJournal:
             file.write(start + json.dumps({**line, "pid": os.getpid()}).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+class OpeningJournal(LineJournal):
+    """How often a run has read the test split: a line for each time, written before it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(RunFolder(folder).openings)
+
+    def note(self, at: str) -> None:
+        """Count one more opening; it is on disk when this returns."""
+        self._append({"at": at})
+
+
+class FailureJournal(LineJournal):
+    """How often a run has failed: a line for each time, written before the record that says so."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(RunFolder(folder).failures)
+
+    def note(self, at: str, *, error: str) -> None:
+        """Count one more failure; it is on disk when this returns."""
+        self._append({"at": at, "error": error})

@@ -1,0 +1,291 @@
+"""What lies where below a results folder: every name of a file or folder, written once.
+
+    results/
+      runs/RUN_ID/               a run that is scored on the test clips
+      validation/RUN_ID/         one that is not: `--score loss` or `validation`, a sweep's trial
+        identity.json              what it is, written when it starts
+        events.jsonl               a line for each optimiser step
+        checkpoints/step-N/        the newest ones, verified; of no use after the run
+        weights.safetensors        the trained branch
+        images/ARM/CLIP-DRAW.png   what it generated
+        per_clip.csv               every score of every image
+        nearest_training.csv       the training picture nearest to each image
+        image_features.npz         features of the images
+        record.json                everything about it, written when it ends; a failed one too
+        test_openings.jsonl        a line for each time that it read the test clips
+        failures.jsonl             a line for each failure
+        traceback.txt              where in the code the last unexpected failure came from
+        run.log                    what its process said, where another one started it
+        run.lock, holder.json      held while a process works on it, and which process that is
+      reports/NAME/              a comparison, or a report of runs that were not compared
+        comparison.json            every number of the comparison
+        question.json              what was asked of the runs, and when for the first time
+        contact_sheet.png          the same clips as each branch generates them
+      sweeps/NAME/               a sweep
+        sweep.json                 every trial
+        journal.log                the study, unless --storage puts it elsewhere
+        sweep.lock                 held while a process writes the two
+        BRANCH.toml                a branch's best settings
+      data/NAME/                 a folder of pairs as it was read
+        split.json                 its split, locked; the other files belong to `core.data`
+      cache/                     made again when needed
+        features/                  of the frozen encoders
+        scorer_features/           of the scorers, for real pictures and sounds
+        embeddings/ENCODER/        exported ones
+      calibrations/              measured seconds of a step
+      environments/              of encoders that cannot share ours
+      orders/KEY/                inputs of a run on another machine, while it goes on
+
+What a report adds to a folder is named where it is written (`harness.report`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS = "runs"
+VALIDATION = "validation"
+REPORTS = "reports"
+SWEEPS = "sweeps"
+
+RECORD = "record.json"
+EVENTS = "events.jsonl"
+CHECKPOINTS = "checkpoints"
+PER_CLIP = "per_clip.csv"
+NEAREST = "nearest_training.csv"
+IMAGE_FEATURES = "image_features.npz"
+OPENINGS = "test_openings.jsonl"
+FAILURES = "failures.jsonl"
+RUN_LOG = "run.log"
+RUN_LOCK = "run.lock"
+HOLDER = "holder.json"
+COMPARISON = "comparison.json"
+SWEEP = "sweep.json"
+JOURNAL = "journal.log"
+SPLIT = "split.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+    """Where it lies."""
+
+    @property
+    def record(self) -> Path:
+        """Everything about the run."""
+        return self.path / RECORD
+
+    @property
+    def identity(self) -> Path:
+        """What the run is, from its start on."""
+        return self.path / "identity.json"
+
+    @property
+    def events(self) -> Path:
+        """A line for each optimiser step."""
+        return self.path / EVENTS
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of its checkpoints."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def weights(self) -> Path:
+        """The trained branch."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def images(self) -> Path:
+        """Folder of what it generated, by arm."""
+        return self.path / "images"
+
+    @property
+    def per_clip(self) -> Path:
+        """Every score of every image."""
+        return self.path / PER_CLIP
+
+    @property
+    def nearest(self) -> Path:
+        """The training picture nearest to each image."""
+        return self.path / NEAREST
+
+    @property
+    def openings(self) -> Path:
+        """A line for each time that it read the test clips."""
+        return self.path / OPENINGS
+
+    @property
+    def failures(self) -> Path:
+        """A line for each failure."""
+        return self.path / FAILURES
+
+    @property
+    def traceback(self) -> Path:
+        """Where in the code the last unexpected failure came from."""
+        return self.path / "traceback.txt"
+
+    @property
+    def log(self) -> Path:
+        """What its process said."""
+        return self.path / RUN_LOG
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process works on it."""
+        return self.path / RUN_LOCK
+
+    @property
+    def holder(self) -> Path:
+        """Which process that is."""
+        return self.path / HOLDER
+
+
+@dataclass(frozen=True)
+class ReportFolder:
+    """The folder of a comparison."""
+
+    path: Path
+    """Where it lies."""
+
+    @property
+    def comparison(self) -> Path:
+        """Every number of the comparison."""
+        return self.path / COMPARISON
+
+    @property
+    def question(self) -> Path:
+        """What was asked of the runs, and when for the first time."""
+        return self.path / "question.json"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The same clips as each branch generates them."""
+        return self.path / "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of a sweep."""
+
+    path: Path
+    """Where it lies."""
+
+    @property
+    def record(self) -> Path:
+        """Every trial."""
+        return self.path / SWEEP
+
+    @property
+    def journal(self) -> Path:
+        """The study."""
+        return self.path / JOURNAL
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process writes the two."""
+        return self.path / "sweep.lock"
+
+    def config(self, branch: str) -> Path:
+        """A branch's best settings."""
+        return self.path / f"{branch}.toml"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """A results folder (`--results`)."""
+
+    path: Path
+    """Where it lies."""
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs that are scored on the test clips."""
+        return self.path / RUNS
+
+    @property
+    def validation(self) -> Path:
+        """Folder of the runs that are not."""
+        return self.path / VALIDATION
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the comparisons."""
+        return self.path / REPORTS
+
+    @property
+    def sweeps(self) -> Path:
+        """Folder of the sweeps."""
+        return self.path / SWEEPS
+
+    @property
+    def data(self) -> Path:
+        """Folder of the data that was read."""
+        return self.path / "data"
+
+    @property
+    def features(self) -> Path:
+        """Cached features of the frozen encoders."""
+        return self.path / "cache" / "features"
+
+    @property
+    def scorer_features(self) -> Path:
+        """Cached features of real pictures and sounds, as the scorers see them."""
+        return self.path / "cache" / "scorer_features"
+
+    @property
+    def embeddings(self) -> Path:
+        """Exported embeddings, a folder for each encoder."""
+        return self.path / "cache" / "embeddings"
+
+    @property
+    def calibrations(self) -> Path:
+        """Measured seconds of a step."""
+        return self.path / "calibrations"
+
+    @property
+    def environments(self) -> Path:
+        """Environments of encoders that cannot share ours."""
+        return self.path / "environments"
+
+    @property
+    def orders(self) -> Path:
+        """Inputs of runs on this machine that another one ordered."""
+        return self.path / "orders"
+
+    def run(self, run_id: str) -> RunFolder:
+        """A run that is scored on the test clips."""
+        return RunFolder(self.runs / run_id)
+
+    def trial(self, run_id: str) -> RunFolder:
+        """A run that is not."""
+        return RunFolder(self.validation / run_id)
+
+    def report(self, name: str) -> ReportFolder:
+        """A comparison."""
+        return ReportFolder(self.reports / name)
+
+    def sweep(self, name: str) -> SweepFolder:
+        """A sweep."""
+        return SweepFolder(self.sweeps / name)
+
+    @property
+    def run_records(self) -> list[Path]:
+        """The records of the runs that are scored on the test clips, by id."""
+        return sorted(self.runs.glob(f"*/{RECORD}"))
+
+    @property
+    def trial_records(self) -> list[Path]:
+        """The records of the runs that are not, by id."""
+        return sorted(self.validation.glob(f"*/{RECORD}"))
+
+    @property
+    def comparisons(self) -> list[Path]:
+        """The records of the comparisons, by name."""
+        return sorted(self.reports.glob(f"*/{COMPARISON}"))
+
+    @property
+    def sweep_records(self) -> list[Path]:
+        """The records of the sweeps, by name."""
+        return sorted(self.sweeps.glob(f"*/{SWEEP}"))
