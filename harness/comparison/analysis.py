@@ -37,7 +37,7 @@ from harness.comparison.tuning import (
     inequality_sentence,
     tuning_by_branch,
 )
-from harness.metrics.registry import Level
+from harness.metrics.metric import Level
 from harness.metrics.registry import metric as declared
 from harness.records.record import RunRecord, Status, now
 from harness.settings.branch_config import Tuning

@@ -10,7 +10,8 @@ import pandas as pd
 
 from core.errors import DataError
 from harness.metrics.controls import clip_means
-from harness.metrics.registry import Level, metric
+from harness.metrics.metric import Level
+from harness.metrics.registry import metric
 from harness.records.folders import RECORD, RunFolder
 from harness.records.names import named_run
 from harness.records.record import RunRecord, load_record

@@ -3,7 +3,7 @@
 All arms of a clip start from the same noise, so their scores pair clip by clip.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -67,3 +67,9 @@ def common_captions(clips: Sequence[ScoredClip]) -> dict[str, str]:
         name: min(set(captions), key=lambda caption: (-captions.count(caption), caption))
         for name, captions in sorted(by_class.items())
     }
+
+
+def headline_of(arms: Iterable[str]) -> str:
+    """The arm that a run's own numbers come from: the own sound's, or the only one there is."""
+    present = set(arms)
+    return next(arm for arm in (*(str(arm) for arm in Arm), REAL) if arm in present)

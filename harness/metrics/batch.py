@@ -1,22 +1,26 @@
 """All images of a run with the real ones, each embedded once by each scorer.
 
-Shape legend: I images, D feature width.
+Shape legend: I images, R reference clips, D feature width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.arms import REAL, ScoredClip
+from harness.metrics.arms import REAL, ScoredClip, common_captions, headline_of
+from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
-from harness.metrics.registry import Extractor
-from harness.metrics.scorers.scorers import ImageReading, Scorers
+from harness.metrics.per_clip import unit_rows
+from harness.metrics.scorers.scorers import AudioJudge, ImageReading, Scorers
+from harness.metrics.scorers.wav2clip import Wav2ClipScorer
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
+WaveformOf = Callable[[str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,12 @@ class Row:
 
 
 class Batch:
-    """All images of a run with the real ones.
+    """All images of a run with the real ones: what a metric computes from.
+
+    rows: every image with its clip, arm and draw. clips: the test clips; own: the place among them
+    of each row's clip. captions: each class's caption. floor: other real pictures, by id, for the
+    real-vs-real distance; without them the real test pictures are halved. waveform_of: the sound
+    of a clip by id; None where no sounds were given.
 
     Each arm and draw is embedded by itself: equal images of two arms, in the same places, get
     equal features. Real pictures come through the cache.
@@ -43,6 +52,9 @@ class Batch:
         by_id: Mapping[str, ScoredClip],
         scorers: Scorers,
         cache: FeatureCache,
+        captions: Mapping[str, str] | None = None,
+        floor: Mapping[str, Path] | None = None,
+        waveform_of: WaveformOf | None = None,
     ) -> None:
         self.rows = rows
         self.clips = list(by_id.values())
@@ -50,6 +62,9 @@ class Batch:
         self.own = [self.column[row.sample_id] for row in rows]
         self.scorers = scorers
         self.cache = cache
+        self.captions = dict(captions or common_captions(self.clips))
+        self.floor = dict(floor or {})
+        self._waveform_of = waveform_of
         self._features: dict[Extractor, Array] = {}
         self.features_ID = self.features(Extractor.CLIP)
         judge = scorers.image_judge
@@ -58,6 +73,52 @@ class Batch:
             read = judge.read  # bound here: the judge is known not to be None
             arrays = self._embedded("pictures judged", judge.fingerprint, lambda p: vars(read(p)))
             self.reading = ImageReading(**arrays)
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms that have images, `real` among them."""
+        return list(dict.fromkeys(row.arm for row in self.rows))
+
+    @property
+    def headline_arm(self) -> str:
+        """The arm that a run's own numbers come from."""
+        return headline_of(self.arms)
+
+    @property
+    def num_draws(self) -> int:
+        """Most images of a clip that an arm has."""
+        return max(len(self.draws(arm)) for arm in self.arms)
+
+    @cached_property
+    def texts(self) -> dict[str, Array]:
+        """[D] CLIP features of every caption of an image or a class."""
+        own = [self.clips[column].caption for column in self.own]
+        texts = list(dict.fromkeys([*own, *self.captions.values()]))
+        return dict(zip(texts, self.scorers.clip.texts(texts), strict=True))
+
+    @cached_property
+    def sound_similarity_IR(self) -> Array | None:
+        """[I, R] cosine of each image with each clip's sound; None without sounds or a scorer.
+
+        In the space of the pair of judges, or of Wav2CLIP and CLIP where there is no pair.
+        """
+        scorers = self.scorers
+        ear: AudioJudge | Wav2ClipScorer | None = scorers.wav2clip
+        seen_ID = self.features_ID
+        if self.reading is not None and scorers.audio_judge is not None:
+            ear, seen_ID = scorers.audio_judge, self.reading.embeddings
+        if ear is None or self._waveform_of is None:
+            return None
+        ids = [clip.sample_id for clip in self.clips]
+        embed, sound = ear.embed, self._waveform_of
+        sounds_RD = self.cache.arrays(
+            "sounds judged",
+            ids=ids,
+            fingerprint=ear.fingerprint,
+            compute=lambda: {"embeddings": embed(sound(sample_id) for sample_id in ids)},
+        )["embeddings"]
+        similarity_IR: Array = unit_rows(seen_ID) @ unit_rows(sounds_RD).T
+        return similarity_IR
 
     def features(self, extractor: Extractor) -> Array:
         """[I, D] features of all rows. The extractor's scorer must be there."""

@@ -1,34 +1,34 @@
-"""How much the images of one clip differ among each other.
+"""Diversity: how much the images of one clip differ from each other.
 
 Shape legend: I images, D feature width.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import combinations
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from harness.metrics.extractor import Extractor
+from harness.metrics.metric import ClipMetric, Role
 
-from core.errors import DataError
-from harness.metrics.per_clip import unit_rows
-from harness.records.folders import IMAGE_FEATURES
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
-"""File of a run's folder with the features of its images; see `over_runs`."""
+    from harness.metrics.batch import Batch
+
+    Array = NDArray[np.float64]
 
 
 def mean_distance_to_others(
     groups: Sequence[Hashable], *, distance: Callable[[int, int], float]
-) -> Array:
+) -> "Array":
     """[I] mean distance of each image to the others of its group; NaN for one that is alone.
 
     Its mean over a group is the mean over the group's pairs.
     """
-    members: dict[Hashable, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
+    import numpy as np
+
+    members = _members(groups)
     total = np.zeros(len(groups))
     for indices in members.values():
         for i, j in combinations(indices, 2):
@@ -39,38 +39,76 @@ def mean_distance_to_others(
     return np.where(others > 0, total / np.maximum(others, 1), np.nan)
 
 
-def feature_diversity(features_ID: ArrayLike, *, groups: Sequence[Hashable]) -> Array:
+def feature_diversity(features_ID: "ArrayLike", *, groups: Sequence[Hashable]) -> "Array":
     """[I] mean cosine distance (1 - cosine) of each image to the others of its group."""
+    from harness.metrics.per_clip import unit_rows
+
     unit_ID = unit_rows(features_ID)
     return mean_distance_to_others(
         groups, distance=lambda i, j: float(1.0 - unit_ID[i] @ unit_ID[j])
     )
 
 
-def over_runs(folders: Sequence[Path], *, arm: str, features: str = "judge") -> pd.DataFrame:
-    """Columns sample_id, n, value: mean cosine distance of a clip's images over several runs.
+def _members(groups: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    members: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return members
 
-    folders: runs of one branch at several seeds on one split. features: `judge` or `clip`.
 
-    Raises:
-        DataError: a run without those features (made before they were kept, or without judges).
-    """
-    ids: list[str] = []
-    rows: list[Array] = []
-    for folder in folders:
-        try:
-            with np.load(folder / IMAGE_FEATURES, allow_pickle=False) as stored:
-                chosen = stored["arm"] == arm
-                ids += stored["sample_id"][chosen].tolist()
-                rows.append(stored[features][chosen].astype(np.float64))
-        except (OSError, KeyError, ValueError) as error:
-            raise DataError(
-                f"{folder} holds no '{features}' features of its images ({error}); run it again"
-            ) from None
-    if not ids:
-        raise DataError(f"no images of arm '{arm}' in {len(folders)} runs")
-    values = feature_diversity(np.concatenate(rows), groups=ids)
-    table = pd.DataFrame({"sample_id": ids, "value": values})
-    return table.groupby("sample_id", sort=False, as_index=False).agg(
-        n=("value", "size"), value=("value", "mean")
-    )
+def _groups(batch: "Batch") -> list[tuple[str, str]]:
+    return [(row.sample_id, row.arm) for row in batch.rows]
+
+
+def _judge_diversity(batch: "Batch") -> "Array":
+    if batch.reading is None:
+        raise ValueError("the judge's features are read by an image judge; none was loaded")
+    return feature_diversity(batch.reading.features, groups=_groups(batch))
+
+
+def _lpips_diversity(batch: "Batch") -> "Array":
+    lpips = batch.scorers.lpips
+    if lpips is None:
+        raise ValueError("LPIPS was not loaded")
+    groups = _groups(batch)
+    apart = {
+        (i, j): float(matrix[a, b])
+        for indices in _members(groups).values()
+        if len(indices) > 1
+        for matrix in [lpips.pairwise([batch.rows[i].path for i in indices])]
+        for a, i in enumerate(indices)
+        for b, j in enumerate(indices)
+    }
+    return mean_distance_to_others(groups, distance=lambda i, j: apart[i, j])
+
+
+_READING = "More is not better by itself, since noise is diverse: read it beside the distances."
+
+METRICS = (
+    ClipMetric(
+        name="lpips_diversity",
+        compute=_lpips_diversity,
+        higher_is_better=True,
+        role=Role.DIVERSITY,
+        extractor=Extractor.LPIPS,
+        unit="LPIPS",
+        definition="mean pairwise LPIPS (AlexNet, 256 px) of one clip's images over its draws",
+        reading=_READING,
+        lowest=0.0,
+        min_draws=2,
+    ),
+    ClipMetric(
+        name="judge_diversity",
+        compute=_judge_diversity,
+        higher_is_better=True,
+        role=Role.DIVERSITY,
+        extractor=Extractor.IMAGE_JUDGE,
+        unit="1 - cosine",
+        definition="mean pairwise distance of one clip's images over its draws, in the image "
+        "judge's features; not LPIPS",
+        reading=_READING,
+        lowest=0.0,
+        highest=2.0,
+        min_draws=2,
+    ),
+)

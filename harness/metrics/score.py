@@ -3,28 +3,27 @@
 Shape legend: I images.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
-from harness.metrics.batch import Batch, Row, picture_features
-from harness.metrics.clip_scores import WaveformOf, clip_scores
+from harness.metrics.arms import REAL, GeneratedImage, ScoredClip, headline_of
+from harness.metrics.batch import Batch, Row, WaveformOf, picture_features
+from harness.metrics.computing import Computed, SetScores, compute_all
 from harness.metrics.controls import clip_means, listening_margins
+from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
+from harness.metrics.metric import Absent
 from harness.metrics.nearest import NearestTraining, nearest_rows
 from harness.metrics.per_class import class_values
-from harness.metrics.registry import METRICS, Extractor, Level, metric
+from harness.metrics.registry import computed_metrics
 from harness.metrics.scorers.scorers import Scorers
-from harness.metrics.set_scores import set_scores
 from harness.metrics.values import ValueMaker
-from harness.records.folders import IMAGE_FEATURES, NEAREST, PER_CLIP
+from harness.records.folders import NEAREST, PER_CLIP
 from harness.records.parts import (
     CurvePoint,
     Evaluation,
@@ -54,16 +53,13 @@ class RunScores:
     """Distances against the number of images, of the headline arm and of real against real."""
     nearest: NearestTraining | None
     """Nearest training picture of each image; None where no training pictures were given."""
-    image_features: dict[str, NDArray[Any]]
-    """Of each generated image: sample_id, arm, draw, and its features `clip` and, with a judge,
-    `judge`; float32, one row an image."""
     extractors: dict[str, ScorerFacts]
     """Name and fingerprint of each scorer, by role."""
 
     @property
     def summary(self) -> dict[str, MetricValue]:
         """The run's numbers: those of the own sound, or of the only arm there is."""
-        return self.arms[_headline_arm(self.arms)]
+        return self.arms[headline_of(self.arms)]
 
     @property
     def evaluation(self) -> Evaluation:
@@ -77,12 +73,7 @@ class RunScores:
 
     def files(self) -> dict[str, bytes]:
         """What a run's folder keeps beside its record, by file name."""
-        features = io.BytesIO()
-        np.savez(features, **self.image_features)  # type: ignore[arg-type]  # see FeatureCache
-        files = {
-            PER_CLIP: self.per_clip.to_csv(index=False).encode(),
-            IMAGE_FEATURES: features.getvalue(),
-        }
+        files = {PER_CLIP: self.per_clip.to_csv(index=False).encode()}
         if self.nearest is not None:
             files[NEAREST] = self.nearest.table.to_csv(index=False).encode()
         return files
@@ -123,42 +114,25 @@ def score_images(
     rows = [Row(image.sample_id, str(image.arm), image.draw, image.path) for image in images]
     rows += [Row(clip.sample_id, REAL, 0, clip.image) for clip in clips if clip.image is not None]
     cache = cache if cache is not None else FeatureCache(context={})
-    batch = Batch(rows, by_id=by_id, scorers=scorers, cache=cache)
-    captions = dict(class_captions or common_captions(clips))
-    scores, absent = clip_scores(batch, captions=captions, waveform_of=waveform_of)
-
+    batch = Batch(
+        rows,
+        by_id=by_id,
+        scorers=scorers,
+        cache=cache,
+        captions=class_captions,
+        floor=floor_images,
+        waveform_of=waveform_of,
+    )
+    scores = compute_all(batch, computed_metrics())
     table = _table(batch, scores)
     means = clip_means(table)
-    arms = list(dict.fromkeys(row.arm for row in rows))
     values = ValueMaker(scorers, split_hash)
-    of_sets, curves = set_scores(
-        batch,
-        arms=arms,
-        curve_arms=(_headline_arm(dict.fromkeys(arms)), REAL),
-        floor=floor_images or {},
-        values=values,
-    )
-    by_arm: dict[str, dict[str, MetricValue]] = {}
-    for arm in arms:
-        of_arm = means[means["arm"] == arm]
-        found = {
-            name: values.of_clips(
-                name,
-                of_arm.loc[of_arm["metric"] == name, "value"].to_numpy(dtype=np.float64),
-                arm=arm,
-                chance=1 / len(captions) if name == "aic" else metric(name).chance,
-            )
-            for name in scores
-        }
-        found |= {name: values.blank(name, arm=arm, reason=absent[name]) for name in absent}
-        by_arm[arm] = _in_order({**found, **of_sets[arm]})
     return RunScores(
         per_clip=table,
-        arms=by_arm,
+        arms={arm: _of_arm(arm, scores, means=means, values=values) for arm in batch.arms},
         controls=listening_margins(table[table["arm"] != REAL]),
-        curves=curves,
+        curves=scores.curves,
         nearest=_nearest(batch, training_images) if training_images else None,
-        image_features=_image_features(batch),
         extractors={
             role: ScorerFacts(name=scorer.name, fingerprint=scorer.fingerprint)
             for role, scorer in scorers.present.items()
@@ -166,16 +140,32 @@ def score_images(
     )
 
 
-def _headline_arm(arms: Mapping[str, object]) -> str:
-    return next(arm for arm in (*(str(arm) for arm in Arm), REAL) if arm in arms)
+def _of_arm(
+    arm: str, scores: Computed, *, means: pd.DataFrame, values: ValueMaker
+) -> dict[str, MetricValue]:
+    """The arm's value of each metric: of clips, of parts, of sets."""
+    of_arm = means[means["arm"] == arm]
+    found = {}
+    for of_clips in scores.of_clips:
+        declared = of_clips.declared
+        if isinstance(of_clips.values, Absent):
+            found[declared.name] = values.blank(declared, arm=arm, reason=of_clips.values.reason)
+            continue
+        rows = of_arm.loc[of_arm["metric"] == declared.name, "value"]
+        found[declared.name] = values.of_clips(
+            declared, rows.to_numpy(dtype=np.float64), arm=arm, chance=of_clips.chance
+        )
+    return found | {
+        of_sets.declared.name: _of_set(of_sets, arm=arm, values=values)
+        for of_sets in scores.of_sets
+    }
 
 
-def _in_order(values: Mapping[str, MetricValue]) -> dict[str, MetricValue]:
-    """As the registry has them; the errors of single attributes stay before the distances."""
-    per_clip = [n for n in METRICS if METRICS[n].level is Level.CLIP and n in values]
-    others = [n for n in values if n not in METRICS]
-    of_sets = [n for n in METRICS if METRICS[n].level is Level.SET and n in values]
-    return {name: values[name] for name in (*per_clip, *others, *of_sets)}
+def _of_set(scores: SetScores, *, arm: str, values: ValueMaker) -> MetricValue:
+    score = scores.by_arm[arm]
+    if isinstance(score, Absent):
+        return values.blank(scores.declared, arm=arm, reason=score.reason)
+    return values.of_set(scores.declared, score, arm=arm)
 
 
 def _require_sound_input(
@@ -206,9 +196,13 @@ def _rows(batch: Batch) -> pd.DataFrame:
     )
 
 
-def _table(batch: Batch, scores: Mapping[str, Array]) -> pd.DataFrame:
+def _table(batch: Batch, scores: Computed) -> pd.DataFrame:
     common = _rows(batch)
-    parts = [common.assign(metric=name, value=values) for name, values in scores.items()]
+    parts = [
+        common.assign(metric=of_clips.declared.name, value=of_clips.values)
+        for of_clips in scores.of_clips
+        if not isinstance(of_clips.values, Absent)
+    ]
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
 
 
@@ -222,17 +216,3 @@ def _nearest(batch: Batch, training: Mapping[str, Path]) -> NearestTraining:
     )
     table = _rows(batch).assign(nearest_id=ids, similarity=similarity)
     return NearestTraining(table, len(training), clip.name, clip.fingerprint)
-
-
-def _image_features(batch: Batch) -> dict[str, NDArray[Any]]:
-    generated = [i for i, row in enumerate(batch.rows) if row.arm != REAL]
-    rows = [batch.rows[i] for i in generated]
-    found: dict[str, NDArray[Any]] = {
-        "sample_id": np.array([row.sample_id for row in rows]),
-        "arm": np.array([row.arm for row in rows]),
-        "draw": np.array([row.draw for row in rows], dtype=np.int64),
-        "clip": batch.features_ID[generated].astype(np.float32),
-    }
-    if batch.reading is not None:
-        found["judge"] = batch.reading.features[generated].astype(np.float32)
-    return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.registry import Metric, metric
+from harness.metrics.metric import Metric, SetScore
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.parts import MetricValue
 
@@ -21,39 +21,39 @@ class ValueMaker:
     split_hash: str | None
     """Hash of the split."""
 
-    def blank(self, name: str, *, arm: str, reason: str) -> MetricValue:
+    def blank(self, declared: Metric, *, arm: str, reason: str) -> MetricValue:
         """A value that could not be had."""
-        return self._make(name, None, n=0, arm=arm, reason=reason, is_rankable=False)
+        return self._make(declared, None, n=0, arm=arm, reason=reason, is_rankable=False)
 
-    def of_clips(self, name: str, values: Array, *, arm: str, chance: float | None) -> MetricValue:
+    def of_clips(
+        self, declared: Metric, values: Array, *, arm: str, chance: float | None
+    ) -> MetricValue:
         """The mean over clips; a clip whose value is NaN is left out."""
         defined = values[~np.isnan(values)]
         n = len(defined)
         if not n:
-            return self.blank(name, arm=arm, reason="undefined for every clip of this arm")
+            return self.blank(declared, arm=arm, reason="undefined for every clip of this arm")
         error = float(defined.std(ddof=1) / np.sqrt(n)) if n > 1 else None
         return self._make(
-            name, float(defined.mean()), n=n, arm=arm, standard_error=error, chance=chance
+            declared, float(defined.mean()), n=n, arm=arm, standard_error=error, chance=chance
         )
 
-    def of_set(
-        self, name: str, value: float, *, n: int, num_real: int, arm: str, error: float | None
-    ) -> MetricValue:
-        """A distance of `n` images to `num_real` real ones."""
-        caution = rank_caution(metric(name), n=min(n, num_real))
+    def of_set(self, declared: Metric, score: SetScore, *, arm: str) -> MetricValue:
+        """The score of an arm's images together."""
+        caution = rank_caution(declared, n=min(score.n, score.num_real))
         return self._make(
-            name,
-            value,
-            n=n,
+            declared,
+            score.value,
+            n=score.n,
             arm=arm,
-            standard_error=error,
+            standard_error=score.error,
             is_rankable=caution is None,
             caution=caution,
         )
 
     def _make(
         self,
-        name: str,
+        declared: Metric,
         value: float | None,
         *,
         n: int,
@@ -64,10 +64,9 @@ class ValueMaker:
         caution: str | None = None,
         reason: str | None = None,
     ) -> MetricValue:
-        declared = metric(name)
         extractor, extractor_hash = self.scorers.extractor(declared.extractor) or (None, None)
         return MetricValue(
-            metric=name,
+            metric=declared.name,
             arm=arm,
             value=value,
             n=n,

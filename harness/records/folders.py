@@ -10,7 +10,6 @@
         images/ARM/CLIP-DRAW.png   what it generated
         per_clip.csv               every score of every image
         nearest_training.csv       the training picture nearest to each image
-        image_features.npz         features of the images
         record.json                everything about it, written when it ends; a failed one too
         test_openings.jsonl        a line for each time that it read the test clips
         failures.jsonl             a line for each failure
@@ -52,7 +51,6 @@ EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
 PER_CLIP = "per_clip.csv"
 NEAREST = "nearest_training.csv"
-IMAGE_FEATURES = "image_features.npz"
 OPENINGS = "test_openings.jsonl"
 FAILURES = "failures.jsonl"
 RUN_LOG = "run.log"

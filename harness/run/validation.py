@@ -1,7 +1,7 @@
 """The validation loss of a finished model, as a number of its record."""
 
 from core.training.validation import planned_loss
-from harness.metrics.registry import VALIDATION_LOSS, metric
+from harness.metrics.fit import LOSS
 from harness.records.parts import MetricValue
 from harness.run.plan import PlannedRun
 from harness.run.prepare import PreparedModel
@@ -10,7 +10,6 @@ from harness.run.sample import headline_arm
 
 def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
     """The unweighted denoising loss of the trained model over the validation clips."""
-    declared = metric(VALIDATION_LOSS)
     value = planned_loss(
         ready.model,
         data=ready.data,
@@ -19,12 +18,12 @@ def measured_loss(ready: PreparedModel, *, planned: PlannedRun) -> MetricValue:
         latent_shape=ready.foundation.latent_shape,
     )
     return MetricValue(
-        metric=declared.name,
+        metric=LOSS.name,
         arm=headline_arm(ready.model.variant),
         value=value,
         n=len(ready.data.validation_ids),
-        higher_is_better=declared.higher_is_better,
-        extractor=declared.extractor.value,
+        higher_is_better=LOSS.higher_is_better,
+        extractor=LOSS.extractor.value,
         extractor_hash=None,
         split_hash=planned.identity.split_hash,
     )

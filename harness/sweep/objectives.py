@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from core.errors import UsageError, suggestion
-from harness.metrics.registry import METRICS, VALIDATION_LOSS
+from harness.metrics.fit import VALIDATION_LOSS
+from harness.metrics.registry import known_metrics
 from harness.metrics.registry import metric as declared
 from harness.metrics.values import rank_caution
 from harness.records.record import RunRecord
@@ -72,7 +73,7 @@ def _value(record: RunRecord, name: str) -> float:
 def _metric(name: str) -> Metric:
     if name in _OF_TRAINING:
         return Metric(name=name, is_higher_better=False)
-    if name not in METRICS:
+    if name not in known_metrics():
         known = _known()
         raise UsageError(
             f"no metric named '{name}' to search for; known: {', '.join(known)}"
@@ -82,4 +83,4 @@ def _metric(name: str) -> Metric:
 
 
 def _known() -> list[str]:
-    return [*_OF_TRAINING, *sorted(METRICS)]
+    return [*_OF_TRAINING, *sorted(known_metrics())]

@@ -16,8 +16,8 @@ from core.errors import MismatchError, UsageError
 from core.foundation.judge import Judge, prepare_images, prepare_sounds
 from core.foundation.layout import CLIP, MODEL, VISION
 from core.foundation.sources import Source, missing_weights, resolve_source
+from harness.metrics.extractor import Extractor
 from harness.metrics.pictures import square_batches
-from harness.metrics.registry import Extractor
 from harness.metrics.scorers.inception import InceptionScorer
 from harness.metrics.scorers.loading import BATCH_SIZE, float64, pixel_normalisation, pretrained
 from harness.metrics.scorers.lpips import LpipsScorer
@@ -265,7 +265,9 @@ class Scorers:
         return {role: scorer.fingerprint for role, scorer in self.present.items()}
 
     def extractor(self, extractor: Extractor) -> tuple[str, str] | None:
-        """(names, hashes) of the scorers behind an extractor; None when one is not loaded."""
+        """(names, hashes) of the scorers behind an extractor; None without one, or not loaded."""
+        if extractor is Extractor.PIXELS:
+            return None
         roles = extractor.value.split("+")
         if extractor is Extractor.JOINT and not self.has_judges and self.wav2clip is not None:
             roles = ["clip", "wav2clip"]

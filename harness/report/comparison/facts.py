@@ -14,7 +14,8 @@ from core.errors import DataError, HarnessError
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
-from harness.metrics.registry import METRICS, Level, Metric, metric
+from harness.metrics.metric import Level, Metric
+from harness.metrics.registry import known_metrics, metric
 from harness.records.folders import RunFolder
 from harness.records.names import split_of
 from harness.records.record import RunRecord, Status
@@ -226,7 +227,7 @@ class Facts:
         """
         if self.comparison is not None:
             return metric(self.comparison.metric)
-        for name in METRICS:
+        for name in known_metrics():
             if any(run.value(name) is not None for run in self.finished):
                 return metric(name)
         return None
@@ -235,7 +236,7 @@ class Facts:
     def clip_metric(self) -> Metric | None:
         """The metric that speaks of single clips: the primary one, or the first that does."""
         candidates = [self.primary.name] if self.primary is not None else []
-        for name in (*candidates, *METRICS):
+        for name in (*candidates, *known_metrics()):
             if metric(name).level is Level.CLIP and any(
                 run.value(name) is not None for run in self.finished
             ):

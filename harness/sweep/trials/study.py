@@ -21,7 +21,7 @@ from optuna.trial import TrialState as OptunaState
 
 from core.errors import MismatchError
 from core.randomness import rng
-from harness.metrics.registry import VALIDATION_LOSS
+from harness.metrics.fit import VALIDATION_LOSS
 from harness.sweep.record import Dimension, Metric, TrialRecord, TrialState
 from harness.sweep.trials.defaults import DefaultTrial
 from harness.sweep.trials.retries import Retries

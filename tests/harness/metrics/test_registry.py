@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.metrics.registry import FRECHET_MIN_N, METRICS, Extractor, Level
+from harness.metrics.distance import FRECHET_MIN_N
+from harness.metrics.extractor import Extractor
+from harness.metrics.metric import Level
+from harness.metrics.registry import METRICS
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -31,6 +34,8 @@ def test_a_metric_says_what_it_is(name):
     declared = METRICS[name]
     assert declared.name == name
     assert len(declared.definition) > 20
+    assert declared.reading.endswith(".")
+    assert declared.lowest < declared.highest
     assert declared.unit
     assert declared.extractor in Extractor
     assert declared.chance is None or 0 < declared.chance < 1

@@ -14,13 +14,12 @@ from core.embedded.corpus.classes import caption
 from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
-from harness.metrics.diversity import over_runs
 from harness.metrics.feature_cache import FeatureCache
-from harness.metrics.registry import METRICS, Level, metric
+from harness.metrics.metric import Level
+from harness.metrics.registry import METRICS, metric
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.values import rank_caution
-from harness.records.folders import IMAGE_FEATURES
 
 CLASSES = ("dog_barking", "engine", "fire", "siren")
 PER_CLASS = 8
@@ -440,18 +439,6 @@ def test_cached_real_features_change_no_score(world, scorers, listening, tmp_pat
 
     cache = FeatureCache(tmp_path, context={"split": "abc"})
     world.score(images, scorers, cache=cache, waveform_of=refused)
-
-
-def test_the_features_of_the_images_are_kept_in_float32(world, scorers, listening, tmp_path):
-    """Catches: features of real pictures among them, or rows without their clip."""
-    (tmp_path / IMAGE_FEATURES).write_bytes(listening.files()[IMAGE_FEATURES])
-    with np.load(tmp_path / IMAGE_FEATURES) as stored:
-        assert set(stored["arm"]) == {"audio", "shuffled"}
-        assert len(stored["sample_id"]) == 3 * len(world.clips)
-        assert stored["clip"].dtype == np.float32
-    table = over_runs([tmp_path], arm="audio")
-    assert table["value"].mean() == pytest.approx(0.0, abs=1e-6)
-    assert set(table["n"]) == {2}
 
 
 def test_common_captions_take_the_most_frequent_of_a_class():

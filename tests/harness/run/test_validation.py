@@ -23,7 +23,8 @@ from core.training.results import StepReport
 from harness.cli.main import app
 from harness.comparison.compare import compare_existing
 from harness.comparison.request import CompareOptions
-from harness.metrics.registry import METRICS, VALIDATION_LOSS, deciding_metric, metric
+from harness.metrics.fit import VALIDATION_LOSS
+from harness.metrics.registry import METRICS, deciding_metric, metric
 from harness.records.names import named_run
 from harness.records.parts import MetricValue
 from harness.records.record import Status, load_record

@@ -16,7 +16,6 @@ ARM_WORDS = {
     "shuffled": "another clip's sound",
     "silence": "silence",
     "text_only": "text only",
-    "class_embedding": "class embedding",
     "real": "real picture",
 }
 """What was heard, in words."""

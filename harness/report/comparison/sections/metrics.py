@@ -3,8 +3,9 @@
 from collections import defaultdict
 
 from harness.comparison.record import BranchScore, MetricRow
-from harness.metrics.arms import REAL
-from harness.metrics.registry import Level, metric
+from harness.metrics.arms import REAL, Arm
+from harness.metrics.metric import Level
+from harness.metrics.registry import metric
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.figures import Curve
@@ -249,11 +250,7 @@ def _curve_table(facts: Facts, curves: dict[str, dict[str, Curve]]) -> Table:
 
 
 def _floor_table(facts: Facts, names: list[str]) -> Table:
-    arms = [
-        arm
-        for arm in ("audio", "shuffled", "silence", "text_only", "class_embedding")
-        if any(arm in run.record.arms for run in facts.finished)
-    ]
+    arms = [arm for arm in map(str, Arm) if any(arm in run.record.arms for run in facts.finished)]
     rows = []
     for name in names:
         rows += [(Cell(metric_label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]

@@ -1,6 +1,6 @@
 """The last sections: what the sweep cannot say, and every trial."""
 
-from harness.metrics.registry import VALIDATION_LOSS
+from harness.metrics.fit import VALIDATION_LOSS
 from harness.report.page.content import (
     Blank,
     Bullets,

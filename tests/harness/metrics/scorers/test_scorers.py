@@ -24,8 +24,8 @@ from core.errors import DataError, GuardError, MismatchError, MissingWeightsErro
 from core.foundation.judge import Judge, JudgeConfig
 from core.foundation.sources import resolve_source
 from core.randomness import rng, torch_seeded
+from harness.metrics.extractor import Extractor
 from harness.metrics.pictures import read_square
-from harness.metrics.registry import Extractor
 from harness.metrics.scorers.provenance import refuse_conditioners
 from harness.metrics.scorers.scorers import DinoScorer, Scorers
 

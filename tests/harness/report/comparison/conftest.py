@@ -21,7 +21,8 @@ from core.data.manifest import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from harness.comparison.analysis import analyse
 from harness.comparison.runs import load_run
-from harness.metrics.registry import METRICS, Level
+from harness.metrics.metric import Level
+from harness.metrics.registry import METRICS
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.report.comparison.write import Written, write_comparison_report
 from harness.run.sample import file_stem

@@ -3,9 +3,8 @@
 Shape legend: N images of an arm, M real test images, D feature width, B resamples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,29 +12,16 @@ from numpy.typing import NDArray
 from core.randomness import rng
 from harness.metrics.arms import REAL
 from harness.metrics.batch import Batch, picture_features
-from harness.metrics.distribution import (
-    CMMD_SCALE,
-    Distance,
-    FrechetDistance,
-    Indices,
-    KernelDistance,
-    cmmd_kernel,
-    kid_kernel,
-)
-from harness.metrics.registry import METRICS, Extractor, Level
-from harness.metrics.values import ValueMaker
-from harness.records.parts import CurvePoint, MetricValue
+from harness.metrics.distribution import Distance, Indices, KernelDistance
+from harness.metrics.extractor import Extractor
+from harness.metrics.metric import Absent, SetScore
+from harness.records.parts import CurvePoint
 
 Array = NDArray[np.float64]
 
 SMALLEST_SUBSET = 8
 _NUM_RESAMPLES = 200
 _NUM_REPEATS, _NUM_REPEATS_LARGE, _LARGE = 10, 3, 512  # an SVD of 512 rows takes about 0.1 s
-
-MISSING = {
-    Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
-    Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
-}
 
 
 @dataclass(frozen=True)
@@ -47,71 +33,38 @@ class _Sides:
     is_paired: bool
 
 
-def set_scores(
+def distance_scores(
     batch: Batch,
     *,
-    arms: Sequence[str],
-    curve_arms: Sequence[str],
-    floor: Mapping[str, Path],
-    values: ValueMaker,
-) -> tuple[dict[str, dict[str, MetricValue]], list[CurvePoint]]:
-    """(values by arm and metric, curves of `curve_arms`).
+    metric: str,
+    extractor: Extractor,
+    distance: Callable[[Array, Array], Distance],
+) -> dict[str, SetScore | Absent]:
+    """The distance of each arm's images to the real ones; that of arm `real` is the floor.
 
-    floor: other real pictures, by id, for the real-vs-real distance; without them the real test
-        images are halved, and the floor has half the n.
+    The course over n is measured for the headline arm and the floor alone.
     """
-    found: dict[str, dict[str, MetricValue]] = {arm: {} for arm in arms}
-    curves: list[CurvePoint] = []
-    for name, declared in METRICS.items():
-        if declared.level is not Level.SET:
+    found: dict[str, SetScore | Absent] = {}
+    for arm in batch.arms:
+        sides = _sides(batch, arm=arm, extractor=extractor)
+        smallest = min(min(len(s.x_ND), len(s.y_MD)) for s in sides)
+        if smallest < 2:
+            found[arm] = Absent(f"a set of {smallest} images; a distance needs 2 on each side")
             continue
-        if batch.scorers.pictures(declared.extractor) is None:
-            reason = MISSING[declared.extractor]
-            for arm in arms:
-                found[arm][name] = values.blank(name, arm=arm, reason=reason)
-            continue
-        for arm in arms:
-            sides = _sides(batch, arm=arm, extractor=declared.extractor, floor=floor)
-            smallest = min(min(len(s.x_ND), len(s.y_MD)) for s in sides)
-            if smallest < 2:
-                reason = f"a set of {smallest} images; a distance needs 2 on each side"
-                found[arm][name] = values.blank(name, arm=arm, reason=reason)
-                continue
-            distances = [_DISTANCES[name](s.x_ND, s.y_MD) for s in sides]
-            value = values.of_set(
-                name,
-                float(np.mean([distance.between() for distance in distances])),
-                n=min(len(s.x_ND) for s in sides),
-                num_real=len(sides[0].y_MD),
-                arm=arm,
-                error=_standard_error(distances, sides),
-            )
-            found[arm][name] = value
-            if arm in curve_arms:
-                curves += _curve(name, distances, sides, value=value)
-    return found, curves
+        distances = [distance(s.x_ND, s.y_MD) for s in sides]
+        value = float(np.mean([distance.between() for distance in distances]))
+        has_curve = arm in (batch.headline_arm, REAL)
+        found[arm] = SetScore(
+            value=value,
+            n=min(len(s.x_ND) for s in sides),
+            num_real=len(sides[0].y_MD),
+            error=_standard_error(distances, sides),
+            curve=_curve(metric, distances, sides, arm=arm, value=value) if has_curve else (),
+        )
+    return found
 
 
-def _kid(x_ND: Array, y_MD: Array) -> Distance:
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel)
-
-
-def _cmmd(x_ND: Array, y_MD: Array) -> Distance:
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=cmmd_kernel, scale=CMMD_SCALE)
-
-
-def _frechet(x_ND: Array, y_MD: Array) -> Distance:
-    return FrechetDistance.of(x_ND, y_MD=y_MD)
-
-
-_DISTANCES = {
-    "kid": _kid, "cmmd": _cmmd, "fid": _frechet, "fd_dinov2": _frechet, "frechet_clip": _frechet,
-}  # fmt: skip
-
-
-def _sides(
-    batch: Batch, *, arm: str, extractor: Extractor, floor: Mapping[str, Path]
-) -> list[_Sides]:
+def _sides(batch: Batch, *, arm: str, extractor: Extractor) -> list[_Sides]:
     """One pair of sets a draw.
 
     Images of one clip over draws are not independent samples: taken together they would bias
@@ -121,9 +74,9 @@ def _sides(
     real_rows = batch.places(REAL, draw=0)
     real = features_ID[real_rows]
     if arm == REAL:
-        if floor:
+        if batch.floor:
             other = picture_features(
-                floor, scorers=batch.scorers, extractor=extractor, cache=batch.cache
+                batch.floor, scorers=batch.scorers, extractor=extractor, cache=batch.cache
             )
             return [_Sides(other, real, is_paired=False)]
         order = rng(0, "real-vs-real halves", len(real)).permutation(len(real))
@@ -161,8 +114,13 @@ def _resample_counts(side: str, n: int) -> Array:
 
 
 def _curve(
-    name: str, distances: Sequence[Distance], sides: Sequence[_Sides], *, value: MetricValue
-) -> list[CurvePoint]:
+    name: str,
+    distances: Sequence[Distance],
+    sides: Sequence[_Sides],
+    *,
+    arm: str,
+    value: float,
+) -> tuple[CurvePoint, ...]:
     """Nested subsets: the first n of one order a repeat, the same in all draws and branches.
 
     The two sides have orders of their own: with the same clips on both, the share of pairs of an
@@ -183,7 +141,7 @@ def _curve(
         points.append(
             CurvePoint(
                 metric=name,
-                arm=value.arm,
+                arm=arm,
                 n=n,
                 mean=float(np.mean(results)),
                 sd=float(np.std(results, ddof=1)),
@@ -191,11 +149,8 @@ def _curve(
             )
         )
         n *= 2
-    if value.value is not None:
-        points.append(
-            CurvePoint(metric=name, arm=value.arm, n=most, mean=value.value, sd=None, repeats=1)
-        )
-    return points
+    points.append(CurvePoint(metric=name, arm=arm, n=most, mean=value, sd=None, repeats=1))
+    return tuple(points)
 
 
 def _first(n: int, *, of: int, repeat: int, side: str) -> Indices:

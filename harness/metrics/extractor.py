@@ -1,0 +1,27 @@
+"""Which scorers a metric reads; what is missing where one was not loaded."""
+
+from enum import StrEnum
+
+
+class Extractor(StrEnum):
+    """Which scorers a metric reads."""
+
+    CLIP = "clip"
+    IMAGE_JUDGE = "image_judge"
+    JOINT = "image_judge+audio_judge"  # without the pair CLIP and Wav2CLIP, where there is one
+    INCEPTION = "inception"
+    DINOV2 = "dinov2"
+    LPIPS = "lpips"
+    PIXELS = "pixels"  # no scorer: the image files themselves
+    OBJECTIVE = "denoising loss"  # no scorer: the training objective itself
+
+
+MISSING = {
+    Extractor.IMAGE_JUDGE: "this profile has no image judge",
+    Extractor.JOINT: "no scorer hears: the CLAP that conditions may not judge; name Wav2CLIP's "
+    "folder with --set scorers.wav2clip=",
+    Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
+    Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
+    Extractor.LPIPS: "no LPIPS weights; name their folder with --set scorers.lpips=",
+}
+"""Why a metric is absent whose scorer was not loaded."""
