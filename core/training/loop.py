@@ -3,8 +3,6 @@
 Every random number is drawn by name (see `core.randomness`), so a resumed run needs no generator
 state and is bit-identical to an uninterrupted one, and all branches see the same order, timesteps
 and noise.
-
-Shape legend: B batch, C latent channels, H W latent height and width.
 """
 
 import time
@@ -12,30 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
-from core.randomness import torch_seeded
-from core.training import guards
+from core.training import guards, stage_state
+from core.training.batches import Batches
 from core.training.checkpoints import Checkpoint, CheckpointFolder
 from core.training.decay import optimizer_groups
 from core.training.interrupts import InterruptFlag
-from core.training.objective import (
-    StepDraws,
-    TrainingData,
-    add_noise,
-    draw_step,
-    per_sample_mse,
-    sample_latents,
-)
-from core.training.plan import (
-    TrainingPlan,
-    batch_indices,
-    learning_rate_factor,
-    timestep_weights,
-)
+from core.training.objective import TrainingData
+from core.training.plan import TrainingPlan
 from core.training.results import NOTHING_TO_TRAIN, StageResult, StepReport, TrainingResult
+from core.training.step import StepOutcome, TrainingStep
 from core.training.validation import planned_loss
 
 GATE_WINDOW = (0.35, 0.45)
@@ -138,14 +125,8 @@ class _StageLoop:
         self.first_step = plan.first_step(stage_index)
         self.scheduler = scheduler
         self.latent_shape = latent_shape
-        self.num_timesteps = int(scheduler.config.num_train_timesteps)
-        self.timestep_weight_T = timestep_weights(
-            plan.loss_weighting, alphas_cumprod_T=scheduler.alphas_cumprod
-        ).to(model.device)
-        self.seed = seed
         self.step = 0
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
-        self.reached: set[str] = set()
         self.result = StageResult(self.stage.name, self.stage.steps, 0)
         if use_adapter:
             model.adapter.enable()
@@ -160,6 +141,24 @@ class _StageLoop:
             modules=model.variant.modules(),
         )
         self.optimizer = torch.optim.AdamW(groups, lr=self.stage.lr, foreach=False)
+        self.batches = Batches(
+            data,
+            plan=plan,
+            stage_index=stage_index,
+            scheduler=scheduler,
+            latent_shape=latent_shape,
+            seed=seed,
+            device=model.device,
+        )
+        self.optimise = TrainingStep(
+            model,
+            plan=plan,
+            stage=self.stage,
+            seed=seed,
+            trained=self.trained,
+            optimizer=self.optimizer,
+            null_text_LD=data.features.null_text,
+        )
         self.result.trainable_parameters = sum(p.numel() for p in self.trained.values())
 
     # One stage ---------------------------------------------------------------------------
@@ -182,7 +181,7 @@ class _StageLoop:
 
         is_open = True
         while is_open and self.step < self.stage.steps:
-            loss, losses, grad_norm = self._optimise()
+            outcome = self.optimise(self.batches.at(self.step), step=self.step)
             self.step += 1
             is_last = self.step == self.stage.steps
             gates = self.model.variant.gate_values()
@@ -196,8 +195,8 @@ class _StageLoop:
             if is_last or not is_open or self.step % self.plan.validate_every == 0:
                 validation = self._validate()
             self.result.seconds = seconds_before + time.monotonic() - started
-            self.result.last_loss = loss
-            on_step(self._report(loss, losses, grad_norm, gates, validation))
+            self.result.last_loss = outcome.loss
+            on_step(self._report(outcome, gates, validation))
             if is_open and not is_last:
                 if interrupt.is_set:
                     save(finished)
@@ -211,7 +210,7 @@ class _StageLoop:
 
     def _finish(self) -> None:
         guards.check_gradient_reach(
-            dict.fromkeys(self.trained), stage=self.stage.name, seen=self.reached
+            dict.fromkeys(self.trained), stage=self.stage.name, seen=self.optimise.reached
         )
         guards.check_moved(self.before, self.trained, stage=self.stage.name)
         self.result.kept_step = self.step
@@ -226,9 +225,7 @@ class _StageLoop:
 
     def _report(
         self,
-        loss: float,
-        losses: Mapping[str, float],
-        grad_norm: float,
+        outcome: StepOutcome,
         gates: Mapping[str, float],
         validation: float | None,
     ) -> StepReport:
@@ -238,101 +235,15 @@ class _StageLoop:
             stage_steps=self.stage.steps,
             global_step=self.first_step + self.step,
             total_steps=self.plan.total_steps,
-            loss=loss,
-            losses=losses,
-            grad_norm=grad_norm,
+            loss=outcome.loss,
+            losses=outcome.losses,
+            grad_norm=outcome.grad_norm,
             lr=self.optimizer.param_groups[0]["lr"],
             gates=gates,
             validation_loss=validation,
         )
 
-    # One step ----------------------------------------------------------------------------
-
-    def _optimise(self) -> tuple[float, dict[str, float], float]:
-        """One optimiser step over `accumulation` micro-batches."""
-        plan, step = self.plan, self.step
-        chosen = batch_indices(
-            self.first_step + step,
-            batch_size=plan.batch_size,
-            num_samples=len(self.data.train_ids),
-            seed=self.seed,
-        )
-        draws = draw_step(
-            seed=self.seed,
-            stage=self.stage.name,
-            step=step,
-            slots=plan.batch_size,
-            latent_shape=self.latent_shape,
-            num_timesteps=self.num_timesteps,
-            text_dropout=plan.text_dropout,
-            audio_dropout=plan.audio_dropout,
-            horizontal_flip=self.data.horizontal_flip,
-        )
-        factor = learning_rate_factor(
-            step, steps=self.stage.steps, warmup_steps=self.stage.warmup_steps
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
-        self.model.set_training(True)
-        total: dict[str, float] = {}
-        with torch_seeded(self.seed, "dropout", self.stage.name, step):
-            for micro in range(plan.accumulation):
-                slots = slice(micro * plan.micro_batch, (micro + 1) * plan.micro_batch)
-                ids = [self.data.train_ids[i] for i in chosen[slots]]
-                losses = self._losses(ids, draws, slots)
-                loss = torch.stack(list(losses.values())).sum() / plan.accumulation
-                loss.backward()
-                for name, value in losses.items():
-                    total[name] = total.get(name, 0.0) + value.item() / plan.accumulation
-        parameters = list(self.trained.values())
-        grad_norm = float(nn.utils.clip_grad_norm_(parameters, plan.grad_clip))
-        loss_value = sum(total.values())
-        guards.check_finite(loss_value, grad_norm, stage=self.stage.name, step=step)
-        self._note_gradients()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss_value, total, grad_norm
-
-    def _losses(self, ids: list[str], draws: StepDraws, slots: slice) -> dict[str, Tensor]:
-        device = self.model.device
-        latents_BCHW = sample_latents(
-            self.data, ids, draws.flipped[slots].tolist(), draws.latent_noise[slots]
-        )
-        batch = add_noise(
-            self.scheduler,
-            latents_BCHW.to(device),
-            noise_BCHW=draws.noise[slots].to(device),
-            timesteps_B=torch.from_numpy(draws.timesteps[slots]).to(device),
-        )
-        inputs = self.data.inputs(ids, crop_draws=draws.crops[slots].tolist()).to(device)
-        with self._autocast():
-            conditioning = self.model.variant.condition(inputs)
-            heard = conditioning.with_text_dropped(
-                torch.from_numpy(draws.drop_text[slots]).to(device),
-                null_text_LC=self.data.features.null_text.to(device),
-            ).with_audio_dropped(torch.from_numpy(draws.drop_audio[slots]).to(device))
-            prediction = self.model.predict(batch.noisy_BCHW, batch.timesteps_B, heard.context())
-            auxiliary = self.model.variant.auxiliary_losses(
-                inputs, conditioning, stage=self.stage.name
-            )
-        weight_B = torch.tensor([self.data.class_weight[i] for i in ids], device=device)
-        weight_B = weight_B * self.timestep_weight_T[batch.timesteps_B]
-        mse_B = per_sample_mse(prediction, batch.target_BCHW)
-        return {"diffusion": (weight_B * mse_B).mean(), **auxiliary}
-
-    def _note_gradients(self) -> None:
-        for name, parameter in self.trained.items():
-            if name in self.reached or parameter.grad is None:
-                continue
-            if bool((parameter.grad != 0).any()):
-                self.reached.add(name)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.model.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.plan.precision == "bfloat16",
-        )
+    # Validation ---------------------------------------------------------------------------
 
     def _validate(self) -> float:
         loss = planned_loss(
@@ -352,14 +263,11 @@ class _StageLoop:
     # Checkpoints -------------------------------------------------------------------------
 
     def _checkpoint(self, finished: list[StageResult]) -> Checkpoint:
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"before.{n}": t for n, t in self.before.items()}
-        names = {id(p): name for name, p in self.trained.items()}
-        for parameter, state in self.optimizer.state.items():
-            for key, value in state.items():
-                tensors[f"optimizer.{key}.{names[id(parameter)]}"] = torch.as_tensor(value)
+        tensors = stage_state.prefixed(self.model.state_dict(), prefix="model.")
+        tensors |= stage_state.prefixed(self.before, prefix="before.")
+        tensors |= stage_state.optimizer_tensors(self.optimizer, trained=self.trained)
         if self.best is not None:
-            tensors |= {f"best.{n}": t for n, t in self.best[2].items()}
+            tensors |= stage_state.prefixed(self.best[2], prefix="best.")
         return Checkpoint(
             global_step=self.first_step + self.step,
             tensors={n: t.contiguous() for n, t in tensors.items()},
@@ -368,7 +276,7 @@ class _StageLoop:
                 "step": self.step,
                 "seconds": self.result.seconds,
                 "device_seconds": self.result.device_seconds,
-                "reached": sorted(self.reached),
+                "reached": sorted(self.optimise.reached),
                 "best": None if self.best is None else [self.best[0], self.best[1]],
                 "results": [vars(result) for result in finished],
             },
@@ -378,23 +286,16 @@ class _StageLoop:
         """Go on from a checkpoint taken inside this stage."""
 
         def part(prefix: str) -> dict[str, Tensor]:
-            found = {n[len(prefix) :]: t for n, t in checkpoint.tensors.items()}
-            return {n: found[n] for n in self.trained if prefix + n in checkpoint.tensors}
+            found = stage_state.under(checkpoint.tensors, prefix=prefix)
+            found = stage_state.of_names(found, self.trained)
+            return {n: t.to(self.model.device) for n, t in found.items()}
 
-        device = self.model.device
         self.step = checkpoint.state["step"]
-        self.reached = set(checkpoint.state["reached"])
+        self.optimise.reached = set(checkpoint.state["reached"])
         self.result.seconds = checkpoint.state["seconds"]
         self.result.device_seconds = checkpoint.state["device_seconds"]
-        self.before = {n: t.to(device) for n, t in part("before.").items()}
+        self.before = part("before.")
         if checkpoint.state["best"] is not None:
             loss, step = checkpoint.state["best"]
-            self.best = (loss, step, {n: t.to(device) for n, t in part("best.").items()})
-        for name, parameter in self.trained.items():
-            state = {}
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                tensor = checkpoint.tensors.get(f"optimizer.{key}.{name}")
-                if tensor is not None:
-                    state[key] = tensor.clone() if key == "step" else tensor.to(device)
-            if state:
-                self.optimizer.state[parameter] = state
+            self.best = (loss, step, part("best."))
+        stage_state.restore_optimizer(self.optimizer, checkpoint.tensors, trained=self.trained)

@@ -1,0 +1,143 @@
+"""What one optimiser step reads, put together on the device before the step begins.
+
+Shape legend: S slots of an optimiser step (all its micro-batches), C latent channels, H W latent
+height and width, L text tokens, D context width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.stage import Stage
+from core.training.objective import (
+    NoisedBatch,
+    StepDraws,
+    TrainingData,
+    add_noise,
+    draw_step,
+    sample_latents,
+)
+from core.training.plan import TrainingPlan, batch_indices, timestep_weights
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """The inputs, noise and targets of all slots of one optimiser step.
+
+    weight_S: of each slot in the diffusion loss, by its class and its noise level.
+    """
+
+    inputs: ConditioningInputs
+    noised: NoisedBatch
+    drop_text_S: Tensor
+    drop_audio_S: Tensor
+    weight_S: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name, in one order."""
+        return {
+            "text": self.inputs.text_BLC,
+            **{f"audio.{feature}": values for feature, values in self.inputs.audio.items()},
+            "class_index": self.inputs.class_index_B,
+            "noisy": self.noised.noisy_BCHW,
+            "timesteps": self.noised.timesteps_B,
+            "target": self.noised.target_BCHW,
+            "drop_text": self.drop_text_S,
+            "drop_audio": self.drop_audio_S,
+            "weight": self.weight_S,
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "StepBatch":
+        """The batch that `tensors` named so."""
+        return cls(
+            inputs=ConditioningInputs(
+                text_BLC=tensors["text"],
+                audio={
+                    AudioFeature(name.removeprefix("audio.")): values
+                    for name, values in tensors.items()
+                    if name.startswith("audio.")
+                },
+                class_index_B=tensors["class_index"],
+            ),
+            noised=NoisedBatch(tensors["noisy"], tensors["timesteps"], tensors["target"]),
+            drop_text_S=tensors["drop_text"],
+            drop_audio_S=tensors["drop_audio"],
+            weight_S=tensors["weight"],
+        )
+
+    def micro(self, number: int, *, size: int) -> "StepBatch":
+        """The slots of one micro-batch."""
+        slots = slice(number * size, (number + 1) * size)
+        return StepBatch.of({name: tensor[slots] for name, tensor in self.tensors().items()})
+
+
+class Batches:
+    """The step batches of one stage: pure functions of seed, stage and step."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        *,
+        plan: TrainingPlan,
+        stage_index: int,
+        scheduler: Any,
+        latent_shape: Sequence[int],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.data = data
+        self.plan = plan
+        self.stage: Stage = plan.stages[stage_index]
+        self.first_step = plan.first_step(stage_index)
+        self.scheduler = scheduler
+        self.latent_shape = latent_shape
+        self.seed = seed
+        self.device = device
+        self._timestep_weight_T = timestep_weights(
+            plan.loss_weighting, alphas_cumprod_T=scheduler.alphas_cumprod
+        ).to(device)
+
+    def at(self, step: int) -> StepBatch:
+        """The batch of the stage's optimiser step number `step`."""
+        data, draws, device = self.data, self._draws(step), self.device
+        chosen = batch_indices(
+            self.first_step + step,
+            batch_size=self.plan.batch_size,
+            num_samples=len(data.train_ids),
+            seed=self.seed,
+        )
+        ids = [data.train_ids[index] for index in chosen]
+        latents_SCHW = sample_latents(data, ids, draws.flipped.tolist(), draws.latent_noise)
+        noised = add_noise(
+            self.scheduler,
+            latents_SCHW.to(device),
+            noise_BCHW=draws.noise.to(device),
+            timesteps_B=torch.from_numpy(draws.timesteps).to(device),
+        )
+        class_weight_S = torch.tensor([data.class_weight[i] for i in ids], device=device)
+        return StepBatch(
+            inputs=data.inputs(ids, crop_draws=draws.crops.tolist()).to(device),
+            noised=noised,
+            drop_text_S=torch.from_numpy(draws.drop_text).to(device),
+            drop_audio_S=torch.from_numpy(draws.drop_audio).to(device),
+            weight_S=class_weight_S * self._timestep_weight_T[noised.timesteps_B],
+        )
+
+    def _draws(self, step: int) -> StepDraws:
+        plan = self.plan
+        return draw_step(
+            seed=self.seed,
+            stage=self.stage.name,
+            step=step,
+            slots=plan.batch_size,
+            latent_shape=self.latent_shape,
+            num_timesteps=int(self.scheduler.config.num_train_timesteps),
+            text_dropout=plan.text_dropout,
+            audio_dropout=plan.audio_dropout,
+            horizontal_flip=self.data.horizontal_flip,
+        )
