@@ -55,6 +55,14 @@ class LossWeighting(StrEnum):
     HIGH_NOISE = "high_noise"  # in proportion to SNR^-1/2: what a picture shows is decided there
 
 
+class Precision(StrEnum):
+    """Arithmetic of forward passes, and the type of frozen weights; trained ones are float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"  # half the memory, the range of float32
+    FLOAT16 = "float16"  # for cards without bfloat16; gradients need loss scaling
+
+
 class ClassWeighting(StrEnum):
     """Rule by which a class of n training samples is weighted before normalisation."""
 

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.choices import Precision
 from core.choices import Sampler as Sampler
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import Conditioning
 from core.randomness import normal
+from core.training.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def sample_latents(
     solver: Any,
     steps: int,
     guidance: Guidance,
-    precision: str = "float32",
+    precision: Precision = Precision.FLOAT32,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
     """Scaled latents [B, C, H, W] sampled under `conditioning`, float32.
@@ -94,10 +96,9 @@ def sample_latents(
     model.set_training(False)
     solver.set_timesteps(steps, device=device)
     latents_BCHW = noise_BCHW.to(device) * solver.init_noise_sigma
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
     for index, timestep in enumerate(solver.timesteps):
         noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
-        with autocast:
+        with autocast(precision, device=device):
             predicted = model.predict(
                 torch.cat([noisy_BCHW] * len(passes)),
                 timestep.expand(num_rows * len(passes)),

@@ -15,34 +15,56 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from core.choices import Precision
 from core.conditioning.attached import AttachedVariant, predict
 from core.conditioning.conditioning import ConditioningInputs
 from core.errors import GuardError
 from core.randomness import normal
+from core.training.precision import autocast, in_float32
 
-# Largest relative difference that rounding of another batch shape explains, with room to spare;
-# the defects these checks are for are 100 times larger.
+# Largest relative difference that float32's rounding of another batch shape explains, with room to
+# spare; the defects these checks are for are 100 times larger.
 _TOLERANCE = 1e-3
+# In half precision: how many times the bare UNet's own rounding error another kernel may differ by.
+_ROUNDINGS = 4.0
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Real clips and noise on which the checks run, and the bare UNet's answer to them."""
+    """Real clips and noise on which the checks run, and the bare UNet's answer to them.
+
+    plain_BCHW: in float32. rounding: largest error of the same answer in the run's own arithmetic
+    (its `precision` and the type of the frozen weights); 0 where that is float32.
+    """
 
     inputs: ConditioningInputs
     noisy_BCHW: Tensor
     timesteps_B: Tensor
     plain_BCHW: Tensor
+    precision: Precision
+    rounding: float
 
     @classmethod
-    def take(cls, unet: Any, inputs: ConditioningInputs, *, latent_shape: Sequence[int]) -> Self:
+    def take(
+        cls,
+        unet: Any,
+        inputs: ConditioningInputs,
+        *,
+        latent_shape: Sequence[int],
+        precision: Precision = Precision.FLOAT32,
+    ) -> Self:
         """Ask the UNet before anything is attached to it."""
         shape = (len(inputs), *latent_shape)
         noisy_BCHW = normal(shape, seed=0, name=("preflight", "latents")).to(unet.device)
         timesteps_B = torch.linspace(50, 950, len(inputs)).long().to(unet.device)
-        with torch.no_grad():
+        with torch.no_grad(), in_float32(unet):
             plain_BCHW = predict(unet, noisy_BCHW, timesteps_B, inputs.text_BLC)
-        return cls(inputs, noisy_BCHW, timesteps_B, plain_BCHW)
+        rounding = 0.0
+        if precision is not Precision.FLOAT32 or unet.dtype != torch.float32:
+            with torch.no_grad(), autocast(precision, device=unet.device):
+                rounded_BCHW = predict(unet, noisy_BCHW, timesteps_B, inputs.text_BLC)
+            rounding = float((rounded_BCHW.float() - plain_BCHW).abs().max())
+        return cls(inputs, noisy_BCHW, timesteps_B, plain_BCHW, precision, rounding)
 
 
 def check_features_differ(inputs: ConditioningInputs) -> None:
@@ -101,33 +123,43 @@ def check_batch_equals_singles(model: AttachedVariant, inputs: ConditioningInput
 
 def check_silent_identity(model: AttachedVariant, probe: Probe) -> None:
     """Raises GuardError where a clip without sound differs from the frozen UNet before training."""
-    drop_B = torch.ones(len(probe.inputs), dtype=torch.bool, device=model.device)
+
+    def silent() -> Tensor:
+        drop_B = torch.ones(len(probe.inputs), dtype=torch.bool, device=model.device)
+        context_BKC = model.variant.condition(probe.inputs).with_audio_dropped(drop_B).context()
+        return model.predict(probe.noisy_BCHW, probe.timesteps_B, context_BKC)
+
     model.set_training(False)
-    with torch.no_grad():
-        silent = model.variant.condition(probe.inputs).with_audio_dropped(drop_B)
-        attached = model.predict(probe.noisy_BCHW, probe.timesteps_B, silent.context())
-    _require_equal(
-        attached,
-        probe.plain_BCHW,
+    message = (
         "with its sound dropped the variant changes the frozen UNet's output by {:.2g}: its "
-        "layers are not the identity without audio",
+        "layers are not the identity without audio"
     )
+    with torch.no_grad(), in_float32(model.unet):
+        _require_equal(silent(), probe.plain_BCHW, message)
+    if probe.rounding:
+        with torch.no_grad(), autocast(probe.precision, device=model.device):
+            _require_rounding(silent(), probe.plain_BCHW, message, probe=probe)
 
 
 def check_adapter_identity(model: AttachedVariant, probe: Probe) -> None:
     """Raises GuardError where the fresh UNet adapter is not the identity."""
-    model.set_training(False)
-    with torch.no_grad():
-        context = model.variant.condition(probe.inputs).context()
+
+    def without_and_with() -> tuple[Tensor, Tensor]:
+        context_BKC = model.variant.condition(probe.inputs).context()
         model.adapter.disable()
-        without = model.predict(probe.noisy_BCHW, probe.timesteps_B, context)
+        without = model.predict(probe.noisy_BCHW, probe.timesteps_B, context_BKC)
         model.adapter.enable()
-        with_adapter = model.predict(probe.noisy_BCHW, probe.timesteps_B, context)
-    _require_equal(
-        with_adapter,
-        without,
-        "the fresh UNet adapter changes the output by {:.2g}; it must start as the identity",
-    )
+        return without, model.predict(probe.noisy_BCHW, probe.timesteps_B, context_BKC)
+
+    model.set_training(False)
+    message = "the fresh UNet adapter changes the output by {:.2g}; it must start as the identity"
+    with torch.no_grad(), in_float32(model.unet):
+        without, with_adapter = without_and_with()
+        _require_equal(with_adapter, without, message)
+    if probe.rounding:
+        with torch.no_grad(), autocast(probe.precision, device=model.device):
+            without, with_adapter = without_and_with()
+            _require_rounding(with_adapter, without, message, probe=probe)
 
 
 def check_gradient_reach(
@@ -241,6 +273,16 @@ def _require_equal(got: Tensor, expected: Tensor, message: str) -> None:
     difference = float((got.float() - expected.float()).abs().max())
     if not difference <= _TOLERANCE * max(1.0, float(expected.float().abs().max())):
         raise GuardError(message.format(difference))
+
+
+def _require_rounding(got: Tensor, expected: Tensor, message: str, *, probe: Probe) -> None:
+    """The same in the run's own arithmetic, where the bare UNet's error says what rounding does."""
+    difference = float((got.float() - expected.float()).abs().max())
+    if not difference <= _ROUNDINGS * probe.rounding:
+        raise GuardError(
+            f"{message.format(difference)} in {probe.precision}, where rounding explains "
+            f"{probe.rounding:.2g}, though not in float32"
+        )
 
 
 def _rows(inputs: ConditioningInputs) -> Iterable[ConditioningInputs]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.choices import LossWeighting as LossWeighting
+from core.choices import Precision
 from core.conditioning.stage import Stage
 from core.randomness import rng
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class TrainingPlan:
     """The schedule and the batch arithmetic; one micro-batch is one forward pass.
 
-    precision: `float32` or `bfloat16` (autocast; master weights are float32 either way).
+    precision: of forward passes (autocast); master weights are float32 whatever it is.
     text_dropout, audio_dropout: share of samples trained without caption, without sound.
     validation_draws: fixed (timestep, noise) pairs for each validation clip.
     loss_weighting: how much each noise level counts; validation counts all alike.
@@ -29,7 +30,7 @@ class TrainingPlan:
     micro_batch: int
     accumulation: int
     grad_clip: float
-    precision: str
+    precision: Precision
     text_dropout: float
     audio_dropout: float
     checkpoint_every: int

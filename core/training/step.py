@@ -16,6 +16,7 @@ from core.training import guards
 from core.training.batches import StepBatch
 from core.training.objective import per_sample_mse
 from core.training.plan import TrainingPlan, learning_rate_factor
+from core.training.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TrainingStep:
 
     def _losses(self, batch: StepBatch) -> dict[str, Tensor]:
         """The terms of one micro-batch's loss, scalars by name."""
-        with self._autocast():
+        with autocast(self.plan.precision, device=self.model.device):
             conditioning = self.model.variant.condition(batch.inputs)
             heard = conditioning.with_text_dropped(
                 batch.drop_text_S, null_text_LC=self.null_text_LD
@@ -102,10 +103,3 @@ class TrainingStep:
                 continue
             if bool((parameter.grad != 0).any()):
                 self.reached.add(name)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.model.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.plan.precision == "bfloat16",
-        )

@@ -16,6 +16,7 @@ from core.training.objective import (
     validation_draws,
 )
 from core.training.plan import TrainingPlan
+from core.training.precision import autocast
 
 
 def planned_loss(
@@ -28,9 +29,7 @@ def planned_loss(
 ) -> float:
     """`validation_loss` with a plan's draws and precision; leaves the model in eval mode."""
     model.set_training(False)
-    with torch.autocast(
-        model.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bfloat16"
-    ):
+    with autocast(plan.precision, device=model.device):
         return validation_loss(
             model,
             data=data,

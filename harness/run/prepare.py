@@ -163,15 +163,12 @@ class _Preparation:
         spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
         ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]
         self._check_latents(foundation, features, ids)
-        autocast = torch.autocast(
-            self.device, dtype=torch.bfloat16, enabled=profile.training.precision == "bfloat16"
+        probe = guards.Probe.take(
+            foundation.unet,
+            data.inputs(ids).to(self.device),
+            latent_shape=foundation.latent_shape,
+            precision=profile.training.precision,
         )
-        with autocast:  # as in the checks below, or the roundings alone would differ
-            probe = guards.Probe.take(
-                foundation.unet,
-                data.inputs(ids).to(self.device),
-                latent_shape=foundation.latent_shape,
-            )
 
         def adapter(unet: Any) -> Any:
             with torch_seeded(seed, "init", "unet_adapter"):
@@ -182,8 +179,7 @@ class _Preparation:
             str(group): sum(p.numel() for p in model.parameters([group]).values())
             for group in ParameterGroup
         }
-        with autocast:
-            self.findings.guards += ["class_weights", *guards.preflight(model, probe)]
+        self.findings.guards += ["class_weights", *guards.preflight(model, probe)]
         return model, data
 
     def _check_latents(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
 from core.conditioning.variant import Variant
@@ -58,7 +59,7 @@ def sample_arms(
     foundation: Foundation,
     settings: SamplingSettings,
     seed: int,
-    precision: str,
+    precision: Precision,
     out: Path,
     progress: Callable[[int, int], None],
     part: Part = Part.TEST,

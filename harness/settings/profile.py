@@ -22,6 +22,7 @@ from core.choices import (
     BudgetKind,
     ClassWeighting,
     LossWeighting,
+    Precision,
     Sampler,
     SsfScope,
     StopCriterion,
@@ -44,7 +45,7 @@ class FoundationSettings(_Settings):
     """Source of the SD pipeline folder: `embedded:NAME`, a folder, or a hub id[@revision]."""
     clap: str = "embedded:clap"
     """Source of the `ClapModel` that hears for every variant."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Precision = Precision.FLOAT32
     """Data type of the frozen weights; adapters are trained in float32 whatever it is."""
     exported: dict[AudioFeature, str] = {}
     """Folders of audio embeddings made by `harness features`, by feature; they stand in for CLAP's
@@ -151,7 +152,7 @@ class TrainingSettings(_Settings):
     """Forward passes for one optimiser step."""
     grad_clip: float = Field(default=0.5, gt=0)
     """Largest norm of the gradient."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = Precision.FLOAT32
     """Arithmetic of the forward pass; master weights are float32."""
     text_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of training samples that see the empty prompt, for guidance."""

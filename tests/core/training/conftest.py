@@ -8,6 +8,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from core.choices import Precision
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
@@ -115,7 +116,7 @@ def build_plan(
         micro_batch=micro_batch,
         accumulation=accumulation,
         grad_clip=0.5,
-        precision="float32",
+        precision=Precision.FLOAT32,
         text_dropout=0.2,
         audio_dropout=0.2,
         checkpoint_every=2,

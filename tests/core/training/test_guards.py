@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.errors import GuardError
@@ -20,18 +21,27 @@ LATENT_SHAPE = (4, 4, 4)
 POOLED = AudioFeature.CLAP_POOLED
 
 
-@pytest.fixture
-def model(make_model: MakeModel) -> AttachedVariant:
-    return make_model()
+@pytest.fixture(params=list(Precision))
+def precision(request: pytest.FixtureRequest) -> Precision:
+    """The arithmetic of the run and the type of its frozen weights."""
+    return Precision(request.param)
 
 
 @pytest.fixture
-def probe(model: AttachedVariant, inputs: ConditioningInputs) -> Probe:
+def model(make_model: MakeModel, precision: Precision) -> AttachedVariant:
+    made = make_model()
+    for parameter in made.frozen_parameters().values():
+        parameter.data = parameter.data.to(getattr(torch, precision))
+    return made
+
+
+@pytest.fixture
+def probe(model: AttachedVariant, inputs: ConditioningInputs, precision: Precision) -> Probe:
     """The bare UNet's answer, taken from under the model of the same test."""
     model.adapter.disable()
     processors = model.unet.attn_processors
     model.variant.detach()
-    taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE)
+    taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE, precision=precision)
     model.variant.attach(model.unet)
     model.adapter.enable()
     assert processors.keys() == model.unet.attn_processors.keys()
@@ -112,16 +122,32 @@ def test_the_adapter_check_leaves_the_adapter_on(model: AttachedVariant, probe: 
         guards.check_silent_identity(model, probe)
 
 
-def test_bfloat16_rounding_is_no_defect(make_model: MakeModel, inputs: ConditioningInputs) -> None:
-    """Catches: every bfloat16 run refused, the bare UNet having been asked in float32."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        model = make_model()
-        model.adapter.disable()
-        model.variant.detach()
-        taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE)
-        model.variant.attach(model.unet)
-        model.adapter.enable()
-        guards.preflight(model, taken)
+def test_the_checks_leave_every_weight_as_it_was(model: AttachedVariant, probe: Probe) -> None:
+    """Catches: frozen weights that stay in float32, or come back rounded, after the checks."""
+    frozen = model.frozen_parameters()
+    before, kinds = guards.parameters_hash(frozen), {n: p.dtype for n, p in frozen.items()}
+    guards.preflight(model, probe)
+    assert guards.parameters_hash(frozen) == before
+    assert {n: p.dtype for n, p in frozen.items()} == kinds
+
+
+def test_layers_that_act_in_half_precision_alone_are_refused(
+    make_model: MakeModel, inputs: ConditioningInputs
+) -> None:
+    """Catches: a check that looks at float32 alone, where a cast in the branch does no harm."""
+    model = make_model()
+    model.unet.to(torch.bfloat16)
+    model.adapter.disable()
+    model.variant.detach()
+    taken = Probe.take(model.unet, inputs, latent_shape=LATENT_SHAPE, precision=Precision.BFLOAT16)
+    model.variant.attach(model.unet)
+    model.adapter.enable()
+    guards.check_silent_identity(model, taken)
+    model.unet.conv_out.register_forward_hook(
+        lambda module, args, out: out if out.dtype == torch.float32 else out + 0.5
+    )
+    with pytest.raises(GuardError, match=r"in bfloat16.*though not in float32"):
+        guards.check_silent_identity(model, taken)
 
 
 def test_parameters_outside_the_graph_are_named() -> None:
@@ -164,7 +190,7 @@ def test_a_frozen_parameter_that_moved_by_one_bit_is_noticed(model: AttachedVari
     guards.check_frozen_unchanged(before, guards.parameters_hash(model.frozen_parameters()))
     weight = next(iter(model.frozen_parameters().values()))
     with torch.no_grad():
-        weight.view(-1)[0] = torch.nextafter(weight.view(-1)[0], torch.tensor(9.0))
+        weight.view(-1)[0] = torch.nextafter(weight.view(-1)[0], torch.tensor(9.0).to(weight))
     with pytest.raises(GuardError, match="frozen parameter changed"):
         guards.check_frozen_unchanged(before, guards.parameters_hash(model.frozen_parameters()))
 

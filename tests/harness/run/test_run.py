@@ -328,13 +328,20 @@ def test_a_resumed_event_log_drops_what_is_made_again(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("variant", "dtype"),
+    [
+        ("sonic", "float32"),
+        *((v, "bfloat16") for v in ("sonic", "baseline", "cutting_edge")),
+        *((v, "bfloat16") for v in ("class_embedding", "text_only")),
+    ],
+)
 def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(
-    small_request: MakeRequest, dtype: str
+    small_request: MakeRequest, variant: str, dtype: str
 ) -> None:
     """Catches: every full-size run refused for its roundings, or broken by mixed data types."""
     request = small_request(
-        "training.precision=bfloat16", f"foundation.dtype={dtype}", variant="sonic"
+        "training.precision=bfloat16", f"foundation.dtype={dtype}", variant=variant
     )
     record = run(request, display=Display())
     assert record.status is Status.FINISHED
