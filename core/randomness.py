@@ -46,6 +46,8 @@ def torch_seeded(seed: int, *name: Name) -> Iterator[None]:
     import torch
 
     value = int.from_bytes(_digest(seed, name)[:8], "little") >> 1
-    with torch.random.fork_rng(enabled=True):
+    # Of the GPU in use alone: forking every visible one opens a context on each.
+    in_use = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=in_use):
         torch.manual_seed(value)
         yield

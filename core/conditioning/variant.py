@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from core.choices import AudioFeature
@@ -85,6 +86,10 @@ class Variant(nn.Module, ABC):
     def gate_values(self) -> dict[str, float]:
         """The factor each gate lets through (after its squashing), for logs and plots."""
 
+    def gate_factors(self) -> dict[str, Tensor]:
+        """`gate_values` as scalars on the device; giving them spares each step a wait for it."""
+        return {name: torch.tensor(value) for name, value in self.gate_values().items()}
+
     def condition(self, inputs: ConditioningInputs) -> Conditioning:
         """The conditioning of B clips: their text and this variant's audio tokens."""
         return Conditioning(text_BLC=inputs.text_BLC, audio_BNC=self.audio_tokens(inputs))
@@ -111,8 +116,16 @@ class Variant(nn.Module, ABC):
     def auxiliary_losses(
         self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
     ) -> Mapping[str, Tensor]:
-        """Scalar losses added to the diffusion loss, already weighted, by name."""
+        """Scalar losses added to the diffusion loss, already weighted, by name.
+
+        inputs, conditioning: of all samples of an optimiser step, however it is cut into
+        micro-batches, so that a loss may compare samples.
+        """
         return {}
+
+    def has_auxiliary_losses(self, stage: str) -> bool:
+        """Whether `auxiliary_losses` gives any in this stage; spares it being asked in others."""
+        return type(self).auxiliary_losses is not Variant.auxiliary_losses
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:

@@ -162,30 +162,34 @@ def check_adapter_identity(model: AttachedVariant, probe: Probe) -> None:
             _require_rounding(with_adapter, without, message, probe=probe)
 
 
-def check_gradient_reach(
-    gradients: Mapping[str, Tensor | None], *, stage: str, seen: Iterable[str] = ()
-) -> None:
+def check_gradient_reach(unreached: Sequence[str], *, stage: str) -> None:
     """Raises GuardError naming parameters that a stage trains and the loss never reaches."""
-    seen = set(seen)
-    dead = [
-        name
-        for name, gradient in gradients.items()
-        if name not in seen and (gradient is None or not bool((gradient != 0).any()))
-    ]
-    if dead:
+    if unreached:
         raise GuardError(
-            f"{stage} trains {len(dead)} parameters that got no gradient, so they are not in the "
-            f"graph: {', '.join(dead[:4])}{' ...' if len(dead) > 4 else ''}"
+            f"{stage} trains {len(unreached)} parameters that got no gradient, so they are not in "
+            f"the graph: {', '.join(unreached[:4])}{' ...' if len(unreached) > 4 else ''}"
         )
 
 
-def check_finite(loss: float, grad_norm: float, *, stage: str, step: int) -> None:
-    """Raises GuardError on a NaN or infinite loss or gradient, before the optimiser step."""
-    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+def check_finite(losses: Mapping[str, float], grad_norm: float, *, stage: str, step: int) -> None:
+    """Raises GuardError on a NaN or infinite loss term or gradient; the step was not applied."""
+    wrong = [name for name, value in losses.items() if not math.isfinite(value)]
+    if wrong or not math.isfinite(grad_norm):
+        named = f" ({', '.join(wrong)})" if wrong and len(losses) > 1 else ""
         raise GuardError(
-            f"{stage} step {step}: loss {loss}, gradient norm {grad_norm}; stopped before the "
-            "optimiser step, the last checkpoint is good. A lower learning rate or float32 "
-            "(--set training.precision=float32) often helps"
+            f"{stage} step {step}: loss {sum(losses.values())}{named}, gradient norm {grad_norm}; "
+            "stopped before the optimiser step, the last checkpoint is good. A lower learning "
+            "rate or float32 (--set training.precision=float32) often helps"
+        )
+
+
+def check_loss_scale(scale: float, *, stage: str, step: int) -> None:
+    """Raises GuardError where float16 overflows at a loss scale that cannot go lower."""
+    if scale < 1:
+        raise GuardError(
+            f"{stage} step {step}: float16 gradients overflow even at a loss scale of {scale:g}, "
+            "so every step is skipped; the last checkpoint is good. Use bfloat16 or float32 "
+            "(--set training.precision=float32)"
         )
 
 
@@ -199,9 +203,8 @@ def check_validation_loss(loss: float, *, stage: str, step: int) -> None:
         )
 
 
-def check_moved(before: Mapping[str, Tensor], after: Mapping[str, nn.Parameter], *, stage: str):
+def check_moved(stuck: Sequence[str], *, stage: str) -> None:
     """Raises GuardError naming parameters that a whole stage of training left bit-equal."""
-    stuck = [name for name, old in before.items() if torch.equal(old, after[name].detach())]
     if stuck:
         raise GuardError(
             f"{len(stuck)} parameters did not move in all of {stage}: {', '.join(stuck[:4])}"

@@ -6,7 +6,8 @@ and noise.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,8 +23,14 @@ from core.training.interrupts import InterruptFlag
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
 from core.training.results import NOTHING_TO_TRAIN, StageResult, StepReport, TrainingResult
-from core.training.step import StepOutcome, TrainingStep
+from core.training.step import PendingStep, StepOutcome, TrainingStep, build_optimizer
 from core.training.validation import planned_loss
+from core.training.watch import (
+    WATCH_STEPS,
+    check_effective_steps,
+    check_loss_terms,
+    length_of,
+)
 
 GATE_WINDOW = (0.35, 0.45)
 
@@ -98,7 +105,13 @@ def train(
     guards.check_frozen_unchanged(frozen_before, guards.parameters_hash(model.frozen_parameters()))
     return TrainingResult(
         stages=tuple(results),
-        guards_passed=("gradient_reach", "finite", "moved", "frozen_unchanged"),
+        guards_passed=(
+            "gradient_reach",
+            "finite",
+            "effective_steps",
+            *(["moved"] if not any(stage.unmoved for stage in results) else []),
+            "frozen_unchanged",
+        ),
         resumed_from=None if newest is None else newest.global_step,
     )
 
@@ -140,7 +153,12 @@ class _StageLoop:
             stage=self.stage,
             modules=model.variant.modules(),
         )
-        self.optimizer = torch.optim.AdamW(groups, lr=self.stage.lr, foreach=False)
+        self.optimizer = build_optimizer(groups, eps=plan.adam_eps, device=model.device)
+        self.largest_terms: dict[str, float] = {}
+        self.is_judged = False
+        # On a GPU a step is read while the next one is computed, unless it decides about the next.
+        is_ahead = model.device.type == "cuda" and self.stage.stop is not StopCriterion.GATE_WINDOW
+        self.lag = int(is_ahead)
         self.batches = Batches(
             data,
             plan=plan,
@@ -179,46 +197,89 @@ class _StageLoop:
             self.result.device_seconds = device_before + clock() - device_started
             checkpoints.save(self._checkpoint(results))
 
+        pending: deque[PendingStep] = deque()
         is_open = True
         while is_open and self.step < self.stage.steps:
-            outcome = self.optimise(self.batches.at(self.step), step=self.step)
+            pending.append(self.optimise(self.batches.at(self.step), step=self.step))
             self.step += 1
             is_last = self.step == self.stage.steps
-            gates = self.model.variant.gate_values()
-            if self.stage.stop is StopCriterion.GATE_WINDOW and gates:
-                mean_gate = sum(gates.values()) / len(gates)
-                if GATE_WINDOW[0] <= mean_gate <= GATE_WINDOW[1]:
-                    is_open = False
-                    self.result.stopped_by = StopCriterion.GATE_WINDOW
-            validation = None
+            is_saved = self.step % self.plan.checkpoint_every == 0 or interrupt.is_set
             # At each stage's end too, wherever it comes.
-            if is_last or not is_open or self.step % self.plan.validate_every == 0:
-                validation = self._validate()
-            self.result.seconds = seconds_before + time.monotonic() - started
-            self.result.last_loss = outcome.loss
-            on_step(self._report(outcome, gates, validation))
-            if is_open and not is_last:
-                if interrupt.is_set:
-                    save(finished)
-                    interrupt.raise_if_set()
-                if self.step % self.plan.checkpoint_every == 0:
-                    save(finished)
+            is_validated = is_last or self.step % self.plan.validate_every == 0
+            is_read = is_saved or is_validated or self._is_due_to_be_judged
+            while len(pending) > (0 if is_read else self.lag):
+                outcome = pending.popleft().read()
+                is_open = not self._is_in_gate_window(outcome)
+                validation = None
+                if not pending and (is_validated or not is_open):
+                    validation = self._validate()
+                self.result.seconds = seconds_before + time.monotonic() - started
+                self._note(outcome)
+                on_step(self._report(outcome, validation, step=self.step - len(pending)))
+            if self._is_due_to_be_judged:
+                self._judge_first_steps()
+            if is_open and not is_last and (is_saved or interrupt.is_set):
+                while pending:  # the signal came while the newest step was on its way
+                    outcome = pending.popleft().read()
+                    self._note(outcome)
+                    on_step(self._report(outcome, None, step=self.step - len(pending)))
+                save(finished)
+                interrupt.raise_if_set()
         self._finish()
         save([*finished, self.result])
         interrupt.raise_if_set()
         return self.result
 
+    def _is_in_gate_window(self, outcome: StepOutcome) -> bool:
+        """Whether the stage ends here by its gates; notes it."""
+        gates = outcome.gates
+        if self.stage.stop is not StopCriterion.GATE_WINDOW or not gates:
+            return False
+        is_inside = GATE_WINDOW[0] <= sum(gates.values()) / len(gates) <= GATE_WINDOW[1]
+        if is_inside:
+            self.result.stopped_by = StopCriterion.GATE_WINDOW
+        return is_inside
+
+    def _note(self, outcome: StepOutcome) -> None:
+        self.result.last_loss = outcome.loss
+        self.result.skipped_steps += outcome.is_skipped
+        for name, value in outcome.losses.items():
+            self.largest_terms[name] = max(self.largest_terms.get(name, 0.0), abs(value))
+
+    @property
+    def _num_applied(self) -> int:
+        return self.step - self.result.skipped_steps
+
+    @property
+    def _is_due_to_be_judged(self) -> bool:
+        return not self.is_judged and self._num_applied >= WATCH_STEPS
+
+    def _judge_first_steps(self) -> None:
+        """Refuse at once what no further step of the stage would mend."""
+        self.is_judged = True
+        watch, eps = self.optimise.watch, self.plan.adam_eps
+        unreached = watch.unreached(steps_done=self._num_applied)
+        guards.check_gradient_reach(unreached, stage=length_of(self.stage))
+        check_effective_steps(watch.too_small(eps=eps), eps=eps, stage=self.stage)
+        check_loss_terms(self.largest_terms, stage=self.stage, batch_size=self.plan.batch_size)
+
     def _finish(self) -> None:
+        watch = self.optimise.watch
         guards.check_gradient_reach(
-            dict.fromkeys(self.trained), stage=self.stage.name, seen=self.optimise.reached
+            watch.unreached(steps_done=self._num_applied), stage=length_of(self.stage)
         )
-        guards.check_moved(self.before, self.trained, stage=self.stage.name)
+        stuck = [n for n, old in self.before.items() if torch.equal(old, self.trained[n].detach())]
+        # A stage that is shorter than its warm-up, or than a gradient's way, proves nothing.
+        judged = watch.reached() if self.step > self.stage.warmup_steps else set()
+        guards.check_moved([n for n in stuck if n in judged], stage=length_of(self.stage))
+        self.result.unmoved = len(stuck)
         self.result.kept_step = self.step
         if self.stage.stop is StopCriterion.VALIDATION_LOSS and self.best is not None:
             _, self.result.kept_step, tensors = self.best
             with torch.no_grad():
                 for name, parameter in self.trained.items():
                     parameter.copy_(tensors[name])
+        self.optimizer.zero_grad(set_to_none=True)
         self.result.steps_done = self.step
         self.result.samples_seen = self.step * self.plan.batch_size
         self.result.gates = self.model.variant.gate_values()
@@ -226,20 +287,21 @@ class _StageLoop:
     def _report(
         self,
         outcome: StepOutcome,
-        gates: Mapping[str, float],
         validation: float | None,
+        *,
+        step: int,
     ) -> StepReport:
         return StepReport(
             stage=self.stage.name,
-            step=self.step,
+            step=step,
             stage_steps=self.stage.steps,
-            global_step=self.first_step + self.step,
+            global_step=self.first_step + step,
             total_steps=self.plan.total_steps,
             loss=outcome.loss,
             losses=outcome.losses,
             grad_norm=outcome.grad_norm,
-            lr=self.optimizer.param_groups[0]["lr"],
-            gates=gates,
+            lr=outcome.lr,
+            gates=outcome.gates,
             validation_loss=validation,
         )
 
@@ -266,6 +328,9 @@ class _StageLoop:
         tensors = stage_state.prefixed(self.model.state_dict(), prefix="model.")
         tensors |= stage_state.prefixed(self.before, prefix="before.")
         tensors |= stage_state.optimizer_tensors(self.optimizer, trained=self.trained)
+        tensors |= stage_state.prefixed(self.optimise.watch.tensors(), prefix="watch.")
+        if self.optimise.scaler is not None:
+            tensors |= stage_state.prefixed(self.optimise.scaler.tensors(), prefix="scaler.")
         if self.best is not None:
             tensors |= stage_state.prefixed(self.best[2], prefix="best.")
         return Checkpoint(
@@ -276,7 +341,9 @@ class _StageLoop:
                 "step": self.step,
                 "seconds": self.result.seconds,
                 "device_seconds": self.result.device_seconds,
-                "reached": sorted(self.optimise.reached),
+                "largest_terms": self.largest_terms,
+                "in_graph": sorted(self.optimise.watch.in_graph),
+                "skipped_steps": self.result.skipped_steps,
                 "best": None if self.best is None else [self.best[0], self.best[1]],
                 "results": [vars(result) for result in finished],
             },
@@ -291,7 +358,14 @@ class _StageLoop:
             return {n: t.to(self.model.device) for n, t in found.items()}
 
         self.step = checkpoint.state["step"]
-        self.optimise.reached = set(checkpoint.state["reached"])
+        self.largest_terms = dict(checkpoint.state["largest_terms"])
+        self.result.skipped_steps = checkpoint.state["skipped_steps"]
+        self.is_judged = self._num_applied >= WATCH_STEPS
+        watch, scaler = self.optimise.watch, self.optimise.scaler
+        watch.restore(stage_state.under(checkpoint.tensors, prefix="watch."))
+        watch.in_graph = set(checkpoint.state["in_graph"])
+        if scaler is not None:
+            scaler.restore(stage_state.under(checkpoint.tensors, prefix="scaler."))
         self.result.seconds = checkpoint.state["seconds"]
         self.result.device_seconds = checkpoint.state["device_seconds"]
         self.before = part("before.")

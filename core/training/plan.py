@@ -23,6 +23,7 @@ class TrainingPlan:
     precision: of forward passes (autocast); master weights are float32 whatever it is.
     text_dropout, audio_dropout: share of samples trained without caption, without sound.
     validation_draws: fixed (timestep, noise) pairs for each validation clip.
+    adam_eps: AdamW's eps; a gradient far below it hardly moves its parameter.
     loss_weighting: how much each noise level counts; validation counts all alike.
     """
 
@@ -37,6 +38,7 @@ class TrainingPlan:
     validate_every: int
     validation_draws: int
     loss_weighting: LossWeighting = LossWeighting.UNIFORM
+    adam_eps: float = 1e-15
 
     @property
     def batch_size(self) -> int:

@@ -20,7 +20,7 @@ class StepReport:
     total_steps: int
     loss: float
     losses: Mapping[str, float]
-    grad_norm: float
+    grad_norm: float | None
     lr: float
     gates: Mapping[str, float]
     validation_loss: float | None
@@ -44,6 +44,10 @@ class StageResult:
     trainable_parameters: int = 0
     stopped_by: str = StopCriterion.STEPS
     gates: dict[str, float] = field(default_factory=dict)
+    skipped_steps: int = 0
+    """Steps of float16 that overflowed and were not applied."""
+    unmoved: int = 0
+    """Parameters that had not moved at the end of a stage too short to judge them by that."""
 
 
 @dataclass(frozen=True)

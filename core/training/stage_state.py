@@ -44,7 +44,8 @@ def restore_optimizer(
         for key in _ADAMW_STATE:
             tensor = tensors.get(f"{_OPTIMIZER}{key}.{name}")
             if tensor is not None:
-                state[key] = tensor.clone() if key == "step" else tensor.to(parameter.device)
+                is_on_host = key == "step" and not optimizer.param_groups[0]["fused"]
+                state[key] = tensor.clone() if is_on_host else tensor.to(parameter.device)
         if state:
             optimizer.state[parameter] = state
 

@@ -76,6 +76,10 @@ class StageFacts(Part):
     """What ended it."""
     gates: dict[str, float]
     """Value of each gate at its end."""
+    skipped_steps: int = 0
+    """Steps that overflowed in float16 and were not applied."""
+    unmoved: int = 0
+    """Parameters that had not moved at the end of a stage too short to judge them by that."""
 
 
 class MetricValue(Part):

@@ -136,6 +136,7 @@ class PlannedRun:
             validate_every=training.validate_every,
             validation_draws=training.validation_draws,
             loss_weighting=training.loss_weighting,
+            adam_eps=training.adam_eps,
         )
 
 

@@ -15,6 +15,7 @@ from core.data.media.decode import decode_audio
 from core.data.splits.split import Part
 from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
 from core.files import write_atomic
+from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
 from core.training.loop import train
@@ -207,6 +208,18 @@ class _Work:
             for stage in result.stages
             if stage.stopped_by == NOTHING_TO_TRAIN
         ]
+        self.findings.notices += [
+            f"{stage.stage}: {stage.skipped_steps} of {stage.steps_done} steps overflowed in "
+            "float16 and were not applied"
+            for stage in result.stages
+            if stage.skipped_steps
+        ]
+        self.findings.notices += [
+            f"{stage.stage}: {stage.steps_done} steps, warm-up included, are too few to tell "
+            f"whether all of it trains: {stage.unmoved} parameters have not moved yet"
+            for stage in result.stages
+            if stage.unmoved
+        ]
         return result
 
     def _resumed(self, step: int, events: "EventLog") -> None:
@@ -352,7 +365,7 @@ class _Work:
                 device=device_name(),
                 resumed_from_step=self.training.resumed_from if self.training else None,
             ),
-            environment=environment(),
+            environment=environment() | {"selective_scan": scan_kind(self.device).value},
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,

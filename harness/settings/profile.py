@@ -154,6 +154,9 @@ class TrainingSettings(_Settings):
     """Largest norm of the gradient."""
     precision: Precision = Precision.FLOAT32
     """Arithmetic of the forward pass; master weights are float32."""
+    adam_eps: float = Field(default=1e-15, gt=0)
+    """AdamW's eps; parameters whose gradients lie far below it hardly move, and a Mamba encoder's
+    lie below torch's 1e-8. Squares of gradients below 3e-18 are lost in float32 anyway."""
     text_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of training samples that see the empty prompt, for guidance."""
     audio_dropout: float = Field(default=0.1, ge=0, lt=1)

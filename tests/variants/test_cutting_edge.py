@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -127,7 +128,7 @@ def test_patches_that_do_not_tile_the_spectrogram_are_refused(build: Build) -> N
         ({"width": 64}, "width is not read at size tiny"),
         ({"size": "base", "depth": 2}, "depth is not read at size base"),
         ({"size": "own", "width": 64}, "needs width and depth"),
-        ({"size": "own", "width": 8, "depth": 3}, "in pairs; got depth 3"),
+        ({"size": "own", "width": 8, "depth": 3, "layout": "ssamba"}, "in pairs; got depth 3"),
         ({"head_dim": 8}, "head_dim is read by block mamba2 alone"),
         ({"block": "mamba2", "head_dim": 7}, "do not divide the inner width"),
         ({"audio": "none", "num_pooled_tokens": 2}, "num_pooled_tokens is not read"),
@@ -163,7 +164,7 @@ def test_pretrained_encoder_is_loaded_and_its_folder_counts_for_the_run(
 ) -> None:
     """Catches: a folder that is named and not read, or a run id that does not depend on it."""
     with torch_seeded(5, "test", "pretrained"):
-        donor = build(VARIANT)
+        donor = build(VARIANT, layout="ssamba")
     with torch.no_grad():
         donor.encoder.cls_W.fill_(7.0)
     save_encoder(donor.encoder, tmp_path / "encoder")
@@ -176,7 +177,7 @@ def test_pretrained_encoder_is_loaded_and_its_folder_counts_for_the_run(
 
 def test_pretrained_encoder_of_other_settings_is_refused(build: Build, tmp_path: Path) -> None:
     """Catches: weights of one layout run in another, which no shape would tell apart."""
-    save_encoder(build(VARIANT).encoder, tmp_path)
+    save_encoder(build(VARIANT, layout="ssamba").encoder, tmp_path)
     with pytest.raises(MismatchError, match=r"built with layout ssamba \(asked for plain\)"):
         build(VARIANT, pretrained=str(tmp_path), layout="plain")
     with pytest.raises(UsageError, match="is no folder"):
@@ -196,7 +197,7 @@ def test_counting_parameters_reads_no_pretrained_weights(shapes: FoundationShape
 @pytest.fixture
 def pretrained(build: Build, tmp_path: Path) -> str:
     """A folder with an encoder other than a fresh one."""
-    encoder = build(VARIANT).encoder
+    encoder = build(VARIANT, layout="ssamba").encoder
     with torch_seeded(1, "test", "pretrained"), torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
@@ -256,6 +257,30 @@ def test_ssf_over_the_whole_encoder_has_its_known_size(
     frozen = sum(p.numel() for p in variant.frozen_parameters().values())
     assert (count, round(count / frozen, 4)) == (num_scales_and_shifts, share)
     assert len(scale_shift_paths(MambaAudioEncoder(config.encoder(log_mel=(16, 16))))) == 2 + 24 * 9
+
+
+def test_a_fresh_encoder_gets_gradients_as_large_in_its_last_blocks_as_in_its_first() -> None:
+    """Catches: a default layout whose stream doubles, so that deep blocks hardly get a gradient."""
+
+    def last_to_first(**settings: Any) -> float:
+        config = CuttingEdgeConfig(size="own", width=32, depth=DEPTH, **settings)
+        with torch_seeded(0, "test", "encoder"):
+            encoder = MambaAudioEncoder(config.encoder(log_mel=(32, 64)))
+        mel_BMT, target_BLW = torch.randn(2, 32, 64), torch.randn(2, 9, 32)
+        (encoder(mel_BMT) * target_BLW).sum().backward()
+        first, last = (encoder.blocks[k].mixer.in_proj.weight.grad for k in (0, DEPTH - 1))
+        return float(last.norm() / first.norm())
+
+    assert last_to_first() > 0.2
+    assert last_to_first(layout="ssamba") < 0.01
+
+
+def test_the_layout_follows_from_whether_the_encoder_is_pretrained() -> None:
+    """Catches: a converted SSAMBA refused for a layout that nobody set."""
+    assert CuttingEdgeConfig().in_effect()["layout"] == "plain"
+    assert CuttingEdgeConfig(pretrained="/a/folder").in_effect()["layout"] == "ssamba"
+    assert CuttingEdgeConfig(layout="aum").in_effect()["layout"] == "aum"
+    assert CuttingEdgeConfig(layout="none").in_effect()["layout"] == "plain"
 
 
 def test_settings_in_effect_say_what_an_unset_one_stands_for() -> None:

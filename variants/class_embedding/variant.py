@@ -73,6 +73,9 @@ class ClassEmbedding(AttentionVariant):
     def gate_values(self) -> dict[str, float]:
         return {"gate": self.gate().item()}
 
+    def gate_factors(self) -> dict[str, Tensor]:
+        return {"gate": self.gate()}
+
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from core.conditioning.variant import UnetAdapterKind, VariantConfig
 from core.foundation.mamba.config import DEPTH, WIDTHS, Block, Layout, MambaEncoderConfig, Size
 
 OptionalInt = Annotated[int | None, NONE_BY_NAME]
+OptionalLayout = Annotated[Layout | None, NONE_BY_NAME]
 OptionalText = Annotated[str | None, NONE_BY_NAME]
 DEFAULT_POOLED_TOKENS = 4
 
@@ -38,7 +39,7 @@ class EncoderAdapt(StrEnum):
 
 
 class CuttingEdgeConfig(VariantConfig):
-    """Settings of the cutting-edge branch; the defaults are SSAMBA tiny at full size."""
+    """Settings of the cutting-edge branch; the defaults are of SSAMBA tiny's size."""
 
     size: Size = Size.TINY
     """Width and depth of the encoder: SSAMBA's tiny, small and base, or own."""
@@ -46,8 +47,10 @@ class CuttingEdgeConfig(VariantConfig):
     """Width of an encoder of `size = "own"`."""
     depth: OptionalInt = Field(default=None, ge=1)
     """Mamba blocks of an encoder of `size = "own"`; cost grows in proportion."""
-    layout: Layout = Layout.SSAMBA
-    """How blocks, cls and norms are put together: ssamba, aum, or plain."""
+    layout: OptionalLayout = None
+    """How blocks, cls and norms are put together: ssamba, aum, or plain. Unset is plain for an
+    encoder that starts from nothing, ssamba for a pretrained one: SSAMBA doubles the stream with
+    each pair of blocks, so that a fresh one's last blocks get a 2,000th of its first's gradient."""
     block: Block = Block.V2
     """Bidirectional mixer: v1, v2, or mamba2, faster on a CPU; no published weights fit it."""
     state_dim: int = Field(default=16, ge=1)
@@ -102,7 +105,7 @@ class CuttingEdgeConfig(VariantConfig):
         """The encoder's own settings for a spectrogram of (mel bands, frames)."""
         return MambaEncoderConfig(
             log_mel=log_mel,
-            layout=self.layout,
+            layout=self.layout or self._default_layout,
             block=self.block,
             patch=self.patch,
             width=self.width if self.width is not None else WIDTHS[self.size],
@@ -112,6 +115,10 @@ class CuttingEdgeConfig(VariantConfig):
             expand=self.expand,
             head_dim=self.head_dim,
         )
+
+    @property
+    def _default_layout(self) -> Layout:
+        return Layout.PLAIN if self.pretrained is None else Layout.SSAMBA
 
     @property
     def pooled_tokens(self) -> int:
@@ -124,6 +131,7 @@ class CuttingEdgeConfig(VariantConfig):
         values = super().in_effect()
         encoder = self.encoder(log_mel=self.patch)  # the spectrogram decides none of these
         values |= {"width": encoder.width, "depth": encoder.depth}
+        values["layout"] = encoder.layout.value
         if self.block is Block.MAMBA2:
             values["head_dim"] = encoder.num_head_channels
         if self.audio is not PooledAudio.NONE:

@@ -136,7 +136,10 @@ class CuttingEdge(AttentionVariant):
         return {path: layer.gate.raw for path, layer in self.layers_by_path().items()}
 
     def gate_values(self) -> dict[str, float]:
-        return {path: layer.gate().item() for path, layer in self.layers_by_path().items()}
+        return {path: factor.item() for path, factor in self.gate_factors().items()}
+
+    def gate_factors(self) -> dict[str, Tensor]:
+        return {path: layer.gate() for path, layer in self.layers_by_path().items()}
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:

@@ -131,7 +131,10 @@ class Sonic(AttentionVariant):
         return {path: layer.gate.raw for path, layer in self.layers_by_path().items()}
 
     def gate_values(self) -> dict[str, float]:
-        return {path: layer.gate().item() for path, layer in self.layers_by_path().items()}
+        return {path: factor.item() for path, factor in self.gate_factors().items()}
+
+    def gate_factors(self) -> dict[str, Tensor]:
+        return {path: layer.gate() for path, layer in self.layers_by_path().items()}
 
     def auxiliary_losses(
         self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
@@ -156,6 +159,10 @@ class Sonic(AttentionVariant):
                 conditioning.audio_BNC, text_BLC=inputs.text_BLC
             )
         return losses
+
+    def has_auxiliary_losses(self, stage: str) -> bool:
+        weights = (self.config.contrastive_weight, self.config.caption_weight)
+        return stage == "stage1" and max(weights) > 0
 
     @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:

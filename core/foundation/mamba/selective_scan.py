@@ -10,12 +10,15 @@ S state size.
 import importlib.util
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from core.foundation.mamba.chunked_loop import ChunkedLoopScan
 
 _log = logging.getLogger(__name__)
 
@@ -26,26 +29,49 @@ def has_fused_kernel() -> bool:
     return importlib.util.find_spec("mamba_ssm") is not None
 
 
+class ScanKind(StrEnum):
+    """How the recurrence is computed; all agree to float32 rounding."""
+
+    LOOP = "loop"  # one step after another; fastest on a CPU, whose cache holds a step
+    CHUNKED = "chunked"  # chunks side by side in torch: few steps in a row, for a GPU
+    MAMBA_SSM = "mamba_ssm"  # the fused kernels of that package, for a GPU
+
+
+def scan_kind(device: str) -> ScanKind:
+    """The kind that tensors on a device of this type are scanned by."""
+    if device != "cuda":
+        return ScanKind.LOOP
+    return ScanKind.MAMBA_SSM if has_fused_kernel() else ScanKind.CHUNKED
+
+
 @cache
 def _say_once_that_the_kernel_is_missing() -> None:
     _log.warning(
-        "mamba-ssm is not installed, so Mamba scans run as a loop in torch, which gives the same "
-        "and takes longer; `pip install branch-harness[mamba]` where CUDA is, or use block mamba2"
+        "mamba-ssm is not installed, so Mamba scans run in torch, which gives the same and takes "
+        "longer; `pip install branch-harness[mamba]` brings its kernels"
     )
 
 
 def selective_scan(
-    x_GBLE: Tensor, *, dt_GBLE: Tensor, A_GES: Tensor, B_GBLS: Tensor, C_GBLS: Tensor, D_GE: Tensor
+    x_GBLE: Tensor,
+    *,
+    dt_GBLE: Tensor,
+    A_GES: Tensor,
+    B_GBLS: Tensor,
+    C_GBLS: Tensor,
+    D_GE: Tensor,
+    kind: ScanKind | None = None,
 ) -> Tensor:
     """y [G, B, L, E] of the scan over L, in x's dtype; the state is kept in float32 or wider.
 
     dt: step sizes, positive. A: decay rates, negative.
-    CUDA tensors go to mamba-ssm's fused kernel where that is installed, which agrees to float32
-    rounding; everything else runs in torch. The device of the tensors decides, at each call.
+    kind: by default what the tensors' device decides (`scan_kind`), at each call.
     """
-    if x_GBLE.is_cuda:
-        if has_fused_kernel():
-            return _fused_scan(x_GBLE, dt_GBLE, A_GES, B_GBLS, C_GBLS, D_GE)
+    if kind is None:
+        kind = scan_kind(x_GBLE.device.type)
+    if kind is ScanKind.MAMBA_SSM:
+        return _fused_scan(x_GBLE, dt_GBLE, A_GES, B_GBLS, C_GBLS, D_GE)
+    if kind is ScanKind.CHUNKED:
         _say_once_that_the_kernel_is_missing()
     dtype = torch.promote_types(x_GBLE.dtype, torch.float32)
     x_LGBE, dt_LGBE, B_LGBS, C_LGBS = (
@@ -53,7 +79,9 @@ def selective_scan(
         for tensor in (x_GBLE, dt_GBLE, B_GBLS, C_GBLS)
     )
     A_G1ES = A_GES.to(dtype)[:, None]
-    y_LGBE: Tensor = _LoopScan.apply(x_LGBE, dt_LGBE, A_G1ES, B_LGBS, C_LGBS)
+    scan = ChunkedLoopScan if kind is ScanKind.CHUNKED else _LoopScan
+    with without_autocast(x_GBLE.device.type):
+        y_LGBE: Tensor = scan.apply(x_LGBE, dt_LGBE, A_G1ES, B_LGBS, C_LGBS)
     y_GBLE = y_LGBE.permute(1, 2, 0, 3)
     return (y_GBLE + D_GE.to(dtype)[:, None, None] * x_GBLE).to(x_GBLE.dtype)
 

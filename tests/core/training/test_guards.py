@@ -12,9 +12,15 @@ from torch import Tensor, nn
 from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
+from core.conditioning.stage import ParameterGroup, Stage
 from core.errors import GuardError
 from core.training import guards
 from core.training.guards import Probe
+from core.training.watch import (
+    GradientWatch,
+    check_effective_steps,
+    check_loss_terms,
+)
 
 MakeModel = Callable[[], AttachedVariant]
 LATENT_SHAPE = (4, 4, 4)
@@ -150,17 +156,70 @@ def test_layers_that_act_in_half_precision_alone_are_refused(
         guards.check_silent_identity(model, taken)
 
 
+def watched(gradients: dict[str, Tensor | None], *, steps: int = 1) -> GradientWatch:
+    """A watch that has seen these gradients in each of some steps."""
+    watch = GradientWatch(list(gradients), device=torch.device("cpu"))
+    parameters = []
+    for gradient in gradients.values():
+        parameter = nn.Parameter(torch.zeros(2))
+        parameter.grad = gradient
+        parameters.append(parameter)
+    for _ in range(steps):
+        watch.note(parameters, is_finite=torch.tensor(True))
+    return watch
+
+
 def test_parameters_outside_the_graph_are_named() -> None:
     """Catches: defect 3, a gate that is built and never used, its gradient None or all zeros."""
-    gradients: dict[str, Tensor | None] = {
-        "used": torch.ones(2),
-        "unused": None,
-        "zeros": torch.zeros(2),
-        "seen_before": None,
-    }
+    watch = watched({"used": torch.ones(2), "unused": None, "zeros": torch.zeros(2)}, steps=4)
     with pytest.raises(GuardError, match=r"stage1 trains 2 parameters.*unused, zeros"):
-        guards.check_gradient_reach(gradients, stage="stage1", seen=["seen_before"])
-    guards.check_gradient_reach({"used": torch.ones(1)}, stage="stage1")
+        guards.check_gradient_reach(watch.unreached(steps_done=4), stage="stage1")
+    guards.check_gradient_reach(watched({"used": torch.ones(2)}).unreached(steps_done=1), stage="s")
+
+
+def test_a_zero_gradient_is_judged_after_enough_steps_and_a_missing_one_at_once() -> None:
+    """Catches: LoRA's A refused in a run of one step, since B is still 0."""
+    watch = watched({"lora_A": torch.zeros(2), "unused": None})
+    assert watch.unreached(steps_done=1) == ["unused"]
+    assert watch.unreached(steps_done=4) == ["lora_A", "unused"]
+
+
+def test_gradients_far_below_eps_are_named_with_the_stage_and_its_warm_up() -> None:
+    """Catches: an encoder that keeps still for hours under eps and is refused at the end."""
+    watch = watched({"tiny": torch.full((2,), 1e-11), "sound": torch.ones(2)}, steps=3)
+    stage = Stage("stage1", 3000, 1e-4, 1e-3, 0.01, 100, (ParameterGroup.AUDIO,))
+    with pytest.raises(GuardError, match=r"stage1 \(3,000 steps, 100 of them warm-up\).*: tiny\."):
+        check_effective_steps(watch.too_small(eps=1e-8), eps=1e-8, stage=stage)
+    check_effective_steps(watch.too_small(eps=1e-15), eps=1e-15, stage=stage)
+
+
+def test_a_gradient_that_still_grows_is_not_judged() -> None:
+    """Catches: LoRA's A refused while B, and with it A's gradient, rises from 0 in the warm-up."""
+    watch = GradientWatch(["lora_A"], device=torch.device("cpu"))
+    parameter = nn.Parameter(torch.zeros(2))
+    for size in (0.0, 1e-11, 2e-11):
+        parameter.grad = torch.full((2,), size)
+        watch.note([parameter], is_finite=torch.tensor(True))
+    assert watch.too_small(eps=1e-8) == {}
+    watch.note([parameter], is_finite=torch.tensor(True))
+    assert set(watch.too_small(eps=1e-8)) == {"lora_A"}
+
+
+def test_a_step_that_is_not_finite_is_not_watched() -> None:
+    """Catches: an overflow taken for a large gradient."""
+    watch = GradientWatch(["weight"], device=torch.device("cpu"))
+    parameter = nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.full((2,), math.inf)
+    watch.note([parameter], is_finite=torch.tensor(False))
+    assert watch.reached() == set()
+
+
+def test_a_loss_term_that_is_always_zero_is_named() -> None:
+    """Catches: InfoNCE over one sample a step, which is exactly 0, so that sonic trains without."""
+    stage = Stage("stage1", 3000, 1e-4, 1e-3, 0.01, 100, (ParameterGroup.AUDIO,))
+    check_loss_terms({"diffusion": 1.0, "contrastive": 0.1}, stage=stage, batch_size=4)
+    with pytest.raises(GuardError, match="term contrastive was exactly 0 in each of the first 8"):
+        check_loss_terms({"diffusion": 1.0, "contrastive": 0.0}, stage=stage, batch_size=1)
 
 
 @pytest.mark.parametrize(
@@ -169,19 +228,21 @@ def test_parameters_outside_the_graph_are_named() -> None:
 def test_a_loss_or_gradient_that_is_not_finite_is_refused(loss: float, norm: float) -> None:
     """Catches: NaN stepped into the weights."""
     with pytest.raises(GuardError, match="stage2 step 7"):
-        guards.check_finite(loss, norm, stage="stage2", step=7)
-    guards.check_finite(1.0, 1.0, stage="stage2", step=7)
+        guards.check_finite({"diffusion": loss}, norm, stage="stage2", step=7)
+    guards.check_finite({"diffusion": 1.0}, 1.0, stage="stage2", step=7)
+
+
+def test_a_loss_term_that_is_not_finite_is_named() -> None:
+    """Catches: a sum that tells of NaN and not of where it comes from."""
+    with pytest.raises(GuardError, match=r"loss nan \(contrastive\)"):
+        guards.check_finite({"diffusion": 1.0, "contrastive": math.nan}, 1.0, stage="s", step=0)
 
 
 def test_a_parameter_that_never_moved_is_named() -> None:
-    """Catches: defect 5, bfloat16 masters that swallow small updates."""
-    before = {"still": torch.ones(2, dtype=torch.bfloat16), "moved": torch.ones(2)}
-    after = {
-        "still": nn.Parameter(before["still"] + 1e-5),
-        "moved": nn.Parameter(before["moved"] + 1e-5),
-    }
+    """Catches: defect 5, a run that goes on with what bfloat16 masters swallowed."""
     with pytest.raises(GuardError, match="1 parameters did not move in all of stage1: still"):
-        guards.check_moved(before, after, stage="stage1")
+        guards.check_moved(["still"], stage="stage1")
+    guards.check_moved([], stage="stage1")
 
 
 def test_a_frozen_parameter_that_moved_by_one_bit_is_noticed(model: AttachedVariant) -> None:

@@ -13,7 +13,9 @@ from mambapy.mamba import MambaConfig as ReferenceConfig
 from torch import Tensor
 
 from core.foundation.mamba import selective_scan as module
-from core.foundation.mamba.selective_scan import selective_scan
+from core.foundation.mamba.selective_scan import ScanKind, scan_kind, selective_scan
+
+IN_TORCH = (ScanKind.LOOP, ScanKind.CHUNKED)
 
 
 def scan_inputs(
@@ -50,24 +52,64 @@ def sequential_scan(inputs: dict[str, Tensor]) -> Tensor:
     return y
 
 
+@pytest.mark.parametrize("kind", IN_TORCH)
+@pytest.mark.parametrize("steps", [7, 40])
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_scan_is_the_recurrence_of_the_paper(dtype: torch.dtype, atol: float) -> None:
+def test_scan_is_the_recurrence_of_the_paper(
+    dtype: torch.dtype, atol: float, steps: int, kind: ScanKind
+) -> None:
     """Catches: a step that reads the state before or after its turn, or groups mixed up."""
-    inputs = scan_inputs(dtype=dtype)
-    got = selective_scan(**inputs)
+    inputs = scan_inputs(steps=steps, dtype=dtype)
+    got = selective_scan(**inputs, kind=kind)
     assert got.dtype == dtype
     assert torch.allclose(got.double(), sequential_scan(inputs), atol=atol)
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_scan_has_the_gradients_of_finite_differences(steps: int) -> None:
+@pytest.mark.parametrize("kind", IN_TORCH)
+@pytest.mark.parametrize("steps", [1, 4, 11])
+def test_scan_has_the_gradients_of_finite_differences(steps: int, kind: ScanKind) -> None:
     """Catches: an error in the written-out adjoint, for any of the six inputs."""
     inputs = scan_inputs(steps=steps, channels=2, state=2)
     names = list(inputs)
     tensors = tuple(tensor.requires_grad_() for tensor in inputs.values())
     assert torch.autograd.gradcheck(
-        lambda *values: selective_scan(**dict(zip(names, values, strict=True))), tensors
+        lambda *values: selective_scan(**dict(zip(names, values, strict=True)), kind=kind), tensors
     )
+
+
+@pytest.mark.parametrize("steps", [1, 64, 513])
+def test_chunks_side_by_side_give_what_the_loop_gives(steps: int) -> None:
+    """Catches: a state lost or counted twice where chunks meet, or in a last one that is padded."""
+    inputs = scan_inputs(steps=steps, channels=4, state=8, dtype=torch.float32)
+    for tensor in inputs.values():
+        tensor.requires_grad_()
+    results = []
+    for kind in IN_TORCH:
+        y = selective_scan(**inputs, kind=kind)
+        weights = torch.linspace(-1, 1, y.numel()).view_as(y)
+        results.append([y, *torch.autograd.grad((y * weights).sum(), list(inputs.values()))])
+    for loop, chunked in zip(*results, strict=True):
+        scale = max(1.0, float(loop.detach().abs().max()))
+        assert torch.allclose(loop, chunked, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_long_steps_overflow_no_chunk() -> None:
+    """Catches: decays divided out of a cumulative product, which float32 cannot hold."""
+    inputs = scan_inputs(steps=200, dtype=torch.float32)
+    inputs["dt_GBLE"] = inputs["dt_GBLE"] * 1e3
+    loop, chunked = (selective_scan(**inputs, kind=kind) for kind in IN_TORCH)
+    assert torch.isfinite(chunked).all()
+    assert torch.allclose(loop, chunked, rtol=1e-4, atol=1e-3)
+
+
+def test_the_device_decides_the_kind(mamba_ssm: ModuleType) -> None:
+    """Catches: a GPU that loops over 512 steps, or a kernel that is there and not used."""
+    assert (scan_kind("cpu"), scan_kind("cuda")) == (ScanKind.LOOP, ScanKind.MAMBA_SSM)
+    module.has_fused_kernel.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.importlib.util, "find_spec", lambda name: None)
+        assert scan_kind("cuda") is ScanKind.CHUNKED
+    module.has_fused_kernel.cache_clear()
 
 
 def test_scan_agrees_with_mambapy_forwards_and_backwards() -> None:
