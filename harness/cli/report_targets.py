@@ -5,13 +5,12 @@ from pathlib import Path
 
 from harness.comparison.runs import load_runs
 from harness.records.names import named_comparison, named_sweep
-from harness.report.comparison.write import Written, write_comparison_report, write_runs_report
-from harness.report.sweep.write import WrittenSweep, write_sweep_report
+from harness.report.comparison.write import write_runs_report
+from harness.report.draw import write_report
+from harness.report.page.page import Written
 
 
-def write_reports(
-    targets: Sequence[str], *, results: Path, max_bytes: int
-) -> list[Written | WrittenSweep]:
+def write_reports(targets: Sequence[str], *, results: Path, max_bytes: int) -> list[Written]:
     """A report for each comparison and sweep among `targets`, then one for all runs among them.
 
     A comparison is a folder, its `comparison.json`, or the (start of the) name of a folder in
@@ -23,23 +22,19 @@ def write_reports(
         DataError: a record that cannot be read.
         NoSpaceError: the disk is full.
     """
-    folders: list[Path] = []
+    comparisons: list[Path] = []
     sweeps: list[Path] = []
     names: list[str] = []
     for target in targets:
-        folder = named_comparison(target, results=results)
-        sweep = named_sweep(target, results=results) if folder is None else None
-        if folder is None and sweep is None:
+        if (folder := named_comparison(target, results=results)) is not None:
+            comparisons.append(folder)
+        elif (folder := named_sweep(target, results=results)) is not None:
+            sweeps.append(folder)
+        else:
             names.append(target)
-        elif folder is not None and folder not in folders:
-            folders.append(folder)
-        elif sweep is not None and sweep not in sweeps:
-            sweeps.append(sweep)
     runs = load_runs(names, results=results)  # before anything is written
-    written: list[Written | WrittenSweep] = [
-        write_comparison_report(folder, max_bytes=max_bytes) for folder in folders
-    ]
-    written += [write_sweep_report(folder) for folder in sweeps]
+    folders = dict.fromkeys([*comparisons, *sweeps])
+    written = [write_report(folder, max_bytes=max_bytes) for folder in folders]
     if runs:
         written.append(write_runs_report(runs, results=results, max_bytes=max_bytes))
     return written

@@ -85,7 +85,7 @@ def sweep(
     """
     from harness.executors.opening import ExecutorOptions
     from harness.records.names import require_folder_name
-    from harness.report.sweep.write import write_sweep_report
+    from harness.report.draw import write_report
     from harness.report.terminal.sweep import sweep_view
     from harness.sweep.objectives import parse_metrics, score_for
     from harness.sweep.request import SweepRequest, branch_names
@@ -111,6 +111,6 @@ def sweep(
     )
     with open_display() as display:
         found = search(request, display=display)
-    report = write_sweep_report(found.folder).page
+    report = write_report(found.folder).page
     view = sweep_view(found.record, folder=found.folder)
     print_result(view, as_json=as_json, data=found.data(report=report))

@@ -7,7 +7,7 @@ from typing import Any
 from harness.comparison.compare import Comparison
 from harness.records.folders import ReportFolder
 from harness.report.comparison.contact_sheet import draw_sheet
-from harness.report.comparison.write import write_report
+from harness.report.draw import write_report
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,4 @@ def draw_comparison(comparison: Comparison) -> DrawnComparison:
             split=comparison.split,
             out=ReportFolder(comparison.folder).contact_sheet,
         )
-    return DrawnComparison(comparison, sheet, write_report(comparison.folder))
+    return DrawnComparison(comparison, sheet, write_report(comparison.folder).page)

@@ -1,13 +1,10 @@
-"""Writes a report: read the facts, draw the sections, save the page and its companions."""
+"""What is on the page of a comparison, or of runs side by side, and the tables beside it."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import DataError
-from core.files import write_atomic
 from harness.comparison.record import load_comparison
 from harness.comparison.runs import LoadedRun, load_run
 from harness.records.folders import ReportFolder, ResultsFolder
@@ -17,62 +14,12 @@ from harness.report.comparison.sections import sections
 from harness.report.comparison.sections.verdict import chips, headline, tone
 from harness.report.page.content import Head
 from harness.report.page.media import MediaStore
-from harness.report.page.render import encoded, html, markdown
+from harness.report.page.page import MAX_BYTES, Page, Written
 from harness.wording.numbers import plain
-
-PAGE = "index.html"
-TWIN = "report.md"
-MAX_BYTES = 20_000_000
-"""Largest page with everything inside it; a larger one keeps sounds and pictures beside it."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """A report on disk."""
-
-    page: Path
-    """The HTML page."""
-    twin: Path
-    """Its Markdown twin."""
-    csv: Path
-    """Every number."""
-    parquet: Path
-    """The same."""
-    verdict: str
-    """The one sentence."""
-    is_self_contained: bool
-    """Whether the page holds its sounds and pictures."""
-    num_runs: int
-    """Runs it reports."""
-
-    def data(self) -> dict[str, Any]:
-        """For scripts."""
-        comparison = ReportFolder(self.page.parent).comparison
-        return {
-            "report": str(self.page),
-            "markdown": str(self.twin),
-            "numbers_csv": str(self.csv),
-            "numbers_parquet": str(self.parquet),
-            "comparison": str(comparison) if comparison.is_file() else None,
-            "verdict": self.verdict,
-            "is_self_contained": self.is_self_contained,
-            "num_runs": self.num_runs,
-            "size_bytes": self.page.stat().st_size,
-        }
-
-
-def write_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Path:
-    """Write the report of the comparison in `folder` beside it and return the page's path.
-
-    Raises:
-        DataError: there is no comparison in the folder.
-        NoSpaceError: the disk is full.
-    """
-    return write_comparison_report(folder, max_bytes=max_bytes).page
 
 
 def write_comparison_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Written:
-    """The same, with all paths. A run that is gone is named as such.
+    """Write the report of the comparison in `folder`; a run that is gone is named as such.
 
     Raises:
         DataError: there is no comparison in the folder.
@@ -124,27 +71,23 @@ def write_runs_report(
 
 def _write(facts: Facts, *, max_bytes: int) -> Written:
     media = MediaStore()
-    content = list(sections(facts, media=media))
-    head = _head(facts)
-    page = encoded(html(head, content=content, media=media))
-    if len(page) > max_bytes:
-        media.is_embedded = False
-        page = encoded(html(head, content=content, media=media))
-    media.save(facts.folder)
+    folder = ReportFolder(facts.folder)
+    page = Page(
+        head=_head(facts),
+        sections=sections(facts, media=media),
+        media=media,
+        sheet=folder.contact_sheet.name if folder.contact_sheet.is_file() else None,
+    )
     csv, parquet = save_numbers(facts)
-    drawn = ReportFolder(facts.folder).contact_sheet
-    sheet = drawn.name if drawn.is_file() else None
-    twin = encoded(markdown(head, content=content, sheet=sheet))
-    write_atomic(facts.folder / TWIN, content=twin)
-    write_atomic(facts.folder / PAGE, content=page)
-    return Written(
-        page=facts.folder / PAGE,
-        twin=facts.folder / TWIN,
-        csv=csv,
-        parquet=parquet,
-        verdict=headline(facts),
-        is_self_contained=media.is_embedded,
-        num_runs=len(facts.runs),
+    return page.write(
+        facts.folder,
+        files={
+            "numbers_csv": csv,
+            "numbers_parquet": parquet,
+            "comparison": folder.comparison if folder.comparison.is_file() else None,
+        },
+        counts={"num_runs": len(facts.runs)},
+        max_bytes=max_bytes,
     )
 
 

@@ -29,6 +29,11 @@ class MediaStore:
     """Whether files are written into the page."""
     _files: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def has_files(self) -> bool:
+        """Whether anything was added."""
+        return bool(self._files)
+
     def add(self, content: bytes, *, suffix: str) -> str:
         """Keep a file and return its key."""
         key = f"{hashlib.sha256(content).hexdigest()[:16]}.{suffix}"

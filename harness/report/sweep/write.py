@@ -1,17 +1,16 @@
-"""Writes the report of a sweep: the page, its Markdown twin and every trial as a row."""
+"""What is on the page of a sweep, and the table of its trials beside it."""
 
 import csv
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.files import write_atomic
 from harness.records.folders import SweepFolder
 from harness.report.page.content import Head
-from harness.report.page.media import MediaStore
-from harness.report.page.render import encoded, html, markdown
+from harness.report.page.page import Page, Written
+from harness.report.page.render import encoded
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.sections import sections
 from harness.report.sweep.words import headline
@@ -19,8 +18,6 @@ from harness.statistics.outcome import Outcome
 from harness.sweep.record import load_sweep
 from harness.wording.numbers import count, plain
 
-PAGE = "index.html"
-TWIN = "report.md"
 TRIALS = "trials.csv"
 _FIXED = (
     "branch",
@@ -39,35 +36,7 @@ _FIXED = (
 )
 
 
-@dataclass(frozen=True)
-class WrittenSweep:
-    """A sweep's report on disk."""
-
-    page: Path
-    """The HTML page."""
-    twin: Path
-    """Its Markdown twin."""
-    csv: Path
-    """Every trial."""
-    verdict: str
-    """The one sentence."""
-    num_trials: int
-    """Trials it reports, of all branches and states."""
-
-    def data(self) -> dict[str, Any]:
-        """For scripts."""
-        return {
-            "report": str(self.page),
-            "markdown": str(self.twin),
-            "trials_csv": str(self.csv),
-            "sweep": str(SweepFolder(self.page.parent).record),
-            "verdict": self.verdict,
-            "num_trials": self.num_trials,
-            "size_bytes": self.page.stat().st_size,
-        }
-
-
-def write_sweep_report(folder: Path) -> WrittenSweep:
+def write_sweep_report(folder: Path) -> Written:
     """Write the report of the sweep in `folder` beside its record; also of an unfinished one.
 
     Raises:
@@ -75,20 +44,12 @@ def write_sweep_report(folder: Path) -> WrittenSweep:
         NoSpaceError: the disk is full.
     """
     facts = SweepFacts(load_sweep(folder), folder)
-    content = sections(facts)
-    head = _head(facts)
-    # A sweep has no pictures: whatever its size, the page holds all of itself.
-    page = encoded(html(head, content=content, media=MediaStore()))
-    twin = encoded(markdown(head, content=content, sheet=None))
+    page = Page(head=_head(facts), sections=sections(facts))
     write_atomic(folder / TRIALS, content=encoded(trials_csv(facts)))
-    write_atomic(folder / TWIN, content=twin)
-    write_atomic(folder / PAGE, content=page)
-    return WrittenSweep(
-        page=folder / PAGE,
-        twin=folder / TWIN,
-        csv=folder / TRIALS,
-        verdict=headline(facts),
-        num_trials=sum(len(branch.trials) for branch in facts.branches),
+    return page.write(
+        folder,
+        files={"trials_csv": folder / TRIALS, "sweep": SweepFolder(folder).record},
+        counts={"num_trials": sum(len(branch.trials) for branch in facts.branches)},
     )
 
 

@@ -24,7 +24,8 @@ from harness.comparison.runs import load_run
 from harness.metrics.metric import Level
 from harness.metrics.registry import METRICS
 from harness.records.record import RunIdentity, RunRecord, Status
-from harness.report.comparison.write import Written, write_comparison_report
+from harness.report.comparison.write import write_comparison_report
+from harness.report.page.page import Written
 from harness.run.sample import file_stem
 
 HOSTILE_CLASS = '<img src="http://evil.invalid/x" onerror="alert(1)">'

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page
 
-from harness.report.comparison.write import Written, write_comparison_report
+from harness.report.comparison.write import write_comparison_report
+from harness.report.page.page import Written
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}

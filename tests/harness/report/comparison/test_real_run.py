@@ -18,7 +18,7 @@ def test_a_real_run_fills_its_sections(finished: Any, tmp_path: Path) -> None:
     assert "Similarity to the nearest training picture" in text
     assert text.count("<audio") >= 3  # one a class
     assert 'class="gone"' not in text.replace('class="gone" role="img" aria-label="baseline', "")
-    table = pd.read_parquet(written.parquet)
+    table = pd.read_parquet(written.files["numbers_parquet"])
     assert {"run", "class", "clip", "margin", "curve", "nearest", "cost", "stage"} <= set(
         table["level"]
     )

@@ -21,7 +21,9 @@ from harness.records.folders import RECORD
 from harness.records.record import load_record
 from harness.report.comparison import write as writing
 from harness.report.comparison.choice import NUM_EXTREME, Advantage, chosen_clips
-from harness.report.comparison.write import Written, write_comparison_report, write_report
+from harness.report.comparison.write import write_comparison_report
+from harness.report.draw import write_report
+from harness.report.page.page import Written
 from harness.report.page.render import md
 
 SECTIONS = [
@@ -112,12 +114,12 @@ def test_each_run_is_linked_from_its_numbers(page: str, results: Any) -> None:
 
 def test_the_same_records_give_the_same_page(copied: Path, written: Written) -> None:
     """Catches: a date, a random id, an absolute path, an order that changes from time to time."""
-    assert write_report(copied).read_bytes() == written.page.read_bytes()
+    assert write_report(copied).page.read_bytes() == written.page.read_bytes()
 
 
 def test_every_number_of_the_records_is_in_the_table(written: Written, results: Any) -> None:
     """Catches: a metric, class or clip that the export forgets or changes."""
-    table = pd.read_parquet(written.parquet)
+    table = pd.read_parquet(written.files["numbers_parquet"])
     for folder in results.runs:
         record = load_record(folder)
         own = table[table["run"] == record.run_id]
@@ -143,8 +145,10 @@ def test_every_number_of_the_records_is_in_the_table(written: Written, results: 
 
 def test_csv_and_parquet_hold_the_same(written: Written) -> None:
     """Catches: two exports that drift apart."""
-    csv = pd.read_csv(written.csv, keep_default_na=False, na_values={"value": [""]})
-    parquet = pd.read_parquet(written.parquet)
+    csv = pd.read_csv(
+        written.files["numbers_csv"], keep_default_na=False, na_values={"value": [""]}
+    )
+    parquet = pd.read_parquet(written.files["numbers_parquet"])
     assert list(csv.columns) == list(parquet.columns)
     assert csv["item"].tolist() == parquet["item"].tolist()
     pd.testing.assert_series_equal(csv["value"], parquet["value"], check_exact=False, rtol=1e-12)
@@ -152,7 +156,7 @@ def test_csv_and_parquet_hold_the_same(written: Written) -> None:
 
 def test_a_class_mean_is_the_mean_of_its_clips(written: Written, results: Any) -> None:
     """Catches: classes averaged over the wrong arm or metric."""
-    table = pd.read_parquet(written.parquet)
+    table = pd.read_parquet(written.files["numbers_parquet"])
     for run, own in table.groupby("run"):
         if not run:
             continue
@@ -190,12 +194,12 @@ def test_a_run_that_is_gone_is_named(copied: Path, results: Any) -> None:
     """Catches: a deleted run that drops out of a comparison unseen."""
     gone = results.runs[0].name
     shutil.rmtree(copied.parents[1] / "runs" / gone)
-    text = write_report(copied).read_text(encoding="utf-8")
+    text = write_report(copied).page.read_text(encoding="utf-8")
     assert f"{gone} is no longer on disk" in text
     found = Anatomy(text)
     assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
     shutil.rmtree(copied.parents[1] / "runs")
-    text = write_report(copied).read_text(encoding="utf-8")
+    text = write_report(copied).page.read_text(encoding="utf-8")
     assert text.count("is no longer on disk") == len(results.runs)
     assert "<li>2 seeds</li>" in text
 
@@ -258,12 +262,12 @@ def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
         path.unlink()
     for path in (results / "runs").glob("*/images/audio/clip1*"):
         path.unlink()
-    text = write_report(copied).read_text(encoding="utf-8")
+    text = write_report(copied).page.read_text(encoding="utf-8")
     assert "the sound cannot be read" in text
     # Four clips: real, two branches; and the image of each run that is nearest to training.
     assert text.count('class="gone"') == 4 * (1 + 2) + 4
     (results / "data" / "pairs" / "split.json").unlink()
-    text = write_report(copied).read_text(encoding="utf-8")
+    text = write_report(copied).page.read_text(encoding="utf-8")
     assert "The clips cannot be shown: the lock file" in text
 
 
@@ -271,7 +275,7 @@ def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
 def test_a_failed_run_is_shown_and_decides_nothing(tmp_path: Path, stand_in: Any) -> None:
     """Catches: a failure that is left out, or a report that falls over it."""
     folder = stand_in.write_comparison(stand_in.write_results(tmp_path / "results", fails=True))
-    text = write_report(folder).read_text(encoding="utf-8")
+    text = write_report(folder).page.read_text(encoding="utf-8")
     assert "undecided: runs of sonic failed" in text.lower()
     assert "the loss is NaN" in text
     assert "no pair could be formed" in text.lower()

@@ -11,7 +11,7 @@ import pytest
 from harness.cli.report_targets import write_reports
 from harness.comparison.analysis import analyse
 from harness.comparison.runs import load_run
-from harness.report.comparison.write import write_report
+from harness.report.draw import write_report
 from harness.settings.branch_config import Tuning
 
 HOSTILE = "</td><script>document.title='owned'</script>"
@@ -53,7 +53,7 @@ def compared(root: Path, **known: Tuning) -> tuple[str, list[str]]:
         runs, metric="listening_rank", folder=folder, command="harness compare", tuning=known
     )
     record.save(folder)
-    return write_report(folder).read_text(encoding="utf-8"), record.notices
+    return write_report(folder).page.read_text(encoding="utf-8"), record.notices
 
 
 def section(page: str, name: str) -> str:

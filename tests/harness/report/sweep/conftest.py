@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.records.record import RunIdentity, RunRecord, Status
+from harness.report.page.page import Written
 from harness.report.sweep.facts import SweepFacts
-from harness.report.sweep.write import WrittenSweep, write_sweep_report
+from harness.report.sweep.write import write_sweep_report
 from harness.settings.load import load_profile
 from harness.settings.profile import ComparisonSettings
 from harness.sweep.record import (
@@ -228,7 +229,7 @@ def two_branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def written(two_branches: Path) -> WrittenSweep:
+def written(two_branches: Path) -> Written:
     """Its report, drawn once."""
     return write_sweep_report(two_branches)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from harness.report.sweep.write import WrittenSweep
+from harness.report.page.page import Written
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -46,7 +46,7 @@ def opened(browser: Browser, path: Path, **options: Any) -> tuple[Page, list[str
 
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
-def page(browser: Browser, written: WrittenSweep, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(browser: Browser, written: Written, request: pytest.FixtureRequest) -> Iterator[Page]:
     found, said = opened(browser, written.page, viewport=request.param)
     assert said == []
     found.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
@@ -83,7 +83,7 @@ def test_plots_and_tables_have_words(page: Page) -> None:
     assert missing == []
 
 
-def test_plots_follow_a_dark_page(browser: Browser, written: WrittenSweep) -> None:
+def test_plots_follow_a_dark_page(browser: Browser, written: Written) -> None:
     """Catches: black text on a dark page, a colour that was drawn and not named."""
     page, said = opened(browser, written.page, color_scheme="dark")
     assert said == []

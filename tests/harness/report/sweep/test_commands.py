@@ -13,7 +13,7 @@ from core.errors import DataError, UsageError
 from harness.cli.main import app
 from harness.cli.report_targets import write_reports
 from harness.records.names import named_sweep
-from harness.report.sweep.write import WrittenSweep, write_sweep_report
+from harness.report.sweep.write import write_sweep_report
 from harness.sweep.record import (
     SweepRecord,
 )
@@ -56,7 +56,7 @@ def test_report_and_show_take_a_sweep(made: Any, saved: Save) -> None:
     folder = saved(made.sweep())
     results = folder.parent.parent
     (written,) = write_reports(["first-search"], results=results, max_bytes=10**6)
-    assert isinstance(written, WrittenSweep)
+    assert written.data()["sweep"] == str(folder / "sweep.json")
     assert written.page == folder / "index.html"
     shown = CliRunner().invoke(app, ["show", "first-search", "--results", str(results)])
     assert shown.exit_code == 0, shown.output

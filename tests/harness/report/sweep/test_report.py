@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness.report.page.page import Written
 from harness.report.sweep.sections import sections
-from harness.report.sweep.write import WrittenSweep, write_sweep_report
+from harness.report.sweep.write import write_sweep_report
 from harness.sweep.record import (
     BranchSweep,
     Dimension,
@@ -61,7 +62,7 @@ class Anatomy(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(written: WrittenSweep) -> str:
+def page(written: Written) -> str:
     return written.page.read_text(encoding="utf-8")
 
 
@@ -99,7 +100,7 @@ def test_a_loss_that_is_no_number_is_read_back(made: Any, saved: Save) -> None:
 
 
 def test_the_page_has_all_sections_and_every_link_leads_somewhere(
-    page: str, written: WrittenSweep
+    page: str, written: Written
 ) -> None:
     """Catches: a section that is lost, an id twice, a link to a trial without a row."""
     found = Anatomy(page)
@@ -141,7 +142,7 @@ def test_what_users_wrote_stays_text(made: Any, saved: Save) -> None:
     assert "\\| @&#8203;someone" in prose
 
 
-def test_the_twin_is_brief_and_has_the_verdict(written: WrittenSweep) -> None:
+def test_the_twin_is_brief_and_has_the_verdict(written: Written) -> None:
     """Catches: a twin with every trial, or without the caution."""
     twin = written.twin.read_text(encoding="utf-8")
     titles = re.findall(r"^## (.*)$", twin, flags=re.MULTILINE)
@@ -156,11 +157,11 @@ def test_the_twin_is_brief_and_has_the_verdict(written: WrittenSweep) -> None:
     assert "unequal numbers of trials (sonic 24 and cutting\\_edge 2)" in twin
 
 
-def test_every_trial_is_a_row_of_the_csv(written: WrittenSweep) -> None:
+def test_every_trial_is_a_row_of_the_csv(written: Written) -> None:
     """Catches: a trial left out; a text and a number that look the same; a lost error."""
-    with written.csv.open(encoding="utf-8", newline="") as file:
+    with written.files["trials_csv"].open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == written.num_trials == 26 + 2
+    assert len(rows) == written.counts["num_trials"] == 26 + 2
     best = [row for row in rows if row["is_best"] == "True"]
     assert [(row["branch"], row["trial"]) for row in best] == [
         ("sonic", "17"),
@@ -175,7 +176,7 @@ def test_every_trial_is_a_row_of_the_csv(written: WrittenSweep) -> None:
     assert rows[25]["retry_of"] == "24"
 
 
-def test_unequal_branches_are_warned_of(written: WrittenSweep, page: str) -> None:
+def test_unequal_branches_are_warned_of(written: Written, page: str) -> None:
     """Catches: two branches set side by side although one had more chances."""
     assert "The sweep is not finished: sonic 24 and cutting_edge 2 of 24 trials each." in page
     assert "so that their best values do not compare" in page
