@@ -1,9 +1,7 @@
 """Items to hear and to see inside the page: small, few, and only what can be decoded."""
 
-import base64
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
@@ -11,6 +9,8 @@ from PIL import Image
 
 from core.data.manifest import Item
 from core.data.media.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, decode_image, resample
+from harness.report.page.content import Example
+from harness.report.page.media import MediaStore
 from harness.wording.plain_text import plain
 
 _SOUND_S = 4.0
@@ -19,37 +19,20 @@ _PICTURE_PX = 240
 _PICTURE_QUALITY = 72
 
 
-@dataclass(frozen=True)
-class Example:
-    """One item as the page shows it."""
-
-    name: str
-    """Its id, printable."""
-    sentence: str
-    """Why it is shown."""
-    class_name: str
-    """Its class; empty where it has none."""
-    sound: str | None
-    """Data URI of the first seconds; None where there is nothing to hear."""
-    picture: str | None
-    """Data URI of a small copy; None where there is nothing to see."""
-    files: str
-    """Paths of its files, printable."""
-
-
 class ExampleMaker:
     """Makes examples until their media fill `max_bytes`; then they come without media."""
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    def __init__(self, root: Path, *, media: MediaStore, max_bytes: int) -> None:
         self._root = root
+        self._media = media
         self._left = max_bytes
 
     def of(
         self, items: Iterable[Item], *, most: int, sentence: Callable[[Item], str]
-    ) -> list[Example]:
+    ) -> tuple[Example, ...]:
         """The first `most` items, each with what is said of it."""
         chosen = [item for item, _ in zip(items, range(most), strict=False)]
-        return [self._example(item, sentence=sentence(item)) for item in chosen]
+        return tuple(self._example(item, sentence=sentence(item)) for item in chosen)
 
     def _example(self, item: Item, *, sentence: str) -> Example:
         paths = [path for path in (item.audio_path, item.image_path) if path]
@@ -74,7 +57,7 @@ class ExampleMaker:
         buffer = io.BytesIO()
         small_S = resample(mono_S, from_hz=SAMPLE_RATE_HZ, to_hz=_SOUND_HZ)
         soundfile.write(buffer, small_S.clip(-1, 1), _SOUND_HZ, format="MP3")
-        return self._uri(buffer.getvalue(), kind="audio/mpeg")
+        return self._kept(buffer.getvalue(), suffix="mp3")
 
     def _picture(self, path: str | None) -> str | None:
         if path is None:
@@ -86,11 +69,12 @@ class ExampleMaker:
         image.thumbnail((_PICTURE_PX, _PICTURE_PX))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=_PICTURE_QUALITY)
-        return self._uri(buffer.getvalue(), kind="image/jpeg")
+        return self._kept(buffer.getvalue(), suffix="jpg")
 
-    def _uri(self, content: bytes, *, kind: str) -> str | None:
-        uri = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-        if len(uri) > self._left:
+    def _kept(self, content: bytes, *, suffix: str) -> str | None:
+        key = self._media.add(content, suffix=suffix)
+        size = len(self._media.url(key))
+        if size > self._left:
             return None
-        self._left -= len(uri)
-        return uri
+        self._left -= size
+        return key

@@ -1,13 +1,13 @@
 """Durations, levels and sizes of the kept pairs, as plots that follow the page's light and dark."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from core.data.manifest import Item, Status
 from core.data.media.quality import NEAR_SILENT_DBFS
+from harness.report.page.content import Figure
 from harness.report.page.style import INK, both, colour, new_figure
 
 _HEIGHT_PX = 210
@@ -15,16 +15,7 @@ _NUM_BINS = 30
 _EDGE = 0.6
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """One plot at two widths, and the same in words for who cannot see it."""
-
-    wide: str
-    narrow: str
-    words: str
-
-
-def histograms(items: Sequence[Item]) -> list[Histogram]:
+def histograms(items: Sequence[Item]) -> list[Figure]:
     """The plots that the included items have numbers for."""
     kept = [item for item in items if item.status is Status.INCLUDED]
     quantities: tuple[tuple[str, str, list[float | None], bool, float | None], ...] = (
@@ -50,7 +41,7 @@ def histograms(items: Sequence[Item]) -> list[Histogram]:
 
 def _histogram(
     values: np.ndarray, *, name: str, title: str, is_log: bool, limit: float | None
-) -> Histogram:
+) -> Figure:
     from matplotlib.ticker import LogLocator, NullLocator
 
     low, median, high = (float(q) for q in np.quantile(values, (0, 0.5, 1)))
@@ -74,7 +65,7 @@ def _histogram(
 
     wide, narrow = both(f"hist-{name}", draw)
     words = f"{title}: from {low:.4g} to {high:.4g}, median {median:.4g}, over {len(values)} pairs."
-    return Histogram(wide, narrow, words)
+    return Figure(f"hist-{name}", words, alt=words, wide=wide, narrow=narrow, branches=())
 
 
 def _bins(low: float, high: float, *, is_log: bool) -> np.ndarray:

@@ -2,19 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Status
 from core.data.media.quality import MEANINGS, Flag, flag_sentence
 from core.files import write_atomic
-from harness.data.clean import PAGE_FILE, num_media_files
-from harness.report.data.examples import Example, ExampleMaker
+from harness.data.clean import PAGE_FILE, flagged_by_class, num_media_files
+from harness.report.data.examples import ExampleMaker
 from harness.report.data.histograms import histograms
+from harness.report.page.content import (
+    Cell,
+    Column,
+    Example,
+    Examples,
+    Head,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+)
+from harness.report.page.media import MediaStore
+from harness.report.page.page import Page
 from harness.wording.numbers import count, plain
 
 _MAX_MEDIA_BYTES = 6 << 20
@@ -31,12 +41,15 @@ REASON_TITLES = {
     Reason.NOT_A_FILE: "Not a file",
     Reason.UNREADABLE: "Cannot be read",
     Reason.UNSUPPORTED_FORMAT: "Format that is not read",
+    Reason.UNKNOWN_ENDING: "Kind of file that is not read",
     Reason.EMPTY_AUDIO: "Header without sound",
     Reason.UNDECODABLE_AUDIO: "Sound that cannot be decoded",
     Reason.TRUNCATED_AUDIO: "Sound cut short",
     Reason.NON_FINITE_AUDIO: "NaN or infinite samples",
     Reason.SILENT_AUDIO: "One constant value, no sound",
     Reason.CLIPPED_AUDIO: "Clipped sound",
+    Reason.OUT_OF_RANGE_AUDIO: "Samples out of range",
+    Reason.OUT_OF_PHASE_AUDIO: "Channels that cancel each other",
     Reason.SHORT_AUDIO: "Sound too short",
     Reason.UNDECODABLE_IMAGE: "Picture that cannot be decoded",
     Reason.HUGE_IMAGE: "Picture too large to decode",
@@ -50,112 +63,111 @@ REASON_TITLES = {
     Reason.NO_MEDIA: "Listed, but not on disk",
     Reason.REPEATED: "Listed twice",
 }
-_FLAG_TITLES = {
+FLAG_TITLES = {
     Flag.NEAR_SILENT: "Nearly silent",
     Flag.CLIPPED: "Some clipping",
+    Flag.OUT_OF_PHASE: "Channels nearly cancel each other",
     Flag.FLAT_IMAGE: "Picture of nearly one shade",
     Flag.NEAR_DUPLICATE_AUDIO: "Sounds nearly like another",
     Flag.NEAR_DUPLICATE_IMAGE: "Looks nearly like another",
 }
 
 
-@dataclass(frozen=True)
-class Group:
-    """A reason or a flag with its examples."""
-
-    key: str
-    title: str
-    meaning: str
-    count: int
-    examples: list[Example]
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """A line of the table of classes."""
-
-    name: str
-    included: int
-    flagged: int
-    excluded: int
-
-
 def write_data_page(manifest: Manifest, *, folder: Path) -> Path:
     """Write `cleaning.html` for a cleaned manifest into `folder` and return its path.
 
     One file that reaches for nothing else: media are small copies inside it, at most 6 MB.
+
+    Raises:
+        NoSpaceError: the disk is full.
     """
-    maker = ExampleMaker(manifest.root, max_bytes=_MAX_MEDIA_BYTES)
-    context = {
-        "name": plain(manifest.root.name or str(manifest.root)),
-        "summary": _summary(manifest),
-        "classes": _class_rows(manifest),
-        "reasons": _reasons(manifest, maker),
-        "flags": _flags(manifest, maker),
-        "histograms": histograms(manifest.items),
-        "kept": _kept_examples(manifest, maker),
-    }
+    media = MediaStore()
+    maker = ExampleMaker(manifest.root, media=media, max_bytes=_MAX_MEDIA_BYTES)
+    found = [_classes(manifest), _reasons(manifest, maker), _flags(manifest, maker)]
+    if plots := histograms(manifest.items):
+        found.append(Section("plots", "What the kept pairs are like", plots))
+    if kept := _kept_examples(manifest, maker):
+        found.append(Section("kept", "One kept pair of each class", [Examples(kept)]))
     path = folder / PAGE_FILE
-    html = _environment().get_template("data.html.j2").render(**context)
-    write_atomic(path, content=html.encode("utf-8", "backslashreplace"))
+    write_atomic(path, content=Page(head=_head(manifest), sections=found, media=media).html())
     return path
 
 
-def _summary(manifest: Manifest) -> dict[str, Any]:
-    flagged = sum(bool(i.flags) for i in manifest.items if i.status is Status.INCLUDED)
-    chosen = sum(item.reason in SELECTION_REASONS for item in manifest.exclusions)
-    return {
-        "input": manifest.num_input,
-        "included": len(manifest.samples),
-        "excluded": len(manifest.exclusions),
-        "by_choice": chosen,
-        "flagged": flagged,
-        "files": count(num_media_files(manifest), "media file"),
-        "classes": count(len(manifest.classes), "class", "classes"),
-    }
+def _head(manifest: Manifest) -> Head:
+    num_left = len(manifest.exclusions)
+    num_chosen = sum(item.reason in SELECTION_REASONS for item in manifest.exclusions)
+    return Head(
+        title=f"Cleaning of {plain(manifest.root.name or str(manifest.root))}",
+        headline=f"{len(manifest.samples)} of {count(manifest.num_input, 'item')} are usable pairs "
+        "of a sound and a picture.",
+        tone="plain",
+        chips=(
+            f"{len(manifest.samples)} kept",
+            f"{sum(flagged_by_class(manifest).values())} of them flagged",
+            f"{num_left} left out" + (f", {num_chosen} by choice" if num_chosen else ""),
+            count(len(manifest.classes), "class", "classes"),
+        ),
+        kicker=(count(num_media_files(manifest), "media file"), "nothing was moved or changed"),
+        branches=(),
+        files=(),
+        source="the manifest of the folder and the files that it names",
+    )
 
 
-def _class_rows(manifest: Manifest) -> list[ClassRow]:
+def _classes(manifest: Manifest) -> Section:
     tally: dict[str, Counter[str]] = {name: Counter() for name in manifest.named_classes}
     for item in manifest.items:
         row = tally.setdefault(item.class_name or "", Counter())
         row[item.status.value] += 1
         row["flagged"] += item.status is Status.INCLUDED and bool(item.flags)
     # Items without a class come last, whatever the others are called.
-    return [
-        ClassRow(
-            plain(name) if name else "no class known",
-            row[Status.INCLUDED.value],
-            row["flagged"],
-            row[Status.EXCLUDED.value],
+    rows = [
+        (
+            Cell(plain(name) if name else "no class known"),
+            Cell(str(row[Status.INCLUDED.value])),
+            Cell(str(row["flagged"] or "")),
+            Cell(str(row[Status.EXCLUDED.value] or "")),
         )
         for name, row in sorted(tally.items(), key=lambda pair: (pair[0] == "", pair[0]))
     ]
+    columns = (
+        Column("class"),
+        *(Column(c, is_number=True) for c in ("kept", "flagged", "left out")),
+    )
+    return Section("classes", "Classes", [Table("Items of each class", columns, tuple(rows))])
 
 
-def _reasons(manifest: Manifest, maker: ExampleMaker) -> list[Group]:
-    groups = []
+def _reasons(manifest: Manifest, maker: ExampleMaker) -> Section:
+    groups, rows = [], []
     for reason, number in manifest.reason_counts().items():
         items = [item for item in manifest.exclusions if item.reason is reason]
-        examples = maker.of(items, most=_EXAMPLES_A_REASON, sentence=_detail)
-        groups.append(Group(reason.value, REASON_TITLES[reason], "", number, examples))
-    return groups
+        title = REASON_TITLES[reason]
+        rows.append((Cell(title, href=f"#{reason.value}", note=reason.value), Cell(str(number))))
+        shown = maker.of(items, most=_EXAMPLES_A_REASON, sentence=_detail)
+        groups.append(Examples(shown, reason.value, f"{title}: {number}"))
+    columns = (Column("reason"), Column("items", is_number=True))
+    table = Table("Items of each reason", columns, tuple(rows))
+    parts: list[Part] = [table, *groups] if groups else [Paragraph("Nothing was left out.")]
+    return Section("reasons", "Left out, by reason", parts)
 
 
-def _flags(manifest: Manifest, maker: ExampleMaker) -> list[Group]:
+def _flags(manifest: Manifest, maker: ExampleMaker) -> Section:
     by_id = {item.id: item for item in manifest.items if item.status is Status.INCLUDED}
-    groups = []
+    groups: list[Part] = []
     for flag in Flag:
         items = [item for item in manifest.items if flag in item.flags]
         if not items:
             continue
-        shown = _with_first(items, flag=flag, by_id=by_id)
-        examples = maker.of(
-            shown, most=_EXAMPLES_A_REASON, sentence=partial(_flag_detail, flag=flag)
+        shown = maker.of(
+            _with_first(items, flag=flag, by_id=by_id),
+            most=_EXAMPLES_A_REASON,
+            sentence=partial(_flag_detail, flag=flag),
         )
-        meaning = MEANINGS[flag]
-        groups.append(Group(flag.value, _FLAG_TITLES[flag], meaning, len(items), examples))
-    return groups
+        title = f"{FLAG_TITLES[flag]}: {len(items)}"
+        note = f"Flagged because {MEANINGS[flag]}."
+        groups.append(Examples(shown, flag.value, title, note))
+    parts = groups or [Paragraph("No pair was flagged.")]
+    return Section("flags", "Kept, but worth a look", parts)
 
 
 def _with_first(items: list[Item], *, flag: Flag, by_id: Mapping[str, Item]) -> Iterable[Item]:
@@ -183,22 +195,11 @@ def _detail(item: Item) -> str:
     return item.detail or ""
 
 
-def _kept_examples(manifest: Manifest, maker: ExampleMaker) -> list[Example]:
+def _kept_examples(manifest: Manifest, maker: ExampleMaker) -> tuple[Example, ...]:
     first: dict[str, Any] = {}
     for item in manifest.items:
         if item.status is Status.INCLUDED and not item.flags:
             first.setdefault(str(item.class_name), item)
     return maker.of(
         (first[name] for name in sorted(first)), most=_MAX_CLASSES_SHOWN, sentence=_detail
-    )
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("harness.report.data", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )

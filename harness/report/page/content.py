@@ -173,7 +173,37 @@ class Gallery:
     pairs: tuple[tuple[Picture, Picture], ...]
 
 
-Part = Gallery | Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet
+@dataclass(frozen=True)
+class Example:
+    """One item of a data folder, to hear and to see."""
+
+    name: str
+    """Its id."""
+    class_name: str
+    """Blank where it has none."""
+    sentence: str
+    """Why it is shown."""
+    files: str
+    """Paths of its files."""
+    sound: str | None
+    """Key in the media store; None where there is nothing to hear."""
+    picture: str | None
+    """The same; None where there is nothing to see."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items side by side, under a heading of their own where they have a title."""
+
+    kind: ClassVar[str] = "examples"
+    items: tuple[Example, ...]
+    id: str = ""
+    """Anchor, and the name that manifests and options know."""
+    title: str = ""
+    note: str = ""
+
+
+Part = Gallery | Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet | Examples
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ MEDIA_FOLDER = "media"
 AUDIO_TYPE = "audio/mpeg"
 _LARGEST_PX = 256  # what a sheet shows; the run's folder keeps the whole image
 _AUDIO_HZ = 48_000
-_TYPES = {"png": "image/png", "webp": "image/webp", "mp3": AUDIO_TYPE}
+_TYPES = {"png": "image/png", "webp": "image/webp", "mp3": AUDIO_TYPE, "jpg": "image/jpeg"}
 
 
 @dataclass

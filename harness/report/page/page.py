@@ -59,13 +59,9 @@ class Page:
     sheet: str | None = None
     """The contact sheet's picture beside the page; None where there is none."""
 
-    def html(self, *, max_bytes: int = MAX_BYTES) -> bytes:
-        """The page; above `max_bytes` its media are beside it from now on."""
-        page = encoded(html(self.head, content=self.sections, media=self.media))
-        if len(page) > max_bytes and self.media.has_files:
-            self.media.is_embedded = False
-            page = encoded(html(self.head, content=self.sections, media=self.media))
-        return page
+    def html(self) -> bytes:
+        """The page alone."""
+        return encoded(html(self.head, content=self.sections, media=self.media))
 
     def write(
         self,
@@ -77,10 +73,15 @@ class Page:
     ) -> Written:
         """Write page, twin and media into `folder`, the page last, so that its links hold.
 
+        max_bytes: of the page with its media inside; above it they lie beside it.
+
         Raises:
             NoSpaceError: the disk is full.
         """
-        page = self.html(max_bytes=max_bytes)
+        page = self.html()
+        if len(page) > max_bytes and self.media.has_files:
+            self.media.is_embedded = False
+            page = self.html()
         twin = encoded(markdown(self.head, content=self.sections, sheet=self.sheet))
         self.media.save(folder)
         write_atomic(folder / TWIN, content=twin)

@@ -290,7 +290,7 @@ def test_runs_without_a_comparison_get_no_verdict(copied: Path) -> None:
     assert one.page.parent.name == f"run-{names[0]}"
     assert one.verdict.startswith("One run of baseline")
     both = write_reports(names[:2], results=results, max_bytes=10**8)[0]
-    assert both.num_runs == 2
+    assert both.counts["num_runs"] == 2
     text = both.page.read_text(encoding="utf-8")
     assert "These runs were not compared" in text
     assert "own sound is furthest ahead" in text

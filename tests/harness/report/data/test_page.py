@@ -10,7 +10,8 @@ from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
 from core.data.manifest import Reason
-from harness.report.data.page import REASON_TITLES, write_data_page
+from core.data.media.quality import Flag
+from harness.report.data.page import FLAG_TITLES, REASON_TITLES, write_data_page
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="alert(1)">'
 
@@ -61,9 +62,10 @@ def page(tmp_path_factory):
     return write_data_page(manifest, folder=folder), manifest
 
 
-def test_every_reason_has_a_title():
+def test_every_reason_and_flag_has_a_title():
     """Catches: a new reason that breaks the page of the first user who meets it."""
     assert set(REASON_TITLES) == set(Reason)
+    assert set(FLAG_TITLES) == set(Flag)
 
 
 def test_nothing_hostile_is_left_unescaped(page):
@@ -97,7 +99,7 @@ def test_the_page_is_seen_and_heard(page, browser, width, scheme):
     tab.on("dialog", lambda dialog: seen.append("dialog") or dialog.dismiss())
     tab.on("console", lambda message: seen.append(message.text))
     tab.goto(path.as_uri())
-    assert tab.title() == "Cleaning of media & <b>more"
+    assert tab.title().endswith(" · Cleaning of media & <b>more")
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
     playable = """async () => Promise.all([...document.querySelectorAll("audio")].map(a =>
@@ -106,7 +108,7 @@ def test_the_page_is_seen_and_heard(page, browser, width, scheme):
     durations = tab.evaluate(playable)
     assert len(durations) >= 6
     assert min(durations) > 0.9
-    visible = "wide" if width > 620 else "narrow"
+    visible = "wide" if width > 640 else "narrow"
     assert tab.evaluate(f"document.querySelectorAll('.{visible} svg').length") == 5
     assert tab.locator(f".{visible} svg").first.is_visible()
     ink = tab.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
