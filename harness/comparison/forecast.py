@@ -8,6 +8,7 @@ from core.errors import DataError
 from harness.records.folders import ResultsFolder
 from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import PlannedRun
+from harness.wording.numbers import duration
 
 _CHANGES_NO_TIME = ("corpus_seed", "split_seed")
 """Settings of the data that leave the work as much as it was."""
@@ -55,7 +56,7 @@ class Forecast:
             )
         at_a_time = "one at a time" if self.jobs == 1 else f"{self.jobs} at a time"
         devices = ", ".join(self.measured_on)
-        words = f"About {_duration(hours)}, {at_a_time}, by the finished runs (on {devices})"
+        words = f"About {duration(hours * 3_600)}, {at_a_time}, by the finished runs (on {devices})"
         if self.price_per_hour is not None:
             words += f"; {hours * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
         return words + "."
@@ -112,9 +113,3 @@ def _schedule(settings: dict[str, object]) -> dict[str, object]:
         elif section == "data" and isinstance(values, dict):
             kept[section] = {k: v for k, v in values.items() if k not in _CHANGES_NO_TIME}
     return kept
-
-
-def _duration(hours: float) -> str:
-    if hours < 1 / 60:
-        return "a minute"
-    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"

@@ -1,7 +1,7 @@
 """Words and numbers as a reader sees them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.wording.plain_text import plain as plain
 
@@ -90,12 +90,15 @@ def duration(seconds: float | None) -> str:
 
 
 def size(num_bytes: float | None) -> str:
-    """Bytes as MB or GB."""
+    """Bytes as B, kB, MB or GB."""
     if num_bytes is None:
         return ""
-    if num_bytes < 1e9:
-        return f"{num_bytes / 1e6:.0f} MB"
-    return f"{num_bytes / 1e9:.2f} GB"
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:,.2f} GB"
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.0f} {unit}"
+    return f"{num_bytes:.0f} B"
 
 
 def count(value: int | None, singular: str, plural: str | None = None) -> str:
@@ -108,6 +111,12 @@ def count(value: int | None, singular: str, plural: str | None = None) -> str:
 def short_hash(value: object) -> str:
     """The first twelve digits of a hash, each part of a joined one."""
     return " + ".join(part[:12] for part in plain(value).split("+"))
+
+
+def few(names: Sequence[str], *, most: int = 3) -> str:
+    """`a, b, c and 4 more`: the first of a long list."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def listed(names: Iterable[object]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from core.errors import HarnessError, StorageAwayError, UsageError, suggestion
 from core.files import TEMPORARY_PREFIX
 from core.training.checkpoints import no_space_is_a_sentence
-from harness.executors.store.url import EXPECTED, printable, reason, require_url
+from harness.executors.store.url import EXPECTED, reason, require_url, without_secrets
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -133,7 +133,7 @@ class RemoteFolder:
             except Exception as error:
                 if pause_s is None or isinstance(error, _FOR_GOOD):
                     raise StorageAwayError(
-                        f"the store {printable(self.url)} cannot be used "
+                        f"the store {without_secrets(self.url)} cannot be used "
                         f"({type(error).__name__}: {reason(error, url=self.url)}); check that it "
                         "exists and that this machine's credentials may read and write it, then "
                         "give the same command again"
@@ -144,7 +144,7 @@ class RemoteFolder:
 
 def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     require_url(url)
-    protocol, shown = url.partition("://")[0], printable(url)
+    protocol, shown = url.partition("://")[0], without_secrets(url)
     try:
         import fsspec
         from fsspec.registry import known_implementations, registry

@@ -14,15 +14,15 @@ def require_url(url: str) -> None:
     """
     protocol, mark, place = url.partition("://")
     if not mark or not place or "::" in url:
-        raise UsageError(f"--store {printable(url)}: {EXPECTED}")
+        raise UsageError(f"--store {without_secrets(url)}: {EXPECTED}")
     if protocol in _OF_ONE_PROCESS:
         raise UsageError(
-            f"--store {printable(url)}: {protocol}:// is of one process alone, and no other "
+            f"--store {without_secrets(url)}: {protocol}:// is of one process alone, and no other "
             f"machine sees it; {EXPECTED}"
         )
 
 
-def printable(url: str) -> str:
+def without_secrets(url: str) -> str:
     """The URL without user, password and key, whichever way its driver takes them."""
     protocol, mark, rest = url.partition("://")
     rest, question, _ = rest.partition("?")
@@ -33,12 +33,13 @@ def printable(url: str) -> str:
 
 
 def reason(error: Exception, *, url: str) -> str:
-    """What a driver said, without what `printable` hides."""
-    said = (str(error).strip().splitlines() or ["no reason given"])[0].replace(url, printable(url))
+    """What a driver said, without what `without_secrets` hides."""
+    said = (str(error).strip().splitlines() or ["no reason given"])[0]
+    said = said.replace(url, without_secrets(url))
     rest = url.partition("://")[2]
     rest, _, query = rest.partition("?")
     owner = rest.rpartition("@")[0]
     for secret in (owner, owner.partition(":")[2], query):
-        if secret and printable(url).find(secret) < 0:
+        if secret and without_secrets(url).find(secret) < 0:
             said = said.replace(secret, "***")
     return said

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
-from harness.wording.numbers import fixed
+from harness.wording.numbers import count, fixed
 
 _NARROW = 116
 """Columns below which the paired table turns into a paragraph a pair."""
@@ -41,10 +41,6 @@ def comparison_view(
     return Group(*parts)
 
 
-def _seeds(found: ComparisonRecord) -> str:
-    return "1 seed" if len(found.seeds) == 1 else f"{len(found.seeds)} seeds"
-
-
 def _outcome(pair: PairResult) -> str:
     if pair.winner:
         return f"{pair.verdict.value}\n{pair.winner}"
@@ -71,7 +67,7 @@ def _pairs_table(found: ComparisonRecord) -> Table:
         "p (sign flip)",
         "detectable",
         "outcome",
-        title=f"{found.metric}, paired over {_seeds(found)}",
+        title=f"{found.metric}, paired over {count(len(found.seeds), 'seed')}",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -112,7 +108,7 @@ def _means_table(found: ComparisonRecord) -> Table:
         "better",
         *found.branches,
         "real pictures",
-        title=f"Means over {_seeds(found)}",
+        title=f"Means over {count(len(found.seeds), 'seed')}",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -128,7 +124,7 @@ def _means_table(found: ComparisonRecord) -> Table:
 
 
 def _means_lines(found: ComparisonRecord) -> Text:
-    lines = [f"Means over {_seeds(found)}"]
+    lines = [f"Means over {count(len(found.seeds), 'seed')}"]
     for row in _shown(found):
         cells = ", ".join(f"{b} {fixed(row.branches[b].mean)}" for b in found.branches)
         lines.append(f"{row.metric} ({'higher' if row.higher_is_better else 'lower'}): {cells}")

@@ -90,7 +90,7 @@ def ingested(found: "Ingested", *, folder: Path) -> RenderableType:
     else:
         news = ""
     is_cleaned = found.manifest.cleaning is not None
-    follow = f"next: harness data {'split' if is_cleaned else 'clean'} {printable(str(folder))}"
+    follow = f"next: harness data {'split' if is_cleaned else 'clean'} {plain(folder)}"
     parts: list[RenderableType] = [*_summary(found.manifest, folder=folder)]
     parts += [Text(line) for line in (news, follow) if line]
     return Group(*parts)
@@ -158,8 +158,8 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
     statuses = ", ".join(f"{count} {name}" for name, count in data["status"].items() if count)
     lines = [
         f"{manifest.num_input} items: {statuses}",
-        f"manifest: {printable(data['manifest'])}",
-        f"media: {printable(data['root'])}",
+        f"manifest: {plain(data['manifest'])}",
+        f"media: {plain(data['root'])}",
     ]
     parts: list[RenderableType] = [Text("\n".join(lines))]
     parts.append(_counts_table(data["classes"]))
@@ -188,7 +188,7 @@ def _counts_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
         shown.sort(key=lambda pair: -sum(pair[1].values()) + pair[1][left])
         shown = shown[:_MAX_CLASSES]
     for name, row in shown:
-        table.add_row(Text(printable(name) or _NO_CLASS), *[str(row[status]) for status in used])
+        table.add_row(Text(plain(name) or _NO_CLASS), *[str(row[status]) for status in used])
     return table
 
 
@@ -198,7 +198,7 @@ def _reasons_table(manifest: Manifest) -> Table:
     table.columns[1].justify = "right"
     for reason, count in manifest.reason_counts().items():
         item = first[reason]
-        example = f"{printable(item.id)}: {printable(item.detail or '')}"
+        example = f"{plain(item.id)}: {plain(item.detail or '')}"
         table.add_row(reason.value, str(count), Text(example, overflow="fold"))
     return table
 
@@ -208,10 +208,10 @@ def _rows_table(items: list[Item], *, title: str) -> Table:
     for item in items:
         why = f"{item.reason.value}: {item.detail}" if item.reason else ""
         table.add_row(
-            Text(printable(item.id), overflow="fold"),
+            Text(plain(item.id), overflow="fold"),
             item.status.value,
-            Text(printable(item.class_name or "")),
-            Text(printable(why), overflow="fold"),
+            Text(plain(item.class_name or "")),
+            Text(plain(why), overflow="fold"),
             ", ".join(item.flags),
         )
     return table
@@ -219,7 +219,7 @@ def _rows_table(items: list[Item], *, title: str) -> Table:
 
 def _item_view(item: Item) -> RenderableType:
     lines = [
-        f"{name}: {printable(str(value))}"
+        f"{name}: {plain(value)}"
         for name, value in _item_data(item).items()
         if value is not None and value != []
     ]
@@ -234,8 +234,3 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # the level of digital silence; JSON has no infinity
     return list(value) if isinstance(value, tuple) else value
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from core.audit.audit import Audit
 from core.audit.zero_shot import ZeroShot
+from harness.wording.numbers import few
 from harness.wording.plain_text import plain
 
 _SHOWN_IDS = 6
@@ -24,9 +25,7 @@ def audit_view(found: Audit) -> RenderableType:
     for finding in found.findings:
         parts.append(Text(f"{finding.kind.value}: {plain(finding.sentence)}"))
         if finding.ids:
-            more = len(finding.ids) - _SHOWN_IDS
-            ids = plain(", ".join(finding.ids[:_SHOWN_IDS]))
-            parts.append(Text(f"  {ids}{f' and {more} more' if more > 0 else ''}", style="dim"))
+            parts.append(Text(f"  {plain(few(finding.ids, most=_SHOWN_IDS))}", style="dim"))
     for result in found.zero_shot:
         parts += _heard(result)
     parts += [

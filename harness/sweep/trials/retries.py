@@ -16,6 +16,7 @@ from optuna.trial import TrialState as OptunaState
 
 from harness.sweep.trials.storage import SweepStorage
 from harness.sweep.trials.trials import ERROR, PLACE, RELEASES, RETRY_HISTORY, experiments_accepted
+from harness.wording.numbers import count
 
 
 class Retries:
@@ -49,7 +50,7 @@ class Retries:
                 self._study_storage.set_trial_user_attr(
                     trial._trial_id,
                     ERROR,
-                    f"its worker died {num_deaths} {'time' if num_deaths == 1 else 'times'}",
+                    f"its worker died {count(num_deaths, 'time')}",
                 )
             self._study_storage.set_trial_state_values(trial._trial_id, OptunaState.FAIL)
         except UpdateFinishedTrialError:

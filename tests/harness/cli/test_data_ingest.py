@@ -111,7 +111,7 @@ def test_names_reach_a_terminal_as_plain_text(tmp_path, media):
         shown = invoke("show", tmp_path / "set", *words).stdout
         assert "\x1b" not in shown
         assert "<script>" in shown
-        assert r"\n\x1b[31m[bold]red" in "".join(
+        assert "\ufffd[31m[bold]red" in "".join(
             line.strip("│┃ ") for line in shown.splitlines()
         ).replace(" ", "")
 

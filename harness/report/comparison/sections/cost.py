@@ -1,4 +1,4 @@
-"""Section 9: quality against cost."""
+"""Quality against cost."""
 
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun

@@ -1,4 +1,4 @@
-"""Sections 3 and 4: paired differences, and the seeds they come from."""
+"""Paired differences, and the seeds they come from."""
 
 from harness.comparison.record import MetricRow, PairResult
 from harness.metrics.registry import metric

@@ -1,4 +1,4 @@
-"""Section 2: why these runs may be compared."""
+"""Why these runs may be compared."""
 
 from collections.abc import Sequence
 from typing import Any

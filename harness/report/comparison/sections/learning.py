@@ -1,4 +1,4 @@
-"""Section 10: learning curves."""
+"""Learning curves."""
 
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts

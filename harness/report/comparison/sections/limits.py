@@ -1,4 +1,4 @@
-"""Section 14: what was left out, what this does not prove, how to make it again."""
+"""What was left out, what this does not prove, how to make it again."""
 
 from harness.report.comparison.facts import Facts, is_embedded
 from harness.report.page.content import (

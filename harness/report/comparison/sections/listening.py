@@ -1,4 +1,4 @@
-"""Sections 7 and 8: does it listen, and in which classes."""
+"""Does it listen, and in which classes."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Section 13: is an image a copy of a training picture?"""
+"""Is an image a copy of a training picture?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

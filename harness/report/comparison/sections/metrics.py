@@ -1,4 +1,4 @@
-"""Sections 5 and 6: every metric, and the distances against n."""
+"""Every metric, and the distances against n."""
 
 from collections import defaultdict
 

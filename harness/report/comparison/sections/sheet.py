@@ -1,4 +1,4 @@
-"""Section 12: sounds to hear, pictures to see."""
+"""Sounds to hear, pictures to see."""
 
 from io import BytesIO
 from pathlib import Path

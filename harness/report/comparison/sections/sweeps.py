@@ -1,4 +1,4 @@
-"""Section 11: whether the branches were tuned alike."""
+"""Whether the branches were tuned alike."""
 
 from harness.comparison.tuning import (
     inequalities,

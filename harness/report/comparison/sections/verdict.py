@@ -1,4 +1,4 @@
-"""Section 1: the verdict and its strength."""
+"""The verdict and its strength."""
 
 from harness.comparison.record import PairResult
 from harness.report.comparison.facts import Facts

@@ -1,4 +1,4 @@
-"""Section 2: the best settings beside the defaults, and how to use them."""
+"""The best settings beside the defaults, and how to use them."""
 
 from typing import Any
 

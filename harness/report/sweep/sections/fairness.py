@@ -1,4 +1,4 @@
-"""Section 9: what each branch was given."""
+"""What each branch was given."""
 
 from harness.report.page.content import Blank, Cell, Column, Paragraph, Part, Section, Table
 from harness.report.sweep.facts import SweepFacts, num_counted

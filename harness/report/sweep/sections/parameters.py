@@ -1,4 +1,4 @@
-"""Sections 4 to 6: importances, slices and parallel coordinates of the parameters."""
+"""Importances, slices and parallel coordinates of the parameters."""
 
 from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
 from harness.report.sweep import figures

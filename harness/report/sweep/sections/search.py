@@ -1,4 +1,4 @@
-"""Sections 3, 7 and 8: best so far, Pareto front, learning curves of the trials."""
+"""Best so far, Pareto front, learning curves of the trials."""
 
 import math
 

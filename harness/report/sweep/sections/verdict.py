@@ -1,4 +1,4 @@
-"""Section 1: what the search found, what the test clips say of it, and why to be careful."""
+"""What the search found, what the test clips say of it, and why to be careful."""
 
 from harness.report.page.content import (
     Bullets,

@@ -222,7 +222,7 @@ def test_a_url_that_no_other_machine_can_use_is_refused(url: str, says: str) -> 
 )
 def test_a_password_in_the_url_is_not_printed(url: str, shown: str) -> None:
     """Catches: a key in a log, by way of a sentence or of what a driver says."""
-    assert store_url.printable(url) == shown
+    assert store_url.without_secrets(url) == shown
     said = store_url.reason(
         ValueError(f"no {url}; not with se@cret or sec/ret, sig=secret"), url=url
     )
