@@ -62,9 +62,10 @@ def _disagreement(table: pd.DataFrame, *, record: RunRecord) -> str | None:
         return f"it has no column {', '.join(missing)}"
     by_score = clip_means(table).groupby(["arm", "metric"])["value"].agg(["count", "mean"])
     held = {key: (int(n), float(mean)) for key, n, mean in by_score.itertuples()}
+    recorded = record.evaluation.foreign_metrics
     for arm, scores in record.arms.items():
         for name, score in scores.items():
-            if metric(name).level is not Level.CLIP:
+            if metric(name, recorded=recorded).level is not Level.CLIP:
                 continue
             n, mean = held.get((arm, name), (0, math.nan))
             if n != score.n:

@@ -40,7 +40,8 @@ def higher_is_better(records: Sequence[RunRecord], metric: str) -> bool:
 def _row(
     name: str, records: Sequence[RunRecord], branches: Sequence[str], *, primary: str | None
 ) -> MetricRow:
-    about = declared(name)
+    recorded = {k: v for r in records for k, v in r.evaluation.foreign_metrics.items()}
+    about = declared(name, recorded=recorded)
     scores = [r.metrics[name] for r in records if name in r.metrics]
     one = scores[0] if scores else None
     real = next((v for r in records if (v := r.value(name, arm="real")) is not None), None)

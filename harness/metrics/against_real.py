@@ -53,6 +53,9 @@ def distance_scores(
             continue
         distances = [distance(s.x_ND, s.y_MD) for s in sides]
         value = float(np.mean([distance.between() for distance in distances]))
+        if not np.isfinite(value):
+            found[arm] = Absent("the distance is not finite; a scorer returned NaN for an image")
+            continue
         has_curve = arm in (batch.headline_arm, REAL)
         found[arm] = SetScore(
             value=value,

@@ -77,6 +77,7 @@ METRICS = (
         unit="share of clips",
         definition="share of all other scored clips whose sound fits the image less than the "
         "own sound does; ties count half",
+        shows_listening=True,
         reading="The class alone lifts it far above 0.5: read its margin over `shuffled`.",
         lowest=0.0,
         highest=1.0,
@@ -92,6 +93,7 @@ METRICS = (
         extractor=Extractor.JOINT,
         unit="cosine",
         definition="cosine of the image and the clip's own sound in a space that both share",
+        shows_listening=True,
         reading="It rises with the class alone; values of different scorers are not comparable.",
         lowest=-1.0,
         highest=1.0,

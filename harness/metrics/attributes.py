@@ -61,6 +61,7 @@ METRICS = (
         "the clip's true ones",
         part_definition="absolute difference between the {part} read off the image and the "
         "clip's true one",
+        shows_listening=True,
         reading="The judge itself makes the error of arm `real`; a model that does not listen "
         "makes that of arm `text_only`.",
         lowest=0.0,

@@ -41,6 +41,7 @@ METRICS = (
         unit="share of clips",
         definition="share of the other scored clips of the same class whose sound fits the "
         "image less than the own sound does; ties count half",
+        shows_listening=True,
         reading="The class cannot help, since the caption gives it away: above 0.5 the image "
         "shows what the sound alone says.",
         lowest=0.0,

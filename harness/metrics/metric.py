@@ -98,6 +98,8 @@ class Metric:
     """Value of a model that does not listen; None where there is none or it depends on the data."""
     chance_on: "Callable[[Batch], float] | None" = None
     """The same where it depends on the data."""
+    shows_listening: bool = False
+    """Whether its advantage over the controls is shown first, as evidence that a model listens."""
     min_clips: int = 1
     """Fewest test clips with which there is a value."""
     min_draws: int = 1

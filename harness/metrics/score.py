@@ -20,13 +20,14 @@ from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.metric import Absent
 from harness.metrics.nearest import NearestTraining, nearest_rows
 from harness.metrics.per_class import class_values
-from harness.metrics.registry import computed_metrics
+from harness.metrics.registry import computed_metrics, foreign_metrics
 from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.values import ValueMaker
 from harness.records.folders import NEAREST, PER_CLIP
 from harness.records.parts import (
     CurvePoint,
     Evaluation,
+    ForeignMetric,
     ListeningMargin,
     MetricValue,
     ScorerFacts,
@@ -55,6 +56,8 @@ class RunScores:
     """Nearest training picture of each image; None where no training pictures were given."""
     extractors: dict[str, ScorerFacts]
     """Name and fingerprint of each scorer, by role."""
+    foreign_metrics: dict[str, ForeignMetric]
+    """The metrics of other packages that were computed, by name."""
 
     @property
     def summary(self) -> dict[str, MetricValue]:
@@ -66,6 +69,7 @@ class RunScores:
         """What a record holds besides the scores of the arms."""
         return Evaluation(
             extractors=self.extractors,
+            foreign_metrics=self.foreign_metrics,
             per_class=class_values(clip_means(self.per_clip)),
             distance_curves=self.curves,
             nearest_training=self.nearest.summary() if self.nearest is not None else None,
@@ -137,6 +141,7 @@ def score_images(
             role: ScorerFacts(name=scorer.name, fingerprint=scorer.fingerprint)
             for role, scorer in scorers.present.items()
         },
+        foreign_metrics=foreign_metrics(),
     )
 
 

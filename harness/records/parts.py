@@ -148,6 +148,34 @@ class ScorerFacts(Part):
     """Hash of its files."""
 
 
+class ForeignMetric(Part):
+    """A metric of another package as it was when a run computed it: enough to read its numbers
+    where the package is not installed."""
+
+    module: str
+    """Module that declares it."""
+    distribution: str
+    """Package and version; empty where unknown."""
+    code_hash: str
+    """Hash of its sources."""
+    level: str
+    """`clip` or `set`: what one value belongs to."""
+    role: str
+    """What it is for."""
+    extractor: str
+    """Which scorers it needs."""
+    higher_is_better: bool
+    """Direction."""
+    unit: str
+    """What one unit is."""
+    definition: str
+    """One line for a reader of the report."""
+    reading: str
+    """A sentence on how to read a value."""
+    part_definition: str = ""
+    """The definition of a part, with `{part}` for its name."""
+
+
 class ClassValue(Part):
     """A per-clip metric over the clips of one class."""
 
@@ -223,6 +251,8 @@ class Evaluation(Part):
 
     extractors: dict[str, ScorerFacts] = {}
     """The scorers, by role."""
+    foreign_metrics: dict[str, ForeignMetric] = {}
+    """The metrics of other packages that were computed, by name."""
     per_class: dict[str, dict[str, dict[str, ClassValue]]] = {}
     """Arm, metric, class: a per-clip score by class."""
     distance_curves: list[CurvePoint] = []

@@ -18,6 +18,7 @@ from core.foundation.sources import resolve_source
 from core.training.plan import TrainingPlan
 from harness.branches.registry import find_variant
 from harness.data.source import PreparedSplit, prepare_split, weights_of
+from harness.metrics.registry import computed_metrics, foreign_sources
 from harness.records.folders import RunFolder
 from harness.records.record import (
     RunIdentity,
@@ -159,6 +160,7 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     Raises:
         UsageError, DataError, MismatchError, MissingWeightsError: what the user has to change.
     """
+    computed_metrics()  # an installed package whose metrics cannot be had is refused here
     registration = find_variant(request.variant)
     variant = registration.load()
     tuned = None if request.config is None else load_run_config(request.config)
@@ -264,7 +266,7 @@ def _code_hashes(variant_sources: Path) -> dict[str, str]:
         "variant": code_hash([variant_sources]),
         # The corpus acts through the split, the embedded models through their weights.
         "core": code_hash([core], leave_out=[core / "embedded"]),
-        "metrics": code_hash([harness / "metrics"]),
+        "metrics": code_hash([harness / "metrics", *foreign_sources()]),
         "run": code_hash(
             [run, harness / "branches" / "unet_adapter.py", harness / "data" / "source.py"],
             leave_out=[run / "calibration.py"],  # a clock

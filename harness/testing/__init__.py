@@ -8,7 +8,7 @@
         config = {"hidden_dim": 32}
 
 It runs on small real models of its own, on the CPU, offline, in seconds. docs/variants.md lists
-the promises.
+the promises. `MetricContract` does the same for a metric (docs/metrics.md).
 """
 
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ if find_spec("pytest") is None:
     )
 
 from harness.testing.contract import VariantContract, violations
+from harness.testing.metric_contract import MetricContract
 from harness.testing.small import SmallFoundation
 
-__all__ = ["SmallFoundation", "VariantContract", "violations"]
+__all__ = ["MetricContract", "SmallFoundation", "VariantContract", "violations"]

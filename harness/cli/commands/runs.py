@@ -118,10 +118,15 @@ def list_(
     if runs:
         print_result(show.runs(results), as_json=as_json, data=show.runs_data(results))
         return
+    from rich.console import Group
+    from rich.text import Text
+
     from harness.branches.describe import describe_variants
 
     described = describe_variants(profile)
     view = show.variants(described, is_verbose=verbose)
+    if (metrics := show.foreign_metrics()) is not None:
+        view = Group(view, Text(""), metrics)
     print_result(view, as_json=as_json, data=[v.data() for v in described])
 
 

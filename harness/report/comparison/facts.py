@@ -18,6 +18,7 @@ from harness.metrics.metric import Level, Metric
 from harness.metrics.registry import known_metrics, metric
 from harness.records.folders import RunFolder
 from harness.records.names import split_of
+from harness.records.parts import ForeignMetric
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
 
@@ -220,27 +221,37 @@ class Facts:
         return next((run for run in self.runs if run.run_id == run_id), None)
 
     @cached_property
+    def foreign_metrics(self) -> dict[str, ForeignMetric]:
+        """The metrics of other packages that the runs computed, by name."""
+        of_runs = (run.record.evaluation.foreign_metrics for run in self.finished)
+        return {name: facts for of_run in of_runs for name, facts in of_run.items()}
+
+    def declared(self, name: str) -> Metric:
+        """What a metric of these runs is."""
+        return metric(name, recorded=self.foreign_metrics)
+
+    @cached_property
     def primary(self) -> Metric | None:
         """The metric the verdict rests on; the first that has a value where nothing was compared.
 
         None where no run has any value.
         """
         if self.comparison is not None:
-            return metric(self.comparison.metric)
-        for name in known_metrics():
+            return self.declared(self.comparison.metric)
+        for name in dict.fromkeys((*known_metrics(), *self.foreign_metrics)):
             if any(run.value(name) is not None for run in self.finished):
-                return metric(name)
+                return self.declared(name)
         return None
 
     @cached_property
     def clip_metric(self) -> Metric | None:
         """The metric that speaks of single clips: the primary one, or the first that does."""
         candidates = [self.primary.name] if self.primary is not None else []
-        for name in (*candidates, *known_metrics()):
-            if metric(name).level is Level.CLIP and any(
+        for name in (*candidates, *known_metrics(), *self.foreign_metrics):
+            if self.declared(name).level is Level.CLIP and any(
                 run.value(name) is not None for run in self.finished
             ):
-                return metric(name)
+                return self.declared(name)
         return None
 
     @cached_property

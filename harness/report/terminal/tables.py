@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import DataError
+from harness.metrics.plugins import found_plugins
+from harness.metrics.registry import HEADLINE, METRICS, known_metrics
 from harness.records.folders import ResultsFolder
 from harness.records.parts import ListeningMargin, MetricValue, StageFacts
 from harness.records.record import RunRecord, load_record
@@ -111,8 +113,9 @@ def _controls_table(controls: Iterable[ListeningMargin]) -> Table:
         title="Advantage of the own sound, paired by clip",
         title_justify="left",
     )
+    shown = {name for name, declared in known_metrics().items() if declared.shows_listening}
     for margin in controls:
-        if margin.metric not in {"listening_rank", "attribute_error", "ais_cos"}:
+        if margin.metric not in shown:
             continue
         low, high = fixed(margin.low), fixed(margin.high)
         table.add_row(
@@ -162,6 +165,19 @@ def variants(
     return Group(table, *details) if is_verbose else table
 
 
+def foreign_metrics() -> RenderableType | None:
+    """The metrics of other packages, and those that cannot be had; None where there are none."""
+    found = found_plugins(frozenset(METRICS))
+    if not found.metrics and not found.broken:
+        return None
+    table = Table("metric", "what it is", "package", box=None, pad_edge=False)
+    for name, plugin in found.origins.items():
+        declared = found.metrics[name]
+        table.add_row(name, Text(declared.definition), plugin.distribution or plugin.module)
+    broken = [Text(sentence, style="red") for sentence in found.broken]
+    return Group(*([table] if found.metrics else []), *broken)
+
+
 def _trained(variant: "DescribedVariant") -> Table:
     table = Table("stage", "steps", "trainable", "modules", box=None, pad_edge=False)
     for stage, count in variant.stages.items():
@@ -180,14 +196,14 @@ def runs_data(results: Path) -> list[dict[str, Any]]:
         except DataError as error:
             rows.append(_unreadable(path.parent.name, error))
             continue
-        rank = found.value("listening_rank")
+        score = found.value(HEADLINE.name)
         rows.append(
             {
                 "run_id": found.run_id,
                 "status": found.status.value,
                 "profile": found.identity.profile,
                 "finished_at": found.finished_at,
-                "listening_rank": rank,
+                HEADLINE.name: score,
             }
         )
     return sorted(rows, key=lambda row: row["finished_at"], reverse=True)
@@ -199,7 +215,7 @@ def _unreadable(run_id: str, error: DataError) -> dict[str, Any]:
         "status": "unreadable",
         "profile": "",
         "finished_at": "",
-        "listening_rank": None,
+        HEADLINE.name: None,
         "error": str(error),
     }
 
@@ -212,10 +228,10 @@ def runs(results: Path) -> RenderableType:
             f"no runs in {ResultsFolder(results).runs} yet; start with: "
             "harness run --variant baseline"
         )
-    table = Table("run", "status", "profile", "finished", "listening rank", box=None)
+    table = Table("run", "status", "profile", "finished", HEADLINE.label, box=None)
     for column in table.columns:
         column.overflow = "fold"  # an id that is cut names nothing
     for row in rows:
-        rank = fixed(row["listening_rank"])
+        rank = fixed(row[HEADLINE.name])
         table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)
     return table

@@ -1,7 +1,6 @@
 """Paired differences, and the seeds they come from."""
 
 from harness.comparison.record import MetricRow, PairResult
-from harness.metrics.registry import metric
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import NOT_COMPARED, branch_columns
@@ -34,7 +33,7 @@ def forest_plot(facts: Facts) -> Section:
         )
         return Section("forest", _FOREST, [Blank(reason[0].upper() + reason[1:] + ".")])
     wide, narrow = figures.forest(
-        found.pairs, branches=facts.branches, unit=metric(found.metric).unit
+        found.pairs, branches=facts.branches, unit=facts.declared(found.metric).unit
     )
     figure = Figure(
         "forest-plot",
@@ -55,7 +54,7 @@ def forest_plot(facts: Facts) -> Section:
         "forest",
         _FOREST,
         parts,
-        lead=f"{metric(found.metric).definition.capitalize()}.",
+        lead=f"{facts.declared(found.metric).definition.capitalize()}.",
         is_brief=True,
     )
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from harness.metrics.registry import known_metrics
 from harness.records.parts import ListeningMargin
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun
@@ -17,7 +18,6 @@ from harness.report.comparison.sections.common import (
 from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
 from harness.wording.numbers import count, digits_for, label, metric_label, number, plain
 
-_SHOWN_FIRST = ("listening_rank", "attribute_error", "ais_win", "ais_cos")
 _MOST_PANELS = 4
 
 
@@ -81,7 +81,8 @@ def _margins(facts: Facts) -> Margins:
 
 def _chosen(facts: Facts, names: Sequence[str]) -> list[str]:
     first = [facts.clip_metric.name] if facts.clip_metric is not None else []
-    ordered = dict.fromkeys(n for n in (*first, *_SHOWN_FIRST, *names) if n in names)
+    shown = [name for name, declared in known_metrics().items() if declared.shows_listening]
+    ordered = dict.fromkeys(n for n in (*first, *shown, *names) if n in names)
     return [name for name in ordered if "." not in name][:_MOST_PANELS]
 
 

@@ -5,7 +5,6 @@ from collections import defaultdict
 from harness.comparison.record import BranchScore, MetricRow
 from harness.metrics.arms import REAL, Arm
 from harness.metrics.metric import Level
-from harness.metrics.registry import metric
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.figures import Curve
@@ -132,7 +131,10 @@ def _definitions(facts: Facts) -> Table:
         tuple(
             (
                 Cell(metric_label(row.metric)),
-                Cell(plain(row.definition)),
+                Cell(
+                    plain(row.definition),
+                    note=plain(facts.declared(row.metric).reading),
+                ),
                 Cell(plain(row.unit)),
                 Cell(
                     plain(row.extractor or ""),
@@ -153,7 +155,7 @@ def distances_against_n(facts: Facts) -> Section:
     names = [
         row.metric
         for row in facts.rows
-        if metric(row.metric).level is Level.SET
+        if facts.declared(row.metric).level is Level.SET
         and any(_has_value(s) for s in row.branches.values())
     ]
     parts: list[Part] = []

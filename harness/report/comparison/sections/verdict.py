@@ -1,6 +1,7 @@
 """The verdict and its strength."""
 
 from harness.comparison.record import PairResult
+from harness.metrics.arms import Arm
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
 from harness.report.page.content import Bullets, Card, Cards, Paragraph, Part, Section
@@ -162,7 +163,7 @@ def _listening_card(facts: Facts) -> list[Card]:
         margin.low
         for run in facts.finished
         for margin in run.record.controls
-        if margin.metric == facts.clip_metric.name and margin.control == "shuffled"
+        if margin.metric == facts.clip_metric.name and margin.control == Arm.SHUFFLED
     ]
     known = [low for low in margins if low is not None]
     if not known:
