@@ -12,7 +12,7 @@ pretrained encoder has learnt that, so we keep it.
 Shape legend: B batch, S samples, T frames, F frequency bins, M mel bands.
 """
 
-import math
+import warnings
 from functools import lru_cache
 
 import torch
@@ -73,19 +73,19 @@ def _log_energies(
 
 @lru_cache(maxsize=4)
 def _mel_filters(settings: LogMelSettings, num_fft: int) -> Tensor:
-    """float32 [F, M]: triangles of height 1, straight in mel."""
-    edges_M = torch.linspace(
-        _mel(settings.f_min_hz), _mel(settings.f_max_hz), settings.num_mels + 2, dtype=torch.float64
-    )
-    bins_F = torch.arange(num_fft // 2 + 1, dtype=torch.float64)
-    mel_F = 1127.0 * torch.log1p(bins_F * settings.sample_rate_hz / num_fft / 700.0)
-    low_M, centre_M, high_M = edges_M[:-2], edges_M[1:-1], edges_M[2:]
-    rising_FM = (mel_F[:, None] - low_M) / (centre_M - low_M)
-    falling_FM = (high_M - mel_F[:, None]) / (high_M - centre_M)
-    filters_FM = torch.minimum(rising_FM, falling_FM).clamp(min=0.0)
-    return filters_FM.float()
+    """float32 [F, M]: triangles of height 1, straight in Kaldi's mel scale."""
+    from transformers.audio_utils import mel_filter_bank
 
-
-def _mel(frequency_hz: float) -> float:
-    """Kaldi's mel scale (O'Shaughnessy 1987)."""
-    return 1127.0 * math.log1p(frequency_hz / 700.0)
+    with warnings.catch_warnings():
+        # A band narrower than a bin stays silent, as in Kaldi: pretrained encoders have learnt it.
+        warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
+        filters_FM = mel_filter_bank(
+            num_frequency_bins=num_fft // 2 + 1,
+            num_mel_filters=settings.num_mels,
+            min_frequency=settings.f_min_hz,
+            max_frequency=settings.f_max_hz,
+            sampling_rate=settings.sample_rate_hz,
+            mel_scale="kaldi",
+            triangularize_in_mel_space=True,
+        )
+    return torch.from_numpy(filters_FM).float()

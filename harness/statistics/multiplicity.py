@@ -14,9 +14,11 @@ def holm(p: ArrayLike) -> Array:
 
 def benjamini_hochberg(p: ArrayLike) -> Array:
     """Adjusted p, false discovery rate (Benjamini and Hochberg 1995): for all other metrics."""
+    from scipy.stats import false_discovery_control
+
     ordered, order, n = _sorted(p)
-    scaled = ordered * n / np.arange(1, n + 1)
-    return _unsorted(np.minimum.accumulate(scaled[::-1])[::-1], order=order, like=p)
+    adjusted = false_discovery_control(ordered) if n else ordered
+    return _unsorted(np.asarray(adjusted), order=order, like=p)
 
 
 def _sorted(p: ArrayLike) -> tuple[Array, NDArray[np.int64], int]:
