@@ -152,3 +152,12 @@ def test_tests_mirror_the_source() -> None:
         if not (ROOT / folder).is_dir()
     ]
     assert missing == []
+
+
+def test_the_page_on_architecture_names_every_room() -> None:
+    """Catches: a room that the page does not explain, or a page that tells of one that is gone."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for package in ("core", "harness"):
+        table = page.split(f"## `{package}`")[1].split("\n## ")[0]
+        named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+        assert named == list(FLOORS[package])
