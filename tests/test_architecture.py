@@ -21,7 +21,7 @@ FLOORS = {
     "core.data": ("manifest", "labels", "media", "ingest", "cleaning", "splits"),
     "harness": (
         "wording", "settings", "branches", "records", "statistics", "metrics", "data", "run",
-        "executors", "comparison", "sweep", "report", "cli", "testing",
+        "generate", "executors", "comparison", "sweep", "report", "cli", "testing",
     ),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from harness.cli.commands import (
     dashboard,
     data,
     features,
+    generate,
     report,
     runs,
     sweep,
@@ -49,6 +50,7 @@ app.command("show")(runs.show_)
 app.command()(compare.compare)
 app.command()(sweep.sweep)
 app.command()(report.report)
+app.command()(generate.generate)
 app.command()(dashboard.dashboard)
 app.command()(features.features)
 app.command()(weights.weights)

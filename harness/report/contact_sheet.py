@@ -88,12 +88,18 @@ def choose_clips(clips: Sequence[Clip], *, per_class: int = 1) -> list[Clip]:
 
 
 def contact_sheet(
-    rows: Sequence[SheetRow], *, columns: Sequence[str], out: Path, title: str | None = None
+    rows: Sequence[SheetRow],
+    *,
+    columns: Sequence[str],
+    out: Path,
+    title: str | None = None,
+    hides_absent_real: bool = False,
 ) -> Path:
     """Write the sheet to `out` and return it; `columns` are the branches, left to right.
 
     With any shuffled image on it, each branch has two images a row: its own sound and another
-    clip's. Images are shown as the scorers see them, at one size.
+    clip's. Images are shown as the scorers see them, at one size. hides_absent_real: leave the
+    column of real pictures out where no row has one.
 
     Raises:
         UsageError: no rows, or more than fit on one sheet.
@@ -103,7 +109,10 @@ def contact_sheet(
     if not 1 <= len(rows) <= _MAX_ROWS:
         raise UsageError(f"a contact sheet of {len(rows)} rows; expected 1 to {_MAX_ROWS}")
     layout = _Layout(
-        columns=tuple(columns), has_shuffled=any(row.shuffled for row in rows), title=title
+        columns=tuple(columns),
+        has_shuffled=any(row.shuffled for row in rows),
+        has_real=any(row.real is not None for row in rows) or not hides_absent_real,
+        title=title,
     )
     sheet = Image.new("RGB", (layout.width, layout.height(len(rows))), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -123,7 +132,8 @@ def contact_sheet(
             _draw_waveform(draw, row.waveform, left=layout.sound, top=top, full_scale=loudest)
             spectrogram = _spectrogram(mel, loudest_db=loudest_db)
             sheet.paste(spectrogram, (layout.sound, top + _WAVE_HEIGHT))
-        _paste(sheet, draw, row.real, left=layout.real, top=top)
+        if layout.has_real:
+            _paste(sheet, draw, row.real, left=layout.real, top=top)
         for name, left in layout.branches.items():
             _paste(sheet, draw, row.images.get(name), left=left, top=top)
             if layout.has_shuffled:
@@ -139,6 +149,7 @@ def contact_sheet(
 class _Layout:
     columns: tuple[str, ...]
     has_shuffled: bool
+    has_real: bool
     title: str | None
 
     @property
@@ -155,7 +166,7 @@ class _Layout:
 
     @property
     def branches(self) -> dict[str, int]:
-        first = self.real + _CELL + _GROUP_GAP
+        first = self.real + (_CELL + _GROUP_GAP if self.has_real else 0)
         step = self.group_width + (_GROUP_GAP if self.has_shuffled else _GAP)
         return {name: first + index * step for index, name in enumerate(self.columns)}
 
@@ -192,7 +203,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
     bold = _font(19, weight="bold")
     for text, left, width in (
         ("sound", layout.sound, _SOUND_WIDTH),
-        ("real picture", layout.real, _CELL),
+        *((("real picture", layout.real, _CELL),) if layout.has_real else ()),
         *((name, left, layout.group_width) for name, left in layout.branches.items()),
     ):
         draw.text(

@@ -1,0 +1,1 @@
+"""Images from any sound by trained branches, at the same noise, each repeatable to the bit."""
