@@ -1,10 +1,10 @@
 """The budget that every branch of a comparison gets, when it is not counted in samples."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.choices import BudgetKind
 from core.errors import DataError, UsageError
@@ -24,6 +24,21 @@ from harness.wording.display import Display
 
 _CALIBRATION_STEPS = 12
 """Of each stage: a median of eleven; on two busy cores it repeats to a few per cent."""
+
+
+class _Calibration(BaseModel):
+    """What a step takes on a device, measured; on disk among the calibrations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    """The branch."""
+    device: str
+    """What computed it."""
+    num_steps: int
+    """Steps of each stage that were measured."""
+    step_seconds: dict[str, float]
+    """By stage, the median."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +140,18 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
         return _load(path)
     display.say(f"measuring what a step of {request.variant} takes on {device_name()}")
     seconds = measure_step_seconds(request, num_steps=_CALIBRATION_STEPS, display=display)
-    kept: Mapping[str, Any] = {
-        "variant": request.variant,
-        "device": device_name(),
-        "num_steps": _CALIBRATION_STEPS,
-        "step_seconds": seconds,
-    }
-    write_atomic(path, content=(json.dumps(kept, indent=2) + "\n").encode())
+    kept = _Calibration(
+        variant=request.variant,
+        device=device_name(),
+        num_steps=_CALIBRATION_STEPS,
+        step_seconds=seconds,
+    )
+    write_atomic(path, content=(kept.model_dump_json(indent=2) + "\n").encode())
     return seconds
 
 
 def _load(path: Path) -> dict[str, float]:
     try:
-        return {k: float(v) for k, v in json.loads(path.read_bytes())["step_seconds"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _Calibration.model_validate_json(path.read_bytes()).step_seconds
+    except ValidationError:
         raise DataError(f"{path} is damaged; delete it to measure again") from None

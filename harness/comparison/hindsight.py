@@ -1,8 +1,9 @@
 """What could have been decided with the results in sight; a comparison says each of it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import DataError, HarnessError
 from core.files import write_atomic
@@ -13,7 +14,16 @@ from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.record import RunRecord, load_record, now
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
-"""In a comparison's folder: when it was first asked for."""
+
+class _Asked(BaseModel):
+    """When a question was first asked; on disk in the comparison's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked: str
+    """What names the runs, metric and margins."""
+    asked_at: str
+    """UTC, ISO 8601."""
 
 
 def note_question(folder: Path, *, asked: str) -> str:
@@ -26,13 +36,13 @@ def note_question(folder: Path, *, asked: str) -> str:
     """
     path = ReportFolder(folder).question
     try:
-        found = json.loads(path.read_bytes()) if path.is_file() else {"asked": None}
-        if found["asked"] != asked:
-            found = {"asked": asked, "asked_at": now()}
-            write_atomic(path, content=(json.dumps(found, indent=2) + "\n").encode())
-        return str(found["asked_at"])
-    except (ValueError, KeyError, TypeError):
+        known = _Asked.model_validate_json(path.read_bytes()) if path.is_file() else None
+    except ValidationError:
         raise DataError(f"{path} is damaged; delete it, and the comparison is asked anew") from None
+    if known is None or known.asked != asked:
+        known = _Asked(asked=asked, asked_at=now())
+        write_atomic(path, content=(known.model_dump_json(indent=2) + "\n").encode())
+    return known.asked_at
 
 
 def question_notices(

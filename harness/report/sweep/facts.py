@@ -10,8 +10,6 @@ from harness.records.folders import ResultsFolder
 from harness.sweep.on_test import OnTest, read_on_test
 from harness.sweep.record import BranchSweep, Metric, SweepRecord, TrialRecord, TrialState
 
-"""Folder of the trials' runs, beside `runs`."""
-
 
 @dataclass(frozen=True)
 class Spent:
