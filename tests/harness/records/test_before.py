@@ -15,8 +15,14 @@ from harness.sweep.record import load_sweep
 KEPT = Path(__file__).parents[2] / "data" / "records_before" / "results"
 RUNS = sorted(KEPT.glob("*/*/record.json.gz"))
 
-ADDED: dict[str, Any] = {"results": None, "cost.dollars": None}
+ADDED: dict[str, Any] = {
+    "results": None,
+    "cost.dollars": None,
+    "evaluation.foreign_metrics": {},
+}
 """Fields that every run's record has since, with the value that one without them reads as."""
+ADDED_TO_STAGES: dict[str, Any] = {"skipped_steps": 0, "unmoved": 0}
+"""The same of each of its stages."""
 ADDED_TO_UNSCORED: dict[str, Any] = {
     "evaluation.extractors": {},
     "evaluation.per_class": {},
@@ -63,6 +69,8 @@ def test_a_run_of_before_loads_and_is_written_back_as_it_was(kept, unpacked, tmp
     path = unpacked(kept)
     written = load_record(path).save(tmp_path / "again")
     before = json.loads(path.read_bytes())
+    for stage in before["stages"]:
+        with_added(stage, ADDED_TO_STAGES)
     added = ADDED if before["evaluation"] else ADDED | ADDED_TO_UNSCORED
     assert json.loads(written.read_bytes()) == with_added(before, added)
 
