@@ -19,6 +19,7 @@ from core.data.splits.weights import ClassWeights
 from core.errors import MismatchError
 from core.features.exported import ExportedEmbeddings
 from core.features.features import SplitFeatures, prepare_features
+from core.foundation.captions import caption_notices
 from core.foundation.foundation import Foundation
 from core.randomness import torch_seeded
 from core.training import guards
@@ -75,6 +76,11 @@ class _Preparation:
             clap=profile.foundation.clap,
             device=self.device,
             dtype=profile.foundation.dtype,
+        )
+        samples = self.split.samples_of(self.planned.parts)
+        self.findings.notices += caption_notices(
+            {id_: sample.caption for id_, sample in samples.items()},
+            tokenizer=foundation.tokenizer,
         )
         with self.findings.timed("build"):
             variant = self._build_variant(foundation)

@@ -5,6 +5,8 @@ Every file is either usable or excluded with its reason, so that included + excl
 """
 
 import os
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,6 +30,9 @@ from core.data.manifest import Item, Manifest, Reason, Status, excluded
 from core.errors import DataError
 from core.text import canonical, look
 
+_TOKENS = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_+")
+_MAX_TOKENS = 75
+"""Between the marks of start and end; CLIP reads 77 with them."""
 READING = 2
 """Raised when the same folder is read into other items, so that they are made again."""
 AUDIO_FOLDERS = frozenset({"audio"})
@@ -67,7 +72,11 @@ class Scan:
 
     def manifest(self) -> Manifest:
         """The table of this one source, before cleaning."""
-        notices = (*self.notices, *_look_alikes(self.classes))
+        notices = (
+            *self.notices,
+            *_look_alikes(self.classes),
+            *_hard_to_read(item for item in self.items if item.status is Status.CANDIDATE),
+        )
         return Manifest(
             self.root, self.items, self.num_input, named_classes=self.classes, notices=notices
         )
@@ -111,6 +120,35 @@ def _in_one_form(item: Item) -> Item:
         source=changed[2],
         source_label=changed[3],
     )
+
+
+def _hard_to_read(items: Iterable[Item]) -> list[str]:
+    """Sentences on captions that CLIP's text encoder, which Stable Diffusion has, cannot read.
+
+    Each word, digit and row of marks is a token at least; what is cut for sure is said here, what
+    is cut in fact when a run has loaded its own encoder.
+    """
+    captions = {item.id: item.caption for item in items if item.caption}
+    long = [id_ for id_, text in captions.items() if len(_TOKENS.findall(text)) > _MAX_TOKENS]
+    foreign = [
+        id_
+        for id_, text in captions.items()
+        if not text.isascii()
+        and any(c.isalpha() and not unicodedata.name(c, "").startswith("LATIN") for c in text)
+    ]
+    notices = []
+    if long:
+        notices.append(
+            f"{len(long)} of {len(captions)} captions, such as that of {long[0]!r}, are longer "
+            f"than the {_MAX_TOKENS + 2} tokens that the text encoder of Stable Diffusion reads; "
+            "the rest of each is not read"
+        )
+    if foreign:
+        notices.append(
+            f"{len(foreign)} of {len(captions)} captions, such as that of {foreign[0]!r}, are not "
+            "in Latin letters; Stable Diffusion 1.5 and CLIP have learned from English"
+        )
+    return notices
 
 
 def _look_alikes(classes: Iterable[str]) -> list[str]:

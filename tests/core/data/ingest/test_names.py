@@ -312,6 +312,23 @@ def test_notices_reach_the_manifest_the_split_and_the_next_ingest(tmp_path, pair
     assert "differ only in case" in split.notices[0]
 
 
+def test_captions_that_are_too_long_or_not_english_are_counted(tmp_path, pair):
+    """Catches: captions of a language model of which the telling words are never read."""
+    root = tmp_path / "media" / "rain"
+    for index, text in enumerate(
+        ("a photo, " * 40 + "of rain", "비가 내린다", "caf\u00e9 rain", "x")
+    ):
+        pair(root / f"a{index}")
+        (root / f"a{index}.txt").write_text(text, encoding="utf-8")
+    said = scan_folder(tmp_path / "media").manifest().notices
+    assert any(
+        line.startswith("1 of 4 captions, such as that of 'rain.a0', are long") for line in said
+    )
+    assert any(
+        line.startswith("1 of 4 captions, such as that of 'rain.a1', are not") for line in said
+    )
+
+
 def test_a_path_too_long_for_the_disk_is_missing(tmp_path, pair):
     """Catches: 'File name too long' ending the command for one row."""
     pair(tmp_path / "media" / "a")
