@@ -62,6 +62,10 @@ class MismatchError(HarnessError):
     exit_code = 78
 
 
+class StoppedBySignal(SystemExit):
+    """A signal ends the process: an exit that no code of a plug-in raises."""
+
+
 def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """`; did you mean 'x'?` for the closest known name, or an empty string.
 

@@ -1,15 +1,16 @@
 """The variants there are: folders under `variants/` and entry points of other packages."""
 
 import pkgutil
+import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import variants
 from core.conditioning.variant import Variant
-from core.errors import UsageError, suggestion
+from core.errors import StoppedBySignal, UsageError, suggestion
 
 ENTRY_POINT_GROUP = "branch_harness.variants"
 
@@ -21,6 +22,8 @@ class Registration:
     name: str
     module: str
     attribute: str
+    rival: str | None = None
+    """Another module that registers the same name, so that nobody knows which is meant."""
 
     @property
     def is_built_in(self) -> bool:
@@ -31,11 +34,17 @@ class Registration:
         """Import the variant's class.
 
         Raises:
-            UsageError: it cannot be imported or is no variant, with its own error.
+            UsageError: it cannot be imported or is no variant, with its own error; or two have its
+                name.
+
+        What a module does to the whole process, such as `os._exit`, nothing here can catch.
         """
+        self._require_one()
         try:
             loaded = getattr(import_module(self.module), self.attribute)
-        except (Exception, SystemExit) as error:  # a script without a main guard may exit
+        except BaseException as error:  # a script without a main guard may exit
+            if _is_stop(error):
+                raise
             raise UsageError(
                 f"variant '{self.name}' ({self.module}) cannot be imported: "
                 f"{type(error).__name__}: {error}"
@@ -55,6 +64,7 @@ class Registration:
     @property
     def sources(self) -> Path:
         """What identifies the variant's code: its package's folder, or its one file."""
+        self._require_one()
         module = import_module(self.module)
         if module.__file__ is None:
             raise UsageError(f"variant '{self.name}': {self.module} has no source file")
@@ -63,21 +73,27 @@ class Registration:
         is_alone = "." not in self.module and not hasattr(module, "__path__")
         return file if is_alone else file.parent
 
+    def _require_one(self) -> None:
+        if self.rival is not None:
+            raise UsageError(
+                f"two variants are named '{self.name}': {self.module} and {self.rival}; rename one"
+            )
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether the user or the system ends the process, and not the plug-in itself."""
+    if isinstance(error, KeyboardInterrupt):  # ours is turned into an exit where we handle it
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, StoppedBySignal)
+
 
 def registrations() -> dict[str, Registration]:
-    """Every variant by name, none imported.
-
-    Raises:
-        UsageError: two of them have one name.
-    """
+    """Every variant by name, none imported; of two with one name the first, which loads never."""
     found: dict[str, Registration] = {}
     for registration in (*_folders(), *_entry_points()):
-        if registration.name in found:
-            raise UsageError(
-                f"two variants are named '{registration.name}': "
-                f"{found[registration.name].module} and {registration.module}; rename one"
-            )
-        found[registration.name] = registration
+        first = found.setdefault(registration.name, registration)
+        if first is not registration:
+            found[registration.name] = replace(first, rival=registration.module)
     return dict(sorted(found.items()))
 
 

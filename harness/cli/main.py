@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from core.errors import HarnessError, NoSpaceError, UsageError
+from core.errors import HarnessError, NoSpaceError, StoppedBySignal, UsageError
 from harness.cli.commands import (
     compare,
     convert,
@@ -99,15 +99,20 @@ def main() -> None:
 def _stop(number: int, frame: object) -> None:
     # As an exit, so that locks are let go and half-written files removed on the way out.
     name = signal.Signals(number).name
-    _fail(f"stopped by {name}; run the same command again to go on", 128 + number)
+    _tell(f"stopped by {name}; run the same command again to go on", 128 + number)
+    raise StoppedBySignal(128 + number)
 
 
 def _fail(message: str, exit_code: int) -> None:
+    _tell(message, exit_code)
+    sys.exit(exit_code)
+
+
+def _tell(message: str, exit_code: int) -> None:
     # Names of files stand in it: they must not clear or colour the user's terminal.
     for number, line in enumerate(message.split("\n")):
         print(plain(line) if number else f"harness: {plain(line)}", file=sys.stderr)
     _print_failure(message, exit_code)
-    sys.exit(exit_code)
 
 
 def _print_failure(message: str, exit_code: int) -> None:

@@ -155,7 +155,8 @@ def _signature(folder: Path, settings: DataSettings) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             stat = path.stat()
-            files.append([path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns])
+            times = [stat.st_mtime_ns, stat.st_ctime_ns]
+            files.append([path.relative_to(folder).as_posix(), stat.st_size, *times])
     rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
     formats = [MANIFEST_FORMAT, LOCK_FORMAT, READING, JUDGING]
     return json_sha256({"formats": formats, "files": files, "rule": rule})

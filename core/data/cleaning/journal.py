@@ -1,6 +1,6 @@
 """What has been decoded so far, kept line by line, so that a killed cleaning goes on.
 
-One JSON line a file, keyed by path, size, time of change and the rules it was judged by; a file
+One JSON line a file, keyed by path, size, times of change and the rules it was judged by; a file
 that was replaced, or judged by other rules, is not found and is decoded again. A line is written
 by one call after the file is decoded, so a kill loses at most the files in work. A torn last line
 is ignored. Losing the journal costs time, never a result.
@@ -96,7 +96,8 @@ class Journal:
             stat = (self._root / path).stat()
         except OSError:
             return None
-        return (self._rules, kind.value, path, stat.st_size, stat.st_mtime_ns)
+        # The time of the last change of the inode, which no program can set back.
+        return (self._rules, kind.value, path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def _learn(self, line: bytes) -> None:
         try:

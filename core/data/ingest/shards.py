@@ -40,6 +40,8 @@ _TEXT_SUFFIXES = frozenset({".json", ".txt", ".cls"})
 _MEDIA_SUFFIXES = AUDIO_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _MAX_TEXT_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_RATIO, _ALWAYS_READ_BYTES = 200, 256 << 20
+"""Silence and blank pictures shrink to a hundredth; what unpacks to more is a bomb."""
 _LABEL_KEYS = ("class", "label", "class_name")
 _CAPTION_KEYS = ("text", "caption")
 _SOURCE_KEYS = ("video_id", "youtube_id", "source")
@@ -146,10 +148,18 @@ def _stream(
     """
     entry: _Entry | None = None
     num_members = 0
+    limit = max(_ALWAYS_READ_BYTES, _MAX_RATIO * shard.stat().st_size)
     try:
         with tarfile.open(shard, mode="r|*", tarinfo=_BoundedInfo) as archive:
             for member in archive:
                 num_members += 1
+                if member.offset_data + member.size > limit:
+                    if entry is not None and entry.key != _key_and_ending(member.name)[0]:
+                        yield from _whole(entry, dotted)
+                        entry = None
+                    raise tarfile.ReadError(
+                        f"it unpacks to more than {limit:,} bytes, {_MAX_RATIO} times its size"
+                    )
                 # Else the archive keeps every header it has seen.
                 archive.members = []  # type: ignore[attr-defined]
                 if member.isdir():

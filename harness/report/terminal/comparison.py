@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.wording.numbers import count, fixed
+from harness.wording.plain_text import plain
 
 _NARROW = 116
 """Columns below which the paired table turns into a paragraph a pair."""
@@ -34,8 +35,8 @@ def comparison_view(
     parts += [_means_lines(found) if narrow else _means_table(found), Text("")]
     for run in found.runs:
         if run.error is not None:
-            parts.append(Text(f"failed: {run.run_id}: {run.error}", style="red"))
-    parts += [Text(f"notice: {notice}", style="yellow") for notice in found.notices]
+            parts.append(Text(f"failed: {run.run_id}: {plain(run.error)}", style="red"))
+    parts += [Text(f"notice: {plain(notice)}", style="yellow") for notice in found.notices]
     pad = max((len(label) for label, _ in files), default=0)
     parts += [Text(f"{label:<{pad}}  {path}", overflow="fold") for label, path in files]
     return Group(*parts)

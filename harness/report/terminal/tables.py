@@ -17,6 +17,7 @@ from harness.records.folders import ResultsFolder
 from harness.records.parts import ListeningMargin, MetricValue, StageFacts
 from harness.records.record import RunRecord, load_record
 from harness.wording.numbers import fixed
+from harness.wording.plain_text import plain
 
 if TYPE_CHECKING:
     from harness.branches.describe import DescribedVariant
@@ -71,7 +72,7 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
         Text(f"folder {folder}   profile {found.identity.profile}   seed {found.identity.seed}"),
     ]
     if found.error:
-        parts.append(Text(f"error: {found.error}", style="red"))
+        parts.append(Text(f"error: {plain(found.error)}", style="red"))
     if found.arms:
         parts += [Text(""), _arms_table(found.arms)]
         blank = {v.metric: v.reason for v in found.metrics.values() if v.value is None}
@@ -85,7 +86,7 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
         total = found.cost.total_seconds
         detail = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
         parts += [Text(""), Text(f"{total:.0f} s on {found.cost.device} ({detail})")]
-    parts += [Text(f"notice: {notice}", style="yellow") for notice in found.notices]
+    parts += [Text(f"notice: {plain(notice)}", style="yellow") for notice in found.notices]
     return Group(*parts)
 
 
@@ -154,7 +155,7 @@ def variants(
     details: list[RenderableType] = []
     for variant in sorted(described, key=lambda variant: variant.is_control):
         if variant.error is not None:
-            table.add_row(variant.name, Text(variant.error, style="red"), "")
+            table.add_row(variant.name, Text(plain(variant.error), style="red"), "")
             continue
         kind = "control: " if variant.is_control else ""
         total = sum(variant.parameters.values())

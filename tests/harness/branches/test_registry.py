@@ -1,5 +1,6 @@
 """Finding variants in folders and entry points, one broken one harming no other."""
 
+import signal
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -73,8 +74,29 @@ def test_an_entry_point_of_another_package_is_a_variant_like_any(plug_in) -> Non
 def test_two_variants_of_one_name_are_refused_with_both_places(plug_in) -> None:
     """Catches: a plug-in that silently replaces a shipped branch."""
     plug_in("sonic", PLUGIN.format(name="sonic", body="pass"))
-    with pytest.raises(UsageError, match=r"variants\.sonic and plugin_sonic; rename one"):
-        registrations()
+    told = r"variants\.sonic and plugin_sonic; rename one"
+    with pytest.raises(UsageError, match=told):
+        find_variant("sonic").load()
+    with pytest.raises(UsageError, match=told):
+        _ = find_variant("sonic").sources
+    # The other branches work on: a stranger's package must not block every command.
+    assert find_variant("baseline").load().name == "baseline"
+    assert list(registrations()) == sorted(SHIPPED)
+
+
+def test_a_signal_while_a_plug_in_is_imported_stops_the_command(
+    plug_in, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: Ctrl-C taken for a fault of the plug-in, so that the command goes on."""
+    plug_in("bad", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        find_variant("bad").load()
+    monkeypatch.setattr(signal, "getsignal", lambda number: print)
+    with pytest.raises(UsageError, match="KeyboardInterrupt"):
+        find_variant("bad").load()
+    plug_in("worse", "from core.errors import StoppedBySignal; raise StoppedBySignal(130)")
+    with pytest.raises(SystemExit):
+        find_variant("worse").load()
 
 
 @pytest.mark.parametrize(

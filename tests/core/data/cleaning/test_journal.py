@@ -1,6 +1,7 @@
 """What was decoded is not decoded again, and only that."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -75,6 +76,21 @@ def test_only_a_changed_file_is_decoded_again(root, tmp_path, decoded, write_wav
     manifest = build_manifest(root, max_excluded_share=0, journal=tmp_path / "j")
     assert sorted(decoded) == ["fire0.wav", "rain1.png"]
     assert len(manifest.samples) == 6
+
+
+def test_a_file_changed_behind_its_size_and_time_is_decoded_again(root, tmp_path, decoded):
+    """Catches: the old hash remembered, so that cleaning and splitting again never helps."""
+    build_manifest(root, max_excluded_share=0, journal=tmp_path / "j")
+    decoded.clear()
+    path = root / "audio/fire0.wav"
+    stat, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    manifest = build_manifest(root, max_excluded_share=0, journal=tmp_path / "j")
+    assert decoded == ["fire0.wav"]
+    expected = hashlib.sha256(content).hexdigest()
+    assert {s.id: s.audio_sha256 for s in manifest.samples}["fire0"] == expected
 
 
 def test_another_window_is_judged_anew(root, tmp_path, decoded):

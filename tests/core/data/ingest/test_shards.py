@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from core.data.ingest import shards
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
 from core.data.manifest import Reason, Status
@@ -305,3 +306,18 @@ def test_labels_and_captions_of_other_types_are_read_or_named(tmp_path, write_sh
     assert "'text' is an object" in details["object"]
     assert "NUL" in details["nul"]
     assert "nested deeper" in details["deep"]
+
+
+def test_an_archive_that_unpacks_without_an_end_is_left(tmp_path, media_bytes, monkeypatch):
+    """Catches: a 3 MB tar.gz that takes a minute of unpacking gigabytes of nothing."""
+    monkeypatch.setattr(shards, "_ALWAYS_READ_BYTES", 1 << 20)
+    path = tmp_path / "in/0.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (*sample("good", media_bytes(0)), ("bomb.npy", bytes(64 << 20))):
+            archive.addfile(info(name, size=len(content)), io.BytesIO(content))
+    manifest = ingest([path], tmp_path / "out", options=Options()).manifest
+    assert [item.id for item in manifest.candidates] == ["good"]
+    (left,) = manifest.exclusions
+    assert left.reason is Reason.BROKEN_ARCHIVE
+    assert "200 times its size" in left.detail
