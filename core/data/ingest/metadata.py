@@ -1,7 +1,7 @@
 """Rows of the user's metadata files, each field checked; a bad row is named by number."""
 
 import dataclasses
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from core.text import canonical
 METADATA_PATTERNS = ("metadata.json", "*_metadata*.json")
 _OTHER_FORMS = ("metadata.jsonl", "metadata.csv")
 """Also ours where they have our columns; else Hugging Face's, which `captions` reads."""
+_LARGEST = sys.float_info.max
 _TEXT_FIELDS = ("video_id", "audio_path", "image_path", "class", "text")
 
 
@@ -119,6 +120,6 @@ def _check_attributes(value: Any, *, place: str) -> Mapping[str, float] | None:
         )
     for name, number in value.items():
         is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or not math.isfinite(number):
+        if not is_number or not -_LARGEST <= number <= _LARGEST:  # NaN is neither
             raise DataError(f"{place}: attribute {name!r} is {number!r}; expected a finite number")
     return {str(name): float(number) for name, number in value.items()}
