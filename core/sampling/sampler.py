@@ -30,17 +30,25 @@ class Guidance:
     audio: float
 
 
+_TIMESTEPS: dict[str, Any] = {"timestep_spacing": "leading", "steps_offset": 1}
+"""Stable Diffusion's own since v1 (its PNDM scheduler): multiples of T / steps, moved up by 1."""
+
+
 def build_solver(kind: Sampler, *, noise_scheduler: Any) -> Any:
-    """The diffusers scheduler for `kind`, on the foundation's own noise schedule."""
+    """The diffusers scheduler for `kind`, on the foundation's own noise schedule.
+
+    Which timesteps are visited is set here, not taken from the foundation's configuration: one that
+    leaves it out would get each solver's own default, and DPM++ and UniPC would start elsewhere.
+    """
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
     config = noise_scheduler.config
     if kind is Sampler.DDIM:
-        return DDIMScheduler.from_config(config)
+        return DDIMScheduler.from_config(config, **_TIMESTEPS)
     if kind is Sampler.UNIPC:
-        return UniPCMultistepScheduler.from_config(config)
+        return UniPCMultistepScheduler.from_config(config, **_TIMESTEPS)
     return DPMSolverMultistepScheduler.from_config(
-        config, algorithm_type="dpmsolver++", use_karras_sigmas=False
+        config, algorithm_type="dpmsolver++", use_karras_sigmas=False, **_TIMESTEPS
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from core.choices import LossWeighting as LossWeighting
 from core.choices import Precision
 from core.conditioning.stage import Stage
+from core.errors import UsageError
 from core.randomness import rng
 
 if TYPE_CHECKING:
@@ -61,12 +62,20 @@ def timestep_weights(
     """Loss weight of each timestep [T], float32, mean 1.
 
     alphas_cumprod_T: the noise schedule's; SNR = alpha / (1 - alpha).
+
+    Raises: UsageError for `high_noise` on a schedule that ends without any signal.
     """
     import torch  # here alone, so that a schedule is known without it
 
     if weighting is LossWeighting.UNIFORM:
         return torch.ones_like(alphas_cumprod_T, dtype=torch.float32)
     alphas_T = alphas_cumprod_T.double()
+    if not bool((alphas_T > 0).all()):
+        raise UsageError(
+            f"loss_weighting = '{weighting.value}' divides by the signal that is left at each "
+            "timestep, and this noise schedule ends at none (zero terminal SNR); use "
+            "--set training.loss_weighting=uniform"
+        )
     weight_T = ((1 - alphas_T) / alphas_T).sqrt()
     return (weight_T / weight_T.mean()).float()
 

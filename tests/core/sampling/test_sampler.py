@@ -94,6 +94,19 @@ def sample(model: AttachedVariant, scheduler: DDPMScheduler) -> Sample:
     return call
 
 
+@pytest.mark.parametrize("kind", list(Sampler))
+@pytest.mark.parametrize("said", [{}, {"timestep_spacing": "linspace"}])
+def test_the_timesteps_do_not_depend_on_what_a_foundation_leaves_out(
+    kind: Sampler, said: dict[str, str]
+) -> None:
+    """Catches: a solver that starts at 999 or at 913 by a key of somebody's configuration."""
+    solver = build_solver(kind, noise_scheduler=DDPMScheduler(**said))
+    solver.set_timesteps(12)
+    assert solver.config.timestep_spacing == "leading"
+    assert int(solver.timesteps[0]) < 950
+    assert int(solver.timesteps.min()) >= 1
+
+
 @pytest.mark.parametrize(("text", "audio"), [(1, 1), (3, 1), (1, 2), (3, 2), (2, 2), (5, 3)])
 def test_guidance_is_the_three_pass_formula(
     model: AttachedVariant, sample: Sample, scheduler: DDPMScheduler, text: float, audio: float

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from core.errors import UsageError
 from core.training.plan import (
     LossWeighting,
     batch_indices,
@@ -26,6 +27,17 @@ def test_high_noise_weights_follow_the_root_of_inverse_snr() -> None:
     weights_T = timestep_weights(LossWeighting.HIGH_NOISE, alphas_cumprod_T=alphas_T)
     expected_T = torch.tensor([1 / 3, 1.0, 3.0])
     torch.testing.assert_close(weights_T, expected_T / expected_T.mean())
+
+
+def test_high_noise_on_a_schedule_without_signal_at_its_end_is_refused() -> None:
+    """Catches: weights of NaN where the terminal SNR is zero, and a loss of NaN from step 1."""
+    schedule = DDPMScheduler(beta_schedule="scaled_linear", rescale_betas_zero_snr=True)
+    alphas_T = schedule.alphas_cumprod.clone()
+    alphas_T[-1] = 0.0
+    with pytest.raises(UsageError, match=r"zero terminal SNR.*loss_weighting=uniform"):
+        timestep_weights(LossWeighting.HIGH_NOISE, alphas_cumprod_T=alphas_T)
+    weights_T = timestep_weights(LossWeighting.UNIFORM, alphas_cumprod_T=alphas_T)
+    assert bool((weights_T == 1).all())
 
 
 def test_every_sample_is_seen_once_an_epoch() -> None:
