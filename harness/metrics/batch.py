@@ -24,6 +24,16 @@ WaveformOf = Callable[[str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
+class FloorPicture:
+    """A real picture of no test clip."""
+
+    class_name: str
+    """Class of its clip."""
+    path: Path
+    """The picture."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One image file to score, generated or real."""
 
@@ -38,8 +48,8 @@ class Batch:
 
     rows: every image with its clip, arm and draw. clips: the test clips; own: the place among them
     of each row's clip. captions: each class's caption. floor: other real pictures, by id, for the
-    real-vs-real distance; without them the real test pictures are halved. waveform_of: the sound
-    of a clip by id; None where no sounds were given.
+    real-vs-real floor and the Frechet distances; without them the test clips are halved.
+    waveform_of: the sound of a clip by id; None where no sounds were given.
 
     Each arm and draw is embedded by itself: equal images of two arms, in the same places, get
     equal features. Real pictures come through the cache.
@@ -53,7 +63,7 @@ class Batch:
         scorers: Scorers,
         cache: FeatureCache,
         captions: Mapping[str, str] | None = None,
-        floor: Mapping[str, Path] | None = None,
+        floor: Mapping[str, FloorPicture] | None = None,
         waveform_of: WaveformOf | None = None,
     ) -> None:
         self.rows = rows

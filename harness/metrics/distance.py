@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.metrics.extractor import Extractor
-from harness.metrics.metric import Absent, Role, SetMetric, SetScore
+from harness.metrics.metric import Absent, Beside, Role, SetMetric, SetScore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +33,13 @@ _BIASED = (
 def _kid(x_ND: "Array", y_MD: "Array") -> "Distance":
     from harness.metrics.distribution import KernelDistance, kid_kernel
 
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel)
+    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel, is_matched=True)
 
 
 def _cmmd(x_ND: "Array", y_MD: "Array") -> "Distance":
     from harness.metrics.distribution import CMMD_SCALE, KernelDistance, cmmd_kernel
 
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=cmmd_kernel, scale=CMMD_SCALE)
+    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=cmmd_kernel, scale=CMMD_SCALE, is_matched=True)
 
 
 def _frechet(x_ND: "Array", y_MD: "Array") -> "Distance":
@@ -49,12 +49,18 @@ def _frechet(x_ND: "Array", y_MD: "Array") -> "Distance":
 
 
 def _against_real(
-    name: str, *, extractor: Extractor, distance: "Callable[[Array, Array], Distance]"
+    name: str,
+    *,
+    extractor: Extractor,
+    distance: "Callable[[Array, Array], Distance]",
+    beside: Beside = Beside.OTHERS,
 ) -> "Callable[[Batch], dict[str, SetScore | Absent]]":
     def compute(batch: "Batch") -> dict[str, SetScore | Absent]:
         from harness.metrics.against_real import distance_scores
 
-        return distance_scores(batch, metric=name, extractor=extractor, distance=distance)
+        return distance_scores(
+            batch, metric=name, extractor=extractor, distance=distance, beside=beside
+        )
 
     return compute
 
@@ -62,7 +68,7 @@ def _against_real(
 METRICS = (
     SetMetric(
         name="kid",
-        compute=_against_real("kid", extractor=Extractor.CLIP, distance=_kid),
+        compute=_against_real("kid", extractor=Extractor.CLIP, distance=_kid, beside=Beside.OWN),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.CLIP,
@@ -74,7 +80,7 @@ METRICS = (
     ),
     SetMetric(
         name="cmmd",
-        compute=_against_real("cmmd", extractor=Extractor.CLIP, distance=_cmmd),
+        compute=_against_real("cmmd", extractor=Extractor.CLIP, distance=_cmmd, beside=Beside.OWN),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.CLIP,

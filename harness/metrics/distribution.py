@@ -23,6 +23,10 @@ CMMD_SCALE = 1000.0
 class Distance(Protocol):
     """A distance of two sets that are held, also between subsets of them."""
 
+    @property
+    def num_images(self) -> int:
+        """Images on the smaller side."""
+
     def between(self, rows: Indices | None = None, columns: Indices | None = None) -> float:
         """The distance of the chosen generated rows to the chosen real ones (None: all).
 
@@ -49,7 +53,10 @@ class KernelDistance:
     """Squared MMD, times a scale, from kernel matrices that are computed once.
 
     The unbiased U-statistic (Gretton et al. 2012, eq. 3): the diagonals are left out, so it is 0
-    on average between two samples of one distribution and may be negative.
+    on average between two independent samples of one distribution and may be negative. Where row i
+    of both sides belongs to one clip, the samples are no longer independent, and both hold the
+    classes in the same shares: then each row's own partner leaves the cross term too (eq. 4), which
+    puts the average back at 0.
     """
 
     within_x_NN: Array
@@ -60,33 +67,75 @@ class KernelDistance:
     """Kernel of generated with real images."""
     scale: float = 1.0
     """Factor on the squared MMD."""
+    is_matched: bool = False
+    """Whether row i of both sides belongs to one clip, so that the pair (i, i) is left out."""
 
     @classmethod
-    def of(cls, x_ND: ArrayLike, *, y_MD: ArrayLike, kernel: Kernel, scale: float = 1.0) -> Self:
-        """Compute the three matrices. Raises: ValueError with fewer than 2 rows on a side."""
+    def of(
+        cls,
+        x_ND: ArrayLike,
+        *,
+        y_MD: ArrayLike,
+        kernel: Kernel,
+        scale: float = 1.0,
+        is_matched: bool = False,
+    ) -> Self:
+        """Compute the three matrices.
+
+        Raises: ValueError with fewer than 2 rows on a side, values that are not finite, or matched
+        sides of different lengths.
+        """
         x, y = _features(x_ND, name="generated"), _features(y_MD, name="real")
-        return cls(kernel(x, x), kernel(y, y), kernel(x, y), scale)
+        if is_matched and len(x) != len(y):
+            raise ValueError(f"{len(x)} and {len(y)} rows do not match one to one")
+        return cls(kernel(x, x), kernel(y, y), kernel(x, y), scale, is_matched)
+
+    @property
+    def num_images(self) -> int:
+        """See `Distance.num_images`."""
+        return min(self.between_NM.shape)
 
     def between(self, rows: Indices | None = None, columns: Indices | None = None) -> float:
         """See `Distance.between`."""
-        xx, yy, xy = self.within_x_NN, self.within_y_MM, self.between_NM
-        if rows is not None:
-            xx, xy = xx[np.ix_(rows, rows)], xy[rows]
-        if columns is not None:
-            yy, xy = yy[np.ix_(columns, columns)], xy[:, columns]
-        return self.scale * (_off_diagonal(xx) + _off_diagonal(yy) - 2.0 * float(xy.mean()))
+        x = np.arange(len(self.within_x_NN)) if rows is None else rows
+        y = np.arange(len(self.within_y_MM)) if columns is None else columns
+        cross = self.between_NM[np.ix_(x, y)]
+        is_kept = x[:, None] != y[None, :] if self.is_matched else np.ones(cross.shape, dtype=bool)
+        within_x = _off_diagonal(self.within_x_NN[np.ix_(x, x)])
+        within_y = _off_diagonal(self.within_y_MM[np.ix_(y, y)])
+        return self.scale * (within_x + within_y - 2.0 * float(cross[is_kept].mean()))
 
     def resampled(self, counts_x_BN: Array, *, counts_y_BM: Array) -> Array:
         """[B] distances of resamples given as counts of each row; NaN for one of a single row.
 
         A pair of one row with itself stays out however often the row was drawn; counting it, as
-        a resample of the features would, puts the diagonal's bias back.
+        a resample of the features would, puts the diagonal's bias back. So do matched pairs.
         """
         x, y = counts_x_BN, counts_y_BM
         within_x = _resampled_within(x, self.within_x_NN)
         within_y = _resampled_within(y, self.within_y_MM)
-        between = ((x @ self.between_NM) * y).sum(axis=1) / (x.sum(axis=1) * y.sum(axis=1))
+        total = ((x @ self.between_NM) * y).sum(axis=1)
+        pairs = x.sum(axis=1) * y.sum(axis=1)
+        if self.is_matched:
+            total = total - (x * y) @ np.diag(self.between_NM)
+            pairs = pairs - (x * y).sum(axis=1)
+        between = np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
         return np.asarray(self.scale * (within_x + within_y - 2.0 * between))
+
+    def contributions(self) -> Array:
+        """[N] what each clip adds: the jackknife's pseudo-values, whose mean is the distance.
+
+        Arvesen 1969: over clips they vary as the distance does, to first order, so a distance is
+        compared clip by clip like any score of single images. Of matched sides alone.
+
+        Raises: ValueError for sides that are not matched, or fewer than 3 clips.
+        """
+        n = len(self.within_x_NN)
+        if not self.is_matched or n < 3:
+            raise ValueError(f"{n} rows, matched: {self.is_matched}; expected 3 matched ones")
+        pair_NN = self.within_x_NN + self.within_y_MM - self.between_NM - self.between_NM.T
+        of_clip_N = (pair_NN.sum(axis=1) - np.diag(pair_NN)) / (n - 1)
+        return np.asarray(self.scale * (2 * (n - 1) * of_clip_N - n * of_clip_N.mean()) / (n - 2))
 
 
 @dataclass(frozen=True)
@@ -103,6 +152,11 @@ class FrechetDistance:
         """Hold two sets. Raises: ValueError with fewer than 2 rows on a side."""
         return cls(_features(x_ND, name="generated"), _features(y_MD, name="real"))
 
+    @property
+    def num_images(self) -> int:
+        """See `Distance.num_images`."""
+        return min(len(self.x_ND), len(self.y_MD))
+
     def between(self, rows: Indices | None = None, columns: Indices | None = None) -> float:
         """See `Distance.between`."""
         x = self.x_ND if rows is None else self.x_ND[rows]
@@ -110,27 +164,34 @@ class FrechetDistance:
         return frechet(x, real_MD=y)
 
 
-def kid(generated_ND: ArrayLike, *, real_MD: ArrayLike) -> float:
+def kid(generated_ND: ArrayLike, *, real_MD: ArrayLike, is_matched: bool = False) -> float:
     """Kernel inception distance: squared MMD with k(x, y) = (x.y / D + 1)^3.
 
     Binkowski et al. 2018 (arXiv 1801.01401), eq. 4: the unbiased U-statistic, so it is 0 on
     average between two samples of one distribution and may be negative. They average over
     subsets of 1,000; we take all images at once, which has the same mean and less variance.
     Features are not scaled to unit length: at length 1 the kernel would be all but linear.
+    is_matched: see `KernelDistance`.
     Raises: ValueError with fewer than 2 rows on a side.
     """
-    return KernelDistance.of(generated_ND, y_MD=real_MD, kernel=kid_kernel).between()
+    distance = KernelDistance.of(
+        generated_ND, y_MD=real_MD, kernel=kid_kernel, is_matched=is_matched
+    )
+    return distance.between()
 
 
-def cmmd(generated_ND: ArrayLike, *, real_MD: ArrayLike) -> float:
+def cmmd(generated_ND: ArrayLike, *, real_MD: ArrayLike, is_matched: bool = False) -> float:
     """1000 times the squared MMD with a Gaussian kernel, sigma 10, on features of length 1.
 
     Jayasumana et al. 2024 (arXiv 2401.09603). The paper calls for the unbiased estimate and so
     do we; the authors' code keeps the diagonals (a V-statistic), which adds about
     2 * 1000 * (1 - mean kernel) / n: nothing at their 30,000 images, much at 67.
+    is_matched: see `KernelDistance`.
     Raises: ValueError with fewer than 2 rows on a side, or for a zero row.
     """
-    distance = KernelDistance.of(generated_ND, y_MD=real_MD, kernel=cmmd_kernel, scale=CMMD_SCALE)
+    distance = KernelDistance.of(
+        generated_ND, y_MD=real_MD, kernel=cmmd_kernel, scale=CMMD_SCALE, is_matched=is_matched
+    )
     return distance.between()
 
 
@@ -157,6 +218,12 @@ def _features(features: ArrayLike, *, name: str) -> Array:
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"{name} has shape {rows.shape}; expected at least 2 rows of features")
+    bad = int((~np.isfinite(rows)).any(axis=1).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(rows)} {name} images have features that are not finite; an image of "
+            "NaN or a scorer in too low a precision makes such"
+        )
     return rows
 
 

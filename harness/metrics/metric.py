@@ -51,6 +51,25 @@ class Absent:
     """Why, in words; printed in place of the number."""
 
 
+class Beside(StrEnum):
+    """Which real pictures an arm's images are compared with as a set."""
+
+    OWN = "own"  # those of the same clips, each image's own partner left out
+    OTHERS = "others"  # those of other clips of the same classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contribution:
+    """What one clip adds to the value of a set."""
+
+    clip: int
+    """Place of the clip among the batch's."""
+    draw: int
+    """Draw of the image."""
+    value: float
+    """Its pseudo-value; the mean over clips and draws is the set's value."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
     """The value of one arm's images as a set."""
@@ -65,6 +84,8 @@ class SetScore:
     """Standard error over clips; None where it is not known."""
     curve: "tuple[CurvePoint, ...]" = ()
     """The value on fewer images."""
+    contributions: tuple[Contribution, ...] = ()
+    """What each clip adds, so that branches pair clip by clip; empty where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

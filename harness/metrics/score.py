@@ -12,18 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.metrics.arms import REAL, GeneratedImage, ScoredClip, headline_of
-from harness.metrics.batch import Batch, Row, WaveformOf, picture_features
+from harness.metrics.batch import Batch, FloorPicture, Row, WaveformOf, picture_features
 from harness.metrics.computing import Computed, SetScores, compute_all
 from harness.metrics.controls import clip_means, listening_margins
 from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
-from harness.metrics.metric import Absent
+from harness.metrics.metric import Absent, SetScore
 from harness.metrics.nearest import NearestTraining, nearest_rows
 from harness.metrics.per_class import class_values
 from harness.metrics.registry import computed_metrics, foreign_metrics
 from harness.metrics.scorers.scorers import Scorers
 from harness.metrics.values import ValueMaker
-from harness.records.folders import NEAREST, PER_CLIP
+from harness.records.folders import CONTRIBUTIONS, NEAREST, PER_CLIP
 from harness.records.parts import (
     CurvePoint,
     Evaluation,
@@ -58,6 +58,8 @@ class RunScores:
     """Name and fingerprint of each scorer, by role."""
     foreign_metrics: dict[str, ForeignMetric]
     """The metrics of other packages that were computed, by name."""
+    contributions: pd.DataFrame
+    """What each clip adds to each kernel distance, with the columns of `per_clip`."""
 
     @property
     def summary(self) -> dict[str, MetricValue]:
@@ -77,7 +79,10 @@ class RunScores:
 
     def files(self) -> dict[str, bytes]:
         """What a run's folder keeps beside its record, by file name."""
-        files = {PER_CLIP: self.per_clip.to_csv(index=False).encode()}
+        files = {
+            PER_CLIP: self.per_clip.to_csv(index=False).encode(),
+            CONTRIBUTIONS: self.contributions.to_csv(index=False).encode(),
+        }
         if self.nearest is not None:
             files[NEAREST] = self.nearest.table.to_csv(index=False).encode()
         return files
@@ -90,7 +95,7 @@ def score_images(
     scorers: Scorers,
     waveform_of: WaveformOf | None = None,
     class_captions: Mapping[str, str] | None = None,
-    floor_images: Mapping[str, Path] | None = None,
+    floor_images: Mapping[str, FloorPicture] | None = None,
     training_images: Mapping[str, Path] | None = None,
     split_hash: str | None = None,
     cache: FeatureCache | None = None,
@@ -104,8 +109,8 @@ def score_images(
     waveform_of: the sound of a clip by id, mono at the audio judge's rate; None leaves the
         metrics that hear blank.
     class_captions: what `aic` chooses among; by default each class's most frequent caption.
-    floor_images: other real images by id (the validation part) for the real-vs-real floor;
-        without them the real test images are halved, and the floor has half the n.
+    floor_images: other real images by id (the validation part), for the real-vs-real floor and
+        the Frechet distances; without them the test clips are halved, and both have half the n.
     training_images: the training pictures by id, among which each image's nearest is sought.
     split_hash: goes into every value. cache: features of real media; None computes them.
 
@@ -142,6 +147,7 @@ def score_images(
             for role, scorer in scorers.present.items()
         },
         foreign_metrics=foreign_metrics(),
+        contributions=_contributions(batch, scores),
     )
 
 
@@ -209,6 +215,24 @@ def _table(batch: Batch, scores: Computed) -> pd.DataFrame:
         if not isinstance(of_clips.values, Absent)
     ]
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
+
+
+def _contributions(batch: Batch, scores: Computed) -> pd.DataFrame:
+    rows = [
+        (
+            batch.clips[part.clip].sample_id,
+            batch.clips[part.clip].class_name,
+            arm,
+            part.draw,
+            of_sets.declared.name,
+            part.value,
+        )
+        for of_sets in scores.of_sets
+        for arm, score in of_sets.by_arm.items()
+        if isinstance(score, SetScore)
+        for part in score.contributions
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _nearest(batch: Batch, training: Mapping[str, Path]) -> NearestTraining:

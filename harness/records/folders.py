@@ -9,6 +9,7 @@
         weights.safetensors        the trained branch
         images/ARM/CLIP-DRAW.png   what it generated
         per_clip.csv               every score of every image
+        distance_contributions.csv what each clip adds to each kernel distance
         nearest_training.csv       the training picture nearest to each image
         record.json                everything about it, written when it ends; a failed one too
         test_openings.jsonl        a line for each time that it read the test clips
@@ -18,7 +19,8 @@
         run.lock, holder.json      held while a process works on it, and which process that is
       reports/NAME/              a comparison, or a report of runs that were not compared
         comparison.json            every number of the comparison
-        question.json              what was asked of the runs, and when for the first time
+        question.json              what was asked of the runs, when for the first time, and every
+                                   look at it
         contact_sheet.png          the same clips as each branch generates them
       sweeps/NAME/               a sweep
         sweep.json                 every trial
@@ -50,6 +52,7 @@ RECORD = "record.json"
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
 PER_CLIP = "per_clip.csv"
+CONTRIBUTIONS = "distance_contributions.csv"
 NEAREST = "nearest_training.csv"
 OPENINGS = "test_openings.jsonl"
 FAILURES = "failures.jsonl"
@@ -57,6 +60,7 @@ RUN_LOG = "run.log"
 RUN_LOCK = "run.lock"
 HOLDER = "holder.json"
 COMPARISON = "comparison.json"
+QUESTION = "question.json"
 SWEEP = "sweep.json"
 JOURNAL = "journal.log"
 SPLIT = "split.json"
@@ -103,6 +107,11 @@ class RunFolder:
     def per_clip(self) -> Path:
         """Every score of every image."""
         return self.path / PER_CLIP
+
+    @property
+    def contributions(self) -> Path:
+        """What each clip adds to each kernel distance."""
+        return self.path / CONTRIBUTIONS
 
     @property
     def nearest(self) -> Path:
@@ -155,7 +164,7 @@ class ReportFolder:
     @property
     def question(self) -> Path:
         """What was asked of the runs, and when for the first time."""
-        return self.path / "question.json"
+        return self.path / QUESTION
 
     @property
     def contact_sheet(self) -> Path:
@@ -282,6 +291,11 @@ class ResultsFolder:
     def comparisons(self) -> list[Path]:
         """The records of the comparisons, by name."""
         return sorted(self.reports.glob(f"*/{COMPARISON}"))
+
+    @property
+    def asked(self) -> list[Path]:
+        """The journals of what was asked, and the comparisons, by name."""
+        return sorted([*self.reports.glob(f"*/{QUESTION}"), *self.comparisons])
 
     @property
     def sweep_records(self) -> list[Path]:

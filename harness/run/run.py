@@ -22,6 +22,7 @@ from core.training.loop import train
 from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
 from harness.data.source import weights_of
 from harness.metrics.arms import GeneratedImage, ScoredClip
+from harness.metrics.batch import FloorPicture
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
@@ -297,8 +298,15 @@ class _Work:
             waveform_of=lambda sample_id: decode_audio(
                 split.root / split.samples[sample_id].audio_path, window_s=window_s
             ),
-            # Of the validation pictures the halves are the floor.
-            floor_images=pictures(split.val) if self.score is Score.TEST else None,
+            # Where validation clips are scored, their halves are the floor.
+            floor_images=(
+                {
+                    sample_id: FloorPicture(split.samples[sample_id].class_name, path)
+                    for sample_id, path in pictures(split.val).items()
+                }
+                if self.score is Score.TEST
+                else None
+            ),
             training_images=pictures(split.train) if self.score is Score.TEST else None,
             split_hash=split.hash,
             cache=cache,

@@ -247,3 +247,72 @@ def test_a_resample_counts_pairs_of_different_rows_alone():
     assert resample == pytest.approx(expected, rel=1e-12)
     (alone,) = kept.resampled(np.array([[5.0, 0, 0, 0, 0]]), counts_y_BM=counts_y[:1])
     assert np.isnan(alone)
+
+
+def _perfect(n: int, *, correlation: float, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of a perfect generator and the real pictures of the same clips, of 8 classes."""
+    draw = rng(repeat, "perfect generator", n, str(correlation))
+    of_class = draw.normal(size=(8, 64))[np.arange(n) % 8]
+    shared = correlation**0.5 * draw.normal(size=(n, 64))
+    own = (1 - correlation) ** 0.5
+    return tuple(of_class + shared + own * draw.normal(size=(n, 64)) for _ in range(2))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+@pytest.mark.parametrize(
+    ("distance", "n", "repeats"), [(kid, 16, 300), (kid, 66, 60), (cmmd, 66, 60)]
+)
+def test_a_perfect_generator_has_a_distance_of_zero(distance, n, repeats, correlation):
+    """Catches: partners in the cross term, which put it at -.3 to -.8 and below the floor."""
+    pairs = [_perfect(n, correlation=correlation, repeat=k) for k in range(repeats)]
+    matched = np.array([distance(x, real_MD=y, is_matched=True) for x, y in pairs])
+    assert abs(matched.mean()) < 3.5 * matched.std() / np.sqrt(repeats)
+    biased = np.array([distance(x, real_MD=y) for x, y in pairs])
+    assert biased.mean() < -3.5 * biased.std() / np.sqrt(repeats)
+
+
+def test_a_matched_distance_equals_the_double_sum_over_different_clips():
+    """Catches: partners left out of the sum and kept in its count, in resamples and subsets too."""
+    x, y = _features("x", 6, 4), _features("y", 6, 4, shift=0.5)
+    off = [(i, j) for i in range(6) for j in range(6) if i != j]
+
+    def mean(a: np.ndarray, b: np.ndarray, pairs: list[tuple[int, int]]) -> float:
+        return float(np.mean([kid_kernel(a[[i]], b[[j]])[0, 0] for i, j in pairs]))
+
+    expected = mean(x, x, off) + mean(y, y, off) - 2 * mean(x, y, off)
+    kept = KernelDistance.of(x, y_MD=y, kernel=kid_kernel, is_matched=True)
+    assert kept.between() == pytest.approx(expected, rel=1e-12)
+    rows, columns = np.array([0, 2, 5]), np.array([2, 5, 1])
+    cross = [(i, j) for i in rows for j in columns if i != j]
+    within_x = [(i, j) for i in rows for j in rows if i != j]
+    within_y = [(i, j) for i in columns for j in columns if i != j]
+    subset = mean(x, x, within_x) + mean(y, y, within_y) - 2 * mean(x, y, cross)
+    assert kept.between(rows, columns) == pytest.approx(subset, rel=1e-12)
+    counts_x, counts_y = np.zeros((2, 6)), np.zeros((2, 6))
+    counts_x[0], counts_y[0] = 1, 1
+    counts_x[1, rows], counts_y[1, columns] = 1, 1
+    assert kept.resampled(counts_x, counts_y_BM=counts_y) == pytest.approx([expected, subset])
+    with pytest.raises(ValueError, match="one to one"):
+        KernelDistance.of(x, y_MD=y[:5], kernel=kid_kernel, is_matched=True)
+
+
+def test_the_clips_contributions_are_the_jackknifes():
+    """Catches: contributions whose mean is not the distance, so that branches are compared by
+    another number than the one that is shown."""
+    x, y = _features("x", 9, 4), _features("y", 9, 4, shift=0.5)
+    kept = KernelDistance.of(x, y_MD=y, kernel=cmmd_kernel, scale=CMMD_SCALE, is_matched=True)
+    whole = kept.between()
+    left_out = [kept.between(rest, rest) for rest in (np.delete(np.arange(9), k) for k in range(9))]
+    expected = 9 * whole - 8 * np.array(left_out)
+    assert kept.contributions() == pytest.approx(expected, rel=1e-9)
+    assert kept.contributions().mean() == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("distance", [kid, cmmd, frechet])
+def test_features_that_are_not_finite_are_refused_with_a_count(distance):
+    """Catches: a distance of NaN, or a bare error of linear algebra."""
+    x = _features("x", 6, 4)
+    y = x.copy()
+    y[2, 1] = np.nan
+    with pytest.raises(ValueError, match="1 of 6 real images have features that are not finite"):
+        distance(x, real_MD=y)
