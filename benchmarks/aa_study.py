@@ -1,25 +1,21 @@
 """Does the verdict keep its word? Simulated comparisons with known truth.
 
-    python benchmarks/aa_study.py [--repeats 10000] [--out docs/images/aa_study.svg]
+    PYTHONPATH=. python benchmarks/aa_study.py [--repeats 10000] [--out docs/images/aa_study.svg]
 
 Prints one JSON object and draws the figure of docs/statistics.md. Under a minute on a core.
 """
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scipy import stats
 
-from harness.comparison.study import World, coverage, naive_rate, simulated_winners
-from harness.statistics.power import detectable_win
+from benchmarks.stand_in import World, naive_rate
+from benchmarks.study import Cell, run_cell
 
 _TRAINING_VARIANCES = (0.0, 0.01, 0.05, 0.1, 0.2)
-
-_COVERED = ((3, 0.05, 0.3), (6, 0.01, 0.0), (6, 0.05, 0.3), (10, 0.2, 0.3))
-"""Seeds, variance between trainings, sd between classes."""
 
 
 def _rate(share: float, repeats: int) -> dict[str, float]:
@@ -29,33 +25,17 @@ def _rate(share: float, repeats: int) -> dict[str, float]:
 
 
 def study(repeats: int) -> dict[str, Any]:
-    """All rates: false wins, naive false wins, power, coverage."""
+    """False wins of the product's rule and of the naive test."""
     false_wins = []
     for variance in _TRAINING_VARIANCES:
         row: dict[str, Any] = {"training_variance": variance}
         world = World(training_sd=variance**0.5)
         row["naive"] = _rate(naive_rate(world, repeats=repeats), repeats)
         for names in (2, 3):
-            same = replace(world, effects=(0.0,) * names)
-            any_win = simulated_winners(same, repeats=repeats).any(axis=1)
-            row[f"{names} names"] = _rate(float(any_win.mean()), repeats)
+            cell = run_cell(Cell(names, 6, variance, 0.0), repeats)
+            row[f"{names} names"] = _rate(cell["false_wins"], repeats)
         false_wins.append(row)
-    power = []
-    for seeds, names in ((6, 2), (8, 2), (8, 3), (10, 2)):
-        planted = detectable_win(seeds, num_pairs=names * (names - 1) // 2)
-        world = World(num_seeds=seeds)
-        world = replace(world, effects=(planted * world.paired_sd, *(0.0,) * (names - 1)))
-        found = simulated_winners(world, repeats=repeats)[:, 0]
-        rate = _rate(float((found == 1).mean()), repeats)
-        wrong = float((found == -1).mean())
-        power.append({"seeds": seeds, "names": names, "sd": planted, "wrong": wrong, **rate})
-    covered = []
-    for seeds, training, class_sd in _COVERED:
-        world = World(num_seeds=seeds, training_sd=training**0.5, class_sd=class_sd)
-        share = coverage(world, repeats=range(repeats // 10), num_resamples=1_000)
-        shown = {"seeds": seeds, "training_variance": training, "class_sd": class_sd}
-        covered.append({**shown, **_rate(share, repeats // 10)})
-    return {"false_wins": false_wins, "power": power, "coverage": covered}
+    return {"false_wins": false_wins}
 
 
 def draw(found: dict[str, Any], *, out: Path) -> None:

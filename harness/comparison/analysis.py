@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -14,22 +15,36 @@ import pandas as pd
 
 from core.errors import UsageError
 from core.files import json_sha256
+from harness.comparison.clips import (
+    NO_CLIPS,
+    ClipEvidence,
+    clip_evidence,
+    headline_clips,
+    matched_runs,
+    stored_test,
+    stored_variance,
+)
 from harness.comparison.eligibility import (
     budget_of,
     eligibility,
     require_comparable,
 )
+from harness.comparison.evidence import Interval, Looks, Selection, Trainings
 from harness.comparison.failures import earlier_failures_sentence
-from harness.comparison.power import power_table
+from harness.comparison.power import detectable, power_table, sd_interval
 from harness.comparison.record import (
-    ClipBootstrap,
     ComparedRun,
     ComparisonRecord,
-    Interval,
     PairResult,
 )
 from harness.comparison.runs import LoadedRun
-from harness.comparison.sentences import claim_sentence, pair_sentence, verdict_sentence
+from harness.comparison.sentences import (
+    claim_sentence,
+    pair_sentence,
+    shape_notices,
+    verdict_sentence,
+)
+from harness.comparison.shortfall import to_add
 from harness.comparison.tables import higher_is_better, metric_names, metric_rows
 from harness.comparison.tuning import (
     chosen_by_sentence,
@@ -37,13 +52,14 @@ from harness.comparison.tuning import (
     inequality_sentence,
     tuning_by_branch,
 )
-from harness.metrics.metric import Level
 from harness.metrics.registry import metric as declared
 from harness.records.record import RunRecord, Status, now
 from harness.settings.branch_config import Tuning
-from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.exaggeration import exaggeration
 from harness.statistics.multiplicity import benjamini_hochberg
-from harness.statistics.outcome import MAX_SEEDS, Outcome, Strength
+from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome, Population, Strength
+from harness.statistics.paired import PairedDifference
+from harness.statistics.shapes import shape_of
 from harness.statistics.verdict import PairVerdict, compare_pairs, leader, verdict
 
 ALPHA = 0.05
@@ -60,12 +76,14 @@ def analyse(
     allow_mixed_environment: bool = False,
     notices: Sequence[str] = (),
     tuning: Mapping[str, Tuning] | None = None,
+    looks: Looks | None = None,
 ) -> ComparisonRecord:
     """The comparison of finished and failed runs of one matrix; writes nothing.
 
     metric: what the verdict rests on. margins: by metric, differences too small to matter, set
     before the runs. folder: where the comparison will be saved; the runs' places are told from
-    there. tuning: how branches were tuned, beyond what their records say.
+    there. tuning: how branches were tuned, beyond what their records say. looks: at which numbers
+    of seeds it was and will be decided.
 
     Raises:
         UsageError: no runs, more seeds than the exact test takes, or an unknown metric.
@@ -90,23 +108,33 @@ def analyse(
     if len(seeds) > MAX_SEEDS:
         raise UsageError(f"{len(seeds)} seeds; a comparison takes at most {MAX_SEEDS}")
     caution = _caution(done, metric)
-    clips = _headline_clips(finished)
+    looks = looks or Looks()
+    clips = headline_clips(finished)
+    evidence = _Evidence(done, clips)
     # A run that failed or has no value must not drop out of the pairing unseen.
-    pairs = [] if failed else _pairs(done, metric, margin=margins.get(metric, 0.0))
+    pairs = (
+        []
+        if failed
+        else _pairs(
+            done, metric, evidence=evidence, margin=margins.get(metric, 0.0), looks=looks.planned
+        )
+    )
     if caution is not None:
-        pairs = [replace(pair, outcome=Outcome.UNDECIDED, winner=None) for pair in pairs]
+        pairs = [_undecided(pair) for pair in pairs]
     others = [name for name in metric_names(done) if name != metric]
-    secondary = [] if failed else _secondary(done, others, margins=margins)
+    secondary = [] if failed else _secondary(done, others, evidence=evidence, margins=margins)
     winner = leader(pairs) if pairs else None
     outcome = Outcome.UNDECIDED
     if winner is not None:
         outcome = Outcome.WIN
     elif pairs and all(pair.outcome is Outcome.TIE for pair in pairs):
         outcome = Outcome.TIE
-    strength = Strength.EXPLORATORY
     is_tested = bool(pairs) and caution is None
-    if is_tested and all(pair.strength is Strength.CONFIRMED for pair in pairs):
-        strength = Strength.CONFIRMED
+    deciding = [p for p in pairs if winner is None or winner in (p.first, p.second)]
+    strength, population = _strength(
+        outcome, deciding, is_tested=is_tested, num_seeds=len(seeds), looks=looks
+    )
+    trainings = _trainings(done, metric, pairs) if is_tested else None
     num_pairs = math.comb(len(branches), 2)
     return ComparisonRecord(
         name=folder.name,
@@ -122,6 +150,7 @@ def analyse(
             failed=failed,
             outcome=outcome,
             winner=winner,
+            population=population,
             caution=caution,
         ),
         outcome=outcome,
@@ -133,12 +162,15 @@ def analyse(
             num_seeds=len(seeds),
             num_pairs=max(1, num_pairs),
             alpha=ALPHA,
+            population=population,
+            trainings=trainings,
+            looks=looks,
         ),
         branches=branches,
         seeds=seeds,
-        pairs=[_result(pair, metric, done, clips=clips, adjustment="holm") for pair in pairs],
+        pairs=[_result(pair, metric, evidence, adjustment="holm") for pair in pairs],
         secondary=[
-            _result(pair, name, done, clips=clips, adjustment="benjamini_hochberg")
+            _result(pair, name, evidence, adjustment="benjamini_hochberg")
             for name, pair in secondary
         ],
         metrics=metric_rows(records, branches=branches, primary=metric),
@@ -147,7 +179,7 @@ def analyse(
         eligibility=eligibility(records),
         power=power_table(
             len(seeds),
-            num_pairs=num_pairs,
+            num_branches=len(branches),
             sds={
                 f"{pair.first} - {pair.second}": pair.difference.sd
                 for pair in pairs
@@ -161,7 +193,12 @@ def analyse(
             *([inequality_sentence(unequal)] if unequal else ()),
             *([flattered] if flattered else ()),
             *([retried] if retried else ()),
+            *([] if trainings is None else shape_notices(trainings)),
         ],
+        population=population,
+        trainings=trainings,
+        looks=looks,
+        to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
     )
 
 
@@ -184,32 +221,79 @@ def _seed_values(records: Sequence[RunRecord], metric: str) -> pd.DataFrame:
     )
 
 
-def _pairs(records: Sequence[RunRecord], metric: str, *, margin: float) -> list[PairVerdict]:
+class _Evidence:
+    """What the clips say of each pair and metric, computed when it is first asked for."""
+
+    def __init__(self, records: Sequence[RunRecord], clips: Mapping[str, pd.DataFrame]) -> None:
+        self.records = records
+        self._clips = clips
+        self._known: dict[tuple[str, str, str], ClipEvidence] = {}
+
+    def of(self, metric: str, pair: tuple[str, str]) -> ClipEvidence:
+        """The pair's on this metric."""
+        key = (metric, *pair)
+        if key not in self._known:
+            matched = matched_runs(self.records, pair)
+            self._known[key] = clip_evidence(matched, metric, clips=self._clips, level=_LEVEL)
+        return self._known[key]
+
+
+def _pairs(
+    records: Sequence[RunRecord],
+    metric: str,
+    *,
+    evidence: _Evidence,
+    margin: float,
+    looks: Sequence[int] = (),
+) -> list[PairVerdict]:
     values = _seed_values(records, metric)
     if values["value"].isna().any() or values["branch"].nunique() < 2:
         return []
     values["value"] = values["value"].astype(float)
+    pairs = combinations(dict.fromkeys(values["branch"]), 2)
     return compare_pairs(
         values,
         higher_is_better=higher_is_better(records, metric),
         margin=margin,
+        crossed={pair: evidence.of(metric, pair).crossed for pair in pairs},
+        looks=looks if values["seed"].nunique() in looks else (),
         alpha=ALPHA,
         level=_LEVEL,
     )
 
 
+def _undecided(pair: PairVerdict) -> PairVerdict:
+    return replace(
+        pair,
+        outcome=Outcome.UNDECIDED,
+        winner=None,
+        strength=Strength.EXPLORATORY,
+        population=Population.THESE_CLIPS,
+    )
+
+
 def _secondary(
-    records: Sequence[RunRecord], metrics: Sequence[str], *, margins: Mapping[str, float]
+    records: Sequence[RunRecord],
+    metrics: Sequence[str],
+    *,
+    evidence: _Evidence,
+    margins: Mapping[str, float],
 ) -> list[tuple[str, PairVerdict]]:
     """Pairs of all other metrics, adjusted together; none of them decides."""
     found = [
         (name, pair)
         for name in metrics
-        for pair in _pairs(records, name, margin=margins.get(name, 0.0))
+        for pair in _pairs(records, name, evidence=evidence, margin=margins.get(name, 0.0))
     ]
     adjusted = benjamini_hochberg([pair.difference.t_p for _, pair in found])
+    both = benjamini_hochberg(
+        [
+            1.0 if pair.crossed is None else max(pair.difference.t_p, pair.crossed.p)
+            for _, pair in found
+        ]
+    )
     results = []
-    for (name, pair), p in zip(found, adjusted, strict=True):
+    for (name, pair), p, both_p in zip(found, adjusted, both, strict=True):
         judged = verdict(
             pair.difference,
             first=pair.first,
@@ -217,12 +301,63 @@ def _secondary(
             higher_is_better=higher_is_better(records, name),
             margin=pair.margin,
             adjusted_p=float(p),
+            crossed=pair.crossed,
+            adjusted_both_p=math.nan if pair.crossed is None else float(both_p),
             alpha=ALPHA,
         )
         if _caution(records, name) is not None:
-            judged = replace(judged, outcome=Outcome.UNDECIDED, winner=None)
+            judged = _undecided(judged)
         results.append((name, replace(judged, strength=Strength.EXPLORATORY)))
     return results
+
+
+def _strength(
+    outcome: Outcome,
+    pairs: Sequence[PairVerdict],
+    *,
+    is_tested: bool,
+    num_seeds: int,
+    looks: Looks,
+) -> tuple[Strength, Population]:
+    """(how much weight the outcome bears, what it speaks of)."""
+    population = Population.THESE_CLIPS
+    if outcome is not Outcome.UNDECIDED and all(p.population is Population.CLIPS for p in pairs):
+        population = Population.CLIPS
+    if not is_tested or num_seeds < MIN_SEEDS_FOR_A_WIN:
+        return Strength.EXPLORATORY, population
+    if outcome is Outcome.UNDECIDED:
+        return Strength.NONE, population
+    if looks.unplanned:
+        return Strength.EXPLORATORY, population
+    is_confirmed = population is Population.CLIPS
+    return Strength.CONFIRMED if is_confirmed else Strength.THESE_CLIPS, population
+
+
+def _trainings(
+    records: Sequence[RunRecord], metric: str, pairs: Sequence[PairVerdict]
+) -> Trainings:
+    values: dict[str, dict[int, float]] = {}
+    for record in records:
+        value = record.value(metric)
+        if value is not None:
+            values.setdefault(record.identity.variant, {})[record.identity.seed] = float(value)
+    differences = {
+        f"{pair.first} - {pair.second}": [
+            values[pair.first][seed] - values[pair.second][seed]
+            for seed in sorted(values[pair.first].keys() & values[pair.second].keys())
+        ]
+        for pair in pairs
+    }
+    found = shape_of(
+        values, differences=differences, higher_is_better=higher_is_better(records, metric)
+    )
+    return Trainings(
+        collapsed=found.collapsed,
+        num_seeds=found.num_seeds,
+        unseen_share=found.unseen_share,
+        skewed=found.skewed,
+        speaks=found.speaks,
+    )
 
 
 def _caution(records: Sequence[RunRecord], metric: str) -> str | None:
@@ -237,21 +372,18 @@ def _caution(records: Sequence[RunRecord], metric: str) -> str | None:
 def _result(
     pair: PairVerdict,
     metric: str,
-    records: Sequence[RunRecord],
+    evidence: _Evidence,
     *,
-    clips: Mapping[str, pd.DataFrame],
     adjustment: Literal["holm", "benjamini_hochberg"],
 ) -> PairResult:
-    found = pair.difference
-    by_branch = {
-        name: {r.identity.seed: r for r in records if r.identity.variant == name}
-        for name in (pair.first, pair.second)
-    }
-    common = sorted(by_branch[pair.first].keys() & by_branch[pair.second].keys())
-    matched = {seed: (by_branch[pair.first][seed], by_branch[pair.second][seed]) for seed in common}
-    interval = None
-    if found.n > 1:
-        interval = Interval(low=found.low, high=found.high, level=found.level)
+    found, records = pair.difference, evidence.records
+    matched = matched_runs(records, (pair.first, pair.second))
+    clips = evidence.of(metric, (pair.first, pair.second)) if matched else NO_CLIPS
+    num_branches = len({record.identity.variant for record in records})
+    is_primary = adjustment == "holm"
+    smallest, why = None, None
+    if is_primary:
+        smallest, why = detectable(pair, num_branches=num_branches, alpha=ALPHA)
     return PairResult(
         metric=metric,
         higher_is_better=higher_is_better(records, metric),
@@ -260,85 +392,67 @@ def _result(
         n=found.n,
         effect=found.mean,
         sd=_finite(found.sd),
-        interval=interval,
-        bootstrap=_clip_bootstrap(matched, metric, clips=clips),
+        interval=_interval(found, level=found.level),
+        bootstrap=clips.bootstrap,
         p=_finite(found.t_p),
         adjusted_p=_finite(pair.adjusted_p),
         adjustment=adjustment,
         sign_flip_p=_finite(found.sign_flip_p) if found.n > 1 else None,
         smallest_sign_flip_p=_finite(found.smallest_sign_flip_p) if found.n > 1 else None,
         margin=pair.margin,
-        detectable=_finite(pair.detectable),
+        detectable=smallest,
         verdict=pair.outcome,
         strength=pair.strength,
         winner=pair.winner,
         ahead=pair.ahead,
-        sentence=pair_sentence(pair, metric=metric, is_primary=adjustment == "holm"),
+        sentence=pair_sentence(pair, metric=metric, is_primary=is_primary),
         differences={
             seed: ours - theirs
             for seed, (one, other) in matched.items()
             if (ours := one.value(metric)) is not None
             and (theirs := other.value(metric)) is not None
         },
+        population=pair.population,
+        simultaneous=(
+            _interval(found, level=1 - (1 - _LEVEL) / math.comb(num_branches, 2))
+            if is_primary
+            else None
+        ),
+        sd_interval=sd_interval(found.sd, num_seeds=found.n),
+        why_no_detectable=why,
+        adjusted_both_p=_finite(pair.adjusted_both_p),
+        other_clips=stored_test(clips.crossed),
+        other_classes=stored_test(clips.classes),
+        variance=stored_variance(clips.crossed),
+        selection=_selection(pair, num_branches=num_branches) if is_primary else None,
     )
+
+
+def _interval(found: PairedDifference, *, level: float) -> Interval | None:
+    """Student's t interval of the mean over seeds."""
+    if found.n < 2:
+        return None
+    low, high = found.at_level(level)
+    return Interval(low=low, high=high, level=level)
+
+
+def _selection(pair: PairVerdict, *, num_branches: int) -> Selection | None:
+    if pair.winner is None:
+        return None
+    found = exaggeration(
+        pair.difference.mean,
+        sd=pair.difference.sd,
+        num_seeds=pair.difference.n,
+        num_pairs=math.comb(num_branches, 2),
+        alpha=ALPHA,
+    )
+    if found is None:
+        return None
+    return Selection(factor=found.factor, shrunken=found.shrunken, is_at_least=found.is_at_least)
 
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-# Clips -----------------------------------------------------------------------------------
-
-
-def _headline_clips(runs: Sequence[LoadedRun]) -> dict[str, pd.DataFrame]:
-    """By metric, [clip, run id] each clip's mean over draws, in the arm that the run's own numbers
-    come from; the index holds sample_id and class_name."""
-    if not runs:
-        return {}
-    parts = []
-    for run in runs:
-        arms = {score.arm for score in run.record.metrics.values()}
-        table = run.per_clip
-        parts.append(table[table["arm"].isin(arms)].assign(run_id=run.record.run_id))
-    joined = pd.concat(parts, ignore_index=True)
-    clip = ["sample_id", "class_name"]
-    # NaN is left out of a clip's mean; a clip without any score keeps NaN.
-    means = joined.groupby(["metric", *clip, "run_id"], sort=False)["value"].mean().unstack()
-    return {str(name): means.xs(name, level="metric") for name in joined["metric"].unique()}
-
-
-def _clip_bootstrap(
-    matched: Mapping[int, tuple[RunRecord, RunRecord]],
-    metric: str,
-    *,
-    clips: Mapping[str, pd.DataFrame],
-) -> ClipBootstrap | None:
-    if len(matched) < 2 or metric not in clips or not _is_per_clip(metric):
-        return None
-    ours, theirs = (
-        clips[metric][[runs[side].run_id for runs in matched.values()]].set_axis(
-            list(matched), axis="columns"
-        )
-        for side in (0, 1)
-    )
-    wide = (ours - theirs).rename_axis(columns="seed")
-    differences = wide.stack().rename("value").reset_index()
-    if differences["value"].notna().sum() == 0:
-        return None
-    found = hierarchical_bootstrap(differences, level=_LEVEL)
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return None
-    return ClipBootstrap(
-        interval=Interval(low=found.low, high=found.high, level=found.level),
-        num_seeds=found.num_seeds,
-        num_classes=found.num_classes,
-        num_clips=found.num_clips,
-        classes_drawn=found.classes_drawn,
-    )
-
-
-def _is_per_clip(metric: str) -> bool:
-    return declared(metric).level is Level.CLIP
 
 
 # Runs ------------------------------------------------------------------------------------

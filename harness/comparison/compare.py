@@ -1,6 +1,5 @@
 """Run what is missing of the matrix, or take runs that there are, and record what they show."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.eligibility import require_comparable
 from harness.comparison.forecast import forecast
-from harness.comparison.hindsight import earlier_looks, left_out, note_question, question_notices
+from harness.comparison.hindsight import left_out, note_question, question_notices
+from harness.comparison.looks import looks_notices, looks_so_far, note_look
 from harness.comparison.power import power_sentence
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import (
@@ -23,6 +23,7 @@ from harness.comparison.request import (
     margins_text,
     plan_matrix,
     require_branches,
+    require_look,
     settings_of_profile,
     settle_question,
 )
@@ -64,6 +65,7 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         HarnessError: a run did not end in a record.
     """
     require_branches(request.variants)
+    require_look(request.options.looks, num_seeds=request.num_seeds)
     if request.budget is BudgetKind.GPU_SECONDS and request.executor.kind is ExecutorKind.RAY:
         raise UsageError(
             "--budget gpu_seconds times the steps on this machine, and the nodes of a cluster may "
@@ -103,12 +105,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
             jobs=executor.capacity,
             price_per_hour=request.price_per_hour,
         )
-        num_pairs = math.comb(len(request.variants), 2)
         display.say(
             f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
             f"{len(planned) - len(missing)} of them done. {expected.sentence()}"
         )
-        display.say(power_sentence(request.num_seeds, num_pairs=num_pairs))
+        display.say(power_sentence(request.num_seeds, num_branches=len(request.variants)))
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
         run_all(missing, executor=executor, metric=question.metric, display=display)
     runs = [load_run(run.folder) for run in planned]
@@ -188,6 +189,15 @@ def conclude(
     """
     run_ids = [run.record.run_id for run in runs]
     folder = _folder(run_ids, question, options)
+    seeds = {run.record.identity.seed for run in runs}
+    require_look(options.looks, num_seeds=len(seeds))
+    looks = looks_so_far(
+        run_ids,
+        metric=question.metric,
+        num_seeds=len(seeds),
+        planned=options.looks,
+        results=options.results,
+    )
     record = analyse(
         runs,
         metric=question.metric,
@@ -198,11 +208,13 @@ def conclude(
         notices=[
             *notices,
             *left_out([run.record for run in runs], results=options.results),
-            *earlier_looks(run_ids, metric=question.metric, results=options.results, folder=folder),
+            *looks_notices(looks),
         ],
         tuning=tuning,
+        looks=looks,
     )
     record.save(folder)
+    note_look(folder, record=record)
     finished = [run for run in runs if run.record.run_id not in record.failed]
     return Comparison(record, folder, finished, split)
 

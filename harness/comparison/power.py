@@ -1,20 +1,21 @@
-"""What a number of seeds can find, told before any of them is trained."""
+"""What a number of seeds can find, told before any of them is trained, and with the sd seen."""
 
 import math
 from collections.abc import Mapping
 
+from harness.comparison.evidence import Interval
 from harness.comparison.record import PowerRow
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
-from harness.statistics.paired import detectable_effect
-from harness.statistics.power import detectable_win
+from harness.statistics.power import ClipShare, Target, detectable_win, sd_factors
+from harness.statistics.verdict import PairVerdict
 
-_NUM_SEEDS = (2, 3, 5, 6, 8, 10, 12, 16, 20)
+_NUM_SEEDS = (3, 5, 6, 8, 10, 12, 16, 20)
 
 
 def power_table(
     num_seeds: int,
     *,
-    num_pairs: int,
+    num_branches: int,
     sds: Mapping[str, float | None] | None = None,
     alpha: float = 0.05,
 ) -> list[PowerRow]:
@@ -23,37 +24,79 @@ def power_table(
     sds: paired seed standard deviation of each pair, once it is known.
     """
     asked = sorted({*_NUM_SEEDS, num_seeds} - {0})
-    return [_row(n, num_pairs=num_pairs, sds=sds or {}, alpha=alpha) for n in asked]
+    return [_row(n, num_branches=max(2, num_branches), sds=sds or {}, alpha=alpha) for n in asked]
 
 
-def power_sentence(num_seeds: int, *, num_pairs: int = 1) -> str:
+def power_sentence(num_seeds: int, *, num_branches: int = 2) -> str:
     """What this many seeds can find."""
     if num_seeds < 2:
         return "One seed cannot tell branches apart: there is no difference to pair it with."
-    sentence = (
-        f"{num_seeds} seeds find a difference of {detectable_effect(num_seeds):.2f} paired seed "
-        "standard deviations in 80 % of cases"
-    )
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
-        return f"{sentence}; they are exploratory, a win needs {MIN_SEEDS_FOR_A_WIN}."
-    win = detectable_win(num_seeds, num_pairs=max(1, num_pairs))
-    among = f" as one of {num_pairs} pairs" if num_pairs > 1 else ""
-    return f"{sentence}; to be called a win{among} as often it takes {win:.2f}."
+        return (
+            f"{num_seeds} seeds are exploratory: no difference, however large, can be called a "
+            f"win below {MIN_SEEDS_FOR_A_WIN} seeds, since the sign-flip test cannot reach .05."
+        )
+    pair = detectable_win(num_seeds, num_branches=max(2, num_branches))
+    sentence = (
+        f"{num_seeds} seeds call a true difference of {pair:.2f} paired seed standard deviations a "
+        "win in 80 % of cases"
+    )
+    if num_branches > 2:
+        whole = detectable_win(num_seeds, num_branches=num_branches, target=Target.HEADLINE)
+        sentence += (
+            f" (one pair of {math.comb(num_branches, 2)}); one branch wins against all others as "
+            f"often where it is {whole:.2f} ahead of each"
+        )
+    return (
+        f"{sentence}. That speaks of these test clips; for other clips it takes more, the more the "
+        "branches differ clip by clip, which the finished runs will tell."
+    )
+
+
+def detectable(
+    pair: PairVerdict, *, num_branches: int, alpha: float
+) -> tuple[float | None, str | None]:
+    """(True difference that a comparison like this one calls a win in 80 % of cases, in the
+    metric's unit, why there is none).
+
+    By the whole rule, for other clips where the pair's clips are known, and with the sd as
+    uncertain as these seeds leave it.
+    """
+    found = pair.difference
+    if found.n < MIN_SEEDS_FOR_A_WIN:
+        counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
+        return None, f"{counted} cannot call a win, however large the difference"
+    if not (math.isfinite(found.sd) and found.sd > 0):
+        return None, "the trainings do not differ, so there is no scale to state it in"
+    clips = None if pair.crossed is None else ClipShare.of(pair.crossed.components)
+    effect = detectable_win(
+        found.n, num_branches=num_branches, clips=clips, sd_is_known=False, alpha=alpha
+    )
+    if not math.isfinite(effect):
+        return None, "no difference is called a win in 80 % of cases"
+    return effect * found.sd, None
+
+
+def sd_interval(sd: float, *, num_seeds: int, level: float = 0.95) -> Interval | None:
+    """Where the true paired seed sd lies, for normal trainings (chi-square)."""
+    if num_seeds < 2 or not math.isfinite(sd):
+        return None
+    low, high = sd_factors(num_seeds, level=level)
+    return Interval(low=low * sd, high=high * sd, level=level)
 
 
 def _row(
-    num_seeds: int, *, num_pairs: int, sds: Mapping[str, float | None], alpha: float
+    num_seeds: int, *, num_branches: int, sds: Mapping[str, float | None], alpha: float
 ) -> PowerRow:
-    alone = detectable_effect(num_seeds, alpha=alpha)
-    hardest = detectable_effect(num_seeds, alpha=alpha / max(1, num_pairs))
-    win = detectable_win(num_seeds, num_pairs=max(1, num_pairs), alpha=alpha)
+    can_win = num_seeds >= MIN_SEEDS_FOR_A_WIN
+    known = detectable_win(num_seeds, num_branches=num_branches, alpha=alpha)
+    headline = detectable_win(
+        num_seeds, num_branches=num_branches, target=Target.HEADLINE, alpha=alpha
+    )
     return PowerRow(
         num_seeds=num_seeds,
-        detectable_sd=alone if math.isfinite(alone) else None,
-        detectable_sd_all_pairs=hardest if math.isfinite(hardest) else None,
-        win_sd=win if math.isfinite(win) else None,
-        detectable={
-            pair: alone * sd for pair, sd in sds.items() if sd is not None and math.isfinite(alone)
-        },
-        can_win=num_seeds >= MIN_SEEDS_FOR_A_WIN,
+        win_sd=known if can_win else None,
+        headline_sd=headline if can_win else None,
+        detectable={pair: known * sd for pair, sd in sds.items() if can_win and sd is not None},
+        can_win=can_win,
     )

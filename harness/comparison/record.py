@@ -8,35 +8,30 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from core.choices import BudgetKind
 from core.errors import DataError
 from core.files import write_atomic
+from harness.comparison.evidence import (
+    Interval,
+    Looks,
+    OtherClips,
+    Part,
+    Selection,
+    ToAdd,
+    Trainings,
+    Variance,
+)
 from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.settings.branch_config import Tuning
-from harness.statistics.outcome import Outcome, Strength
+from harness.statistics.outcome import Outcome, Population, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Interval(_Part):
-    """Where a value lies with the stated coverage."""
-
-    low: float
-    """Lower end."""
-    high: float
-    """Upper end."""
-    level: float
-    """Nominal coverage, such as 0.95."""
-
-
-class ClipBootstrap(_Part):
+class ClipBootstrap(Part):
     """Interval of a paired difference by resampling seeds, classes and clips."""
 
     interval: Interval
@@ -51,7 +46,7 @@ class ClipBootstrap(_Part):
     """Whether it speaks of other classes too; False: of these classes only."""
 
 
-class PairResult(_Part):
+class PairResult(Part):
     """One pair of branches on one metric, paired by seed. None: too few seeds for the number."""
 
     metric: str
@@ -85,11 +80,13 @@ class PairResult(_Part):
     margin: float
     """Differences within this are a tie; set before the runs; 0: no tie can be claimed."""
     detectable: float | None
-    """True difference this many seeds find in 80 % of cases, in the metric's unit."""
+    """True difference that a comparison like this one calls a win in 80 % of cases, by the whole
+    rule and with the sd as uncertain as these seeds leave it; in the metric's unit."""
     verdict: Outcome
     """Win, tie or undecided."""
     strength: Strength
-    """Exploratory below 6 seeds, and on every metric but the primary one."""
+    """Exploratory below 6 seeds, and on every metric but the primary one; none where 6 or more
+    seeds establish nothing."""
     winner: str | None
     """The better branch of a win."""
     ahead: str | None
@@ -98,9 +95,27 @@ class PairResult(_Part):
     """All of it in words."""
     differences: dict[int, float]
     """First minus second of each seed."""
+    population: Population = Population.THESE_CLIPS
+    """What a win or tie speaks of, beyond the trainings that were made."""
+    simultaneous: Interval | None = None
+    """The t interval widened so that all pairs hold together (Bonferroni)."""
+    sd_interval: Interval | None = None
+    """Where the true `sd` lies."""
+    why_no_detectable: str | None = None
+    """Why `detectable` is blank."""
+    adjusted_both_p: float | None = None
+    """The larger p of the t-test and the test for other clips, adjusted as `adjusted_p` is."""
+    other_clips: OtherClips | None = None
+    """The difference for other trainings and other clips of these classes."""
+    other_classes: OtherClips | None = None
+    """The same for other classes too; None below 5 classes that weigh alike."""
+    variance: Variance | None = None
+    """Where the variance comes from."""
+    selection: Selection | None = None
+    """Of a win: how much its difference is likely to exaggerate."""
 
 
-class BranchScore(_Part):
+class BranchScore(Part):
     """One branch on one metric."""
 
     mean: float | None
@@ -115,7 +130,7 @@ class BranchScore(_Part):
     """Why a value is missing."""
 
 
-class MetricRow(_Part):
+class MetricRow(Part):
     """One metric over all branches, with what a reader must know to read it."""
 
     metric: str
@@ -144,7 +159,7 @@ class MetricRow(_Part):
     """Scores by branch."""
 
 
-class SpentBudget(_Part):
+class SpentBudget(Part):
     """What one run was allowed to spend on training, and what it spent."""
 
     kind: BudgetKind
@@ -164,7 +179,7 @@ class SpentBudget(_Part):
     leaves out the steps that a kill undid."""
 
 
-class EqualBudgetFacts(_Part):
+class EqualBudgetFacts(Part):
     """The budget that all trained runs have, and how near they come to it."""
 
     kind: BudgetKind
@@ -179,7 +194,7 @@ class EqualBudgetFacts(_Part):
     """Largest share of the amount that a run left over; None: by samples."""
 
 
-class ComparedRun(_Part):
+class ComparedRun(Part):
     """One run of the comparison; its numbers are in its own record."""
 
     run_id: str
@@ -220,7 +235,7 @@ class ComparedRun(_Part):
     """What went wrong in it and was repaired."""
 
 
-class Eligibility(_Part):
+class Eligibility(Part):
     """What all runs share, and so may be compared; differences that were allowed are named."""
 
     split_hash: str
@@ -255,26 +270,23 @@ class Eligibility(_Part):
     """Kind of the equal budget, its amount, and the largest relative deviation from it."""
 
 
-class PowerRow(_Part):
+class PowerRow(Part):
     """What a number of seeds can find."""
 
     num_seeds: int
     """Seeds of each branch."""
-    detectable_sd: float | None
-    """Smallest true difference found in 80 % of cases, in paired seed standard deviations, by one
-    paired t-test at alpha; None: no number of seeds below two finds any."""
-    detectable_sd_all_pairs: float | None
-    """The same at alpha over the number of pairs, Holm's hardest step."""
     win_sd: float | None
-    """Smallest true difference, in the same unit, that is called a win in 80 % of cases: by the
-    t-test at Holm's hardest step and the sign-flip test together; None below 6 seeds."""
+    """Smallest true difference, in paired seed standard deviations, that is called a win in 80 %
+    of cases: one pair, by the whole rule over all pairs; None below 6 seeds."""
+    headline_sd: float | None
+    """The same for one branch that wins against every other one."""
     detectable: dict[str, float]
     """`first - second` to the smallest difference in the metric's unit, with the sd seen here."""
     can_win: bool
     """Whether this many seeds allow a win at all."""
 
 
-class ComparisonRecord(_Part):
+class ComparisonRecord(Part):
     """A comparison whole: every number of it, and where each comes from."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -321,11 +333,19 @@ class ComparisonRecord(_Part):
     """Why these runs may be compared."""
     power: list[PowerRow]
     """What other numbers of seeds would find."""
-    tuning: dict[str, Tuning] = {}
+    tuning: dict[str, Tuning] = Field(default_factory=dict)
     """By branch, how its settings were found; a branch that is not named
     was tuned by nobody who says so."""
-    notices: list[str] = []
+    notices: list[str] = Field(default_factory=list)
     """What a reader must know beside the numbers."""
+    population: Population = Population.THESE_CLIPS
+    """What the outcome speaks of, beyond the trainings that were made."""
+    trainings: Trainings | None = None
+    """How the trainings are distributed; None where the metric was not tested."""
+    looks: Looks = Looks()
+    """How often the question was looked at."""
+    to_add: ToAdd | None = None
+    """What would decide an undecided comparison."""
 
     def save(self, folder: Path) -> Path:
         """Write `comparison.json` into the comparison's folder, whole or not at all."""

@@ -13,6 +13,7 @@ from harness.records.names import require_folder_name
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile, profile_names
 from harness.settings.profile import ComparisonSettings
+from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN
 from harness.wording.display import Display
 
 
@@ -30,6 +31,9 @@ class CompareOptions:
     """Name of the folder under results/reports; None: made from the runs and the question."""
     allow_mixed_environment: bool = False
     """Whether library versions and devices may differ between runs; the record then says so."""
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds at which it is planned to decide, this one among them; each is tested so
+    that all together keep the level. Empty: this one alone."""
 
     def words(self) -> list[str]:
         """The options as words of a command line."""
@@ -40,6 +44,8 @@ class CompareOptions:
             words += ["--name", self.name]
         if self.allow_mixed_environment:
             words.append("--allow-mixed-environment")
+        if self.looks:
+            words += ["--looks", ",".join(map(str, self.looks))]
         return [*words, "--results", str(self.results)]
 
 
@@ -175,6 +181,39 @@ def require_branches(variants: Sequence[str]) -> None:
     doubled = sorted({name for name in variants if variants.count(name) > 1})
     if doubled:
         raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
+
+
+def planned_looks(text: str | None) -> tuple[int, ...]:
+    """Numbers of seeds from a word like `6,8,10`; none without one.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    if text is None:
+        return ()
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(f"--looks {text}; expected numbers of seeds like 6,8,10") from None
+
+
+def require_look(looks: Sequence[int], *, num_seeds: int) -> None:
+    """Raises: UsageError for looks that do not rise from 6 on, or none at this many seeds."""
+    if not looks:
+        return
+    listed = ",".join(map(str, looks))
+    if list(looks) != sorted(set(looks)) or not MIN_SEEDS_FOR_A_WIN <= looks[0] <= looks[-1]:
+        raise UsageError(
+            f"--looks {listed}; expected rising numbers of seeds from {MIN_SEEDS_FOR_A_WIN} on, "
+            "like 6,8,10: no win is possible with fewer"
+        )
+    if looks[-1] > MAX_SEEDS:
+        raise UsageError(f"--looks {listed}; a comparison takes at most {MAX_SEEDS} seeds")
+    if num_seeds not in looks:
+        raise UsageError(
+            f"--looks {listed} plans no look at {num_seeds} seeds; ask for one of those numbers "
+            "with --seeds"
+        )
 
 
 def margins_text(margins: Mapping[str, float], metric: str) -> str:

@@ -31,6 +31,25 @@ class LoadedRun:
     """Where its images and tables are."""
 
     @cached_property
+    def contributions(self) -> pd.DataFrame:
+        """What each clip adds to each kernel distance, with the columns of `per_clip`; empty for a
+        run from before this was kept.
+
+        Raises:
+            DataError: the table cannot be read, or it is of other distances than the record.
+        """
+        path = RunFolder(self.folder).contributions
+        if not path.is_file():
+            return pd.DataFrame(columns=list(_COLUMNS))
+        try:
+            table = _read(path)
+        except ValueError as error:
+            raise DataError(_damaged(path, str(error), record=self.record)) from None
+        if found := _other_distances(table, record=self.record):
+            raise DataError(_damaged(path, found, record=self.record))
+        return table
+
+    @cached_property
     def per_clip(self) -> pd.DataFrame:
         """Columns sample_id, class_name, arm, draw, metric, value; ids and classes stay text.
 
@@ -39,13 +58,7 @@ class LoadedRun:
         """
         path = RunFolder(self.folder).per_clip
         try:
-            # An id like "007" or "NA" is a name, not a number and not a gap.
-            table = pd.read_csv(
-                path,
-                dtype={**dict.fromkeys(_COLUMNS, str), "draw": "int64", "value": "float64"},
-                keep_default_na=False,
-                na_values={"value": [""]},
-            )
+            table = _read(path)
         except OSError as error:
             raise DataError(f"no per-clip scores at {path} ({error.strerror})") from None
         except ValueError as error:
@@ -53,6 +66,29 @@ class LoadedRun:
         if found := _disagreement(table, record=self.record):
             raise DataError(_damaged(path, found, record=self.record))
         return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    # An id like "007" or "NA" is a name, not a number and not a gap.
+    return pd.read_csv(
+        path,
+        dtype={**dict.fromkeys(_COLUMNS, str), "draw": "int64", "value": "float64"},
+        keep_default_na=False,
+        na_values={"value": [""]},
+    )
+
+
+def _other_distances(table: pd.DataFrame, *, record: RunRecord) -> str | None:
+    """A distance of which the contributions are not; None where they agree."""
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        return f"it has no column {', '.join(missing)}"
+    for (arm, name), mean in table.groupby(["arm", "metric"])["value"].mean().items():
+        score = record.arms.get(str(arm), {}).get(str(name))
+        told = None if score is None else score.value
+        if told is None or not math.isclose(mean, told, rel_tol=1e-6, abs_tol=1e-6):
+            return f"the mean of {name} in arm {arm} is {mean:.6g}, and the record says {told}"
+    return None
 
 
 def _disagreement(table: pd.DataFrame, *, record: RunRecord) -> str | None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from harness.comparison.evidence import Looks, Trainings
 from harness.comparison.tables import why_blank
 from harness.records.record import RunRecord
-from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome, Population, Speaks
 from harness.statistics.verdict import PairVerdict
 
 
@@ -15,11 +16,13 @@ def verdict_sentence(
     failed: Sequence[RunRecord],
     outcome: Outcome,
     winner: str | None,
+    population: Population = Population.THESE_CLIPS,
     caution: str | None = None,
 ) -> str:
     """The verdict.
 
-    records: the finished runs. caution: why the metric cannot rank here, if it cannot.
+    records: the finished runs. population: what the outcome speaks of. caution: why
+    the metric cannot rank here, if it cannot.
     """
     seeds = len({r.identity.seed for r in records})
     counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
@@ -36,10 +39,10 @@ def verdict_sentence(
     if len(branches) < 2:
         return f"undecided: {', '.join(branches)} stands alone, there is nothing to compare it with"
     if winner is not None:
-        return f"{winner} wins on {metric} over {seeds} seeds"
+        return f"{winner} wins on {metric} over {seeds} seeds{_on(population)}"
     if outcome is Outcome.TIE:
         note = " (exploratory)" if seeds < MIN_SEEDS_FOR_A_WIN else ""
-        return f"tie on {metric} over {seeds} seeds{note}"
+        return f"tie on {metric} over {seeds} seeds{_on(population)}{note}"
     if seeds < MIN_SEEDS_FOR_A_WIN:
         return (
             f"undecided: {counted} exploratory, a win on {metric} needs at least "
@@ -48,13 +51,26 @@ def verdict_sentence(
     return f"undecided: {seeds} seeds do not separate the branches on {metric}"
 
 
+def _on(population: Population) -> str:
+    return ", on these clips" if population is Population.THESE_CLIPS else ""
+
+
 def claim_sentence(
-    outcome: Outcome, *, is_tested: bool, num_seeds: int, num_pairs: int, alpha: float
+    outcome: Outcome,
+    *,
+    is_tested: bool,
+    num_seeds: int,
+    num_pairs: int,
+    alpha: float,
+    population: Population = Population.THESE_CLIPS,
+    trainings: Trainings | None = None,
+    looks: Looks | None = None,
 ) -> str:
     """What the outcome rests on, and so what may be claimed.
 
     is_tested: whether the metric was tested at all; a failed run, a blank value or a metric that
-    ranks nothing leaves nothing to test.
+    ranks nothing leaves nothing to test. population: what the outcome speaks of. trainings: how
+    they are distributed. looks: how often it was decided.
     """
     if not is_tested:
         return "Nothing was tested, so nothing is claimed."
@@ -73,10 +89,62 @@ def claim_sentence(
     if outcome is Outcome.WIN:
         family = f", Holm-adjusted over {num_pairs} pairs" if num_pairs > 1 else ""
         tests = f"the t-test{family} and the exact sign-flip test together"
+    if looks is not None and looks.planned:
+        tests += f", paid for looks at {_listed(looks.planned)} seeds"
+    if looks is not None and looks.unplanned and looks.level is not None:
+        start = (
+            f"Exploratory: it was also decided at {_listed(looks.unplanned)} seeds, which no plan "
+            f"names, so equal branches would get as far in up to {looks.level:.1%} of cases "
+            f"instead of {alpha:.0%}. It"
+        )
+    elif population is Population.THESE_CLIPS:
+        start = (
+            f"Confirmed at the {alpha:.0%} level on these clips alone: other trainings would show "
+            "it on the same test clips, and whether other clips would is not shown. It"
+        )
+    else:
+        start = f"Confirmed at the {alpha:.0%} level for other trainings and other clips: it"
+        tests += ", and the crossed test of trainings and clips"
+    speaks = ""
+    if outcome is Outcome.WIN and trainings is not None:
+        speaks = f" {_speaks(trainings)}"
     return (
-        f"Confirmed at the {alpha:.0%} level: it rests on {num_seeds} paired training seeds, "
-        f"{tests}. It holds for this split, these settings and this budget."
+        f"{start} rests on {num_seeds} paired training seeds, {tests}. It holds for this split's "
+        f"classes, these settings and this budget.{speaks}"
     )
+
+
+def _speaks(trainings: Trainings) -> str:
+    if trainings.speaks is Speaks.MEAN:
+        return "It speaks of the mean over trainings."
+    return (
+        "It speaks of a typical training: with "
+        f"{trainings.num_seeds} seeds, up to {trainings.unseen_share:.0%} of a branch's trainings "
+        "could collapse without one being seen, so it is no claim about the mean over all."
+    )
+
+
+def shape_notices(trainings: Trainings) -> list[str]:
+    """What the distribution of the trainings warns of."""
+    found = []
+    for branch, seeds in trainings.collapsed.items():
+        if seeds:
+            found.append(
+                f"{len(seeds)} of {trainings.num_seeds} trainings of {branch} collapsed (seed "
+                f"{_listed(seeds)}): far below the branch's own median. They are counted, and "
+                "what is claimed speaks of a typical training, not of the mean"
+            )
+    if trainings.skewed:
+        found.append(
+            f"the differences over seeds are skewed ({', '.join(trainings.skewed)}): t-test and "
+            "sign-flip test then speak of a typical training, not of the mean"
+        )
+    return found
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    words = [str(number) for number in numbers]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
@@ -84,7 +152,7 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
     found = pair.difference
     if pair.outcome is Outcome.WIN:
         loser = pair.second if pair.winner == pair.first else pair.first
-        what = f"{pair.winner} beats {loser} on {metric}"
+        what = f"{pair.winner} beats {loser} on {metric}{_on(pair.population)}"
     elif pair.outcome is Outcome.TIE:
         what = f"{pair.first} and {pair.second} tie on {metric}, within {pair.margin:g}"
     else:

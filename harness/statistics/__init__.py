@@ -1,5 +1,6 @@
-"""What a comparison may claim: paired tests over training seeds, intervals, verdicts.
+"""What a comparison may claim: paired tests over training seeds and clips, intervals, verdicts.
 
-The unit of replication is the training seed. Images of one trained model are not independent
-evidence about its branch: a test over images calls winners between equal branches.
+Two samples stand behind every number: the trainings that were made, and the clips that were scored.
+Images of one trained model are no evidence about other trainings of its branch, and many trainings
+are none about other clips.
 """

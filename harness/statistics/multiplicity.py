@@ -12,6 +12,18 @@ def holm(p: ArrayLike) -> Array:
     return _unsorted(np.maximum.accumulate(ordered * (n - np.arange(n))), order=order, like=p)
 
 
+def hochberg(p: ArrayLike) -> Array:
+    """Adjusted p of each comparison, family-wise error, by steps up (Hochberg 1988): for ties.
+
+    Where all p are at most alpha, all are shown at once, as the joint claim that every pair ties
+    (an intersection-union test) asks for; Holm would take some of these pairs back. It keeps the
+    level for positively dependent tests, as those of pairs of branches are.
+    """
+    ordered, order, n = _sorted(p)
+    scaled = ordered * (n - np.arange(n))
+    return _unsorted(np.minimum.accumulate(scaled[::-1])[::-1], order=order, like=p)
+
+
 def benjamini_hochberg(p: ArrayLike) -> Array:
     """Adjusted p, false discovery rate (Benjamini and Hochberg 1995): for all other metrics."""
     from scipy.stats import false_discovery_control

@@ -19,5 +19,22 @@ class Outcome(StrEnum):
 class Strength(StrEnum):
     """How much weight the outcome bears."""
 
-    CONFIRMED = "confirmed"
-    EXPLORATORY = "exploratory"
+    CONFIRMED = "confirmed"  # for other trainings and other clips
+    THESE_CLIPS = "these_clips"  # for other trainings, on the clips at hand alone
+    EXPLORATORY = "exploratory"  # too few seeds, or a look that nobody planned
+    NONE = "none"  # enough seeds, and nothing is established
+
+
+class Population(StrEnum):
+    """What a claim speaks of; each holds the one before."""
+
+    THESE_CLIPS = "these_clips"  # other trainings, on the clips at hand
+    CLIPS = "clips"  # other trainings and other clips of these classes
+    CLASSES = "classes"  # other trainings, clips and classes
+
+
+class Speaks(StrEnum):
+    """Of which training a claim speaks."""
+
+    TYPICAL = "typical"  # of the usual one; rare collapses are not weighed
+    MEAN = "mean"  # of the mean over all

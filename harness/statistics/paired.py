@@ -39,6 +39,13 @@ class PairedDifference:
     smallest_sign_flip_p: float
     """What `sign_flip_p` cannot go below with this many seeds."""
 
+    def at_level(self, level: float) -> tuple[float, float]:
+        """Ends of the t interval at another coverage; NaN with one seed."""
+        if self.n < 2:
+            return math.nan, math.nan
+        half = float(stats.t.ppf(0.5 + level / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
 
 def paired_difference(
     first: ArrayLike, *, second: ArrayLike, level: float = 0.95

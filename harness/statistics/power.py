@@ -1,6 +1,14 @@
-"""What a number of seeds lets one claim: the power of the whole rule, not of one test of it."""
+"""What a number of seeds lets one claim: the power of the whole rule, not of one test of it.
+
+By simulation with fixed draws: the same arguments give the same number. In units of the paired
+seed sd: the standard deviation over seeds of the difference of two branches.
+
+Shape legend: R experiments, B branches, P pairs, S seeds.
+"""
 
 import math
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
@@ -8,71 +16,185 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.randomness import rng
+from harness.statistics.crossed import Components
+from harness.statistics.many import holm_rows, is_flip_significant, seed_p, two_sided_p
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.paired import detectable_effect
+from harness.statistics.verdict import CROSSED_P_FACTOR
 
 Array = NDArray[np.float64]
 
-_NUM_REPEATS = 4_000  # the power is known to within 0.6 points
-_MAX_PATTERNS = 512  # all there are up to 10 seeds
-_TOLERANCE = 0.005
+_NUM_REPEATS = 3_000  # the power is known to within 0.7 points
+_TOLERANCE = 0.003  # of the power
+_MOST_STEPS = 20
+_FLIPS_MATTER = 10  # with more seeds of normal differences the sign-flip test follows the t-test
 
 
-@lru_cache(maxsize=256)
+class Target(StrEnum):
+    """What is to be found."""
+
+    PAIR = "pair"  # this pair is called a win
+    HEADLINE = "headline"  # the best branch is called a win against every other
+
+
+@dataclass(frozen=True)
+class ClipShare:
+    """What the clips add to the error of a mean, in units of the paired seed sd."""
+
+    clips: float
+    """Standard deviation of the mean by the clips that are drawn; seeds do not lower it."""
+    rest: float
+    """The same of one training's remaining noise, part of the paired seed sd."""
+    freedom: int
+    """Clips less classes."""
+
+    @classmethod
+    def of(cls, found: Components) -> "ClipShare | None":
+        """As the components have it; None where trainings do not differ."""
+        seed_sd = math.sqrt(found.seeds + found.rest / found.num_clips)
+        spare = found.num_clips - min(found.num_classes, found.num_clips - 1)
+        if seed_sd == 0:
+            return None
+        of_clips = math.sqrt(found.clips / found.num_clips)
+        of_rest = math.sqrt(found.rest / found.num_clips)
+        # Rounded, so that pairs that hardly differ share a simulation.
+        return cls(round(of_clips / seed_sd, 2), round(of_rest / seed_sd, 2), spare)
+
+
+@lru_cache(maxsize=512)
 def detectable_win(
-    num_seeds: int, *, num_pairs: int = 1, power: float = 0.8, alpha: float = 0.05
+    num_seeds: int,
+    *,
+    num_branches: int = 2,
+    target: Target = Target.PAIR,
+    clips: ClipShare | None = None,
+    sd_is_known: bool = True,
+    power: float = 0.8,
+    alpha: float = 0.05,
 ) -> float:
     """Smallest true difference, in units of the paired seed sd, that is called a win so often.
 
-    A win needs the t-test under Holm's hardest step (alpha / num_pairs) and the sign-flip test at
-    alpha; `detectable_effect` speaks of the plain t-test alone, so this is the larger of the two.
-    By simulation of normal differences with fixed draws: the same arguments give the same number.
-    Infinite below the seeds that a win needs.
+    See `win_power`. Infinite below the seeds that a win needs, and where no difference is found
+    that often.
     """
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         return math.inf
-    low = detectable_effect(num_seeds, power=power, alpha=alpha)
-    high = 2 * detectable_effect(num_seeds, power=power, alpha=alpha / num_pairs)
-    while high - low > _TOLERANCE:
+
+    def missing(effect: float) -> float:
+        found = win_power(
+            effect,
+            num_seeds=num_seeds,
+            num_branches=num_branches,
+            target=target,
+            clips=clips,
+            sd_is_known=sd_is_known,
+            alpha=alpha,
+        )
+        return found - power
+
+    num_pairs = math.comb(num_branches, 2)
+    low, high = 0.0, detectable_effect(num_seeds, alpha=alpha / num_pairs)
+    while missing(high) < 0:
+        low, high = high, 1.5 * high
+        if high > 1_000:
+            return math.inf
+    # The same draws serve every effect, so the power rises without noise between the two.
+    for _ in range(_MOST_STEPS):
         middle = (low + high) / 2
-        if win_power(middle, num_seeds=num_seeds, num_pairs=num_pairs, alpha=alpha) >= power:
-            high = middle
-        else:
-            low = middle
+        off = missing(middle)
+        if abs(off) <= _TOLERANCE:
+            return middle
+        low, high = (low, middle) if off > 0 else (middle, high)
     return high
 
 
-def win_power(effect: float, *, num_seeds: int, num_pairs: int = 1, alpha: float = 0.05) -> float:
-    """How often a true difference of `effect` paired seed sd is called a win, by simulation."""
+def win_power(
+    effect: float,
+    *,
+    num_seeds: int,
+    num_branches: int = 2,
+    target: Target = Target.PAIR,
+    clips: ClipShare | None = None,
+    sd_is_known: bool = True,
+    alpha: float = 0.05,
+) -> float:
+    """How often a branch that is ahead of all others by `effect` is called a win.
+
+    The rule is the whole one: t-test and, with `clips`, crossed test under Holm over all pairs,
+    and the sign-flip test.
+
+    clips: the win has to hold for other clips too; None: on the clips at hand. sd_is_known: False
+    where `effect` is a multiple of an sd that was estimated from as many seeds; the power is then
+    the mean over what the true sd may be.
+    """
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         return 0.0
-    differences_RS = _noise(num_seeds) + effect
-    mean_R = differences_RS.mean(axis=1)
-    error_R = differences_RS.std(axis=1, ddof=1) / math.sqrt(num_seeds)
-    t_p_R = 2 * stats.t.sf(np.abs(mean_R) / error_R, num_seeds - 1)
-    flip_p_R = sign_flip_ps(differences_RS)
-    is_win_R = (mean_R > 0) & (t_p_R <= alpha / num_pairs) & (flip_p_R <= alpha)
-    return float(is_win_R.mean())
+    seeds_RBS = _noise("seeds", (num_branches, num_seeds)) / math.sqrt(2)
+    effect_R = np.full(len(seeds_RBS), effect)
+    if not sd_is_known:
+        pilot_RS = _noise("pilot", (num_seeds - 1,))
+        effect_R = effect * np.sqrt((pilot_RS**2).mean(axis=1))
+    first_P, second_P = np.triu_indices(num_branches, k=1)
+    of_best_P = first_P == 0
+    difference_RPS = seeds_RBS[:, first_P] - seeds_RBS[:, second_P]
+    shift_RP = effect_R[:, None] * of_best_P
+    if clips is not None:
+        clip_RB = _noise("clips", (num_branches,)) * clips.clips / math.sqrt(2)
+        shift_RP = shift_RP + clip_RB[:, first_P] - clip_RB[:, second_P]
+    difference_RPS = difference_RPS + shift_RP[..., None]
+    p_RP = seed_p(difference_RPS)
+    if clips is not None:
+        p_RP = np.maximum(p_RP, CROSSED_P_FACTOR * _crossed_p(difference_RPS, clips))
+    is_right_RP = (holm_rows(p_RP) <= alpha) & (difference_RPS.mean(axis=-1) > 0)
+    wanted_P = of_best_P if target is Target.HEADLINE else np.arange(len(first_P)) == 0
+    candidate_R = is_right_RP[:, wanted_P].all(axis=1)
+    if num_seeds <= _FLIPS_MATTER:
+        asked_RP = np.broadcast_to(candidate_R[:, None], (len(p_RP), int(wanted_P.sum())))
+        flip_RP = is_flip_significant(difference_RPS[:, wanted_P], asked_X=asked_RP, alpha=alpha)
+        candidate_R = flip_RP.all(axis=1)
+    return float(candidate_R.mean())
 
 
-def sign_flip_ps(differences_XS: Array) -> Array:
-    """[...] p of the sign-flip test over the last axis; exact up to 10 seeds, sampled above."""
-    sums_XP = np.abs(differences_XS @ _patterns(differences_XS.shape[-1]).T)
-    own_X1 = sums_XP[..., :1] * (1 - 1e-12)  # the first pattern flips nothing
-    return np.asarray(np.mean(sums_XP >= own_X1, axis=-1)).astype(np.float64)
+def _crossed_p(difference_RPS: Array, clips: ClipShare) -> Array:
+    """p of the crossed test, its mean squares of clips and rest drawn from their distributions.
+
+    All divided by S C, so that they are variances of the mean."""
+    num_seeds = difference_RPS.shape[-1]
+    shape = difference_RPS.shape[:2]
+    freedoms = num_seeds - 1, clips.freedom, (num_seeds - 1) * clips.freedom
+    of_seeds = difference_RPS.var(axis=-1, ddof=1) / num_seeds
+    rest = clips.rest**2 / num_seeds
+    of_clips = (clips.clips**2 + rest) * _chi_square("clips' square", shape, freedoms[1])
+    of_rest = rest * _chi_square("rest's square", shape, freedoms[2])
+    total = of_seeds + of_clips - of_rest
+    most = np.maximum(of_seeds, of_clips)
+    parts = sum(
+        part**2 / freedom
+        for part, freedom in zip((of_seeds, of_clips, of_rest), freedoms, strict=True)
+    )
+    larger = np.where(of_seeds >= of_clips, freedoms[0], freedoms[1])
+    freedom = np.where(total < most, larger, total**2 / parts)
+    error = np.sqrt(np.maximum(total, most))
+    return two_sided_p(difference_RPS.mean(axis=-1) / error, freedom)
 
 
-@lru_cache(maxsize=64)
-def _noise(num_seeds: int) -> Array:
-    return rng(0, "power of a win", num_seeds).standard_normal((_NUM_REPEATS, num_seeds))
+def sd_factors(num_seeds: int, *, level: float = 0.95) -> tuple[float, float]:
+    """By what an sd estimated from so many seeds is multiplied for the ends of its interval."""
+    if num_seeds < 2:
+        return 0.0, math.inf
+    freedom = num_seeds - 1
+    tails = stats.chi2.ppf([0.5 + level / 2, 0.5 - level / 2], freedom)
+    low, high = np.sqrt(freedom / tails)
+    return float(low), float(high)
 
 
-@lru_cache(maxsize=64)
-def _patterns(num_seeds: int) -> Array:
-    """Sign patterns [P, S] up to a common sign, the identity first: all of them, or a sample."""
-    if 2 ** (num_seeds - 1) <= _MAX_PATTERNS:
-        bits = (np.arange(2 ** (num_seeds - 1))[:, None] >> np.arange(num_seeds)) & 1
-        return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
-    draw = rng(0, "sign patterns", num_seeds)
-    sample = draw.integers(0, 2, (_MAX_PATTERNS - 1, num_seeds)) * 2.0 - 1.0
-    return np.concatenate([np.ones((1, num_seeds)), sample])
+@lru_cache(maxsize=32)
+def _noise(purpose: str, shape: tuple[int, ...]) -> Array:
+    draw = rng(0, f"power of a win: {purpose}", *shape)
+    return draw.standard_normal((_NUM_REPEATS, *shape))
+
+
+@lru_cache(maxsize=32)
+def _chi_square(purpose: str, shape: tuple[int, ...], freedom: int) -> Array:
+    draw = rng(0, f"power of a win: {purpose}", *shape, freedom)
+    return np.asarray(draw.chisquare(freedom, shape) / freedom)

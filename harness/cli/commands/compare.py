@@ -64,6 +64,13 @@ def compare(
     name: Annotated[
         str | None, typer.Option(help="Name of the folder under results/reports.")
     ] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers of seeds at which you plan to decide, like 6,8,10: each look is tested "
+            "so that all together keep the level. Name them at the first look."
+        ),
+    ] = None,
     jobs: Jobs = 0,
     executor: ExecutorOption = ExecutorKind.LOCAL,
     gpu_share: GpuShare = 1.0,
@@ -96,14 +103,16 @@ def compare(
     from harness.comparison.compare import compare as compare_branches
     from harness.comparison.compare import compare_existing
     from harness.comparison.configs import configs_by_branch
-    from harness.comparison.request import CompareOptions, CompareRequest
+    from harness.comparison.request import CompareOptions, CompareRequest, planned_looks
     from harness.report.comparison.draw import draw_comparison
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
     from harness.wording.display import open_display
 
     executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
-    options = CompareOptions(results, metric, margin, name, allow_mixed_environment)
+    options = CompareOptions(
+        results, metric, margin, name, allow_mixed_environment, planned_looks(looks)
+    )
     overrides = tuple(set_ or ())
     if bool(runs) != from_:
         raise UsageError(

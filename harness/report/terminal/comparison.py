@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.statistics.outcome import Population
 from harness.wording.numbers import count, fixed
 from harness.wording.plain_text import plain
 
@@ -27,6 +28,7 @@ def comparison_view(
     parts: list[RenderableType] = [
         Text(found.verdict, style="bold"),
         Text(found.claim),
+        *([] if found.to_add is None else [Text(found.to_add.sentence)]),
         Text(""),
     ]
     narrow = width < _NARROW
@@ -44,7 +46,8 @@ def comparison_view(
 
 def _outcome(pair: PairResult) -> str:
     if pair.winner:
-        return f"{pair.verdict.value}\n{pair.winner}"
+        clips = "\non these clips" if pair.population is Population.THESE_CLIPS else ""
+        return f"{pair.verdict.value}\n{pair.winner}{clips}"
     if pair.ahead:
         return f"{pair.verdict.value}\n{pair.ahead} ahead"
     return pair.verdict.value
@@ -76,11 +79,12 @@ def _pairs_table(found: ComparisonRecord) -> Table:
     for column in table.columns[1:7]:
         column.no_wrap = True
     for pair in found.pairs:
-        clips = pair.bootstrap.interval if pair.bootstrap is not None else None
+        clips = pair.other_clips.interval if pair.other_clips is not None else None
+        seeds = pair.simultaneous or pair.interval
         table.add_row(
             f"{pair.first}\n- {pair.second}",
             f"{pair.effect:+.3f}",
-            "" if pair.interval is None else _between(pair.interval.low, pair.interval.high),
+            "" if seeds is None else _between(seeds.low, seeds.high),
             "" if clips is None else _between(clips.low, clips.high),
             _p(pair.adjusted_p),
             _p(pair.sign_flip_p),

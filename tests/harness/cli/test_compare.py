@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from benchmarks.stand_in import World, experiment
 from core.choices import BudgetKind
 from core.errors import MismatchError, UsageError
 from harness.cli.commands.runs import list_, show_
@@ -21,7 +22,6 @@ from harness.comparison.power import power_sentence, power_table
 from harness.comparison.record import load_comparison
 from harness.comparison.request import CompareOptions, CompareRequest, settle_question
 from harness.comparison.runs import LoadedRun
-from harness.comparison.study import World, experiment
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.report.comparison.draw import draw_comparison
 from harness.report.terminal.comparison import comparison_view
@@ -174,17 +174,23 @@ def test_the_forecast_speaks_only_of_what_was_measured(
     assert nothing.sentence() == "Nothing is left to run."
 
 
-def test_the_plan_of_power_agrees_with_the_published_figures() -> None:
-    """Catches: a plan in other units, or one that hides what a win takes."""
-    rows = {row.num_seeds: row for row in power_table(4, num_pairs=3, sds={"a - b": 0.5})}
-    for seeds, expected in {3: 3.26, 5: 1.69, 8: 1.15, 10: 0.99}.items():
-        assert rows[seeds].detectable_sd == pytest.approx(expected, abs=0.011)
-        assert rows[seeds].detectable["a - b"] == pytest.approx(0.5 * expected, abs=0.011)
+def test_the_plan_of_power_speaks_of_wins_by_the_whole_rule() -> None:
+    """Catches: a plan for the t-test alone, found in 37 to 61 % of cases; a win promised where
+    none is possible."""
+    rows = {row.num_seeds: row for row in power_table(4, num_branches=3, sds={"a - b": 0.5})}
     assert 4 in rows
-    assert (rows[5].can_win, rows[5].win_sd) == (False, None)
-    assert rows[8].win_sd > rows[8].detectable_sd_all_pairs > rows[8].detectable_sd
-    assert "exploratory, a win needs 6" in power_sentence(3, num_pairs=3)
-    assert "as one of 3 pairs as often it takes 1.4" in power_sentence(8, num_pairs=3)
+    for seeds in (3, 4, 5):
+        assert (rows[seeds].can_win, rows[seeds].win_sd, rows[seeds].detectable) == (
+            False,
+            None,
+            {},
+        )
+    assert rows[8].headline_sd > rows[8].win_sd > 1.3
+    assert rows[8].detectable["a - b"] == pytest.approx(0.5 * rows[8].win_sd)
+    assert "exploratory: no difference, however large" in power_sentence(3, num_branches=3)
+    said = power_sentence(8, num_branches=3)
+    assert "a true difference of 1.3" in said
+    assert "one branch wins against all others as often where it is 1.5" in said
 
 
 @pytest.mark.parametrize("width", [50, 80, 120])

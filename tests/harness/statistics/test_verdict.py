@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from core.randomness import rng
-from harness.statistics.outcome import Outcome, Strength
+from harness.statistics.crossed import crossed_test
+from harness.statistics.looks import spent_p
+from harness.statistics.outcome import Outcome, Population, Strength
 from harness.statistics.paired import paired_difference
-from harness.statistics.verdict import compare_pairs, leader, verdict
+from harness.statistics.verdict import compare_pairs, leader, tie_ps, verdict
 
 
 def _verdict(differences, **options):
@@ -22,10 +24,77 @@ def _verdict(differences, **options):
 CLEAR = [1.0, 1.1, 0.9, 1.05, 0.95, 1.0]
 
 
+def _crossed(differences, *, clip_sd):
+    """The crossed test of these seeds, on 20 clips that differ by so much."""
+    clips = clip_sd * np.tile([1.0, -1.0], 10)
+    table = np.asarray(differences)[:, None] + clips
+    return crossed_test(table, classes=["x"] * 20)
+
+
 def test_six_clear_seeds_are_a_confirmed_win():
     """Catches: a rule that no result can meet."""
-    got = _verdict(CLEAR)
+    got = _verdict(CLEAR, crossed=_crossed(CLEAR, clip_sd=0.5))
     assert (got.outcome, got.strength, got.winner) == (Outcome.WIN, Strength.CONFIRMED, "a")
+    assert got.population is Population.CLIPS
+
+
+def test_a_win_that_other_clips_need_not_repeat_speaks_of_these_clips():
+    """Catches: "confirmed" over seeds where the clips disagree, or where no clip is known."""
+    for crossed in (_crossed(CLEAR, clip_sd=4.0), None):
+        got = _verdict(CLEAR, crossed=crossed)
+        assert (got.outcome, got.winner) == (Outcome.WIN, "a")
+        assert (got.strength, got.population) == (Strength.THESE_CLIPS, Population.THESE_CLIPS)
+
+
+def test_enough_seeds_that_establish_nothing_are_not_confirmed():
+    """Catches: `strength: confirmed` beside `outcome: undecided` for scripts to read."""
+    got = _verdict([1.0, -1.0, 0.5, -0.5, 0.1, -0.1])
+    assert (got.outcome, got.strength) == (Outcome.UNDECIDED, Strength.NONE)
+
+
+def test_pair_ties_keep_their_level_over_all_pairs():
+    """Catches: each pair tied at 5 %: any false tie of 5 branches in 15 %."""
+    branches, repeats, wrong, naive = 5, 400, 0, 0
+    draw = rng(branches, "ties")
+    for _ in range(repeats):
+        # The first branch is exactly at the margin from all others.
+        values = draw.normal(size=(branches, 10)) * 0.2
+        values[0] += 1.0
+        table = _values(**{str(k): row for k, row in enumerate(values)})
+        pairs = compare_pairs(table, higher_is_better=True, margin=1.0)
+        false = [pair for pair in pairs if "0" in (pair.first, pair.second)]
+        wrong += any(pair.outcome is Outcome.TIE for pair in false)
+        naive += any(tie_ps(p.difference, crossed=None, margin=1.0)[0] <= 0.05 for p in false)
+    assert wrong / repeats <= 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+    assert naive / repeats > 0.09
+
+
+def test_all_pairs_that_tie_alone_tie_together():
+    """Catches: an adjustment that takes pairs out of a joint tie, which needs none."""
+    draws = rng(3, "joint tie").normal(size=(3, 8)) * 0.3
+    table = _values(a=draws[0], b=draws[1], c=draws[2])
+    pairs = compare_pairs(table, higher_is_better=True, margin=1.0)
+    # The margin at which the worst pair alone just ties.
+    margin = float(
+        optimize.brentq(
+            lambda m: max(tie_ps(p.difference, crossed=None, margin=m)[0] for p in pairs) - 0.049,
+            0.05,
+            5.0,
+        )
+    )
+    pairs = compare_pairs(table, higher_is_better=True, margin=margin)
+    assert all(pair.outcome is Outcome.TIE for pair in pairs)
+
+
+def test_planned_looks_raise_every_p():
+    """Catches: looks that are planned and cost nothing."""
+    table = _values(a=np.array(CLEAR) + rng(0, "l").normal(0, 0.6, 6), b=np.zeros(6))
+    (alone,) = compare_pairs(table, higher_is_better=True)
+    (looked,) = compare_pairs(table, higher_is_better=True, looks=(6, 8, 10))
+    assert looked.adjusted_p == pytest.approx(
+        spent_p(alone.adjusted_p, looks=(6, 8, 10), num_seeds=6)
+    )
+    assert looked.adjusted_p > alone.adjusted_p
 
 
 def test_five_clear_seeds_are_exploratory_and_no_win():
@@ -73,7 +142,6 @@ def test_one_seed_is_undecided():
     """Catches: a NaN comparison that falls through to a win or a tie."""
     got = _verdict([1.0], margin=5.0)
     assert (got.outcome, got.strength) == (Outcome.UNDECIDED, Strength.EXPLORATORY)
-    assert math.isnan(got.detectable)
 
 
 def _values(**branches):

@@ -57,7 +57,7 @@ def _forest_row(axes: Any, pair: PairResult, *, y: float, branches: Sequence[str
         span = pair.bootstrap.interval
         axes.plot([span.low, span.high], [y, y], color=ink, alpha=0.35, linewidth=8, zorder=3)
     if pair.interval is not None:
-        span = pair.interval
+        span = pair.simultaneous or pair.interval
         axes.plot([span.low, span.high], [y, y], color=ink, linewidth=2, zorder=4)
         axes.plot(
             [span.low, span.high], [y, y], "|", color=ink, markersize=9, markeredgewidth=2, zorder=4

@@ -1,10 +1,13 @@
 """Paired differences, and the seeds they come from."""
 
+import math
+
 from harness.comparison.record import MetricRow, PairResult
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import NOT_COMPARED, branch_columns
 from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
+from harness.statistics.outcome import Outcome, Population
 from harness.wording.numbers import (
     count,
     digits_for,
@@ -43,13 +46,11 @@ def forest_plot(facts: Facts) -> Section:
         narrow=narrow,
         legend=(
             "Large mark: mean over seeds, in the colour of the branch ahead. Small circles: seeds.",
-            "Thin line with ends: t interval over seeds. Thick pale line: bootstrap over seeds, "
-            "classes and clips. A line that crosses 0 leaves the order open.",
-            "Grey block: differences too small to be found in 80 % of cases by this many seeds.",
+            *_legend(found.pairs),
         ),
     )
     parts: list[Part] = [figure, _pairs_table(found.pairs, caption="The same in numbers")]
-    parts.append(_power(facts))
+    parts += [*_variance(found.pairs), _power(facts)]
     return Section(
         "forest",
         _FOREST,
@@ -57,6 +58,32 @@ def forest_plot(facts: Facts) -> Section:
         lead=f"{facts.declared(found.metric).definition.capitalize()}.",
         is_brief=True,
     )
+
+
+def _legend(pairs: list[PairResult]) -> tuple[str, ...]:
+    """What the lines speak of, as far as these pairs have them."""
+    thin = "Thin line with ends: t interval over seeds, for other trainings on these clips"
+    if len(pairs) > 1:
+        thin += f"; widened so that all {len(pairs)} pairs hold together"
+    words = [f"{thin}. A line that crosses 0 leaves the order open."]
+    boot = next((pair.bootstrap for pair in pairs if pair.bootstrap is not None), None)
+    if boot is not None:
+        speaks = (
+            "other trainings, clips and classes"
+            if boot.classes_drawn
+            else f"other trainings and other clips of these {boot.num_classes} classes, not of "
+            "other classes"
+        )
+        words.append(
+            f"Thick pale line: bootstrap for {speaks}; of one pair alone, {boot.num_clips} clips "
+            f"of {boot.num_classes} classes."
+        )
+    if any(pair.detectable is not None for pair in pairs):
+        words.append(
+            "Grey block: true differences that a comparison like this one calls a win in fewer "
+            "than 80 % of cases."
+        )
+    return tuple(words)
 
 
 def _in_words(pair: PairResult) -> str:
@@ -73,7 +100,8 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
     rows = []
     for pair in pairs:
         digits = digits_for([pair.effect])
-        span, boot = pair.interval, pair.bootstrap
+        span, boot = pair.simultaneous or pair.interval, pair.bootstrap
+        clips = pair.other_clips
         rows.append(
             (
                 Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
@@ -82,12 +110,21 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
                 Cell(number(pair.effect, digits=digits, signed=True)),
                 Cell(interval(span.low, span.high, digits=digits) if span else ""),
                 Cell(
+                    interval(clips.interval.low, clips.interval.high, digits=digits)
+                    if clips
+                    else ""
+                ),
+                Cell(
                     interval(boot.interval.low, boot.interval.high, digits=digits) if boot else ""
                 ),
                 Cell(probability(pair.p)),
                 Cell(probability(pair.adjusted_p)),
                 Cell(probability(pair.sign_flip_p)),
-                Cell(number(pair.detectable, digits=digits)),
+                Cell(probability(pair.adjusted_both_p)),
+                Cell(
+                    number(pair.detectable, digits=digits),
+                    note=pair.why_no_detectable or "" if holm else "",
+                ),
                 _verdict_cell(pair),
             )
         )
@@ -96,11 +133,13 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
         *(() if holm else (Column("metric"),)),
         Column("seeds", is_number=True),
         Column("difference", is_number=True),
-        Column("t interval", is_number=True),
+        Column("t interval, all pairs together" if holm else "t interval", is_number=True),
+        Column("interval for other clips", is_number=True),
         Column("bootstrap interval", is_number=True),
         Column("p (t)", is_number=True),
         Column("p (Holm)" if holm else "q (Benjamini-Hochberg)", is_number=True),
         Column("p (sign flip)", is_number=True),
+        Column("p (Holm), other clips too" if holm else "q, other clips too", is_number=True),
         Column("detectable", is_number=True),
         Column("verdict"),
     )
@@ -109,8 +148,11 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
 
 def _verdict_cell(pair: PairResult) -> Cell:
     text = pair.verdict.value
+    note = "on these clips" if pair.population is Population.THESE_CLIPS else ""
     if pair.winner is not None:
-        return Cell(f"{text}: {plain(pair.winner)}", tone="good")
+        return Cell(f"{text}: {plain(pair.winner)}", tone="good", note=note)
+    if pair.verdict is Outcome.TIE:
+        return Cell(text, note=note)
     if pair.ahead is not None:
         return Cell(text, note=f"{plain(pair.ahead)} ahead")
     return Cell(text)
@@ -137,27 +179,65 @@ def _power(facts: Facts) -> Part:
             Cell(
                 str(row.num_seeds), note="these runs" if row.num_seeds == len(found.seeds) else ""
             ),
-            Cell(number(row.detectable_sd, digits=2)),
-            Cell(number(row.detectable_sd_all_pairs, digits=2)),
             Cell(number(row.win_sd, digits=2)),
+            Cell(number(row.headline_sd, digits=2)),
             *(Cell(number(row.detectable.get(name))) for name in pairs),
             Cell("yes" if row.can_win else "no"),
         )
         for row in found.power
     )
     return Table(
-        "Smallest difference found in 80 % of cases, by number of seeds",
+        "Smallest true difference called a win in 80 % of cases on these clips, by number of seeds",
         (
             Column("seeds", is_number=True),
-            Column("in paired seed sd", is_number=True),
-            Column("the same, all pairs", is_number=True),
-            Column("to be called a win", is_number=True),
+            Column("one pair, in paired seed sd", is_number=True),
+            Column("against all others, in paired seed sd", is_number=True),
             *(Column(plain(name), is_number=True) for name in pairs),
             Column("may win"),
         ),
         rows,
         is_folded=True,
     )
+
+
+def _variance(pairs: list[PairResult]) -> list[Part]:
+    """Where each pair's variance comes from, and what would narrow its interval most."""
+    known = [(pair, pair.variance) for pair in pairs if pair.variance is not None]
+    if not known:
+        return []
+    rows = []
+    for pair, parts in known:
+        digits = digits_for([pair.effect])
+        rows.append(
+            (
+                Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
+                *(Cell(number(math.sqrt(v))) for v in (parts.seeds, parts.clips, parts.rest)),
+                *(
+                    Cell(number(width, digits=digits + 1))
+                    for width in (
+                        parts.half_width, parts.twice_the_seeds, parts.twice_the_clips,
+                        parts.twice_the_images,
+                    )
+                ),
+                Cell(parts.best),
+            )
+        )  # fmt: skip
+    return [
+        Table(
+            "Where the difference varies (standard deviations), and the expected half width of its "
+            "interval for other trainings and clips",
+            (
+                Column("pair"),
+                *(Column(name, is_number=True) for name in ("trainings", "clips", "rest")),
+                *(
+                    Column(name, is_number=True)
+                    for name in ("now", "twice the seeds", "twice the clips", "twice the images")
+                ),
+                Column("narrows it most"),
+            ),
+            tuple(rows),
+        )
+    ]
 
 
 def seed_slopes(facts: Facts) -> Section:

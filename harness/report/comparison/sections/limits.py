@@ -96,7 +96,12 @@ def _limits(facts: Facts) -> list[str]:
                 f"below {MIN_SEEDS_FOR_A_WIN}, so no branch can win here, whatever its scores."
             )
         found.append(
-            "Intervals over seeds speak of other trainings on this split, not of other data."
+            "Intervals over seeds speak of other trainings on these test clips; those for other "
+            "clips speak of other clips of these classes, split as these are, not of other data."
+        )
+        found.append(
+            "One split was used: who wants a claim about the task repeats the comparison on other "
+            "splits (docs/statistics.md, Other splits)."
         )
         if not any(pair.margin > 0 for pair in facts.comparison.pairs):
             found.append("No margin was set before the runs, so no tie can be claimed.")

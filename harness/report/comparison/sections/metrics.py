@@ -170,8 +170,9 @@ def distances_against_n(facts: Facts) -> Section:
                 wide=wide,
                 narrow=narrow,
                 legend=(
-                    "Dashed: real pictures against other real pictures, at the same n. A branch "
-                    "at this floor cannot be told from photographs by this measure.",
+                    "Dashed: real pictures against real pictures of other clips. A perfect "
+                    "generator lies there; that a branch does is no proof that its images equal "
+                    "photographs, which would take an equivalence test within a margin.",
                     "A curve that still falls at its end is biased by n there.",
                 ),
                 data=_curve_table(facts, curves),

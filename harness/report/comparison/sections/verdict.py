@@ -19,6 +19,7 @@ from harness.wording.numbers import (
 
 STRENGTH_WORDS = {
     Strength.CONFIRMED: "Confirmatory",
+    Strength.THESE_CLIPS: "On these clips",
     Strength.EXPLORATORY: "Exploratory",
 }
 
@@ -50,8 +51,8 @@ def chips(facts: Facts) -> tuple[str, ...]:
     if found is None:
         return ("Not compared", *size)
     outcome = found.outcome.value.capitalize()
-    if found.outcome is Outcome.UNDECIDED and found.strength is Strength.CONFIRMED:
-        return (outcome, *size)  # nothing is confirmed
+    if found.strength is Strength.NONE:
+        return (outcome, *size)  # nothing is established
     return (outcome, STRENGTH_WORDS.get(found.strength, found.strength.capitalize()), *size)
 
 
@@ -61,6 +62,8 @@ def verdict(facts: Facts) -> Section:
     found = facts.comparison
     if found is not None:
         parts.append(Paragraph(found.claim))
+        if found.to_add is not None:
+            parts.append(Paragraph(plain(found.to_add.sentence)))
         parts += [Paragraph(notice, tone="warn") for notice in found.notices]
     else:
         parts.append(
@@ -130,12 +133,26 @@ def _difference_cards(pair: PairResult) -> list[Card]:
         note += f"; {percent(pair.interval.level)} interval {interval(*ends, digits=digits)}"
     effect = number(sign * pair.effect, digits=digits, signed=True)
     cards = [Card("Largest paired difference", effect, note, "#forest")]
+    if pair.selection is not None:
+        least = "at least " if pair.selection.is_at_least else ""
+        cards.append(
+            Card(
+                "Likely true difference",
+                number(sign * pair.selection.shrunken, digits=digits, signed=True),
+                "only large differences win: the one that is seen is likely "
+                f"{least}{pair.selection.factor:.2g} times the true one",
+                "#forest",
+            )
+        )
+    if pair.detectable is None and pair.why_no_detectable is not None:
+        cards.append(Card("Detectable difference", "blank", pair.why_no_detectable, "#forest"))
     if pair.detectable is not None:
         cards.append(
             Card(
                 "Detectable difference",
                 number(pair.detectable, digits=digits),
-                f"found in 80 % of cases by {count(pair.n, 'seed')}, same pair",
+                f"called a win in 80 % of comparisons like this one ({count(pair.n, 'seed')}, same "
+                "pair), the uncertainty of its sd counted",
                 "#forest",
             )
         )

@@ -2,11 +2,12 @@
 
 The model of a score, for branch b, training seed s and test clip c (all normal, independent):
 
-    score = effect_b + seed_s + training_bs + class_k(c) + clip_c + noise_bsc
+    score = effect_b + seed_s + training_bs + class_k(c) + clip_c + interaction_bc + noise_bsc
 
 `training_bs` is what another training of the same branch changes for every clip alike; it is what
-one seed cannot tell from a better branch. `seed_s`, what a seed does to all branches alike, and
-the clips' own difficulty drop out by pairing.
+one seed cannot tell from a better branch. `interaction_bc` is what one branch does better for one
+clip in every training, which no number of seeds averages out. `seed_s`, what a seed does to all
+branches alike, and the clips' own difficulty drop out by pairing.
 """
 
 import math
@@ -27,8 +28,6 @@ from harness.comparison.runs import LoadedRun
 from harness.records.parts import MetricValue, SplitFacts
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.statistics.bootstrap import hierarchical_bootstrap
-from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
-from harness.statistics.power import sign_flip_ps
 
 Array = NDArray[np.float64]
 
@@ -56,6 +55,8 @@ class World:
     """Difficulty of a clip."""
     noise_sd: float = 1.0
     """What is left of one image's score."""
+    interaction_sd: float = 0.0
+    """What a clip is worth to one branch in every training, in the difference of two branches."""
     class_sizes: tuple[int, ...] = field(default=CLASS_SIZES)
     """Test clips of each class."""
 
@@ -80,6 +81,7 @@ class World:
             + draw.normal(0, self.training_sd, (*shape[:2], 1))
             + of_class
             + draw.normal(0, self.clip_sd, (1, 1, shape[2]))
+            + draw.normal(0, self.interaction_sd / math.sqrt(2), (shape[0], 1, shape[2]))
             + draw.normal(0, self.noise_sd, shape)
         )
 
@@ -140,49 +142,6 @@ def naive_rate(world: World, *, repeats: int, alpha: float = 0.05) -> float:
     draw = rng(0, "naive", *_key(world))
     called = sum(naive_p(world.scores(draw)) <= alpha for _ in range(repeats))
     return called / repeats
-
-
-def winners(means_RBS: Array, *, alpha: float = 0.05) -> NDArray[np.int64]:
-    """[R, pairs] 1 where the first branch of a pair wins, -1 where the second, 0 where neither.
-
-    means_RBS: mean score of each branch and seed, for R experiments. The rule of the verdict
-    without a margin, for all experiments at once; a test holds it against the rule itself.
-    """
-    num_branches, num_seeds = means_RBS.shape[1:]
-    first, second = np.triu_indices(num_branches, k=1)
-    difference_RPS = means_RBS[:, first] - means_RBS[:, second]
-    mean_RP = difference_RPS.mean(axis=-1)
-    error_RP = difference_RPS.std(axis=-1, ddof=1) / math.sqrt(num_seeds)
-    t_p_RP = 2 * stats.t.sf(np.abs(mean_RP) / error_RP, num_seeds - 1)
-    flip_p_RP = sign_flip_ps(difference_RPS)
-    is_win_RP = (_holm(t_p_RP) <= alpha) & (flip_p_RP <= alpha)
-    if num_seeds < MIN_SEEDS_FOR_A_WIN:
-        is_win_RP[:] = False
-    return np.where(is_win_RP, np.sign(mean_RP), 0).astype(np.int64)
-
-
-def _holm(p_RP: Array) -> Array:
-    order = np.argsort(p_RP, axis=1)
-    steps = np.arange(p_RP.shape[1], 0, -1)
-    adjusted = np.maximum.accumulate(np.take_along_axis(p_RP, order, axis=1) * steps, axis=1)
-    result = np.empty_like(p_RP)
-    np.put_along_axis(result, order, adjusted, axis=1)
-    return result
-
-
-def simulated_winners(world: World, *, repeats: int) -> NDArray[np.int64]:
-    """`winners` of as many simulated experiments.
-
-    Only seed means are drawn, from their own distribution: what the clips add is the same for
-    every branch and drops out, but for their noise.
-    """
-    draw = rng(0, "winners", *_key(world))
-    shape = (repeats, len(world.effects), world.num_seeds)
-    return winners(
-        np.asarray(world.effects)[:, None]
-        + draw.normal(0, world.training_sd, shape)
-        + draw.normal(0, world.noise_sd / math.sqrt(sum(world.class_sizes)), shape)
-    )
 
 
 def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000) -> float:

@@ -1,0 +1,142 @@
+"""Every look at a question, kept in its journal, and what the looks before this one cost."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import DataError, HarnessError
+from core.files import write_atomic
+from harness.comparison.evidence import Looks
+from harness.comparison.record import ComparisonRecord, load_comparison
+from harness.records.folders import ReportFolder, ResultsFolder
+from harness.records.record import now
+from harness.statistics.looks import level_of_looks
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
+
+
+@dataclass(frozen=True)
+class Look:
+    """One time that runs were compared."""
+
+    at: str
+    """UTC time."""
+    metric: str
+    """What decided."""
+    run_ids: list[str]
+    """Every run that was compared."""
+    num_seeds: int
+    """Seeds of each branch."""
+    planned: list[int]
+    """Numbers of seeds at which it was planned to decide, this one among them; empty: this one
+    alone."""
+    outcome: str
+    """Win, tie or undecided."""
+
+
+def read_question(folder: Path) -> dict[str, Any]:
+    """The folder's journal: `asked`, `asked_at` and `looks`; empty without one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = ReportFolder(folder).question
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+        if not {"asked", "looks"} & set(found):
+            raise ValueError("neither a question nor a look")
+        looks = [asdict(Look(**look)) for look in found.get("looks", [])]
+    except (ValueError, AttributeError, TypeError):
+        raise DataError(f"{path} is damaged; delete it, and the comparison is asked anew") from None
+    return {**found, "looks": looks}
+
+
+def write_question(folder: Path, content: dict[str, Any]) -> None:
+    """Write the journal, whole or not at all."""
+    write_atomic(
+        ReportFolder(folder).question, content=(json.dumps(content, indent=2) + "\n").encode()
+    )
+
+
+def note_look(folder: Path, *, record: ComparisonRecord) -> None:
+    """Append this look to the journal of the comparison's folder, whatever the folder's name."""
+    found = read_question(folder)
+    look = Look(
+        at=now(),
+        metric=record.metric,
+        run_ids=sorted(run.run_id for run in record.runs),
+        num_seeds=len(record.seeds),
+        planned=record.looks.planned,
+        outcome=record.outcome.value,
+    )
+    write_question(folder, {**found, "looks": [*found.get("looks", []), asdict(look)]})
+
+
+def looks_so_far(
+    run_ids: Sequence[str],
+    *,
+    metric: str,
+    num_seeds: int,
+    planned: Sequence[int],
+    results: Path,
+) -> Looks:
+    """The looks at this question before the one with these runs.
+
+    A look is an earlier one where it had some of these runs, fewer seeds, and seeds enough to end
+    at a win. It is planned where it named the same numbers of seeds as this one does.
+    """
+    wanted = set(run_ids)
+    earlier: dict[int, bool] = {}
+    for look in _all_looks(results):
+        is_one = (
+            look.metric == metric
+            and MIN_SEEDS_FOR_A_WIN <= look.num_seeds < num_seeds
+            and wanted & set(look.run_ids)
+        )
+        if is_one:
+            is_planned = bool(planned) and look.planned == list(planned)
+            earlier[look.num_seeds] = earlier.get(look.num_seeds, True) and is_planned
+    unplanned = sorted(seeds for seeds, is_planned in earlier.items() if not is_planned)
+    # A plan that was kept has paid for its own looks; together with others it has not.
+    level = level_of_looks(sorted({*earlier, num_seeds})) if unplanned else None
+    return Looks(planned=list(planned), earlier=sorted(earlier), unplanned=unplanned, level=level)
+
+
+def _all_looks(results: Path) -> list[Look]:
+    """Of every folder under reports: its journal, or the comparison of a time before journals."""
+    found = []
+    folders = {path.parent for path in ResultsFolder(results).asked}
+    for folder in sorted(folders):
+        try:
+            journal = [Look(**look) for look in read_question(folder).get("looks", [])]
+            found += journal or [_of_comparison(load_comparison(folder))]
+        except HarnessError:
+            continue  # of another format, damaged, or asked and never made
+    return found
+
+
+def _of_comparison(record: ComparisonRecord) -> Look:
+    return Look(
+        at=record.created_at,
+        metric=record.metric,
+        run_ids=[run.run_id for run in record.runs],
+        num_seeds=len(record.seeds),
+        planned=record.looks.planned,
+        outcome=record.outcome.value,
+    )
+
+
+def looks_notices(looks: Looks) -> list[str]:
+    """What the looks before this one mean for it."""
+    if not looks.unplanned or looks.level is None:
+        return []
+    told = ", ".join(f"{seeds} seeds" for seeds in looks.unplanned)
+    return [
+        f"some of these runs were compared before: at {told}, without a plan that names them. "
+        "Whoever adds seeds until there is a win finds one between equal branches in up to "
+        f"{looks.level:.1%} of cases, so what is found here is exploratory; name the looks "
+        "beforehand with --looks"
+    ]

@@ -1,0 +1,126 @@
+"""What an undecided comparison would take to be decided: more seeds or more clips."""
+
+import math
+from collections.abc import Sequence
+
+from scipy import stats
+
+from harness.comparison.evidence import ToAdd
+from harness.records.record import RunRecord
+from harness.statistics.crossed import Components
+from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome
+from harness.statistics.verdict import PairVerdict
+
+_MOST_CLIPS = 10
+"""Times the clips there are, beyond which more of them are no advice."""
+
+
+def to_add(
+    records: Sequence[RunRecord],
+    pairs: Sequence[PairVerdict],
+    *,
+    outcome: Outcome,
+    alpha: float,
+) -> ToAdd | None:
+    """What would decide the pair that is furthest apart for its error, if the difference is as
+    seen; None where the comparison is decided or no pair has clips.
+
+    records: the finished runs, whose seconds say what more of them would cost.
+    """
+    open_pairs = [
+        pair
+        for pair in pairs
+        if pair.crossed is not None and pair.difference.n > 1 and pair.difference.mean != 0
+    ]
+    if outcome is not Outcome.UNDECIDED or not open_pairs:
+        return None
+    pair = max(open_pairs, key=lambda p: abs(p.difference.mean) / max(_error(p), 1e-300))
+    assert pair.crossed is not None
+    parts, mean = pair.crossed.components, abs(pair.difference.mean)
+    level = alpha / len(pairs)
+    seeds = next(
+        (
+            n
+            for n in range(max(parts.num_seeds + 1, MIN_SEEDS_FOR_A_WIN), MAX_SEEDS + 1)
+            if _decides(parts, mean, seeds=n, clips=parts.num_clips, level=level)
+        ),
+        None,
+    )
+    clips = None
+    if parts.num_seeds >= MIN_SEEDS_FOR_A_WIN:
+        clips = next(
+            (
+                n
+                for n in range(parts.num_clips + 1, _MOST_CLIPS * parts.num_clips + 1)
+                if _decides(parts, mean, seeds=parts.num_seeds, clips=n, level=level)
+            ),
+            None,
+        )
+    more_seeds = None if seeds is None else seeds - parts.num_seeds
+    more_clips = None if clips is None else clips - parts.num_clips
+    per_run = _seconds(records)
+    branches = len({record.identity.variant for record in records})
+    for_seeds = for_clips = None
+    if per_run is not None and more_seeds is not None:
+        for_seeds = branches * more_seeds * sum(per_run)
+    if per_run is not None and clips is not None:
+        # Another split: every training is made again, and every clip is sampled.
+        for_clips = branches * parts.num_seeds * (per_run[0] + per_run[1] * clips / parts.num_clips)
+    return ToAdd(
+        seeds=more_seeds,
+        clips=more_clips,
+        seconds_for_seeds=for_seeds,
+        seconds_for_clips=for_clips,
+        sentence=_sentence(pair, more_seeds, more_clips, for_seeds, for_clips),
+    )
+
+
+def _error(pair: PairVerdict) -> float:
+    return 0.0 if pair.crossed is None else pair.crossed.error
+
+
+def _decides(parts: Components, mean: float, *, seeds: int, clips: int, level: float) -> bool:
+    """Whether the expected interval of both tests leaves out 0."""
+    of_seeds = math.sqrt((parts.seeds + parts.rest / clips) / seeds)
+    alone = float(stats.t.isf(level / 2, seeds - 1)) * of_seeds
+    return mean > max(alone, parts.half_width(seeds=seeds, clips=clips, level=1 - level))
+
+
+def _seconds(records: Sequence[RunRecord]) -> tuple[float, float] | None:
+    """(mean seconds of a run apart from sampling and scoring, of these); None without any."""
+    training, rest = 0.0, 0.0
+    for record in records:
+        seconds = record.cost.seconds
+        for name, value in seconds.items():
+            if name in ("sample", "score"):
+                rest += value
+            else:
+                training += value
+    if training + rest == 0:
+        return None
+    return training / len(records), rest / len(records)
+
+
+def _sentence(
+    pair: PairVerdict,
+    seeds: int | None,
+    clips: int | None,
+    for_seeds: float | None,
+    for_clips: float | None,
+) -> str:
+    names = f"{pair.first} and {pair.second}"
+    if seeds is None and clips is None:
+        return (
+            f"If the difference between {names} is as seen, neither more seeds nor more clips in "
+            "reach would decide it."
+        )
+    of_seeds = f"about {seeds} more seeds of each branch"
+    of_clips = f"about {clips} more test clips (another split, so every run is made again)"
+    start = f"If the difference between {names} is as seen, "
+    if clips is None:
+        return f"{start}{of_seeds} would decide it; more clips alone would not."
+    if seeds is None:
+        return f"{start}{of_clips} would decide it; more seeds alone would not."
+    if for_seeds is not None and for_clips is not None and for_clips < for_seeds:
+        return f"{start}{of_clips} would decide it for less device time than {of_seeds}."
+    return f"{start}{of_seeds} would decide it for less device time than {of_clips}."

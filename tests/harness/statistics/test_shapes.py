@@ -1,0 +1,78 @@
+"""Collapsed and skewed trainings, and how much a win exaggerates."""
+
+import numpy as np
+import pytest
+
+from core.randomness import rng
+from harness.statistics.exaggeration import exaggeration
+from harness.statistics.outcome import Speaks
+from harness.statistics.shapes import is_skewed, shape_of, unseen_share
+
+
+def _shape(first, second, **options):
+    values = {"a": dict(enumerate(first)), "b": dict(enumerate(second))}
+    differences = {"a - b": np.subtract(first, second).tolist()}
+    return shape_of(values, differences=differences, **{"higher_is_better": True, **options})
+
+
+def test_a_collapsed_training_is_counted_for_its_branch():
+    """Catches: a failure that only widens an interval."""
+    steady = rng(0, "steady").normal(0.8, 0.01, 8)
+    fallen = steady[::-1].copy()
+    fallen[2] = 0.3
+    assert _shape(steady, fallen).collapsed == {"a": [], "b": [2]}
+    # Far on the better side is no collapse.
+    assert _shape(steady, fallen, higher_is_better=False).collapsed == {"a": [], "b": []}
+
+
+def test_normal_trainings_rarely_look_collapsed():
+    """Catches: a warning that every comparison carries."""
+    flagged = 0
+    for repeat in range(400):
+        first, second = rng(repeat, "normal").normal(size=(2, 6))
+        flagged += any(_shape(first, second).collapsed.values())
+    assert flagged <= 14  # 1 % is expected; 14 or more has a chance of .0002
+
+
+def test_few_seeds_speak_of_the_typical_training():
+    """Catches: a claim about mean trainings where one in ten may collapse unseen."""
+    values = rng(1, "shape").normal(size=(2, 29))
+    assert _shape(*values[:, :10]).speaks is Speaks.TYPICAL
+    assert _shape(*values).speaks is Speaks.MEAN
+    assert unseen_share(6) == pytest.approx(0.393, abs=0.001)
+    values[0, 3] = -60.0
+    assert _shape(*values).speaks is Speaks.TYPICAL
+
+
+def test_skewed_differences_are_named():
+    """Catches: a t interval printed over lognormal differences without a word."""
+    assert is_skewed(np.exp(rng(2, "skew").normal(0, 1.5, 20)))
+    assert not is_skewed(rng(3, "skew").normal(size=20))
+    assert not is_skewed([1.0, 1.0, 50.0])
+
+
+@pytest.mark.parametrize(("seeds", "truth"), [(6, 0.5), (10, 0.5), (6, 2.5)])
+def test_a_win_is_shrunk_towards_the_truth(seeds, truth):
+    """Catches: a winner's curse that is not mentioned (twice the truth at .5 sd, 6 seeds)."""
+    draws = rng(seeds, "curse").normal(truth, 1, (4_000, seeds))
+    mean, sd = draws.mean(axis=1), draws.std(axis=1, ddof=1)
+    one_side = np.abs(np.sign(draws).sum(axis=1)) >= seeds - (0 if seeds < 8 else 2)
+    won = (np.abs(mean) / sd * np.sqrt(seeds) > {6: 2.571, 10: 2.262}[seeds]) & one_side
+    printed = np.abs(mean[won]).mean()
+    shrunk = np.mean(
+        [
+            abs(exaggeration(m, sd=s, num_seeds=seeds).shrunken)
+            for m, s in zip(mean[won], sd[won], strict=True)
+        ]
+    )
+    if truth < 1:
+        assert printed > 1.6 * truth
+        assert abs(shrunk - truth) < 0.6 * (printed - truth)
+    else:
+        assert shrunk == pytest.approx(truth, rel=0.15)
+
+
+def test_no_win_has_no_exaggeration():
+    """Catches: a shrunken estimate of something that was not selected."""
+    assert exaggeration(1.0, sd=0.1, num_seeds=5) is None
+    assert exaggeration(1.0, sd=0.0, num_seeds=6).factor == 1.0
