@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.foundation.batches import BatchLimit
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
 from core.foundation.layout import Part as PartFiles
 from core.foundation.sources import Source, missing_weights, resolve_source
 
 CLAP_SAMPLE_RATE_HZ = 48_000
 _MIN_VOCABULARY = 64
+_ANY_NUMBER = 1 << 30
 Part = Literal["vae", "text_encoder", "unet", "clap"]
 
 
@@ -49,6 +51,11 @@ class Foundation:
         self.clap_source: Source = resolve_source(clap)
         self.device = torch.device(device)
         self.dtype: torch.dtype = getattr(torch, dtype)
+        self.notices: list[str] = []
+        """Batches that had to be made smaller."""
+        say = self.notices.append
+        self._encoding = BatchLimit("encoding pictures", size=_ANY_NUMBER, say=say)
+        self._decoding = BatchLimit("decoding latents", size=_ANY_NUMBER, say=say)
 
     def revision(self, part: Part) -> str:
         """Hash that changes whenever `part` would compute something else."""
@@ -107,6 +114,16 @@ class Foundation:
         return self._frozen(load_whole(ClapModel, self.clap_source, "CLAP", files=CLAP.part("")))
 
     @cached_property
+    def clap_config(self) -> Any:
+        """CLAP's sizes, without its weights: where all sounds are cached nothing else is read."""
+        from transformers import ClapConfig
+
+        try:
+            return ClapConfig.from_pretrained(self.clap_source.folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise missing_weights(self.clap_source, "CLAP config", error) from error
+
+    @cached_property
     def clap_extractor(self) -> Any:
         """`ClapFeatureExtractor` with the mel range LAION trained with (from 50 Hz)."""
         from transformers import ClapFeatureExtractor
@@ -161,7 +178,7 @@ class Foundation:
         return foundation_shapes(
             self.unet,
             num_text_tokens=int(self.tokenizer.model_max_length),
-            clap_config=self.clap.config,
+            clap_config=self.clap_config,
             log_mel=log_mel,
             num_classes=num_classes,
         )
@@ -180,16 +197,25 @@ class Foundation:
         low, high = float(images_B3HW.min()), float(images_B3HW.max())
         if low < -1.001 or high > 1.001:
             raise ValueError(f"images reach the VAE in [{low:.2f}, {high:.2f}]; expected [-1, 1]")
-        images_B3HW = images_B3HW.to(self.device, self.dtype)
-        posterior = self.vae.encode(images_B3HW).latent_dist
-        return posterior.mean.float().cpu(), posterior.std.float().cpu()
+
+        def encode(batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+            posterior = self.vae.encode(torch.stack(list(batch)).to(self.device, self.dtype))
+            return posterior.latent_dist.mean.float().cpu(), posterior.latent_dist.std.float().cpu()
+
+        parts = [made for _, made in self._encoding.over(images_B3HW.unbind(), work=encode)]
+        return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
 
     @torch.no_grad()
     def decode_latents(self, latents_BCHW: Tensor) -> Tensor:
         """Images [B, 3, H, W] in [0, 1], float32 on the CPU, of scaled latents."""
-        unscaled = latents_BCHW.to(self.device, self.dtype) / self.vae.config.scaling_factor
-        images = self.vae.decode(unscaled).sample.float().cpu()
-        return (images / 2 + 0.5).clamp(0, 1)
+
+        def decode(batch: Sequence[Tensor]) -> Tensor:
+            latents = torch.stack(list(batch)).to(self.device, self.dtype)
+            decoded: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+            return decoded.float().cpu()
+
+        parts = [made for _, made in self._decoding.over(latents_BCHW.unbind(), work=decode)]
+        return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
     def encode_text(self, captions: Sequence[str]) -> Tensor:

@@ -19,6 +19,7 @@ from harness.cli.commands import (
     generate,
     report,
     runs,
+    score,
     sweep,
     variants,
     weights,
@@ -27,10 +28,11 @@ from harness.cli.paths import with_home_folders
 from harness.wording.plain_text import plain
 
 EXIT_CODES = (
-    "Exit codes: 0 done (also: undecided), 1 failed, 2 wrong usage, 65 unusable data, 66 missing "
-    "weights, 69 a sweep's database or a store stayed away, 70 a guard refused the run, 74 disk "
-    "full, 75 the run is held by another process, 78 something on disk does not fit, 129, 130 and "
-    "143 stopped by a closed terminal, Ctrl-C and SIGTERM (resumable)."
+    "Exit codes: 0 done (also: undecided), 1 failed (also: every run of a compared branch), 2 "
+    "wrong usage, 65 unusable data, 66 missing weights, 69 a sweep's database or a store stayed "
+    "away, 70 a guard refused the run, 74 disk full, 75 the run is held by another process, 78 "
+    "something on disk does not fit, 129, 130 and 143 stopped by a closed terminal, Ctrl-C and "
+    "SIGTERM (resumable)."
 )
 
 app = typer.Typer(
@@ -48,6 +50,7 @@ app.command()(runs.run)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
 app.command()(compare.compare)
+app.command()(score.score)
 app.command()(sweep.sweep)
 app.command()(report.report)
 app.command()(generate.generate)

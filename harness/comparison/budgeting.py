@@ -130,19 +130,20 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
     Kept, because another measurement would be another schedule, and so another run.
     """
     from harness.run.calibration import measure_step_seconds
-    from harness.run.device import device_name
+    from harness.run.device import device_name, training_device
 
     planned = plan_run(request, display=display)
     content = planned.identity.model_dump(mode="json", exclude={"seed", "profile"})
-    key = json_sha256({"identity": content, "device": device_name()})[:12]
+    device = device_name(training_device(request.device))
+    key = json_sha256({"identity": content, "device": device})[:12]
     path = ResultsFolder(request.results).calibrations / f"{request.variant}-{key}.json"
     if path.is_file():
         return _load(path)
-    display.say(f"measuring what a step of {request.variant} takes on {device_name()}")
+    display.say(f"measuring what a step of {request.variant} takes on {device}")
     seconds = measure_step_seconds(request, num_steps=_CALIBRATION_STEPS, display=display)
     kept = _Calibration(
         variant=request.variant,
-        device=device_name(),
+        device=device,
         num_steps=_CALIBRATION_STEPS,
         step_seconds=seconds,
     )

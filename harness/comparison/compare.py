@@ -95,6 +95,10 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
     )
     missing = [run for run in planned if run.finished_record is None]
+    if missing and request.executor.kind is ExecutorKind.LOCAL:
+        from harness.run.device import require_fit_device
+
+        require_fit_device(planned[0].profile, asked=request.device)
     # Where nothing is missing, no cluster has to be there.
     options = request.executor if missing else ExecutorOptions()
     num_threads = planned[0].profile.training.num_threads

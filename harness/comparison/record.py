@@ -347,6 +347,12 @@ class ComparisonRecord(Part):
     to_add: ToAdd | None = None
     """What would decide an undecided comparison."""
 
+    @property
+    def lost_branches(self) -> list[str]:
+        """Branches of which not one run finished."""
+        alive = {run.branch for run in self.runs if run.run_id not in self.failed}
+        return [name for name in self.branches if name not in alive]
+
     def save(self, folder: Path) -> Path:
         """Write `comparison.json` into the comparison's folder, whole or not at all."""
         path = ReportFolder(folder).comparison

@@ -67,6 +67,8 @@ class CompareRequest:
     """In what the branches' training is equal."""
     configs: Mapping[str, Path] = field(default_factory=dict)
     """By branch, the file of its settings (`harness.settings.branch_config`)."""
+    device: str | None = None
+    """As `RunRequest.device`."""
 
     @property
     def base(self) -> RunRequest:
@@ -79,6 +81,7 @@ class CompareRequest:
             self.overrides,
             self.data,
             self.options.results,
+            device=self.device,
         )
 
     @property
@@ -94,6 +97,8 @@ class CompareRequest:
             words += ["--data", self.data]
         if self.budget is not BudgetKind.SAMPLES:
             words += ["--budget", self.budget.value]
+        if self.device is not None:
+            words += ["--device", self.device]
         return shlex.join([*words, *self.options.words()])
 
 

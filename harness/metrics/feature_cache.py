@@ -20,9 +20,17 @@ class FeatureCache:
         code that decodes and scores, the window of the sounds.
     """
 
-    def __init__(self, folder: Path | None = None, *, context: Mapping[str, str | float]) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        context: Mapping[str, str | float],
+        verify: Callable[[Sequence[str]], None] = lambda ids: None,
+    ) -> None:
+        """verify: raises where the media of an id are not those that the context's split locked."""
         self._folder = folder
         self._context = dict(context)
+        self._verify = verify
         self.notices: list[str] = []
         """Damaged files that were computed anew."""
 
@@ -37,19 +45,31 @@ class FeatureCache:
         """What `compute` returns, one row for each id, from disk where it is there.
 
         Scorers compute in float32, so keeping float32 loses nothing: a cached value is the
-        computed one bit for bit.
+        computed one bit for bit. The media are verified before and after they are read, so that
+        features of files that changed meanwhile are neither used nor kept under the split's name.
+
+        Raises: whatever `verify` raises.
         """
         if self._folder is None:
-            return {name: _float32(rows).astype(np.float64) for name, rows in compute().items()}
+            made = self._verified(compute, ids=ids)
+            return {name: rows.astype(np.float64) for name, rows in made.items()}
         key = json_sha256({**self._context, "what": what, "ids": list(ids), "scorer": fingerprint})
         path = self._folder / f"{what.replace(' ', '-')}-{key[:20]}.npz"
         found = self._load(path, num_rows=len(ids))
         if found is None:
-            found = {name: _float32(rows) for name, rows in compute().items()}
+            found = self._verified(compute, ids=ids)
             buffer = io.BytesIO()
             np.savez(buffer, **found)  # type: ignore[arg-type]  # numpy types **kwds as a flag
             write_atomic(path, content=buffer.getvalue())
         return {name: rows.astype(np.float64) for name, rows in found.items()}
+
+    def _verified(
+        self, compute: Callable[[], Mapping[str, NDArray[np.float64]]], *, ids: Sequence[str]
+    ) -> Arrays:
+        self._verify(ids)
+        made = {name: _float32(rows) for name, rows in compute().items()}
+        self._verify(ids)
+        return made
 
     def _load(self, path: Path, *, num_rows: int) -> Arrays | None:
         if not path.is_file():

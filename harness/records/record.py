@@ -37,6 +37,10 @@ SCHEMA_VERSION: Literal[1] = 1
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
 
 
+_OF_SCORES = frozenset({"sampling", "scorers"})
+"""Settings that decide how a trained model is scored, and not what it is."""
+
+
 class Status(StrEnum):
     """How a run ended."""
 
@@ -79,6 +83,31 @@ class RunIdentity(BaseModel):
     def run_id(self) -> str:
         """Short hash of everything that decides the numbers, led by variant and seed."""
         content = self.model_dump(mode="json", exclude={"profile"})
+        return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
+
+    @property
+    def training_parts(self) -> tuple[Any, ...]:
+        """What decides the weights: settings, the variant's, the split, code and models.
+
+        Not among them: sampling, scorers and metrics, and how often checkpoints are written. The
+        number of threads and the micro-batch are: both change roundings of the gradients.
+        """
+        settings = {k: v for k, v in self.settings.items() if k not in _OF_SCORES}
+        training = dict(settings.get("training", {}))
+        training.pop("checkpoint_every", None)
+        scorers = self.settings.get("scorers", {})
+        return (
+            {**settings, "training": training},
+            self.variant_config,
+            self.split_hash,
+            {part: found for part, found in self.code.items() if part != "metrics"},
+            {role: found for role, found in self.models.items() if role not in scorers},
+        )
+
+    @property
+    def training_id(self) -> str:
+        """Short hash of what decides the weights: runs that share it share their training."""
+        content = [self.variant, self.seed, *self.training_parts]
         return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
 
     @property

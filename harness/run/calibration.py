@@ -35,7 +35,7 @@ def measure_step_seconds(
 
 
 def _step_seconds(planned: PlannedRun, *, num_steps: int, display: Display) -> dict[str, float]:
-    device = training_device()
+    device = training_device(planned.request.device)
     torch.set_num_threads(planned.profile.training.num_threads)
     ready = prepare_model(planned, device=device, findings=Findings(), display=display)
     plan = replace(

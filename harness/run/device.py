@@ -1,20 +1,109 @@
 """What a run computes on, and its clock and memory."""
 
+import os
+import platform
+import re
 import resource
 import sys
 import time
+from pathlib import Path
 
 import torch
 
+from core.errors import UsageError
+from harness.settings.profile import Profile
 
-def training_device() -> str:
-    """What a run computes on: the GPU, where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+CPU, CUDA = "cpu", "cuda"
 
 
-def device_name() -> str:
-    """The kind of `training_device`."""
-    return torch.cuda.get_device_name() if training_device() == "cuda" else "cpu"
+def training_device(asked: str | None = None) -> str:
+    """What a run computes on: what was asked for, or the GPU where there is one.
+
+    Raises:
+        UsageError: a GPU was asked for and torch can use none.
+    """
+    if asked == CUDA and not torch.cuda.is_available():
+        raise UsageError(f"--device cuda, but {why_no_gpu()}")
+    return asked or (CUDA if torch.cuda.is_available() else CPU)
+
+
+def require_fit_device(profile: Profile, *, asked: str | None) -> str:
+    """The device of a run of this profile.
+
+    Raises:
+        UsageError: the profile needs a GPU, there is none, and no `--device cpu` asks for a CPU.
+    """
+    device = training_device(asked)
+    if device == CPU and asked is None and profile.hardware.needs_gpu:
+        raise UsageError(
+            f"this profile is made for a GPU, and {why_no_gpu()}; on a CPU it takes weeks: give "
+            "--device cpu if that is meant"
+        )
+    return device
+
+
+def why_no_gpu() -> str:
+    """Why torch can use no GPU, in words."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is a build without CUDA"
+    return (
+        f"torch {torch.__version__} finds no GPU that it can use (built for CUDA "
+        f"{torch.version.cuda}; a driver that is too old, or CUDA_VISIBLE_DEVICES)"
+    )
+
+
+def device_name(device: str) -> str:
+    """The kind of a device."""
+    return torch.cuda.get_device_name() if device == CUDA else CPU
+
+
+def device_facts(device: str) -> dict[str, str]:
+    """What a record says of the device, beside its name."""
+    if device != CUDA:
+        return {}
+    facts = {"cuda": str(torch.version.cuda)}
+    version = Path("/proc/driver/nvidia/version")
+    if version.is_file():
+        found = re.search(r"Kernel Module\s+(?:for \S+\s+)?([\d.]+)", version.read_text())
+        facts |= {"driver": found[1]} if found else {}
+    return facts
+
+
+def device_sentence(device: str) -> str:
+    """Device, driver, versions and free memory, for the first line of a run."""
+    if device == CUDA:
+        free, total = torch.cuda.mem_get_info()
+        facts = ", ".join(f"{name} {value}" for name, value in device_facts(device).items())
+        return (
+            f"on {device_name(device)}: {free / 1e9:.1f} of {total / 1e9:.1f} GB free, {facts}, "
+            f"torch {torch.__version__}"
+        )
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"on the CPU: {_cpu_name()}, {num_cores} cores, torch {torch.__version__}"
+
+
+def memory_advice(*, is_trained: bool) -> str:
+    """What to do about too little memory, by how far the run has got."""
+    if is_trained:
+        return (
+            "out of memory after training, even for one picture at a time: free memory of the "
+            "device and give the same command again; what is trained is kept and not trained again"
+        )
+    return (
+        "out of memory before the end of training: lower training.micro_batch and raise "
+        "training.accumulation by the same factor (their product is the batch size, which a "
+        "comparison keeps); that is another training, from its first step, and the checkpoints of "
+        "this one stay"
+    )
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
 
 
 def device_seconds(device: str) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.training.results import NOTHING_TO_TRAIN, TrainingResult
+
 
 @dataclass
 class Findings:
@@ -27,3 +29,27 @@ class Findings:
             yield
         finally:
             self.seconds[phase] = time.monotonic() - started
+
+
+def stage_notices(result: TrainingResult, *, variant: str) -> list[str]:
+    """What a reader must know of the stages: left out, or not all of it applied or moved."""
+    notices: list[str] = []
+    notices += [
+        f"{stage.stage}: variant '{variant}' has nothing to train in it, "
+        f"so its {stage.steps_planned} steps were left out"
+        for stage in result.stages
+        if stage.stopped_by == NOTHING_TO_TRAIN
+    ]
+    notices += [
+        f"{stage.stage}: {stage.skipped_steps} of {stage.steps_done} steps overflowed in "
+        "float16 and were not applied"
+        for stage in result.stages
+        if stage.skipped_steps
+    ]
+    notices += [
+        f"{stage.stage}: {stage.steps_done} steps, warm-up included, are too few to tell "
+        f"whether all of it trains: {stage.unmoved} parameters have not moved yet"
+        for stage in result.stages
+        if stage.unmoved
+    ]
+    return notices

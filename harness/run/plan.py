@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from core.choices import BudgetKind
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
@@ -49,6 +50,37 @@ class RunRequest:
     """A file of the branch's settings, below `overrides` (`harness.settings.branch_config`)."""
     score: Score = Score.TEST
     """What follows training."""
+    device: str | None = None
+    """`cpu` or `cuda`; None takes the GPU where there is one."""
+
+    @classmethod
+    def of_command(cls, command: str) -> Self:
+        """The request whose `command` this is.
+
+        Raises:
+            DataError: it is not one of ours.
+        """
+        words = shlex.split(command)
+        given: dict[str, list[str]] = {}
+        if words[:2] != ["harness", "run"] or len(words) % 2:
+            raise DataError(f"not the command of a run: {command}")
+        for option, value in zip(words[2::2], words[3::2], strict=True):
+            given.setdefault(option, []).append(value)
+        try:
+            request = cls(
+                variant=given["--variant"][-1],
+                profile=given["--profile"][-1],
+                seed=int(given["--seed"][-1]),
+                overrides=tuple(given.get("--set", ())),
+                data=given.get("--data", [None])[-1],
+                results=Path(given["--results"][-1]),
+                config=Path(given["--config"][-1]) if "--config" in given else None,
+                score=Score(given.get("--score", [Score.TEST])[-1]),
+                device=given.get("--device", [None])[-1],
+            )
+        except (KeyError, ValueError) as error:
+            raise DataError(f"not the command of a run ({error!r}): {command}") from None
+        return request
 
     @property
     def words(self) -> list[str]:
@@ -63,6 +95,8 @@ class RunRequest:
             words += ["--data", self.data]
         if self.score is not Score.TEST:
             words += ["--score", self.score.value]
+        if self.device is not None:
+            words += ["--device", self.device]
         return [*words, "--results", str(self.results)]
 
     @property
@@ -187,11 +221,17 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     )
     weights_of(prepared.split, settings=profile.data)  # refused here, not after the models load
     # How runs will be compared or settings searched is no part of what a run is.
-    settings = profile.model_dump(mode="json", exclude={"variants", "comparison", "sweep"})
+    settings = profile.model_dump(
+        mode="json", exclude={"variants", "comparison", "sweep", "hardware"}
+    )
     # --data says where pairs lie; what they are is in the split's hash.
     settings["data"].pop("source")
     if profile.budget.kind is not BudgetKind.SAMPLES:
         settings["budget"]["schedule"] = schedule_of(asked)
+    # Neither how often it can be resumed from, nor what changes roundings of pictures alone and
+    # shrinks by itself where memory is short.
+    settings["training"].pop("checkpoint_every")
+    settings["sampling"].pop("batch_size")
     # Likewise embeddings: what made them is in `models`.
     settings["foundation"].pop("exported")
     identity = RunIdentity(

@@ -167,6 +167,7 @@ class _Preparation:
             num_crops=features.num_crops,
         )
         spread = len(self.split.train) / min(_PROBE_CLIPS, len(self.split.train))
+        self.display.say(f"checking the model on {min(_PROBE_CLIPS, len(by_id))} training clips")
         ids = [self.split.train[int(k * spread)] for k in range(min(_PROBE_CLIPS, len(by_id)))]
         self._check_latents(foundation, features, ids)
         probe = guards.Probe.take(

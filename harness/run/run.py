@@ -1,6 +1,5 @@
 """One run: settings and data in, a record out. Everything else only calls this or reads records."""
 
-import json
 import math
 import shutil
 import traceback
@@ -12,14 +11,14 @@ import torch
 
 from core.conditioning.attached import AttachedVariant
 from core.data.media.decode import decode_audio
-from core.data.splits.split import Part
-from core.errors import BusyError, HarnessError, MismatchError, NoSpaceError
+from core.data.splits.split import Part, verify_sample
+from core.errors import BusyError, HarnessError, NoSpaceError
 from core.files import write_atomic
 from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
 from core.training.interrupts import Interrupted
 from core.training.loop import train
-from core.training.results import NOTHING_TO_TRAIN, StepReport, TrainingResult
+from core.training.results import StepReport, TrainingResult
 from harness.data.source import weights_of
 from harness.metrics.arms import GeneratedImage, ScoredClip
 from harness.metrics.batch import FloorPicture
@@ -45,11 +44,21 @@ from harness.records.record import (
     now,
 )
 from harness.records.score_kind import Score
-from harness.run.device import device_name, device_seconds, peak_memory_bytes, training_device
-from harness.run.findings import Findings
+from harness.run.device import (
+    device_facts,
+    device_name,
+    device_seconds,
+    device_sentence,
+    memory_advice,
+    peak_memory_bytes,
+    require_fit_device,
+)
+from harness.run.findings import Findings, stage_notices
+from harness.run.identity import require_same_identity
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.sample import headline_arm, sample_arms
+from harness.run.trained import take_over_training
 from harness.run.validation import measured_loss
 from harness.wording.display import Display
 from harness.wording.numbers import count
@@ -61,40 +70,25 @@ def run(request: RunRequest, *, display: Display) -> RunRecord:
     Raises:
         HarnessError: a sentence and an exit code; a failed run leaves a record that says so.
     """
-    planned = plan_run(request, display=display)
+    return run_planned(plan_run(request, display=display), display=display)
+
+
+def run_planned(planned: PlannedRun, *, display: Display) -> RunRecord:
+    """The record of a run that is planned: found, resumed, or made.
+
+    Raises: as `run`.
+    """
     found = planned.finished_record
     if found is not None:
         _leave_numbers(planned)  # a kill may have come between the record and this
         return found
+    require_fit_device(planned.profile, asked=planned.request.device)
     with no_space_is_a_sentence(planned.folder):
         planned.folder.mkdir(parents=True, exist_ok=True)
     with held(planned.folder):
-        _require_same_identity(planned)
+        require_same_identity(planned)
         found = planned.finished_record
         return found if found is not None else _execute(planned, display=display)
-
-
-def _require_same_identity(planned: PlannedRun) -> None:
-    path = RunFolder(planned.folder).identity
-    content = planned.identity.model_dump_json(indent=2) + "\n"
-    if path.is_file():
-        ours = json.loads(content)
-        try:
-            theirs = dict(json.loads(path.read_bytes()))
-        except (ValueError, TypeError):
-            raise MismatchError(
-                f"{path} is damaged: whose run the folder holds cannot be known; move the folder "
-                "away and run again"
-            ) from None
-        keys = [key for key in {**ours, **theirs} if key != "profile"]
-        changed = [key for key in keys if ours.get(key) != theirs.get(key)]
-        if changed:
-            raise MismatchError(
-                f"{planned.folder} holds a run with another {', '.join(changed)}; it was edited or "
-                "copied: move the folder away and run again"
-            )
-        return
-    write_atomic(path, content=content.encode())
 
 
 def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
@@ -107,9 +101,7 @@ def _execute(planned: PlannedRun, *, display: Display) -> RunRecord:
         raise  # the run is not over: the same command goes on with it
     except torch.OutOfMemoryError as error:
         failure = HarnessError(
-            "out of memory: lower training.micro_batch and raise training.accumulation by the "
-            "same factor (their product is the batch size, which a comparison keeps), or lower "
-            f"sampling.batch_size ({str(error).splitlines()[0]})"
+            f"{memory_advice(is_trained=work.training is not None)} ({str(error).splitlines()[0]})"
         )
         work.fail(failure, started_at=started_at)
         raise failure from error
@@ -153,7 +145,8 @@ class _Work:
                 f"it failed {count(self.num_earlier_failures, 'time')} before this try "
                 f"({FAILURES} in its folder says why)"
             )
-        self.device = training_device()
+        self.device = require_fit_device(planned.profile, asked=planned.request.device)
+        display.say(f"{planned.identity.run_id} {device_sentence(self.device)}")
         torch.set_num_threads(planned.profile.training.num_threads)
 
     def finish(self, *, started_at: str) -> RunRecord:
@@ -161,6 +154,7 @@ class _Work:
         ready = prepare_model(
             self.planned, device=self.device, findings=self.findings, display=self.display
         )
+        self._take_over()
         with self.findings.timed("train"):
             self.training = self._train(ready)
         self.findings.guards += self.training.guards_passed
@@ -175,12 +169,24 @@ class _Work:
             return self._record(started_at=started_at, loss=loss)
         with self.findings.timed("sample"):
             images = self._sample(ready)
+        self.findings.notices += ready.foundation.notices
         ready.model.detach()
         with self.findings.timed("score"):
             scores = self._score(images)
         return self._record(started_at=started_at, scores=scores, loss=loss)
 
     # Phases ------------------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        """Go on from what another run of the same training has."""
+        if self.score is not Score.TEST:
+            return  # its checkpoints are removed at its end, a trial's among many
+        other = take_over_training(self.planned)
+        if other is not None:
+            self.findings.notices.append(
+                f"its training is that of {other}, which differs in sampling or scoring alone"
+            )
+            self.display.say(f"taking over the training of {other}")
 
     def _train(self, ready: PreparedModel) -> TrainingResult:
         checkpoints = CheckpointFolder(self.files.checkpoints)
@@ -203,25 +209,13 @@ class _Work:
                 on_resume=lambda step: self._resumed(step, events),
             )
         self.findings.notices += checkpoints.notices
-        self.findings.notices += [
-            f"{stage.stage}: variant '{self.planned.request.variant}' has nothing to train in it, "
-            f"so its {stage.steps_planned} steps were left out"
-            for stage in result.stages
-            if stage.stopped_by == NOTHING_TO_TRAIN
-        ]
-        self.findings.notices += [
-            f"{stage.stage}: {stage.skipped_steps} of {stage.steps_done} steps overflowed in "
-            "float16 and were not applied"
-            for stage in result.stages
-            if stage.skipped_steps
-        ]
-        self.findings.notices += [
-            f"{stage.stage}: {stage.steps_done} steps, warm-up included, are too few to tell "
-            f"whether all of it trains: {stage.unmoved} parameters have not moved yet"
-            for stage in result.stages
-            if stage.unmoved
-        ]
+        self.findings.notices += stage_notices(result, variant=self.planned.request.variant)
         return result
+
+    def _note(self, line: str) -> None:
+        """Tell of something now and in the record."""
+        self.findings.notices.append(line)
+        self.display.say(line)
 
     def _resumed(self, step: int, events: "EventLog") -> None:
         events.keep_up_to(step)
@@ -256,6 +250,7 @@ class _Work:
                 part=self.part,
                 arms=arms,
                 progress=lambda done, total: self.display.phase("sampling", done, total),
+                say=self._note,
             )
 
     def _score(self, images: Sequence[GeneratedImage]) -> RunScores:
@@ -277,6 +272,7 @@ class _Work:
                 "window_s": window_s,
                 "device": self.device,
             },
+            verify=self._verify_media,
         )
 
         def pictures(ids: Sequence[str]) -> dict[str, Path]:
@@ -316,6 +312,11 @@ class _Work:
             write_atomic(self.folder / name, content=content)
         self.display.phase("scoring", len(images), len(images))
         return scores
+
+    def _verify_media(self, ids: Sequence[str]) -> None:
+        """Refuse media that changed since the split was locked, while the run trained."""
+        for sample_id in ids:
+            verify_sample(self.split.samples[sample_id], root=self.split.root)
 
     # Records -----------------------------------------------------------------------------
 
@@ -370,10 +371,12 @@ class _Work:
                     if self.training
                     else None
                 ),
-                device=device_name(),
+                device=device_name(self.device),
                 resumed_from_step=self.training.resumed_from if self.training else None,
             ),
-            environment=environment() | {"selective_scan": scan_kind(self.device).value},
+            environment=environment()
+            | {"selective_scan": scan_kind(self.device).value}
+            | device_facts(self.device),
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,

@@ -16,6 +16,7 @@ from core.conditioning.conditioning import AudioFeature, Conditioning, Condition
 from core.conditioning.variant import Variant
 from core.data.splits.split import Part, Split
 from core.features.features import SplitFeatures
+from core.foundation.batches import BatchLimit
 from core.foundation.foundation import Foundation
 from core.randomness import rng
 from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
@@ -62,6 +63,7 @@ def sample_arms(
     precision: Precision,
     out: Path,
     progress: Callable[[int, int], None],
+    say: Callable[[str], None] = lambda line: None,
     part: Part = Part.TEST,
     arms: frozenset[Arm] | None = None,
 ) -> list[GeneratedImage]:
@@ -81,26 +83,29 @@ def sample_arms(
     )
     solver = build_solver(settings.sampler, noise_scheduler=foundation.noise_scheduler)
     images: list[GeneratedImage] = []
+    limit = BatchLimit("sampling", size=settings.batch_size, say=say)
+
+    def sampled(batch: Sequence[SampleRequest]) -> np.ndarray:
+        latents_BCHW = sample_latents(
+            model,
+            conditioning=_conditioning(model, batch, features=features, arm=batch[0].arm),
+            null_text_LC=features.null_text,
+            noise_BCHW=initial_noise(
+                [request.sample_id for request in batch],
+                draws=[request.draw for request in batch],
+                seed=seed,
+                latent_shape=foundation.latent_shape,
+            ),
+            solver=solver,
+            steps=settings.steps,
+            guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
+            precision=precision,
+        )
+        return _pixels(foundation, latents_BCHW)
+
     for arm in Arm:
         of_arm = [request for request in requests if request.arm is arm]
-        for start in range(0, len(of_arm), settings.batch_size):
-            batch = of_arm[start : start + settings.batch_size]
-            latents_BCHW = sample_latents(
-                model,
-                conditioning=_conditioning(model, batch, features=features, arm=arm),
-                null_text_LC=features.null_text,
-                noise_BCHW=initial_noise(
-                    [request.sample_id for request in batch],
-                    draws=[request.draw for request in batch],
-                    seed=seed,
-                    latent_shape=foundation.latent_shape,
-                ),
-                solver=solver,
-                steps=settings.steps,
-                guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
-                precision=precision,
-            )
-            pixels = _pixels(foundation, latents_BCHW)
+        for batch, pixels in limit.over(of_arm, work=sampled):
             for request, picture in zip(batch, pixels, strict=True):
                 path = out / arm / f"{file_stem(request.sample_id)}-{request.draw}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

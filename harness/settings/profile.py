@@ -206,7 +206,7 @@ class SamplingSettings(_Settings):
     images_per_clip: int = Field(default=1, ge=1)
     """Images for each test clip, each from its own noise."""
     batch_size: int = Field(default=16, ge=1)
-    """Images made at once; changes roundings only."""
+    """Images made at once; changes roundings only, and halves by itself where memory is short."""
 
 
 class BudgetSettings(_Settings):
@@ -258,6 +258,14 @@ class SweepSettings(_Settings):
     """Seconds that a worker waits for a database that is away before it gives up."""
 
 
+class HardwareSettings(_Settings):
+    """What a run is made for; it changes no number and no run id."""
+
+    needs_gpu: bool = False
+    """Whether a machine without a GPU is refused unless `--device cpu` asks for it: at full size
+    a CPU would be at it for weeks."""
+
+
 class Profile(_Settings):
     """All settings but the variant's name and the seed."""
 
@@ -276,5 +284,6 @@ class Profile(_Settings):
     budget: BudgetSettings = BudgetSettings()
     comparison: ComparisonSettings = ComparisonSettings()
     sweep: SweepSettings = SweepSettings()
+    hardware: HardwareSettings = HardwareSettings()
     variants: dict[str, dict[str, Any]] = {}
     """Differences from each variant's own defaults, by variant name."""

@@ -37,6 +37,8 @@ class SweepRequest:
     """Name of the folder under results/sweeps; None: made from what is searched."""
     test_seeds: int = 0
     """Seeds with which the best and the defaults are scored on the test clips afterwards."""
+    device: str | None = None
+    """As `RunRequest.device`."""
 
     @property
     def seeds_of_tests(self) -> list[int]:
@@ -53,6 +55,7 @@ class SweepRequest:
             self.data,
             self.results,
             score=self.score,
+            device=self.device,
         )
 
     def command(self, *, storage: str | None) -> str:
@@ -61,6 +64,8 @@ class SweepRequest:
         words += ["--trials", str(self.num_trials), "--profile", self.profile]
         words += ["--metric", ",".join(metric.name for metric in self.metrics)]
         words += ["--seed", str(self.seed)]
+        if self.device is not None:
+            words += ["--device", self.device]
         for item in of_a_branch(self.overrides):
             words += ["--set", item]
         for option, value in (("--storage", storage), ("--name", self.name)):

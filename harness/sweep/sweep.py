@@ -194,6 +194,7 @@ class _Sweeping:
             request.overrides,
             request.data,
             request.results,
+            device=request.device,
         )
 
     # Files -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from harness.cli.commands.options import (
     DEFAULT_PROFILE,
     AsJson,
     Data,
+    DeviceOption,
     ExecutorOption,
     GpuShare,
     Jobs,
@@ -49,6 +50,7 @@ def compare(
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
+    device: DeviceOption = None,
     metric: Annotated[
         str | None,
         typer.Option(help="The one metric the verdict rests on; the profile names one."),
@@ -140,17 +142,31 @@ def compare(
             price_per_hour,
             budget,
             configs.paths,
+            None if device is None else device.value,
         )
         with open_display() as display:
             comparison = compare_branches(request, display=display)
     drawn = draw_comparison(comparison)
     view = comparison_view(comparison.record, files=drawn.files, width=console().width)
     print_result(view, as_json=as_json, data=drawn.data())
+    if lost := comparison.record.lost_branches:
+        typer.echo(f"harness: every run of {', '.join(lost)} failed", err=True)
+        raise typer.Exit(1)
 
 
 def _of_runs_to_make(context: typer.Context) -> list[str]:
     """The options that were given and say what is trained, and how."""
-    names = ("variants", "seeds", "profile", "config", "data", "budget", "executor", "store")
+    names = (
+        "variants",
+        "seeds",
+        "profile",
+        "config",
+        "data",
+        "budget",
+        "executor",
+        "store",
+        "device",
+    )
     given = [
         name
         for name in names

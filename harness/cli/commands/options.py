@@ -1,6 +1,7 @@
 """Options that several commands share, and how a command prints."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,22 @@ Set = Annotated[
 ]
 Data = Annotated[
     str | None, typer.Option(help="A folder of audio-image pairs, or a lock file of a split.")
+]
+
+
+class Device(StrEnum):
+    """What runs compute on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        help="What runs compute on; without it the GPU where there is one. sd15 takes a CPU only "
+        "when told to."
+    ),
 ]
 Results = Annotated[Path, typer.Option(file_okay=False, help="Folder of runs, caches and reports.")]
 Jobs = Annotated[

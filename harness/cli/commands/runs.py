@@ -9,6 +9,7 @@ from harness.cli.commands.options import (
     DEFAULT_PROFILE,
     AsJson,
     Data,
+    DeviceOption,
     ProfileOption,
     ProfileOverConfig,
     Results,
@@ -34,6 +35,7 @@ def run(
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
+    device: DeviceOption = None,
     as_json: AsJson = False,
     score: Annotated[
         Score,
@@ -77,6 +79,7 @@ def run(
         results=results,
         config=config,
         score=score,
+        device=None if device is None else device.value,
     )
     with open_display() as display:
         if dry_run:

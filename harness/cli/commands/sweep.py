@@ -9,6 +9,7 @@ from harness.cli.commands.options import (
     SEARCH_SEED,
     AsJson,
     Data,
+    DeviceOption,
     ExecutorOption,
     GpuShare,
     Jobs,
@@ -68,6 +69,7 @@ def sweep(
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
+    device: DeviceOption = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the folder under results/sweeps.")
     ] = None,
@@ -108,6 +110,7 @@ def sweep(
         storage=storage,
         name=name,
         test_seeds=test_seeds,
+        device=None if device is None else device.value,
     )
     with open_display() as display:
         found = search(request, display=display)

@@ -56,7 +56,21 @@ def plan_data(planned: "PlannedRun") -> dict[str, Any]:
         "settings": planned.identity.settings,
         "variant_config": planned.identity.variant_config,
         "folder": str(planned.folder),
+        "training_id": planned.identity.training_id,
+        "device": _device_of(planned),
     }
+
+
+def _device_of(planned: "PlannedRun") -> str:
+    """What it would run on, or why it would not."""
+    from core.errors import UsageError
+    from harness.run.device import device_sentence, require_fit_device
+
+    try:
+        device = require_fit_device(planned.profile, asked=planned.request.device)
+    except UsageError as error:
+        return f"none: {error}"
+    return device_sentence(device)
 
 
 def _flat(value: Any) -> str:

@@ -1,11 +1,12 @@
 """Features of real media are computed once, and never those of other media or models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.errors import MismatchError
 from core.randomness import rng
 from harness.metrics.feature_cache import FeatureCache
 
@@ -88,3 +89,28 @@ def test_without_a_folder_nothing_is_kept():
     assert _ask(None, extractor)["features"].dtype == np.float64
     _ask(None, extractor)
     assert extractor.calls == 2
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_features_of_media_that_changed_are_neither_used_nor_kept(
+    tmp_path: Path, is_kept: bool
+) -> None:
+    """Catches: pictures replaced while a run trains, whose features then stay under the split."""
+    calls: list[list[str]] = []
+
+    def verify(ids: Sequence[str]) -> None:
+        calls.append(list(ids))
+        if len(calls) == 2:  # changed between being verified and being read
+            raise MismatchError("the image file has changed since it was locked")
+
+    def features() -> dict[str, np.ndarray]:
+        return {"features": np.ones((2, 3))}
+
+    folder = tmp_path / "cache" if is_kept else None
+    cache = FeatureCache(folder, context={"split": "s"}, verify=verify)
+    with pytest.raises(MismatchError, match="has changed"):
+        cache.arrays("real", ids=["a", "b"], fingerprint="f", compute=features)
+    assert calls == [["a", "b"]] * 2
+    assert not list(tmp_path.rglob("*.npz"))
+    found = cache.arrays("real", ids=["a", "b"], fingerprint="f", compute=features)
+    assert found["features"].shape == (2, 3)
