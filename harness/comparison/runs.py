@@ -15,6 +15,7 @@ from harness.metrics.registry import metric
 from harness.records.folders import RECORD, RunFolder
 from harness.records.names import named_run
 from harness.records.record import RunRecord, load_record
+from harness.records.unaltered import require_unaltered
 
 _COLUMNS = ("sample_id", "class_name", "arm", "draw", "metric", "value")
 _ROUNDING = 1e-9
@@ -65,6 +66,7 @@ class LoadedRun:
             raise DataError(_damaged(path, str(error), record=self.record)) from None
         if found := _disagreement(table, record=self.record):
             raise DataError(_damaged(path, found, record=self.record))
+        require_unaltered(self.record, self.folder)
         return table
 
 

@@ -1,6 +1,7 @@
 """What is known of a run, on disk: the only thing that comparisons and reports read."""
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Iterable
@@ -173,6 +174,12 @@ class RunRecord(BaseModel):
     """How its settings were found: the sweep, its trials, its metric; None where nobody says."""
     error: str | None = None
     """Why it failed."""
+    files: dict[str, str] = {}
+    """SHA-256 of what the run wrote and others read, by path in its folder; empty in a record of
+    before these were kept."""
+    checksum: str | None = None
+    """Of the file: SHA-256 of all the rest of it. None once it was checked, and in a record of
+    before it was kept."""
 
     def value(self, metric: str, *, arm: str | None = None) -> float | None:
         """A score of the whole run; of its own numbers without `arm`. None where there is none."""
@@ -193,7 +200,9 @@ class RunRecord(BaseModel):
     def save(self, folder: Path) -> Path:
         """Write `record.json` into the run's folder, whole or not at all."""
         path = RunFolder(folder).record
-        write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
+        body = json.loads(self.model_dump_json(exclude={"checksum"}))
+        sealed = self.model_copy(update={"checksum": json_sha256(body)})
+        write_atomic(path, content=(sealed.model_dump_json(indent=2) + "\n").encode())
         return path
 
 
@@ -206,7 +215,8 @@ def load_record(path: Path) -> RunRecord:
     if path.is_dir():
         path = RunFolder(path).record
     try:
-        record = RunRecord.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        record = RunRecord.model_validate_json(content)
     except OSError as error:
         raise DataError(f"no record at {path} ({error.strerror})") from None
     except ValidationError as error:
@@ -220,7 +230,14 @@ def load_record(path: Path) -> RunRecord:
             f"{path} names {record.run_id} and holds the identity of {record.identity.run_id}; it "
             "was edited"
         )
-    return record
+    # Of what stands in the file: a later version may fill in what this one does not hold.
+    body = json.loads(content)
+    if record.checksum is not None and body.pop("checksum") != json_sha256(body):
+        raise DataError(
+            f"{path} was edited after the run {record.run_id} wrote it: its checksum does not fit; "
+            f"put the file back, or delete it and run again, which scores again: {record.command}"
+        )
+    return record.model_copy(update={"checksum": None})
 
 
 def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:

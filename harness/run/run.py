@@ -44,6 +44,7 @@ from harness.records.record import (
     now,
 )
 from harness.records.score_kind import Score
+from harness.records.unaltered import file_hashes
 from harness.run.device import (
     device_facts,
     device_name,
@@ -380,6 +381,7 @@ class _Work:
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,
+            files=file_hashes(self.folder) if error is None else {},
         )
 
     def _split_facts(self) -> SplitFacts:

@@ -145,6 +145,7 @@ def show_(
     from harness.records.folders import ReportFolder
     from harness.records.names import Kind, named
     from harness.records.record import load_record
+    from harness.records.unaltered import require_unaltered
     from harness.report.terminal import tables as show
 
     target = named(run, results=results)
@@ -168,6 +169,7 @@ def show_(
         )
         return
     record = load_record(target.path)
+    require_unaltered(record, folder, with_weights=True)
     print_result(
         show.record(record, folder=folder), as_json=as_json, data=record.model_dump(mode="json")
     )

@@ -39,6 +39,7 @@ def tune(root: Path, by_branch: Mapping[str, Tuning]) -> list[Path]:
     for folder in folders:
         path = folder / "record.json"
         record = json.loads(path.read_text())
+        del record["checksum"]
         tuning = by_branch.get(record["identity"]["variant"])
         record["tuning"] = None if tuning is None else tuning.model_dump(mode="json")
         path.write_text(json.dumps(record))
