@@ -15,6 +15,7 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
 from core.conditioning.variant import Variant
 from core.data.splits.split import Part, Split
+from core.errors import GuardError
 from core.features.features import SplitFeatures
 from core.foundation.batches import BatchLimit
 from core.foundation.foundation import Foundation
@@ -101,7 +102,9 @@ def sample_arms(
             guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
             precision=precision,
         )
-        return _pixels(foundation, latents_BCHW)
+        pixels = _pixels(foundation, latents_BCHW)
+        require_pictures(latents_BCHW, pixels, batch)
+        return pixels
 
     for arm in Arm:
         of_arm = [request for request in requests if request.arm is arm]
@@ -115,6 +118,29 @@ def sample_arms(
                 )
             progress(len(images), len(requests))
     return images
+
+
+def require_pictures(
+    latents_BCHW: torch.Tensor, pixels_BHWC: np.ndarray, batch: Sequence[SampleRequest]
+) -> None:
+    """Return if each of a batch's images is a picture, whatever arm it is of.
+
+    A branch that fails in the silent arm alone would look as if it won by listening.
+    Raises: GuardError naming the clip and the arm.
+    """
+    for request, latent, picture in zip(batch, latents_BCHW, pixels_BHWC, strict=True):
+        place = f"the image of clip {request.sample_id!r} in arm {request.arm.value}"
+        if not bool(torch.isfinite(latent).all()):
+            raise GuardError(
+                f"the latents of {place} are not finite numbers: the branch makes NaN or infinity "
+                "of what it is given there (a division by the spread of a silent clip, say); its "
+                "scores would be void"
+            )
+        if bool((picture == picture[:1, :1]).all()):
+            raise GuardError(
+                f"{place} is one flat colour: the branch drives the sampler out of the range of "
+                "the VAE, or conditions on nothing; its scores would be void"
+            )
 
 
 def file_stem(sample_id: str) -> str:
