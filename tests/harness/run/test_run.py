@@ -115,9 +115,11 @@ def test_a_finished_run_is_returned_without_touching_a_model(
 
 
 def test_a_lost_record_and_a_lost_folder_come_back_bit_identical(
-    finished: Any, tmp_path: Path
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: a score or weight that depends on the clock, on order or on left-over files."""
+    # From nothing, not from another run of the same training in the shared folder.
+    monkeypatch.setattr(runs, "take_over_training", lambda planned: None)
     before = numbers(finished.folder)
     kept = tmp_path / "kept"
     shutil.copytree(finished.folder, kept)

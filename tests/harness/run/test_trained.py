@@ -78,7 +78,8 @@ def test_other_sampling_scores_the_same_weights_and_trains_nothing(
     assert any("taking over the training of" in line for line in heard.lines)
     assert any(finished.record.run_id in notice for notice in record.notices)
     assert record.stages == finished.record.stages
-    alone = run(small_request("sampling.steps=2"), display=Display())
+    alone = run(small_request("sampling.steps=2", results=tmp_path / "alone"), display=Display())
+    assert alone.cost.resumed_from_step is None
     assert alone.run_id == record.run_id
     assert alone.arms == record.arms
     weights = planned.folder / "weights.safetensors"
