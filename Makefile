@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test faults full-size check format bench foundation clean
+.PHONY: help setup demo test faults full-size check format study bench foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ check: $(READY) ## Lint, formatting and types.
 format: $(READY) ## Write the formatting that check asks for.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+study: $(READY) ## Simulate what the verdict claims (ten minutes on two cores; FULL=1: 20,000 a cell).
+	PYTHONPATH=. $(BIN)/python benchmarks/study.py $(if $(FULL),--full)
 
 bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two cores, 10 GB of disk).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'

@@ -72,7 +72,7 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
             "be faster or slower; use --budget flops, or leave --executor out"
         )
     profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
-    question = settle_question(request.options, settings=profile.comparison)
+    question = settle_question(request.options, settings=profile.deciding)
     budgets: dict[str, tuple[str, ...]] = {}
     if request.budget is not BudgetKind.SAMPLES:
         budget = equal_budget(
@@ -117,8 +117,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
         run_all(missing, executor=executor, metric=question.metric, display=display)
     runs = [load_run(run.folder) for run in planned]
+    # With the scorers of the request: they say what the profile decides by.
+    scorers = [item for item in request.overrides if item.strip().startswith("scorers.")]
     default = settle_question(
-        CompareOptions(request.options.results), settings=load_profile(request.profile).comparison
+        CompareOptions(request.options.results),
+        settings=load_profile(request.profile, overrides=scorers).deciding,
     )
     return conclude(
         runs,

@@ -140,7 +140,7 @@ def settings_of_profile(
         UsageError: the profile can no longer be read and no metric was named instead.
     """
     if name in profile_names() or Path(name).is_file():
-        return load_profile(name, overrides=overrides).comparison
+        return load_profile(name, overrides=overrides).deciding
     if options.metric is None:
         raise UsageError(
             f"the runs were made with profile {name}, which is not here to say what decides: name "

@@ -110,7 +110,8 @@ def claim_sentence(
         speaks = f" {_speaks(trainings)}"
     return (
         f"{start} rests on {num_seeds} paired training seeds, {tests}. It holds for this split's "
-        f"classes, these settings and this budget.{speaks}"
+        "classes, this budget and these settings, learning rates and stage lengths among them, "
+        f"which no search tuned for each branch.{speaks}"
     )
 
 

@@ -2,7 +2,7 @@
 
 Images and real pictures of the same clips are no independent samples: each image has a partner on
 the other side. A kernel distance leaves the partners out of its cross term; a Frechet distance has
-no such term and is taken to real pictures of other clips (docs/decisions/0030).
+no such term and is taken to real pictures of other clips (docs/decisions/0022).
 
 Shape legend: N images of an arm, M real pictures, D feature width, B resamples.
 """

@@ -234,6 +234,8 @@ class ComparisonSettings(_Settings):
 
     metric: str = "kid"
     """The one metric the verdict rests on."""
+    metric_without_hearing: str | None = None
+    """What decides instead where no scorer hears; None: `metric` all the same."""
     margins: dict[str, Annotated[float, Field(gt=0)]] = {}
     """By metric: a difference within this, in the metric's own unit, is too small to matter, and
     branches shown to lie within it tie. Without one no tie can be claimed on the metric."""
@@ -287,3 +289,12 @@ class Profile(_Settings):
     hardware: HardwareSettings = HardwareSettings()
     variants: dict[str, dict[str, Any]] = {}
     """Differences from each variant's own defaults, by variant name."""
+
+    @property
+    def deciding(self) -> ComparisonSettings:
+        """What comparisons decide by with these scorers."""
+        instead = self.comparison.metric_without_hearing
+        hears = self.scorers.audio_judge is not None or self.scorers.wav2clip is not None
+        if hears or instead is None:
+            return self.comparison
+        return self.comparison.model_copy(update={"metric": instead})

@@ -182,7 +182,7 @@ class _Sweeping:
         unique = {run.identity.run_id: run for run in planned}
         missing = [run for run in unique.values() if run.finished_record is None]
         self.display.say(f"best and defaults on the test clips: {len(missing)} runs")
-        metric = self.bases[0].profile.comparison.metric
+        metric = self.bases[0].profile.deciding.metric
         run_all(missing, executor=executor, metric=metric, display=self.display)
 
     def _test_request(self, branch: Branch, seed: int) -> RunRequest:
@@ -209,7 +209,7 @@ class _Sweeping:
             command=request.command(storage=url),
             profile=request.profile,
             shared_words=request.shared_words,
-            comparison=self.bases[0].profile.comparison,
+            comparison=self.bases[0].profile.deciding,
             metrics=list(request.metrics),
             num_trials=request.num_trials,
             seed=request.seed,

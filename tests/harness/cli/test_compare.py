@@ -193,6 +193,15 @@ def test_the_plan_of_power_speaks_of_wins_by_the_whole_rule() -> None:
     assert "one branch wins against all others as often where it is 1.5" in said
 
 
+def test_the_real_profile_decides_by_listening_where_a_scorer_hears() -> None:
+    """Catches: a verdict at full size on a distance that rewards no listening and knows no tie."""
+    deaf = load_profile("sd15").deciding
+    hearing = load_profile("sd15", overrides=["scorers.wav2clip=folder"]).deciding
+    assert (deaf.metric, hearing.metric) == ("iis_win", "listening_rank")
+    assert {deaf.metric, hearing.metric} <= set(deaf.margins)
+    assert load_profile("tiny").deciding.metric == "listening_rank"
+
+
 @pytest.mark.parametrize("width", [50, 80, 120])
 def test_a_comparison_reads_at_any_width(width: int) -> None:
     """Catches: a number broken in the middle, or cut by a column, on a narrow terminal."""

@@ -100,6 +100,11 @@ def _limits(facts: Facts) -> list[str]:
             "clips speak of other clips of these classes, split as these are, not of other data."
         )
         found.append(
+            "Learning rates, rates of gates and stage lengths are the profile's for every branch: "
+            "they were not tuned for each, and a branch whose best rate is another one may lose "
+            "for that alone."
+        )
+        found.append(
             "One split was used: who wants a claim about the task repeats the comparison on other "
             "splits (docs/statistics.md, Other splits)."
         )
