@@ -62,7 +62,7 @@ class CompareRequest:
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     """Where the runs are computed; no part of `command`, for it changes no number."""
     price_per_hour: float | None = None
-    """Price of the machine, for the forecast."""
+    """Price of the machine per hour, for the forecast."""
     budget: BudgetKind = BudgetKind.SAMPLES
     """In what the branches' training is equal."""
     configs: Mapping[str, Path] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Optuna's dashboard on a sweep's study: on this machine alone, and for looking only."""
+"""Optuna's dashboard on a sweep's study: on this machine alone, and read-only."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ def _require_file(url: str) -> None:
 
 @contextmanager
 def dashboard(address: str, *, port: int, say: Callable[[str], None]) -> Iterator[WSGIServer]:
-    """A server on the loopback address, not yet serving; port 0 takes a free one.
+    """A server on the loopback address, not yet serving; port 0 chooses a free one.
 
     Raises:
         UsageError: the extra is not installed, the address is of no known kind, or the port is
@@ -118,9 +118,7 @@ def looking_only(app: App) -> App:
         if host not in (HOST, "localhost"):
             return _refuse(start_response, "403 Forbidden", "this page is for this machine alone")
         if environ.get("REQUEST_METHOD") not in _SAFE:
-            return _refuse(
-                start_response, "405 Method Not Allowed", "this dashboard is for looking only"
-            )
+            return _refuse(start_response, "405 Method Not Allowed", "this dashboard is read-only")
         return app(environ, start_response)
 
     return guarded

@@ -57,7 +57,7 @@ class SplitRule:
     cap: int | None
     """Most samples of one class, over all parts."""
     seed: int | None
-    """Seed of the draw."""
+    """Seed of the split."""
     fractions: tuple[float, float, float] | None
     """Shares of train, val and test; their sum is 1."""
     grouping: Grouping = Grouping.SOURCE

@@ -29,7 +29,7 @@ def compare(
     context: typer.Context,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="With --from: run ids, or where runs lie."),
+        typer.Argument(metavar="[RUN]...", help="With --from: run ids or paths of runs."),
     ] = None,
     variants: Annotated[
         str, typer.Option(help="Branches, comma-separated.")
@@ -53,15 +53,19 @@ def compare(
     device: DeviceOption = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="The one metric the verdict rests on; the profile names one."),
+        typer.Option(
+            help="Primary metric, which alone decides the verdict (default: the profile's)."
+        ),
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="Differences on that metric within this tie; the profile names one."),
+        typer.Option(
+            help="Differences on that metric up to this size are a tie (default: the profile's)."
+        ),
     ] = None,
     from_: Annotated[
         bool,
-        typer.Option("--from", help="Compare the RUNs that follow, and train nothing."),
+        typer.Option("--from", help="Compare the finished RUNs that follow, without training."),
     ] = False,
     name: Annotated[
         str | None, typer.Option(help="Name of the folder under results/reports.")
@@ -79,20 +83,21 @@ def compare(
     ray_address: RayAddress = None,
     store: Store = None,
     price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="Price of the machine, for the forecast.")
+        float | None, typer.Option(min=0, help="Price of the machine per hour, for the forecast.")
     ] = None,
     budget: Annotated[
         BudgetKind,
         typer.Option(
-            help="In what the branches' training is equal: samples, seconds of the device (of "
-            "the CPU without a GPU), or FLOPs. All but samples scale each branch's stages."
+            help="What is equal in the branches' training: samples, device seconds (CPU seconds "
+            "without a GPU), or FLOPs. All but samples scale each branch's stages."
         ),
     ] = BudgetKind.SAMPLES,
     allow_mixed_environment: Annotated[
         bool,
         typer.Option(
             "--allow-mixed-environment",
-            help="Compare runs of other library versions or devices; the report says so.",
+            help="Compare runs made with different library versions or devices; the report says "
+            "so.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -120,11 +125,11 @@ def compare(
         raise UsageError(
             f"got {', '.join(runs)} without --from; write harness compare --from RUN RUN"
             if runs
-            else "--from names no run; write harness compare --from RUN RUN"
+            else "--from requires run ids; write harness compare --from RUN RUN"
         )
     if from_ and (others := _of_runs_to_make(context)):
         raise UsageError(
-            f"{', '.join(others)} would say what runs to make, and --from makes none; leave one out"
+            f"{', '.join(others)} selects runs to train, but --from trains none; drop one of them"
         )
     if runs:
         comparison = compare_existing(runs, options=options, overrides=overrides)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="convert",
-    help="Turn a published checkpoint into a folder that a profile can name. Files are read "
-    "without running what they hold, and every tensor must be one the converter knows.",
+    help="Convert a published checkpoint to a folder that a profile can name. No code in the "
+    "file is run, and an unknown tensor is an error.",
     no_args_is_help=True,
 )
 
-Checkpoint = Annotated[Path, typer.Argument(help="The .pt or .pth file, as its authors ship it.")]
+Checkpoint = Annotated[Path, typer.Argument(help="The .pt or .pth file as published.")]
 Out = Annotated[Path, typer.Option(help="Folder to write; an existing model in it is replaced.")]
 
 
@@ -47,7 +47,9 @@ def clap(
     from core.foundation.convert.clap import convert_clap
 
     found = convert_clap(checkpoint, folder=out, tokenizer=tokenizer)
-    lacks = "" if tokenizer else " (it hears; to embed text it needs --tokenizer roberta-base)"
+    lacks = (
+        "" if tokenizer else " (it embeds sounds; to embed text too, pass --tokenizer roberta-base)"
+    )
     _tell(
         out,
         settings={},

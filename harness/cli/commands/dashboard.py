@@ -12,16 +12,18 @@ from harness.cli.commands.options import Results
 
 def dashboard(
     sweep: Annotated[
-        str | None, typer.Argument(help="A sweep: its name, the start of it, or a path.")
+        str | None, typer.Argument(help="A sweep: its name, the start of its name, or its path.")
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Where the study is kept; a PostgreSQL URL, which no record holds."),
+        typer.Option(
+            help="Where the study is kept; required for PostgreSQL, whose URL is not recorded."
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 chooses a free one.")] = 0,
     results: Results = Path("results"),
 ) -> None:
-    """Serve Optuna's dashboard of a sweep to this machine, for looking only, until Ctrl-C."""
+    """Serve Optuna's dashboard of a sweep to this machine, read-only, until Ctrl-C."""
     from core.errors import UsageError
     from harness.records.folders import ResultsFolder
     from harness.records.names import named_sweep

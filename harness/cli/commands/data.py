@@ -27,16 +27,19 @@ def ingest(
         list[Path],
         typer.Argument(help="Folders, metadata JSON, CSV lists, videos or tar shards."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the manifest, and of media cut.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the manifest and for media cut out of videos.")
+    ],
     kind: Annotated[
         str | None,
         typer.Option(
             help="Read all sources as this kind: metadata, classes, pairs, vggsound, audiocaps, "
-            "videos or webdataset. By default each says itself what it is."
+            "videos or webdataset. By default the kind of each is detected."
         ),
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Class of every item whose source names none.")
+        str | None,
+        typer.Option("--class", help="Class of every item whose source does not name one."),
     ] = None,
     label_file: Annotated[
         Path | None, typer.Option(help="CSV rows `id,label`; the id may be a file's stem.")
@@ -46,25 +49,25 @@ def ingest(
         typer.Option(
             "--label-map",
             "--labels",
-            help="Map from the sources' labels to classes: a TOML file or a shipped name. A label "
-            "that it does not list letter for letter is left out.",
+            help="Map from the sources' labels to classes: a TOML file or the name of a shipped "
+            "map. A label that it does not list exactly is left out.",
         ),
     ] = None,
     media: Annotated[
         Path | None, typer.Option(help="Folder of the files that a CSV list names.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures, for a folder of sounds.")
+        Path | None, typer.Option(help="Folder of the pictures that belong to a folder of sounds.")
     ] = None,
     window_s: Annotated[
-        float, typer.Option(min=0.5, help="Seconds of sound cut out of a video.")
+        float, typer.Option(min=0.5, help="Seconds of sound to cut out of each video.")
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Read sources of any kind into DIR/manifest.parquet, one row an item.
+    """Read sources of any kind into DIR/manifest.parquet, one row per item.
 
-    Nothing is decoded but videos, and nothing of yours is moved, copied or changed. The same
-    command again brings the folder up to date; `harness data clean` comes next.
+    Only videos are decoded; your files are not moved, copied or changed. Run the same command
+    again to bring the folder up to date; `harness data clean` comes next.
     """
     from core.data.ingest.ingest import ingest as ingest_sources
     from core.data.ingest.ingest import require_apart
@@ -105,12 +108,14 @@ def show(
     reason: Annotated[
         Reason | None, typer.Option(help="Only items excluded for this reason.")
     ] = None,
-    flag: Annotated[str | None, typer.Option(help="Only items that cleaning flagged so.")] = None,
-    id_: Annotated[
-        str | None, typer.Option("--id", help="Everything about the items of this id.")
+    flag: Annotated[
+        str | None, typer.Option(help="Only items with this flag from cleaning.")
     ] = None,
-    page: Annotated[int, typer.Option(min=1, help="Which page of the rows.")] = 1,
-    rows: Annotated[int, typer.Option(min=0, help="Rows a page.")] = 20,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Show everything about the items with this id.")
+    ] = None,
+    page: Annotated[int, typer.Option(min=1, help="Page of the rows to show.")] = 1,
+    rows: Annotated[int, typer.Option(min=0, help="Rows per page.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show what a data folder holds: counts by class and reason, and its rows."""

@@ -14,24 +14,25 @@ def audit(
         typer.Argument(help="Cleaned folders, lock files, or your own *_metadata.json files."),
     ],
     official: Annotated[
-        Path | None, typer.Option(help="VGGSound's CSV: its test part, and its labels.")
+        Path | None, typer.Option(help="VGGSound's CSV, for its official test part and its labels.")
     ] = None,
     label_map: Annotated[
         str | None,
-        typer.Option(help="Map from labels to classes: a TOML file, or a shipped name."),
+        typer.Option(help="Map from labels to classes: a TOML file, or the name of a shipped map."),
     ] = None,
     clap: Annotated[
-        bool, typer.Option(help="Hold each sound against each class's sentence with CLAP.")
+        bool, typer.Option(help="Compare each sound with a sentence for each class, with CLAP.")
     ] = True,
     profile: ProfileOption = "tiny",
     set_: Set = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Look for what no decode can tell; nothing is changed.
+    """Look for faults that decoding cannot find; nothing is changed.
 
-    Clips that split files share, by id, bytes or source; labels that do not mean their class;
-    clips of the official test part; divisions without seed or strata; likely mislabelled clips.
+    Finds clips that split files share (by id, bytes or source), labels that do not fit their
+    class, clips of the official test part, divisions without a seed or strata, and likely
+    mislabelled clips.
     """
     from harness.data.audit import AuditRequest, run_audit
     from harness.report.terminal.data_audit import audit_view

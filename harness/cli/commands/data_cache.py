@@ -10,28 +10,37 @@ from harness.cli.commands.options import AsJson, Results, print_result
 
 def cache(
     results: Results = Path("results"),
-    stats: Annotated[bool, typer.Option("--stats", help="Show what it holds (default).")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Take away what the rules name.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Show what the cache holds (default).")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete cached rows that match the rules below.")
+    ] = False,
     unused: Annotated[
-        bool, typer.Option(help="Rows of files that no split of these results holds.")
+        bool, typer.Option(help="Delete rows of files that no split of these results contains.")
     ] = True,
     older_than: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="Rows unused for so many days.")
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Delete rows unused for this many days."),
     ] = None,
     max_gb: Annotated[
-        float | None, typer.Option(min=0, help="Least recently used rows above this size.")
+        float | None,
+        typer.Option(min=0, help="Delete the least recently used rows above this total size."),
     ] = None,
     keep: Annotated[
-        list[Path] | None, typer.Option(metavar="LOCK", help="Splits elsewhere to keep rows of.")
+        list[Path] | None,
+        typer.Option(
+            metavar="LOCK", help="Also keep the rows of this split (a lock file elsewhere)."
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what --prune would take, and stop.")
+        bool, typer.Option("--dry-run", help="Print what --prune would delete, and stop.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the cache of features, or take away what no split needs.
+    """Show the cache of features, or delete rows that no split needs.
 
-    What was taken is computed again when it is asked for. A folder that a process fills is left.
+    A deleted row is computed again when a run needs it. A folder that a process is filling is left.
     """
     from core.errors import UsageError
     from harness.data.cache import Rules, prune_cache
@@ -39,10 +48,10 @@ def cache(
     from harness.report.terminal.data_cache import prune_view, stats_view
 
     if prune and stats:
-        raise UsageError("--stats shows, --prune takes away; give one of them")
+        raise UsageError("--stats and --prune cannot be combined; choose either one")
     if not prune:
         if dry_run or keep or older_than is not None or max_gb is not None:
-            raise UsageError("--dry-run, --keep, --older-than and --max-gb go with --prune")
+            raise UsageError("--dry-run, --keep, --older-than and --max-gb require --prune")
         found = cache_stats(results)
         print_result(stats_view(found), as_json=as_json, data=found.data())
         return

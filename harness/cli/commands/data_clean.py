@@ -13,24 +13,24 @@ def clean(
     folder: Annotated[Path, typer.Argument(help="The folder that `ingest --out` made.")],
     window_s: Annotated[
         float,
-        typer.Option(help="Seconds from the start of each sound in which its level is judged."),
+        typer.Option(help="Seconds from the start of each sound that its level is measured over."),
     ] = 10.0,
     max_excluded_share: Annotated[
         float,
         typer.Option(min=0, max=1, help="Largest share of unusable items before this is an error."),
     ] = 0.5,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Files decoded at a time; by default one a core.")
+        int | None, typer.Option(min=1, help="Files to decode in parallel (default: one per core).")
     ] = None,
     anew: Annotated[
-        bool, typer.Option("--anew", help="Decode again what an earlier cleaning decoded.")
+        bool, typer.Option("--anew", help="Decode files again that an earlier cleaning decoded.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decode every pair once; keep it, or leave it out with the reason.
+    """Decode every pair once; keep it, or exclude it with a reason.
 
-    Writes DIR/manifest.parquet and DIR/cleaning.html, a page to hear and see examples of each
-    reason. Originals are only read. Stopped half-way, the same command goes on.
+    Writes DIR/manifest.parquet and DIR/cleaning.html, a page with sounds and pictures for each
+    reason. Originals are only read. If it is stopped, run the same command again to continue.
     """
     from core.data.cleaning.clean import require_usable
     from core.data.manifest import Manifest

@@ -15,29 +15,33 @@ def split(
         Path | None, typer.Argument(help="A folder that was ingested and cleaned.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The lock file to write.")] = None,
-    cap: Annotated[int, typer.Option(min=3, help="Most clips of one class.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    cap: Annotated[int, typer.Option(min=3, help="Maximum number of clips per class.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     official: Annotated[
         Literal["ignore", "honour"],
-        typer.Option(help="honour: the data set's own test clips never train; only they test."),
+        typer.Option(
+            help="honour: the data set's official test clips are used for testing only, and no "
+            "others are."
+        ),
     ] = "ignore",
     official_list: Annotated[
-        Path | None, typer.Option(help="VGGSound's CSV, where the manifest lacks its division.")
+        Path | None,
+        typer.Option(help="VGGSound's CSV, if the manifest lacks the official division."),
     ] = None,
     imported: Annotated[
         list[str] | None,
         typer.Option(
             "--import",
             metavar="[PART=]FILE",
-            help="Take the division of your own *_metadata.json, one file a part.",
+            help="Import the division of your own *_metadata.json files, one per part.",
         ),
     ] = None,
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="Other split files that the imported one is held against."),
+        typer.Option(help="Other split files to check the imported one against."),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option("--verify", help="Verify this lock file instead.")
+        Path | None, typer.Option("--verify", help="Verify this lock file instead of making one.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,11 +54,14 @@ def split(
 
     if verify is not None:
         if folder is not None or out is not None:
-            raise UsageError("--verify LOCK stands alone; to draw a split give FOLDER and --out")
+            raise UsageError(
+                "--verify LOCK cannot be combined with other arguments; to make a split, pass "
+                "FOLDER and --out"
+            )
         _verify(verify, as_json=as_json)
         return
     if folder is None or out is None:
-        raise UsageError("name the folder that was ingested and cleaned, and --out LOCK.json")
+        raise UsageError("pass the folder that was ingested and cleaned, and --out LOCK.json")
     from core.data.splits.split import Official
     from harness.data.split import SplitRequest, make
     from harness.report.terminal.data_split import split_view
@@ -96,5 +103,5 @@ def _verify(lock: Path, *, as_json: bool) -> None:
         "samples": {part.value: len(ids) for part, ids in locked.parts.items()},
         "files": 2 * len(locked.samples),
     }
-    sentence = f"{lock}: all {data['files']} files of {len(locked.samples)} pairs are as locked"
+    sentence = f"{lock}: all {data['files']} files of {len(locked.samples)} pairs match the lock"
     print_result(Text(f"{sentence}\nhash {locked.hash}"), as_json=as_json, data=data)

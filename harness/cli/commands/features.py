@@ -12,23 +12,25 @@ def features(
     encoder: Annotated[str, typer.Option(help="msclap or laion-clap.")],
     weights: Annotated[
         Path | None,
-        typer.Option(help="Its checkpoint file; left out, its usual one is fetched from the hub."),
+        typer.Option(
+            help="Its checkpoint file (default: the published one, fetched from the hub)."
+        ),
     ] = None,
     profile: ProfileOption = "tiny",
     set_: Set = None,
     data: Data = None,
     results: Results = Path("results"),
-    gpu: Annotated[bool, typer.Option("--gpu", help="Encode on the GPU.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Run the encoder on the GPU.")] = False,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Print the commands and run none of them.")
+        bool, typer.Option("--print", help="Print the commands without running them.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Embed a split's sounds with an encoder that needs an environment of its own.
+    """Embed a split's sounds with an encoder that needs its own virtual environment.
 
-    Fetches its checkpoint, makes that environment from pinned requirements below the results
-    folder, runs the encoder in it, and says which setting lets a run hear by its embeddings.
-    `--print` prints the commands instead, for a machine with a network.
+    Fetches its checkpoint, makes that environment from pinned requirements under the results
+    folder, runs the encoder in it, and prints the setting by which a run conditions on its
+    embeddings. `--print` prints the commands instead, for a machine with a network.
     """
     from core.features.exported import ExportedEmbeddings
     from harness.data.export import plan_export, require_known, run_export, shell_lines
@@ -62,6 +64,6 @@ def features(
     embeddings = ExportedEmbeddings.load(export.out)
     told = (
         f"{len(embeddings.keys)} sounds embedded, {embeddings.width} wide, in {export.out}\n"
-        f"hear by them with: --set {export.setting}"
+        f"condition on them with: --set {export.setting}"
     )
     print_result(told, as_json=as_json, data=payload)

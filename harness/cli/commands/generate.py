@@ -16,12 +16,13 @@ def generate(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN...", help="Finished runs: id, the start of one, or path; side by side."
+            metavar="RUN...",
+            help="Finished runs: id, the start of an id, or path; shown side by side.",
         ),
     ] = None,
     audio: Annotated[
         list[Path] | None,
-        typer.Option(help="A sound file or a folder of them; may be given several times."),
+        typer.Option(help="A sound file or a folder of sound files; may be repeated."),
     ] = None,
     mix: Annotated[
         list[str] | None,
@@ -34,7 +35,9 @@ def generate(
         typer.Option(min=0, help="With --mix of two files: this many steps from one to the other."),
     ] = 0,
     text: Annotated[str, typer.Option(help="Caption to condition on next to the sound.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, max=64, help="Images per sound: noises.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=64, help="Images per sound, each from its own noise.")
+    ] = 1,
     noise_seed: Annotated[int, typer.Option(min=0, help="Seed of the noises.")] = 0,
     audio_scale: Annotated[
         str,
@@ -51,15 +54,15 @@ def generate(
         int | None, typer.Option(min=1, help="Sampling steps (default: the run's).")
     ] = None,
     windows: Annotated[
-        int, typer.Option(min=1, help="Of a long file, at most this many windows.")
+        int, typer.Option(min=1, help="Maximum number of windows to take from a long file.")
     ] = 4,
     again: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False, help="Generate this image anew from the parameters inside it."
+            dir_okay=False, help="Generate this image again from the parameters stored in it."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the images.")] = Path(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the images.")] = Path(
         "generated"
     ),
     results: Results = Path("results"),
@@ -67,7 +70,7 @@ def generate(
 ) -> None:
     """Generate images from your own sounds by trained branches, from the same noise.
 
-    Each PNG holds its parameters; --again IMAGE makes it anew, equal in every pixel.
+    Each PNG holds its parameters; --again IMAGE generates it again, equal in every pixel.
     """
     from rich.text import Text
 
@@ -84,17 +87,19 @@ def generate(
         _, is_equal = generate_again(again, results=results, device=training_device(), audio=files)
         if not is_equal:
             raise MismatchError(
-                f"{again} comes out with other pixels here: another device, other versions of the "
-                "libraries, or code that has changed since"
+                f"{again} has different pixels when generated here; the device, the library "
+                "versions or the code differ"
             )
         print_result(
-            Text(f"{again} comes out equal in every pixel"),
+            Text(f"{again} is equal in every pixel when generated again"),
             as_json=as_json,
             data={"image": str(again), "is_equal": True},
         )
         return
     if not runs:
-        raise UsageError("name at least one finished run; harness list --runs shows them")
+        raise UsageError(
+            "no run was given; name at least one finished run (harness list --runs shows them)"
+        )
     found = [named_run(name, results=results) for name in runs]
     folders = [path.parent if path.is_file() else path for path in found]
     window_s = window_of(folders)
@@ -153,12 +158,14 @@ def _sounds(
         if is_longer:
             notices.append(
                 f"{path} is longer than {windows} windows of {window_s:g} s; the rest is left out "
-                "(--windows takes more)"
+                "(raise --windows to use it)"
             )
     for item in mixes:
         parts = parse_mixture(item)
         if interpolate and len(parts) != 2:
-            raise UsageError(f"--interpolate needs a --mix of two files; {item} has {len(parts)}")
+            raise UsageError(
+                f"--interpolate requires a --mix of two files; {item} has {len(parts)}"
+            )
         if not interpolate:
             sounds.append(mixture(parts, window_s=window_s))
             continue
@@ -167,5 +174,5 @@ def _sounds(
             pair = [replace(parts[0], weight=1 - share), replace(parts[1], weight=share)]
             sounds.append(mixture(pair, window_s=window_s))
     if not sounds:
-        raise UsageError("name a sound: --audio FILE or --mix A.wav:0.3,B.wav:0.7")
+        raise UsageError("no sound was given; pass --audio FILE or --mix A.wav:0.3,B.wav:0.7")
     return sounds, notices

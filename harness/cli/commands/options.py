@@ -22,7 +22,11 @@ ProfileOverConfig = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, like stage2.lr=3e-5."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as stage2.lr=3e-5; may be repeated.",
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="A folder of audio-image pairs, or a lock file of a split.")
@@ -39,42 +43,44 @@ class Device(StrEnum):
 DeviceOption = Annotated[
     Device | None,
     typer.Option(
-        help="What runs compute on; without it the GPU where there is one. sd15 takes a CPU only "
-        "when told to."
+        help="Device that runs compute on (default: the GPU if there is one). sd15 uses a CPU only "
+        "if this is set to cpu."
     ),
 ]
-Results = Annotated[Path, typer.Option(file_okay=False, help="Folder of runs, caches and reports.")]
+Results = Annotated[
+    Path, typer.Option(file_okay=False, help="Folder for runs, caches and reports.")
+]
 Jobs = Annotated[
     int,
-    typer.Option(min=0, help="Runs at a time; 0 is one a core, or as many as fit on the GPUs."),
+    typer.Option(
+        min=0, help="Runs at a time; 0 means one per core, or as many as fit on the GPUs."
+    ),
 ]
 ExecutorOption = Annotated[
     ExecutorKind,
     typer.Option(
-        help="Where the runs are computed: processes of this machine, or tasks of a Ray cluster "
+        help="Where runs are computed: in processes on this machine, or in tasks of a Ray cluster "
         "(pip install 'branch-harness\\[ray]') whose nodes all see the data, the models and, "
         "without --store, the results folder under the same paths."
     ),
 ]
 GpuShare = Annotated[
     float,
-    typer.Option(
-        help="Part of a GPU that one run takes, above 0 and up to 1; 0.5 puts two runs on each."
-    ),
+    typer.Option(help="Share of a GPU per run, above 0 and up to 1; 0.5 puts two runs on each."),
 ]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Head of the cluster; without it, RAY_ADDRESS, or Ray on this machine alone.",
+        help="Address of the cluster (default: RAY_ADDRESS, otherwise Ray on this machine alone).",
     ),
 ]
 Store = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="With --executor ray: where nodes that share no results folder leave their runs, such "
-        "as s3://BUCKET/FOLDER; they come to --results from there.",
+        help="With --executor ray: where nodes without a shared results folder store their runs, "
+        "such as s3://BUCKET/FOLDER; from there they are copied to --results.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -13,18 +13,22 @@ def report(
         list[str],
         typer.Argument(
             metavar="RUN|COMPARISON|SWEEP...",
-            help="Comparisons and sweeps (name or path) get a report each, beside their numbers; "
-            "runs (id, the start of one, or path) get one together, side by side.",
+            help="Comparisons and sweeps (name or path) get a report each, next to their numbers; "
+            "runs (id, the start of an id, or path) get one together, side by side.",
         ),
     ],
     results: Results = Path("results"),
     max_mb: Annotated[
         float,
-        typer.Option(min=0.1, help="Largest self-contained page; above it, media lie beside it."),
+        typer.Option(
+            min=0.1,
+            help="Maximum size of a self-contained page; above it, media are written to files "
+            "next to it.",
+        ),
     ] = 20.0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the report of comparisons, sweeps or runs: HTML page, Markdown twin, every number."""
+    """Write the report of comparisons, sweeps or runs: an HTML page, Markdown and all numbers."""
     from rich.text import Text
 
     from harness.cli.report_targets import write_reports

@@ -40,19 +40,19 @@ def run(
     score: Annotated[
         Score,
         typer.Option(
-            help="test: paint every arm for the test clips and score it. validation: paint the "
-            "own sound for the validation clips and score that. loss: only the validation loss. "
-            "The last two never read the test clips; they lie in results/validation and are "
-            "not compared."
+            help="test: generate every arm for the test clips and score it. validation: generate "
+            "from the matching sound for the validation clips and score that. loss: compute the "
+            "validation loss only. The last two never read the test clips; such runs go to "
+            "results/validation and are not compared."
         ),
     ] = Score.TEST,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, and stop.")
+        bool, typer.Option("--dry-run", help="Print what would run, and stop.")
     ] = False,
 ) -> None:
     """Train a branch through its three stages and score it on the test clips.
 
-    A finished run is returned at once, an unfinished one goes on from its last checkpoint.
+    A finished run is shown without training; an unfinished one resumes from its last checkpoint.
     """
     from core.errors import UsageError
     from harness.records.folders import RunFolder
@@ -67,7 +67,7 @@ def run(
         variant, profile = found.variant, profile or found.profile
     if variant is None:
         raise UsageError(
-            "no branch to run; name one with --variant (`harness list` shows them) or give its "
+            "no branch was given; name one with --variant (`harness list` shows them) or give its "
             "settings with --config FILE"
         )
     request = runs.RunRequest(
@@ -100,10 +100,12 @@ def run(
 def list_(
     profile: ProfileOption = "tiny",
     results: Results = Path("results"),
-    runs: Annotated[bool, typer.Option("--runs", help="List the runs instead.")] = False,
-    sweeps: Annotated[bool, typer.Option("--sweeps", help="List the sweeps instead.")] = False,
+    runs: Annotated[bool, typer.Option("--runs", help="List runs instead of branches.")] = False,
+    sweeps: Annotated[
+        bool, typer.Option("--sweeps", help="List sweeps instead of branches.")
+    ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say what each stage trains, by module.")
+        bool, typer.Option("--verbose", help="Show what each stage trains, by module.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +114,7 @@ def list_(
     from harness.report.terminal import tables as show
 
     if runs and sweeps:
-        raise UsageError("--runs and --sweeps are two lists; leave one out")
+        raise UsageError("--runs and --sweeps cannot be combined; choose either one")
     if sweeps:
         from harness.report.terminal.sweeps import sweeps_data, sweeps_view
 
@@ -136,12 +138,14 @@ def list_(
 def show_(
     run: Annotated[
         str,
-        typer.Argument(help="Run id, the start of one, name of a comparison or sweep, or a path."),
+        typer.Argument(
+            help="Run id, the start of an id, name of a comparison or sweep, or a path."
+        ),
     ],
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about one run, a comparison or a sweep."""
+    """Show everything about a run, a comparison or a sweep."""
     from harness.records.folders import ReportFolder
     from harness.records.names import Kind, named
     from harness.records.record import load_record

@@ -28,32 +28,34 @@ def sweep(
     variant: Annotated[str | None, typer.Option(help="The branch to search.")] = None,
     variants: Annotated[
         str | None,
-        typer.Option(help="Several branches, comma-separated, or all; each gets all the trials."),
+        typer.Option(
+            help="Several branches, comma-separated, or all; each gets the full number of trials."
+        ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials of each branch that have to end, earlier ones too.")
+        int, typer.Option(min=1, help="Trials per branch, counting those that have already ended.")
     ] = 50,
     metric: Annotated[
         str,
         typer.Option(
-            help="What to search for on the validation clips: validation_loss, a metric of the "
+            help="What to optimise on the validation clips: validation_loss, a metric of the "
             "reports such as kid, gpu_seconds or trainable_parameters; several, comma-separated, "
-            "are traded against each other, and the first decides what is best."
+            "are optimised together, and the first decides which trial is best."
         ),
     ] = "validation_loss",
     storage: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where the study is kept: a journal file (PATH.log; without this, one in the "
-            "sweep's folder) for processes of one machine, postgresql://USER@HOST/DB for several.",
+            help="Where the study is kept: a journal file (PATH.log; default: one in the sweep's "
+            "folder) for processes on one machine, postgresql://USER@HOST/DB for several machines.",
         ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            help="Seed of the search and of every trial's training; better none that a comparison "
-            "uses, since its luck is part of why settings are chosen."
+            help="Seed of the search and of every trial's training; choose one that no comparison "
+            "uses, since settings are chosen partly by its luck."
         ),
     ] = SEARCH_SEED,
     test_seeds: Annotated[
@@ -61,8 +63,9 @@ def sweep(
         typer.Option(
             min=0,
             max=MAX_SEEDS,
-            help="Afterwards, train the best and the defaults with N seeds (0, 1, ..., without "
-            "the search's own) and score both on the test clips; 0 leaves these unread.",
+            help="Afterwards, train the best settings and the defaults with N seeds (0, 1, ..., "
+            "without the seed of the search) and score both on the test clips; 0 leaves the test "
+            "clips unread.",
         ),
     ] = 0,
     profile: ProfileOption = "tiny",
@@ -82,8 +85,8 @@ def sweep(
 ) -> None:
     """Search the settings of a branch, or of several with equal trials, on the validation clips.
 
-    The same command goes on with a sweep; several at once share it. The best settings are written
-    as a file for `harness run --config`, with a report beside it.
+    The same command continues a sweep; several at once share it. The best settings are written to
+    a file for `harness run --config`, with a report next to it.
     """
     from harness.executors.opening import ExecutorOptions
     from harness.records.names import require_folder_name

@@ -9,16 +9,19 @@ from harness.cli.commands.options import AsJson, print_result
 
 
 def new_variant(
-    name: Annotated[str, typer.Argument(help="Name of the branch, a Python module's.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the branch, valid as the name of a Python module.")
+    ],
     folder: Annotated[
         Path,
         typer.Option(
-            "--dir", help="Where its folder goes; `variants` of this repository, or anywhere."
+            "--dir",
+            help="Parent of its folder: `variants` of this repository, or any other folder.",
         ),
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Write a small branch that works, with its test, to start your own from."""
+    """Write a small working branch and its test, as a starting point for your own."""
     from rich.text import Text
 
     from harness.branches.scaffold import write_new_variant

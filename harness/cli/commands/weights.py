@@ -19,7 +19,9 @@ class Action(StrEnum):
 def weights(
     action: Annotated[
         Action,
-        typer.Argument(help="show: what is needed and where it is. get: fetch what is missing."),
+        typer.Argument(
+            help="show: print what is needed and where it is. get: fetch what is missing."
+        ),
     ] = Action.SHOW,
     profile: ProfileOption = "sd15",
     scorers: Annotated[
@@ -29,18 +31,18 @@ def weights(
             "dinov2, or all."
         ),
     ] = "",
-    folder: Annotated[Path, typer.Option(help="Where weights go that are not on the hub.")] = Path(
-        "models"
-    ),
+    folder: Annotated[
+        Path, typer.Option(help="Folder for weights that are not on the hub.")
+    ] = Path("models"),
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file and check its hash.")
     ] = False,
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which models a profile needs, where they are, and the commands that fetch the others.
+    """Show which models a profile needs, where they are, and the commands that fetch missing ones.
 
-    Only the files that are read are fetched: 4.3 GB of Stable Diffusion v1.5, not the 47 of its
+    Only files that are needed are fetched: 4.3 GB of Stable Diffusion v1.5, not the 47 GB of the
     whole repository.
     """
     from core.errors import MismatchError, MissingWeightsError

@@ -223,7 +223,7 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
     assert process.returncode == code, err
     assert out == ""
     assert "Traceback" not in err
-    assert "run the same command again to go on" in err.splitlines()[-1]
+    assert "run the same command again to continue" in err.splitlines()[-1]
     done = len(events.read_text().splitlines())
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]
     assert not (folder / "record.json").exists()

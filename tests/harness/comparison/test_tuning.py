@@ -136,7 +136,7 @@ def test_a_comparison_of_runs_that_are_there_takes_no_config(tmp_path: Path) -> 
     words = ["compare", "--from", "x", "--config", str(config(tmp_path, "sonic"))]
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, UsageError)
-    assert "--from makes none" in str(done.exception)
+    assert "--from trains none" in str(done.exception)
 
 
 def test_a_comparison_runs_each_branch_as_its_config_says(

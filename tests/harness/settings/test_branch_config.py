@@ -294,7 +294,7 @@ def test_the_command_takes_branch_and_profile_from_the_file(
     for extra, sentence in (
         (["--config", str(path), "--variant", "sonic"], "--variant sonic, but the config"),
         (["--config", str(path), "--profile", "tiny"], "--profile tiny, but the config"),
-        (["--profile", "tiny"], "no branch to run; name one with --variant"),
+        (["--profile", "tiny"], "no branch was given; name one with --variant"),
     ):
         with pytest.raises(UsageError, match=sentence):
             CliRunner().invoke(app, ["run", "--dry-run", *extra], catch_exceptions=False)
