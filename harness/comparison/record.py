@@ -241,7 +241,7 @@ class Eligibility(Part):
     split_hash: str
     """Hash of the split."""
     split_counts: dict[str, dict[str, int]]
-    """Clips of each class and part."""
+    """Clips per class and part."""
     excluded: dict[str, int]
     """Files left out, by reason."""
     num_input: int | None

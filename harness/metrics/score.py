@@ -49,7 +49,7 @@ class RunScores:
     """Arm, then metric; arm `real` holds what real pictures would get, the distances' floor
     included."""
     controls: list[ListeningMargin]
-    """Advantage of the own sound over each control, for every per-clip metric."""
+    """Advantage of the matching sound over each control, for every per-clip metric."""
     curves: list[CurvePoint]
     """Distances against the number of images, of the headline arm and of real against real."""
     nearest: NearestTraining | None

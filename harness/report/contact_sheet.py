@@ -1,4 +1,4 @@
-"""A PNG that shows, clip by clip, the sound, the real picture and what each branch painted."""
+"""A PNG that shows, clip by clip, the sound, the real picture and what each branch generated."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -48,11 +48,11 @@ class SheetRow:
     real: Path | None
     """The clip's real picture."""
     images: Mapping[str, Path]
-    """Image of each branch with the clip's own sound; a branch without one stays blank."""
+    """Image of each branch with the matching sound; a branch without one stays blank."""
     waveform: NDArray[np.float32] | None = None
     """The sound, mono, drawn above its mel spectrogram; one loudness scale for the sheet."""
     shuffled: Mapping[str, Path] = field(default_factory=dict)
-    """Image of each branch with another clip's sound, at the same noise."""
+    """Image of each branch with the mismatched sound, at the same noise."""
     sample_rate_hz: int = 48_000
     """Rate of `waveform`."""
 
@@ -97,9 +97,9 @@ def contact_sheet(
 ) -> Path:
     """Write the sheet to `out` and return it; `columns` are the branches, left to right.
 
-    With any shuffled image on it, each branch has two images a row: its own sound and another
-    clip's. Images are shown as the scorers see them, at one size. hides_absent_real: leave the
-    column of real pictures out where no row has one.
+    With any shuffled image on it, each branch has two images a row: its matching sound and a
+    mismatched clip's. Images are shown as the scorers see them, at one size. hides_absent_real:
+    leave the column of real pictures out where no row has one.
 
     Raises:
         UsageError: no rows, or more than fit on one sheet.
@@ -216,7 +216,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
     if layout.has_shuffled:
         small = _font(15)
         for left in layout.branches.values():
-            for offset, text in ((0, "own sound"), (_CELL + _GAP, "another clip's sound")):
+            for offset, text in ((0, "matching sound"), (_CELL + _GAP, "mismatched sound")):
                 middle = left + offset + _CELL / 2
                 draw.text((middle, top + 28), text, font=small, fill=_FAINT, anchor="ma")
     line = layout.header - 11

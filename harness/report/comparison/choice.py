@@ -38,7 +38,7 @@ class Advantage:
 
 def advantage(facts: Facts) -> Advantage | None:
     """Paired difference of each clip: between the two branches furthest apart, or without a
-    comparison between the own and another clip's sound; mean over seeds."""
+    comparison between the matching and the mismatched sound; mean over seeds."""
     about = facts.clip_metric
     if about is None:
         return None
@@ -68,7 +68,7 @@ def advantage(facts: Facts) -> Advantage | None:
             for run in facts.finished
         ]
         words = (
-            "where the own sound is furthest ahead of and behind another clip's on "
+            "where the matching sound is furthest ahead of and behind the mismatched one on "
             f"{metric_label(about.name)}"
         )
     if not differences:

@@ -16,7 +16,7 @@ CSV = "numbers.csv"
 PARQUET = "numbers.parquet"
 COLUMNS = ("run", "branch", "seed", "arm", "metric", "level", "item", "value", "n", "reason")
 """level: `run` (item blank), `class` (item is the class), `clip` (item is the clip's id and draw is
-averaged), `margin` (own sound over the control in `arm`; item is mean, sd, z, low or high),
+averaged), `margin` (matching sound over the control in `arm`; item is mean, sd, z, low or high),
 `curve` (distance at the n in `n`), `nearest`, `cost`, `parameters`, `stage`, and `pair` (branch is
 `first - second`; item names the statistic)."""
 

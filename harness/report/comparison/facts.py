@@ -126,7 +126,7 @@ class ReportRun:
             return None
 
     def value(self, name: str, *, arm: str | None = None) -> float | None:
-        """A score of the whole run; of the clip's own sound without `arm`."""
+        """A score of the whole run; of the matching sound without `arm`."""
         return self.record.value(name, arm=arm)
 
     @property
@@ -274,10 +274,10 @@ class Facts:
     @cached_property
     def _split_or_reason(self) -> tuple[Split | None, str]:
         if not self.runs:
-            return None, "there is no run"
+            return None, "no run was found"
         run = self.runs[0]
         if not run.record.split.lock:
-            return None, f"{run.run_id} does not say where its split lies"
+            return None, f"{run.run_id} does not record where its split is"
         try:
             return split_of(run.record, results=run.folder.resolve().parent.parent), ""
         except HarnessError as error:
@@ -285,6 +285,6 @@ class Facts:
 
 
 def is_embedded(record: RunRecord) -> bool:
-    """Whether the run painted with the small models that this package ships."""
+    """Whether the run generated with the small models that this package ships."""
     foundation = record.identity.settings.get("foundation", {})
     return str(foundation.get("stable_diffusion", "")).startswith("embedded:")

@@ -35,13 +35,13 @@ REASON_TITLES = {
     Reason.MISSING_AUDIO: "No sound for the picture",
     Reason.MISSING_IMAGE: "No picture for the sound",
     Reason.SEVERAL_FILES: "More than one file for one pair",
-    Reason.NOT_LISTED: "No list names it",
+    Reason.NOT_LISTED: "Not named by any list",
     Reason.LEFTOVER: "Leftover of a download",
-    Reason.OUTSIDE_ROOT: "Path or link out of the folder",
+    Reason.OUTSIDE_ROOT: "Path or link that leaves the folder",
     Reason.NOT_A_FILE: "Not a file",
     Reason.UNREADABLE: "Cannot be read",
-    Reason.UNSUPPORTED_FORMAT: "Format that is not read",
-    Reason.UNKNOWN_ENDING: "Kind of file that is not read",
+    Reason.UNSUPPORTED_FORMAT: "Format that is not supported",
+    Reason.UNKNOWN_ENDING: "Kind of file that is not supported",
     Reason.EMPTY_AUDIO: "Header without sound",
     Reason.UNDECODABLE_AUDIO: "Sound that cannot be decoded",
     Reason.TRUNCATED_AUDIO: "Sound cut short",
@@ -59,7 +59,7 @@ REASON_TITLES = {
     Reason.UNSAFE_MEMBER: "Unsafe member of an archive",
     Reason.HUGE_MEMBER: "Member of an archive too large",
     Reason.NO_LABEL: "No label",
-    Reason.UNMAPPED_LABEL: "Label of no class",
+    Reason.UNMAPPED_LABEL: "Label without a class",
     Reason.NO_MEDIA: "Listed, but not on disk",
     Reason.REPEATED: "Listed twice",
 }
@@ -68,8 +68,8 @@ FLAG_TITLES = {
     Flag.CLIPPED: "Some clipping",
     Flag.OUT_OF_PHASE: "Channels nearly cancel each other",
     Flag.FLAT_IMAGE: "Picture of nearly one shade",
-    Flag.NEAR_DUPLICATE_AUDIO: "Sounds nearly like another",
-    Flag.NEAR_DUPLICATE_IMAGE: "Looks nearly like another",
+    Flag.NEAR_DUPLICATE_AUDIO: "Sounds almost the same as another",
+    Flag.NEAR_DUPLICATE_IMAGE: "Looks almost the same as another",
 }
 
 
@@ -87,7 +87,7 @@ def write_data_page(manifest: Manifest, *, folder: Path) -> Path:
     if plots := histograms(manifest.items):
         found.append(Section("plots", "What the kept pairs are like", plots))
     if kept := _kept_examples(manifest, maker):
-        found.append(Section("kept", "One kept pair of each class", [Examples(kept)]))
+        found.append(Section("kept", "One kept pair per class", [Examples(kept)]))
     path = folder / PAGE_FILE
     write_atomic(path, content=Page(head=_head(manifest), sections=found, media=media).html())
     return path
@@ -123,7 +123,7 @@ def _classes(manifest: Manifest) -> Section:
     # Items without a class come last, whatever the others are called.
     rows = [
         (
-            Cell(plain(name) if name else "no class known"),
+            Cell(plain(name) if name else "class unknown"),
             Cell(str(row[Status.INCLUDED.value])),
             Cell(str(row["flagged"] or "")),
             Cell(str(row[Status.EXCLUDED.value] or "")),
@@ -134,7 +134,7 @@ def _classes(manifest: Manifest) -> Section:
         Column("class"),
         *(Column(c, is_number=True) for c in ("kept", "flagged", "left out")),
     )
-    return Section("classes", "Classes", [Table("Items of each class", columns, tuple(rows))])
+    return Section("classes", "Classes", [Table("Items per class", columns, tuple(rows))])
 
 
 def _reasons(manifest: Manifest, maker: ExampleMaker) -> Section:
@@ -146,7 +146,7 @@ def _reasons(manifest: Manifest, maker: ExampleMaker) -> Section:
         shown = maker.of(items, most=_EXAMPLES_A_REASON, sentence=_detail)
         groups.append(Examples(shown, reason.value, f"{title}: {number}"))
     columns = (Column("reason"), Column("items", is_number=True))
-    table = Table("Items of each reason", columns, tuple(rows))
+    table = Table("Items per reason", columns, tuple(rows))
     parts: list[Part] = [table, *groups] if groups else [Paragraph("Nothing was left out.")]
     return Section("reasons", "Left out, by reason", parts)
 
@@ -167,7 +167,7 @@ def _flags(manifest: Manifest, maker: ExampleMaker) -> Section:
         note = f"Flagged because {MEANINGS[flag]}."
         groups.append(Examples(shown, flag.value, title, note))
     parts = groups or [Paragraph("No pair was flagged.")]
-    return Section("flags", "Kept, but worth a look", parts)
+    return Section("flags", "Kept, but worth checking", parts)
 
 
 def _with_first(items: list[Item], *, flag: Flag, by_id: Mapping[str, Item]) -> Iterable[Item]:
@@ -188,7 +188,7 @@ def _first_of(item: Item, *, flag: Flag) -> str | None:
 
 
 def _flag_detail(item: Item, *, flag: Flag) -> str:
-    return flag_sentence(item, flag) if flag in item.flags else "the one that others are near to"
+    return flag_sentence(item, flag) if flag in item.flags else "the one that others resemble"
 
 
 def _detail(item: Item) -> str:

@@ -45,7 +45,7 @@ def parameter_importances(facts: SweepFacts, branch: BranchSweep) -> Importances
     left_out = []
     if conditional:
         left_out.append(
-            f"Conditional, drawn in some trials alone, so that their share does not compare: "
+            f"Conditional, drawn in only some trials, so their shares are not comparable: "
             f"{listed(d.name for d in conditional)}."
         )
     usable = [t for t in complete if all(_lies_in(d, t.params.get(d.name)) for d in always)]

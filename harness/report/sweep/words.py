@@ -62,9 +62,9 @@ def of_trials(facts: SweepFacts, branch: BranchSweep) -> str:
 def why_no_value(trial: TrialRecord | None) -> str:
     """Why a trial has no value, after `because`."""
     if trial is None:
-        return "they have not been tried"
+        return "no trial has used them"
     reasons = {
-        TrialState.WAITING: "their worker died and they wait to be tried again",
+        TrialState.WAITING: "their worker died and they are waiting for another trial",
         TrialState.RUNNING: "their trial is still running",
         TrialState.PRUNED: "their trial was pruned",
         TrialState.FAILED: f"their trial failed ({plain(trial.error or 'no reason recorded')})",
@@ -86,7 +86,7 @@ def branch_sentence(facts: SweepFacts, branch: BranchSweep) -> str:
     best_value = None if best is None else facts.value(best)
     default_value = None if default is None else facts.value(default)
     if best is None or best_value is None:
-        return f"{name}: none of {of_trials(facts, branch)} has a value, so nothing is known."
+        return f"{name}: none of {of_trials(facts, branch)} has a value: no conclusion."
     if default_value is None:
         return (
             f"{name}: the best of {of_trials(facts, branch)}, trial {best.number}, has {metric} "
@@ -120,9 +120,9 @@ def caution(facts: SweepFacts) -> str:
         best = "The best of many noisy validation values looks"
     told = listed(f"{name} {number}" for name, number in chosen.items())
     return (
-        f"{best} better than it is (the winner's curse), the more so the more trials there are"
+        f"{best} better than it is (the winner's curse), and more so with more trials"
         + (f" (with a value: {told})" if len(facts.branches) > 1 else "")
-        + ": part of its lead is luck of the training seed and of the validation clips."
+        + ": part of its lead is due to the training seed and the validation clips."
     )
 
 

@@ -69,7 +69,7 @@ def _head(facts: SweepFacts) -> Head:
         chips=(
             "Finished" if facts.is_finished else "Not finished",
             "validation and test" if has_test else "validation only",
-            f"{count(record.num_trials, 'trial')} a branch",
+            f"{count(record.num_trials, 'trial')} per branch",
             count(len(facts.branches), "branch", "branches"),
         ),
         kicker=(

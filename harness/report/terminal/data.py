@@ -84,7 +84,7 @@ def ingested_data(found: "Ingested", *, folder: Path) -> dict[str, Any]:
 def ingested(found: "Ingested", *, folder: Path) -> RenderableType:
     """The same for a person, with what to do next."""
     if found.is_unchanged:
-        news = "nothing changed since the last ingest; the folder is as it was"
+        news = "nothing changed since the last ingest; the folder is unchanged"
     elif found.num_gone or found.num_new < found.manifest.num_input:
         news = f"brought up to date: {found.num_new} new items, {found.num_gone} gone"
     else:
@@ -123,7 +123,7 @@ def manifest(manifest: Manifest, *, folder: Path, choice: Choice) -> RenderableT
             title += f" (--page {choice.page + 1} for more, --id ID for everything about one)"
         parts.append(_rows_table(shown, title=title))
     elif choice.rows:
-        parts.append(Text(f"no item on page {choice.page}; {len(matching)} meet the conditions"))
+        parts.append(Text(f"no items on page {choice.page}; {len(matching)} match the conditions"))
     return Group(*parts)
 
 
@@ -145,7 +145,7 @@ def _summary_data(manifest: Manifest, *, folder: Path) -> dict[str, Any]:
 
 
 def _class_table(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Items of each class by status; those without a class under an empty name, last."""
+    """Items per class by status; those without a class under an empty name, last."""
     counts = Counter((item.class_name, item.status) for item in manifest.items)
     names = sorted(_classes(manifest))
     table = {name: {status.value: counts[name, status] for status in Status} for name in names}
@@ -166,7 +166,7 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
     if len(data["classes"]) > _MAX_CLASSES:
         num_left = len(data["classes"]) - _MAX_CLASSES
         parts.append(
-            Text(f"and {num_left} classes with fewer pairs; --class NAME shows any of them")
+            Text(f"and {num_left} classes with fewer pairs; --class NAME shows one of them")
         )
     if manifest.exclusions:
         parts.append(_reasons_table(manifest))
@@ -179,7 +179,7 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
 
 def _counts_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
     used = [s.value for s in Status if any(row[s.value] for row in classes.values())]
-    table = Table("class", *used, title="Items of each class", title_justify="left")
+    table = Table("class", *used, title="Items per class", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     shown = list(classes.items())

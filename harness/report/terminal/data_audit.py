@@ -41,7 +41,10 @@ def _heard(result: ZeroShot) -> Iterator[RenderableType]:
     )
     if result.not_judged:
         names = plain(", ".join(result.not_judged))
-        yield Text(f"  it tells less than half of the clips of {names}: those are not judged")
+        yield Text(
+            f"  CLAP recognises fewer than half of the clips of {names}, so those classes "
+            "are not judged"
+        )
     if not result.suspects:
         return
     table = Table(box=None, pad_edge=False)

@@ -34,14 +34,14 @@ def stats_view(found: Stats) -> RenderableType:
 
 def prune_view(done: Pruned) -> RenderableType:
     """What went, what stayed and why."""
-    verb = "would take" if done.is_dry_run else "took"
+    verb = "would delete" if done.is_dry_run else "deleted"
     total = sum(removal.size_bytes for removal in done.removals)
     lines = [
         f"{verb} {removal.folder.path.name}: {len(removal.shards)} of "
         f"{len(removal.folder.shards)} shards, {size(removal.size_bytes)}, {removal.why.value}"
         for removal in done.removals
     ]
-    lines += [f"left {path.name}: a process fills it" for path in done.in_use]
+    lines += [f"left {path.name}: another process is filling it" for path in done.in_use]
     if done.unknown_runs:
         lines.append(
             f"the split of {few(done.unknown_runs)} was not found: its rows count as unused "

@@ -30,7 +30,7 @@ def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
         parts.append(_reasons(manifest))
     flags = flag_counts(manifest)
     if flags:
-        remarks = Table("flag", "pairs", "meaning", title="Kept, but look", title_justify="left")
+        remarks = Table("flag", "pairs", "meaning", title="Kept, but check", title_justify="left")
         for flag, number in flags.items():
             remarks.add_row(flag.value, str(number), MEANINGS[flag])
         parts.append(remarks)
@@ -39,11 +39,11 @@ def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
         have = "pair has" if num_copies == 1 else "pairs have"
         parts.append(
             Text(
-                f"{num_copies} {have} the very sound or picture of another; a split keeps them "
-                "together."
+                f"{num_copies} {have} the identical sound or picture of another; a split keeps "
+                "them together."
             )
         )
-    parts.append(Text(f"hear and see it: {cleaning.page}"))
+    parts.append(Text(f"see and listen: {cleaning.page}"))
     if is_usable:
         parts.append(Text(f"next: harness data split {cleaning.folder} --out LOCK.json"))
     return Group(*parts)

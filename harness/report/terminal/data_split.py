@@ -31,7 +31,7 @@ def split_view(made: MadeSplit) -> RenderableType:
     )
     legend = (
         "sqrt is sqrt(largest / n) over the training clips; weight is the same with the mean over "
-        "the clips at 1. A profile may ask for another rule or give its own numbers."
+        "the clips at 1. A profile may choose another rule or list its own weights."
     )
     foot = f"{made.lock}  {how}\nhash {split.hash}"
     return Group(table, Text(legend, style="dim"), *lines, Text(foot))

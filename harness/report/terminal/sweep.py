@@ -24,7 +24,8 @@ def sweep_view(record: SweepRecord, *, folder: Path) -> RenderableType:
         Text(f"{plain(record.name)}  {'finished' if facts.is_finished else 'not finished'}",
              style="bold"),
         Text(f"folder {folder}   profile {plain(record.profile)}   seed {record.seed}   "
-             f"{asked} a branch   sampler {plain(record.sampler)}   pruner {plain(record.pruner)}"),
+             f"{asked} per branch   sampler {plain(record.sampler)}   pruner "
+             f"{plain(record.pruner)}"),
         Text(""),
         _states(facts),
     ]  # fmt: skip
@@ -33,8 +34,8 @@ def sweep_view(record: SweepRecord, *, folder: Path) -> RenderableType:
         if facts.best(branch) is not None:
             parts.append(_settings(facts, branch))
         if branch.front:
-            told = ", ".join(str(number) for number in branch.front)
-            parts.append(Text(f"not beaten in all metrics at once: trials {told}"))
+            front = ", ".join(str(number) for number in branch.front)
+            parts.append(Text(f"not beaten in every metric by another trial: trials {front}"))
         if branch.test_runs:
             parts.append(Text(plain(facts.on_test[branch.variant].sentence)))
     if text := caution(facts):

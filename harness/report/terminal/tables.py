@@ -106,7 +106,7 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
 
 def _arms_table(arms: Mapping[str, Mapping[str, MetricValue]]) -> Table:
     names = list(dict.fromkeys(name for values in arms.values() for name in values))
-    table = Table("metric", "better", *arms, title="Scores by what was heard", title_justify="left")
+    table = Table("metric", "better", *arms, title="Scores by arm", title_justify="left")
     for column in table.columns[2:]:
         column.justify = "right"
     for name in names:
@@ -125,7 +125,7 @@ def _controls_table(controls: Iterable[ListeningMargin]) -> Table:
         "advantage",
         "95 % interval",
         "z",
-        title="Advantage of the own sound, paired by clip",
+        title="Advantage of the matching sound, paired by clip",
         title_justify="left",
     )
     shown = {name for name, declared in known_metrics().items() if declared.shows_listening}
@@ -175,7 +175,7 @@ def variants(
         total = sum(variant.parameters.values())
         table.add_row(variant.name, kind + variant.summary, f"{total:,}")
         hears = ", ".join(variant.hears) or "nothing"
-        title = f"{variant.name}: hears {hears}; {variant.unet_adapter} on the UNet"
+        title = f"{variant.name}: conditions on {hears}; {variant.unet_adapter} on the UNet"
         details += [Text(""), Text(title), _trained(variant)]
     return Group(table, *details) if is_verbose else table
 
@@ -197,7 +197,7 @@ def _trained(variant: "DescribedVariant") -> Table:
     table = Table("stage", "steps", "trainable", "modules", box=None, pad_edge=False)
     for stage, count in variant.stages.items():
         parts = [f"{module} {number:,}" for module, number in variant.modules[stage].items()]
-        told = ", ".join(parts) or "nothing to train: the stage is left out"
+        told = ", ".join(parts) or "nothing to train: the stage is skipped"
         table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", told)
     return table
 

@@ -75,4 +75,4 @@ def test_view_names_each_variant_and_what_it_trains(
         assert len(lines) == 1 + 5 + 1
     assert any("no luck" in line for line in lines)
     assert ("adapter 7,885,056, gates 1, unet_adapter 1,594,368" in out.getvalue()) is is_verbose
-    assert ("nothing to train: the stage is left out" in out.getvalue()) is is_verbose
+    assert ("nothing to train: the stage is skipped" in out.getvalue()) is is_verbose

@@ -119,7 +119,7 @@ def test_the_command_says_what_it_did(media, tmp_path):
     shown = invoke("clean", folder, "--anew").stdout
     assert len(set((folder / JOURNAL_FILE).read_text().splitlines())) == 2 * NUM_PAIRS
     assert "22 kept + 2 left out = 24 items (48 media files)" in shown
-    assert "21 pairs have the very sound or picture of another" in shown
+    assert "21 pairs have the identical sound or picture of another" in shown
 
 
 def test_too_many_faults_are_shown_and_then_refused(media, tmp_path):

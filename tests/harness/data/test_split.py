@@ -285,7 +285,7 @@ def test_the_cache_is_shown_and_pruned_of_what_no_split_needs(call, cleaned, tmp
     code, out, _ = call(*words, "--prune", "--dry-run", "--json")
     assert json.loads(out)["removed"][0]["rows"] == folder["rows"]
     assert json.loads(call(*words, "--json")[1])["folders"] == [folder]
-    assert "took" in call(*words, "--prune")[1]
+    assert "deleted" in call(*words, "--prune")[1]
     assert json.loads(call(*words, "--json")[1])["folders"] == []
     assert call(*words, "--dry-run")[0] == 2
     assert call(*words, "--prune", "--no-unused")[0] == 2

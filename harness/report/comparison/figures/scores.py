@@ -1,4 +1,4 @@
-"""Distances against n, and the own sound against its controls."""
+"""Distances against n, and the matching sound against its controls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def controls(
     branches: Sequence[str],
     name: str = "controls",
 ) -> tuple[str, str]:
-    """Advantage of the own sound over each control: a small mark a run, a large one the mean.
+    """Advantage of the matching sound over each control: a small mark per run, a large mean.
 
     margins: by metric, control and branch, one value a run.
     """
@@ -97,7 +97,7 @@ def controls(
             axes.grid(axis="y", visible=False)
             axes.set_title(metric)
             axes.xaxis.get_major_locator().set_params(nbins=4)  # 0.0025 is a long label
-            axes.set_xlabel("advantage of the own sound")
+            axes.set_xlabel("advantage of the matching sound")
         for axes in grid[len(margins) :]:
             axes.set_visible(False)
         return figure

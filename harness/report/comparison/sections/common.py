@@ -8,17 +8,16 @@ from harness.report.page.content import Blank, Cell, Column
 from harness.wording.numbers import digits_for, number, plain
 
 NOT_COMPARED = Blank(
-    "These runs were not compared, so nothing is said of one against the other; "
-    "`harness compare --from RUN RUN ...` pairs them."
+    "These runs were not compared; run `harness compare --from RUN RUN ...` to compare them."
 )
 ARM_WORDS = {
-    "audio": "own sound",
-    "shuffled": "another clip's sound",
+    "audio": "matching sound",
+    "shuffled": "mismatched sound",
     "silence": "silence",
     "text_only": "text only",
     "real": "real picture",
 }
-"""What was heard, in words."""
+"""The arms, in words."""
 
 
 def arm_word(arm: str) -> str:
@@ -46,7 +45,7 @@ def branch_columns(facts: Facts, branches: Iterable[str] | None = None) -> tuple
 
 
 def arm_cells(facts: Facts, name: str, *, arm: str) -> tuple[Cell, ...]:
-    """What was heard, and each branch's score with it: mean over seeds."""
+    """An arm, and each branch's score in it: mean over seeds."""
     means = {}
     for branch in facts.branches:
         found = (run.value(name, arm=arm) for run in facts.of_branch(branch))

@@ -17,9 +17,9 @@ def quality_against_cost(facts: Facts) -> Section:
     if resumed:
         parts.append(
             Blank(
-                f"Times of {count(len(resumed), 'run')} of {len(facts.finished)}: interrupted and "
-                "resumed, so that the record holds the seconds of the last process alone. They are "
-                "left out of every time here."
+                f"{count(len(resumed), 'run')} of {len(facts.finished)}: interrupted and resumed, "
+                "so the record holds only the seconds of the last process. Their times are left "
+                "out here."
             )
         )
     if not any(run.total_seconds for run in facts.finished):
@@ -32,7 +32,7 @@ def quality_against_cost(facts: Facts) -> Section:
         direction = "higher" if facts.primary.higher_is_better else "lower"
         wide, narrow = figures.cost(
             points,
-            x_label=f"training time of a run, min{on}",
+            x_label=f"training time per run, min{on}",
             y_label=f"{metric_label(facts.primary.name)}\n({direction} is better)",
         )
         front = [point.name for point in points if point.is_on_front]
@@ -48,7 +48,7 @@ def quality_against_cost(facts: Facts) -> Section:
                 narrow=narrow,
                 legend=(
                     "Large mark: mean over seeds. Small marks: runs. Dashed line: the Pareto "
-                    "front of the means, which says nothing about how sure they are.",
+                    "front of the means, without their uncertainty.",
                 ),
             )
         )
@@ -56,12 +56,12 @@ def quality_against_cost(facts: Facts) -> Section:
         parts.append(
             Paragraph(
                 f"On the Pareto front by the means: {listed(front)}."
-                + (f" Beaten on both: {listed(beaten)}." if beaten else "")
+                + (f" Worse in both: {listed(beaten)}." if beaten else "")
             )
         )
     parts += [_table(facts), _phases(facts)]
     if not any(_dollars(run) is not None for run in facts.finished):
-        parts.append(Blank("Dollars: no price of a machine was recorded with these runs."))
+        parts.append(Blank("Dollars: no price per hour was recorded with these runs."))
     return Section("cost", _TITLE, parts)
 
 
@@ -142,10 +142,10 @@ def _table(facts: Facts) -> Table:
         "Cost of each branch",
         (
             Column("branch"),
-            Column("training a run", is_number=True),
+            Column("training per run", is_number=True),
             Column("whole run", is_number=True),
             Column(f"hours, {_of_runs(facts)} ({', '.join(_devices(facts))})", is_number=True),
-            Column("$ a run", is_number=True),
+            Column("$ per run", is_number=True),
             Column("peak memory", is_number=True),
             Column("trainable parameters", is_number=True),
         ),

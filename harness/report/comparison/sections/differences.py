@@ -30,9 +30,10 @@ def forest_plot(facts: Facts) -> Section:
         return Section("forest", _FOREST, [NOT_COMPARED])
     if not found.pairs:
         reason = "no pair could be formed: " + (
-            f"{count(len(found.failed), 'run')} failed, and a failed run does not drop out unseen"
+            f"{count(len(found.failed), 'run')} failed, and failed runs are never dropped from "
+            "the pairing"
             if found.failed
-            else f"{found.metric} is missing in a run, or there is one branch only"
+            else f"{found.metric} is missing in a run, or there is only one branch"
         )
         return Section("forest", _FOREST, [Blank(reason[0].upper() + reason[1:] + ".")])
     wide, narrow = figures.forest(
@@ -164,7 +165,7 @@ def secondary_table(facts: Facts) -> Table | None:
         return None
     return _pairs_table(
         facts.comparison.secondary,
-        caption="Pairs on all other metrics, adjusted together; none of them decides",
+        caption="Pairs on all other metrics, adjusted together; none of them decides the verdict",
         is_folded=True,
     )
 
@@ -172,7 +173,7 @@ def secondary_table(facts: Facts) -> Table | None:
 def _power(facts: Facts) -> Part:
     found = facts.comparison
     if found is None or not found.power:
-        return Blank("What other numbers of seeds would find was not computed.")
+        return Blank("What other numbers of seeds would detect was not computed.")
     pairs = list(dict.fromkeys(name for row in found.power for name in row.detectable))
     rows = tuple(
         (
@@ -253,8 +254,8 @@ def seed_slopes(facts: Facts) -> Section:
         wide=wide,
         narrow=narrow,
         legend=(
-            "Lines that run the same way are what a paired difference rests on; lines that "
-            "cross are why more seeds are needed. Short thick bar: the branch's mean.",
+            "A paired difference is supported by lines that run the same way; lines that "
+            "cross show that more seeds are needed. Short thick bar: the branch's mean.",
         ),
     )
     return Section("slopes", _SLOPES, [figure, _seed_table(facts, row)])
@@ -279,7 +280,7 @@ def _seed_table(facts: Facts, row: MetricRow) -> Part:
             cells.append(Cell(value, href=run.anchor if run is not None else None))
         rows.append(tuple(cells))
     return Table(
-        f"{metric_label(row.metric)} of every run; each number leads to its run",
+        f"{metric_label(row.metric)} of every run; each number links to its run",
         (Column("seed"), *branch_columns(facts)),
         tuple(rows),
     )

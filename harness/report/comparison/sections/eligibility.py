@@ -14,7 +14,7 @@ from harness.wording.numbers import count, label, listed, plain, short_hash
 def eligibility(facts: Facts) -> Section:
     """What is equal, what is not, which guards passed, what failed, how often test was opened."""
     if not facts.runs:
-        blank = Blank("There is no run on disk.")
+        blank = Blank("No run was found on disk.")
         return Section("eligibility", "Eligibility", [blank, *_absent(facts)])
     parts: list[Part] = [_equalities(facts), *_budget_sentence(facts), _budget(facts)]
     if facts.comparison is not None:
@@ -139,9 +139,9 @@ def _budget(facts: Facts) -> Table:
         (
             Column("branch"),
             Column("finished runs", is_number=True),
-            Column("steps a run", is_number=True),
-            Column("samples a run", is_number=True),
-            Column("test openings a run", is_number=True),
+            Column("steps per run", is_number=True),
+            Column("samples per run", is_number=True),
+            Column("test openings per run", is_number=True),
             Column("failed runs", is_number=True),
         ),
         tuple(rows),
@@ -155,7 +155,7 @@ def _numbers(values: list[int]) -> str:
 def _guards(facts: Facts) -> Part:
     runs = facts.finished
     if not runs:
-        return Blank("No run finished, so no guard was passed to the end.")
+        return Blank("No run finished, so no run passed all guards.")
     names = list(dict.fromkeys(name for run in runs for name in run.record.guards_passed))
     everywhere = [n for n in names if all(n in run.record.guards_passed for run in runs)]
     text = (
@@ -201,7 +201,7 @@ def _branch_code(facts: Facts) -> Table:
 
 def _failures(facts: Facts) -> Table:
     return Table(
-        "Failed runs; a failed run is not left out",
+        "Failed runs, which are not left out of the comparison",
         (Column("run"), Column("why")),
         tuple((run_cell(run), Cell(plain(run.record.error or ""))) for run in facts.failed),
     )

@@ -28,20 +28,20 @@ def limits(facts: Facts) -> Section:
     if notices:
         parts += [Paragraph("Notices of the data and the runs:"), Bullets(tuple(notices))]
     parts += [Paragraph("What this does and does not show:"), Bullets(tuple(_limits(facts)))]
-    parts += [Paragraph("To make it again:"), Command(tuple(_commands(facts)))]
+    parts += [Paragraph("To reproduce it:"), Command(tuple(_commands(facts)))]
     return Section("limits", "Exclusions, limits, rerun", parts, is_brief=True)
 
 
 def _exclusions(facts: Facts) -> list[Part]:
     if not facts.runs:
-        return [Blank("There is no run on disk.")]
+        return [Blank("No run was found on disk.")]
     split = facts.runs[0].record.split
     excluded = split.excluded
     seen = split.num_input
     if not excluded:
-        text = "No file was left out." if seen else "The split was given as a lock file: what "
+        text = "No file was excluded." if seen else "The split was given as a lock file; what "
         if not seen:
-            text += "was left out when it was made is not recorded with the runs."
+            text += "was excluded when it was made is not recorded with the runs."
         return [Paragraph(text)]
     total = sum(excluded.values())
     return [
@@ -71,7 +71,7 @@ def _split_table(facts: Facts) -> list[Part]:
     rows.append((Cell("all"), *totals))
     return [
         Table(
-            "Clips of each class and part",
+            "Clips per class and part",
             (Column("class"), *(Column(part, is_number=True) for part in parts)),
             tuple(rows),
             is_folded=True,
@@ -85,8 +85,7 @@ def _limits(facts: Facts) -> list[str]:
         found.append(
             "These runs use the embedded models: a real stack at small size on a procedural "
             "corpus, scored by the small judges and CLIP that the package ships. They show that "
-            "the harness works and that a branch listens. They say nothing about which branch is "
-            "better at full size."
+            "the harness works and that a branch listens, not which branch is better at full size."
         )
     if facts.comparison is not None:
         seeds = len(facts.seeds)
@@ -109,7 +108,7 @@ def _limits(facts: Facts) -> list[str]:
             "splits (docs/statistics.md, Other splits)."
         )
         if not any(pair.margin > 0 for pair in facts.comparison.pairs):
-            found.append("No margin was set before the runs, so no tie can be claimed.")
+            found.append("No tie margin was set before the runs, so no tie can be claimed.")
     trainable = {run.trainable for run in facts.finished if run.trainable is not None}
     if len(trainable) > 1:
         found.append(
@@ -117,12 +116,12 @@ def _limits(facts: Facts) -> list[str]:
             f"{max(trainable):,} parameters."
         )
     found.append(
-        "Margins and intervals over clips speak of other clips under the same trained model."
+        "Margins and intervals over clips generalise to other clips with the same trained model."
     )
     if facts.comparison is not None:
         found.append(
-            "One metric decides, and its level holds only if nobody had seen results when it was "
-            "named; the others describe."
+            "One metric decides the verdict; its significance level holds only if it was chosen "
+            "before any result was seen. The others are descriptive."
         )
     return found
 

@@ -22,10 +22,10 @@ _MOST_PANELS = 4
 
 
 def listening_controls(facts: Facts) -> Section:
-    """The own sound against another clip's, silence and the caption alone."""
+    """The matching sound against the mismatched one, silence and the caption alone."""
     margins = _margins(facts)
     if not margins:
-        reason = "No run recorded a margin of the own sound over a control."
+        reason = "No run recorded a margin of the matching sound over a control."
         return Section("listening", "Listening controls", [Blank(reason)])
     chosen = _chosen(facts, list(margins))
     shown = {
@@ -38,13 +38,13 @@ def listening_controls(facts: Facts) -> Section:
     wide, narrow = figures.controls(shown, branches=facts.branches)
     figure = Figure(
         "controls-plot",
-        "Advantage of the clip's own sound over each control, at the same noise",
-        alt="Every advantage is in the table below; right of 0 the own sound is better.",
+        "Advantage of the matching sound over each control, at the same noise",
+        alt="Every advantage is in the table below; right of 0 the matching sound is better.",
         wide=wide,
         narrow=narrow,
         legend=(
-            "Large mark: mean over runs. Small marks: runs. Right of 0, the own sound gives the "
-            "better image, also for metrics where lower is better.",
+            "Large mark: mean over runs. Small marks: runs. Right of 0, the matching sound gives "
+            "the better image, also for metrics where lower is better.",
         ),
     )
     return Section(
@@ -52,12 +52,12 @@ def listening_controls(facts: Facts) -> Section:
         "Listening controls",
         [
             figure,
-            _margin_table(facts, margins, chosen[:1], caption="Advantage of the own sound"),
+            _margin_table(facts, margins, chosen[:1], caption="Advantage of the matching sound"),
             *_other_margins(facts, margins, chosen[:1]),
             _arms_table(facts, chosen),
         ],
-        lead="A branch that does not listen paints the same whatever it hears. All arms of a clip "
-        "start from the same noise.",
+        lead="A branch that does not listen generates the same image for every sound. All arms of "
+        "a clip start from the same noise.",
         is_brief=True,
     )
 
@@ -146,7 +146,7 @@ def _other_margins(facts: Facts, margins: Margins, chosen: Sequence[str]) -> lis
     others = [name for name in margins if name not in chosen]
     if not others:
         return []
-    caption = "Advantage of the own sound, other metrics"
+    caption = "Advantage of the matching sound, other metrics"
     return [_margin_table(facts, margins, others, caption=caption, is_folded=True)]
 
 
@@ -157,8 +157,8 @@ def _arms_table(facts: Facts, names: Sequence[str]) -> Table:
     for name in names:
         rows += [(Cell(metric_label(name)), *arm_cells(facts, name, arm=arm)) for arm in arms]
     return Table(
-        "Scores of every arm, mean over seeds: floors, the own sound, and the real pictures",
-        (Column("metric"), Column("heard"), *branch_columns(facts)),
+        "Scores of every arm, mean over seeds: floors, the matching sound, and the real pictures",
+        (Column("metric"), Column("arm"), *branch_columns(facts)),
         tuple(rows),
         is_folded=True,
     )

@@ -36,7 +36,7 @@ def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
     """Similarity of each image to the training picture nearest to it, beside real ones."""
     found = _summaries(facts.finished)
     if not found:
-        reason = "No run recorded how near its images come to the training pictures."
+        reason = "No run recorded how similar its images are to the training pictures."
         return Section("memorisation", _TITLE, [Blank(reason)])
     parts: list[Part] = [_table(facts, found)]
     closest = _closest([run for run, _ in found])
@@ -51,7 +51,7 @@ def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
         lead=f"Cosine on the features of {plain(first.extractor)} "
         f"({short_hash(first.extractor_hash)}), against "
         f"{first.num_training} training pictures. Real pictures of the "
-        f"{facts.clip_word}s say how near pictures of one class lie without any copying.",
+        f"{facts.clip_word}s show how similar pictures of one class are without any copying.",
     )
 
 
@@ -88,7 +88,7 @@ def _table(facts: Facts, found: Sequence[tuple[ReportRun, NearestSummary]]) -> T
         "Similarity to the nearest training picture, mean over runs",
         (
             Column("branch"),
-            Column("heard"),
+            Column("arm"),
             Column("mean", is_number=True),
             Column("largest", is_number=True),
             Column("above 95 % of real", is_number=True),

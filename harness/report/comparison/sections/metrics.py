@@ -41,9 +41,13 @@ def all_metrics(facts: Facts) -> Section:
         "metrics",
         "All metrics",
         parts,
-        lead="With the clip's own sound; mean over seeds and, after ±, the standard deviation "
+        lead="With the matching sound; mean over seeds and, after ±, the standard deviation "
         "over seeds."
-        + ("" if facts.comparison is None else " One metric decides, the others inform."),
+        + (
+            ""
+            if facts.comparison is None
+            else " One metric decides the verdict; the others are for information."
+        ),
         is_brief=True,
     )
 
@@ -73,7 +77,7 @@ def _table(facts: Facts, rows: list[MetricRow]) -> Table:
             )
         )
     return Table(
-        "Scores with the own sound",
+        "Scores with the matching sound",
         (
             Column("metric"),
             Column("better"),
@@ -104,7 +108,7 @@ def _blank_table(rows: list[MetricRow]) -> Table:
         return next((s.reason for s in row.branches.values() if s.reason), "") or "not scored"
 
     return Table(
-        f"Blank: {count(len(rows), 'metric')} that these runs could not have",
+        f"Blank: {count(len(rows), 'metric')} that these runs cannot have",
         (Column("metric"), Column("why")),
         tuple((Cell(metric_label(row.metric)), Cell(plain(reason(row)))) for row in rows),
         is_folded=True,
@@ -126,7 +130,7 @@ def _cautions(facts: Facts) -> list[str]:
 
 def _definitions(facts: Facts) -> Table:
     return Table(
-        "What each metric is, and which scorer read it",
+        "What each metric is, and which scorer measures it",
         (Column("metric"), Column("definition"), Column("unit"), Column("scorer, hash")),
         tuple(
             (
@@ -171,7 +175,7 @@ def distances_against_n(facts: Facts) -> Section:
                 narrow=narrow,
                 legend=(
                     "Dashed: real pictures against real pictures of other clips. A perfect "
-                    "generator lies there; that a branch does is no proof that its images equal "
+                    "generator lies there; that a branch does is not proof that its images equal "
                     "photographs, which would take an equivalence test within a margin.",
                     "A curve that still falls at its end is biased by n there.",
                 ),
@@ -180,7 +184,9 @@ def distances_against_n(facts: Facts) -> Section:
         )
     elif names:
         parts.append(
-            Blank("The runs hold no distances at other numbers of images, so there is no curve.")
+            Blank(
+                "The runs recorded no distances at other numbers of images, so there is no curve."
+            )
         )
     if names:
         parts.append(_floor_table(facts, names))
@@ -190,8 +196,8 @@ def distances_against_n(facts: Facts) -> Section:
         "distances",
         "Distances against n",
         parts,
-        lead="Distances between sets of images depend on how many there are: read them beside "
-        "their floor, and rank by none of them at small n.",
+        lead="Distances between sets of images depend on how many there are: read them next to "
+        "their floor, and do not rank by them at small n.",
     )
 
 
@@ -275,6 +281,6 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
         )
     return Table(
         "Distances of every arm, mean over seeds, with the real-vs-real floor",
-        (Column("metric"), Column("heard"), *branch_columns(facts)),
+        (Column("metric"), Column("arm"), *branch_columns(facts)),
         tuple(rows),
     )

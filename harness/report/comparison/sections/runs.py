@@ -12,7 +12,7 @@ from harness.wording.numbers import duration, metric_label, number, plain
 def run_list(facts: Facts) -> Section:
     """Every run with its command and folder; numbers elsewhere lead here."""
     if not facts.runs:
-        return Section("runs", "Runs", [Blank("There is no run on disk.")])
+        return Section("runs", "Runs", [Blank("No run was found on disk.")])
     primary = facts.primary.name if facts.primary is not None else None
     ordered = sorted(facts.runs, key=lambda run: (facts.index(run.branch), run.seed))
     rows = tuple(
@@ -29,7 +29,7 @@ def run_list(facts: Facts) -> Section:
         for run in ordered
     )
     table = Table(
-        "Each id leads to the run's record, where the page lies beside the runs",
+        "Each id links to the run's record, if the page is in the folder of the runs",
         (
             Column("run"),
             Column("seed", is_number=True),

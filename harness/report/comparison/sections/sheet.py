@@ -30,7 +30,7 @@ _LABELS = {"random": "Chosen by hash", "best": "Best", "worst": "Worst"}
 
 
 def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
-    """Each clip's sound beside the real picture and what each branch painted for it."""
+    """Each clip's sound next to the real picture and what each branch generated for it."""
     if facts.split is None:
         return Section(
             "sheet", _TITLE, [Blank(f"The clips cannot be shown: {facts.split_reason}.")]
@@ -39,7 +39,7 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
         return Section("sheet", _TITLE, [Blank("No run finished, so there are no images.")])
     if facts.score is Score.LOSS:
         return Section(
-            "sheet", _TITLE, [Blank("No image was asked for, only the validation loss.")]
+            "sheet", _TITLE, [Blank("No images were requested, only the validation loss.")]
         )
     split = facts.split
     seed = facts.seeds[0]
@@ -50,8 +50,8 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
         _clip(facts, clip, split=split, gain=gain, seed=seed, media=media) for clip in chosen
     )
     text = (
-        f"{count(len(clips), facts.clip_word)}, images of seed {seed}, one noise a clip. One clip "
-        "of each class is chosen by hash of its id."
+        f"{count(len(clips), facts.clip_word)}, images of seed {seed}, one noise per clip. One "
+        "clip per class is chosen by hash of its id."
     )
     if gain is not None:
         text += f" Best and worst: {plain(gain.words)}"
@@ -62,9 +62,9 @@ def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
         "sheet",
         _TITLE,
         [Paragraph(text), Sheet(clips)],
-        lead="Press play, then look: does the picture show what you hear? Below the images of the "
-        "own sound stand those made for another clip's sound of the same class, from the same "
-        "noise.",
+        lead="Press play, then look: does the picture show what you hear? Below the images for the "
+        "matching sound are those for the mismatched sound, another clip's of the same class, "
+        "from the same noise.",
     )
 
 

@@ -25,7 +25,7 @@ def sweep_fairness(facts: Facts) -> Section:
             [
                 Blank(
                     "No record of these runs says that a branch was tuned by a sweep, so there are "
-                    "no numbers of trials to set side by side."
+                    "no numbers of trials to compare."
                 )
             ],
         )
@@ -39,16 +39,16 @@ def sweep_fairness(facts: Facts) -> Section:
     parts += [
         _table(facts, tuning),
         Paragraph(
-            "Default and best are values on validation clips, the best of many: it flatters, and "
-            "only the test clips say what was gained. Settings that a person typed or a profile "
-            "holds count as defaults; no record knows how those were found."
+            "Default and best are values on validation clips. The best of many looks better than "
+            "it is; only the test clips show what was gained. Settings typed by hand or taken "
+            "from a profile count as defaults; how those were found is not recorded."
         ),
     ]
     return Section(
         "sweep",
         _TITLE,
         parts,
-        lead="Each branch is to get the same number of trials, on the same validation clips.",
+        lead="Each branch should get the same number of trials, on the same validation clips.",
     )
 
 

@@ -30,8 +30,8 @@ def headline(facts: Facts) -> str:
         sentence = plain(facts.comparison.verdict)
         return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")
     if len(facts.runs) == 1:
-        return f"One run of {plain(facts.runs[0].branch)}: what it scored, and nothing compared."
-    return f"{count(len(facts.runs), 'run')} side by side: what they scored, and nothing compared."
+        return f"One run of {plain(facts.runs[0].branch)}: its scores, without a comparison."
+    return f"{count(len(facts.runs), 'run')} side by side: their scores, without a comparison."
 
 
 def tone(facts: Facts) -> str:
@@ -70,7 +70,7 @@ def verdict(facts: Facts) -> Section:
             Paragraph(
                 "A difference between two runs is not a difference between two branches: the "
                 "unit of replication is the training seed. `harness compare` pairs branches by "
-                "seed and says what may be said."
+                "seed and states what follows."
             )
         )
     parts.append(Cards((*_branch_cards(facts), *_size_cards(facts))))
@@ -173,7 +173,7 @@ def _runs_card(facts: Facts) -> Card:
 
 
 def _listening_card(facts: Facts) -> list[Card]:
-    """In how many runs the own sound beats another clip's, by the 95 % interval over clips."""
+    """In how many runs the matching sound beats the mismatched one, by the interval."""
     if facts.clip_metric is None:
         return []
     margins = [
@@ -190,7 +190,7 @@ def _listening_card(facts: Facts) -> list[Card]:
         Card(
             "Runs that listen",
             f"{hearing} of {len(known)}",
-            "own sound beats another clip's; 95 % interval over clips above 0",
+            "matching sound beats mismatched sound; 95 % interval over clips above 0",
             "#listening",
         )
     ]

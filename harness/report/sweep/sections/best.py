@@ -1,4 +1,4 @@
-"""The best settings beside the defaults, and how to use them."""
+"""The best settings next to the defaults, and how to use them."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ def _table(facts: SweepFacts, branch: BranchSweep) -> Table:
             )
         )
     return Table(
-        f"{plain(branch.variant)}: best settings beside the defaults",
+        f"{plain(branch.variant)}: best settings next to the defaults",
         (
             Column("setting"),
             Column(f"best, trial {best.number}" if best else "best", is_number=True, branch=index),

@@ -25,35 +25,35 @@ from harness.wording.numbers import count, duration, metric_label, plain, short_
 
 
 def limits(facts: SweepFacts) -> Section:
-    """What bounds every number, and the command that goes on."""
+    """What limits every number, and the command that continues."""
     record = facts.record
     items = [
         f"Trials are scored on {count(record.num_validation, 'validation clip')} alone (split "
         f"{short_hash(record.split_hash)}); no trial reads the test clips.",
-        f"Every trial trains with one seed ({record.seed}): a lead smaller than what another seed "
-        "would change is no lead.",
+        f"Every trial trains with one seed ({record.seed}): a lead smaller than the variation "
+        "between seeds is not a lead.",
         f"Sampler {plain(record.sampler)}, pruner {plain(record.pruner)}, seed {record.seed} of "
         f"the search; studies kept in {record.storage}: "
         + ", ".join(plain(branch.study) for branch in facts.branches)
         + ".",
-        "With several workers the order in which trials end is not repeatable, and so neither is "
-        "what the sampler proposes after them.",
+        "With several workers the order in which trials end is not repeatable, and neither are "
+        "the sampler's later proposals.",
     ]
     if record.pruner != "none":
         items.append(
             "A pruned trial was behind in validation loss at its step"
             + (
-                ", whatever it would have come to by the metric that is searched for"
+                ", regardless of its final value of the metric being optimised"
                 if facts.metric.name != VALIDATION_LOSS
                 else ""
             )
-            + "; a setting that starts slowly can be lost so."
+            + "; settings that learn slowly at first can be missed this way."
         )
     if record.profile == "tiny":
         items.insert(
             0,
-            "Profile tiny proves the harness: its models are small and its clips are made by a "
-            "program. Settings found here say nothing about Stable Diffusion.",
+            "Profile tiny tests the harness: its models are small and its clips are generated "
+            "by a program. Settings found here do not carry over to Stable Diffusion.",
         )
     parts: list[Part] = [Bullets(tuple(items)), Command((plain(record.command),))]
     return Section("limits", "Limits, and the command", parts)
@@ -103,8 +103,8 @@ def _table(facts: SweepFacts, branch: BranchSweep) -> Table:
             )
         )
     return Table(
-        f"{plain(branch.variant)}: {count(len(branch.trials), 'trial')}; a blank value has its "
-        "reason in the state, a blank setting was not in effect",
+        f"{plain(branch.variant)}: {count(len(branch.trials), 'trial')}; the state says why a "
+        "value is blank; a blank setting was not in effect",
         (
             Column("trial"),
             Column("state"),
@@ -113,7 +113,7 @@ def _table(facts: SweepFacts, branch: BranchSweep) -> Table:
             Column("steps", is_number=True),
             Column("device time", is_number=True),
             Column("run"),
-            *([Column("stands in for", is_number=True)] if has_retry else []),
+            *([Column("replaces", is_number=True)] if has_retry else []),
             *([Column("error")] if has_error else []),
         ),
         tuple(rows),

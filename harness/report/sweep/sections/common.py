@@ -99,7 +99,7 @@ def key_line(index: int) -> str:
 
 OUTLIERS = (
     "A trial far out on the bad side (3 quartile distances beyond the quartile) is drawn as ▲ or ▼ "
-    "at the edge, so that the others can be told apart; its value is in the table of all trials."
+    "at the edge, so that the others can be distinguished; its value is in the table of all trials."
 )
 
 

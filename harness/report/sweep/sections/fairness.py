@@ -31,22 +31,22 @@ def fairness(facts: SweepFacts) -> Section:
         )
     )
     if any(_seconds(branch) is None for branch in facts.branches):
-        parts.append(Blank("Device time: blank where a trial that trained has none on record."))
+        parts.append(Blank("Device time: blank if a trial that trained has none recorded."))
     lost = sum(branch.counts.get("lost", 0) for branch in facts.branches)
     if lost:
         parts.append(
             Paragraph(
-                f"{count(lost, 'trial')} lost, the worker dead or stopped: another trial of the "
-                "same settings went on with the run of each, so that they do not count. Steps that "
-                "a dead worker had done since its last checkpoint were done again and are not in "
+                f"{count(lost, 'trial')} lost, the worker dead or stopped: another trial with "
+                "the same settings continued each run, so they are not counted. Steps that a "
+                "dead worker had done since its last checkpoint were repeated and are not in "
                 "these numbers."
             )
         )
     if len(facts.branches) == 1:
         parts.append(
             Paragraph(
-                "One branch was searched: there is no other to set beside it. A comparison of a "
-                "tuned branch with an untuned one is not fair."
+                "Only one branch was searched, so there is no other to compare it with. A "
+                "comparison of a tuned branch with an untuned one is not fair."
             )
         )
     return Section("fairness", "Fairness across branches", parts, is_brief=True)
@@ -63,8 +63,8 @@ def _warnings(facts: SweepFacts) -> list[str]:
         )
     if len(set(counted.values())) > 1:
         found.append(
-            f"The branches have unequal numbers of trials ({told}): the one with more had more "
-            "chances, so that their best values do not compare."
+            f"The branches have unequal numbers of trials ({told}), and more trials mean more "
+            "chances, so their best values are not comparable."
         )
     sizes = {len(branch.space) for branch in facts.branches}
     if len(sizes) > 1:

@@ -41,7 +41,7 @@ def _importances(facts: SweepFacts, branch: BranchSweep) -> list[Part]:
     metric = metric_label(facts.metric.name)
     caution = (
         f" With {count(found.num_trials, 'trial')} the best tenth holds fewer than five, so that "
-        "the order is rough."
+        "the order is approximate."
         if found.num_trials < 50
         else ""
     )
@@ -56,8 +56,8 @@ def _importances(facts: SweepFacts, branch: BranchSweep) -> list[Part]:
                 f"Share of each parameter in what sets the best tenth of {found.num_trials} "
                 f"complete trials apart from the rest, by PED-ANOVA (Optuna's {EVALUATOR})."
                 + caution,
-                "It speaks of the ranges that were searched: a narrow range makes a parameter "
-                "unimportant. Each is looked at alone, without interactions.",
+                "Importance depends on the ranges that were searched: a narrow range makes a "
+                "parameter unimportant. Each parameter is considered alone, without interactions.",
                 *(plain(text) for text in found.left_out),
             ),
             data=Table(
@@ -167,9 +167,9 @@ def _coordinates(facts: SweepFacts, branch: BranchSweep) -> Part:
         wide=wide,
         narrow=narrow,
         legend=(
-            "A line a complete trial; the better its value, the stronger. Thick: the best. Dashed: "
-            "the defaults. A line breaks, with a dot at its end, where a trial has no such "
-            "parameter.",
+            "One line per complete trial; the better its value, the stronger. Thick: the best. "
+            "Dashed: the defaults. A line breaks, with a dot at its end, where a trial lacks "
+            "this parameter.",
             "Each axis runs from the smallest to the largest value tried; a value far out on the "
             f"bad side lies at the end with ≤ or ≥. {_NUMBERS}",
         ),

@@ -46,8 +46,8 @@ def best_so_far(facts: SweepFacts) -> Section:
     if unknown:
         parts.append(
             Blank(
-                f"Device time of {listed(unknown)}: a trial that has ended has none on record, so "
-                "that what was spent from then on is not known."
+                f"Device time of {listed(unknown)}: a trial that has ended has none recorded, so "
+                "what was spent after it is unknown."
             )
         )
     return Section("progress", _PROGRESS, parts)
@@ -120,7 +120,7 @@ def _progress_figure(
         narrow=narrow,
         legend=(
             "Line: best value so far. Every trial that ended is counted with its steps, pruned and "
-            "failed ones too; branches compare at the same place on the x axis.",
+            "failed ones too; compare branches at the same position on the x axis.",
             "Small marks: complete trials; large with an edge: the best; hollow: the defaults; × "
             "beyond the dotted line: pruned, failed or lost, without a value.",
             OUTLIERS,

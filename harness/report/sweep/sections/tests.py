@@ -20,9 +20,10 @@ def on_test(facts: SweepFacts) -> Section | None:
         "test",
         "On the test clips, metric by metric",
         parts,
-        lead=f"Best settings and defaults were trained anew with seeds {seeds}, of which none is "
-        "the search's, and scored on the test clips. One metric decides; the p of the others are "
-        "also given adjusted for their number (Benjamini-Hochberg), the intervals are not.",
+        lead=f"Best settings and defaults were trained again with seeds {seeds}, none of them the "
+        "seed of the search, and scored on the test clips. One metric decides; the p values of "
+        "the others are also given adjusted for their number (Benjamini-Hochberg), the intervals "
+        "are not.",
     )
 
 

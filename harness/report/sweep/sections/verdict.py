@@ -83,10 +83,10 @@ def _how_to_know(facts: SweepFacts) -> list[Part]:
     lines += [line for branch in waiting for line in facts.run_commands(branch)]
     return [
         Paragraph(
-            f"{told}{'N' if not told else 'n'}o run has put these settings on the test clips: "
-            "what they mean there is not known. The first command trains best and defaults anew "
-            "with each seed and compares them on the test clips; each further one puts the best "
-            "settings of a branch on them once."
+            f"{told}{'N' if not told else 'n'}o run has scored these settings on the test clips, "
+            "so their effect there is unknown. The first command trains the best settings and "
+            "the defaults again with each seed and compares them on the test clips; each further "
+            "command scores the best settings of one branch on them once."
         ),
         Command(tuple(plain(line) for line in lines)),
     ]

@@ -71,7 +71,7 @@ def test_without_test_runs_the_page_says_what_is_not_known(made: Any, saved: Sav
     folder = saved(made.sweep())
     written = write_sweep_report(folder)
     text = written.page.read_text(encoding="utf-8")
-    assert "o run has put these settings on the test clips: what they mean there is not" in text
+    assert "o run has scored these settings on the test clips, so their effect there is" in text
     assert "--name first-search --test-seeds 3" in text
     shared = "--set stage1.steps=30 --results &#39;the results&#39;"
     assert f"harness run --config {folder / 'sonic.toml'} --seed 1 {shared}" in text
@@ -179,7 +179,7 @@ def test_every_trial_is_a_row_of_the_csv(written: Written) -> None:
 def test_unequal_branches_are_warned_of(written: Written, page: str) -> None:
     """Catches: two branches set side by side although one had more chances."""
     assert "The sweep is not finished: sonic 24 and cutting_edge 2 of 24 trials each." in page
-    assert "so that their best values do not compare" in page
+    assert "so their best values are not comparable" in page
     assert "Not finished" in page
 
 
@@ -200,7 +200,7 @@ def test_a_sweep_that_has_hardly_begun_is_reported(made: Any, saved: Save, trial
     assert Anatomy(text).sections == [name for name in ORDER if name not in ("front", "test")]
     assert 'class="blank"' in text
     if trials != "defaults":
-        assert "none of 0 of 24 trials has a value, so nothing is known" in text
+        assert "none of 0 of 24 trials has a value: no conclusion" in text
 
 
 def test_values_that_are_not_finite_are_no_values(made: Any, facts: Any) -> None:
