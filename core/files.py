@@ -87,8 +87,8 @@ def _sync(handle: int, *, folder: Path) -> None:
         if device not in _unsynced:
             _unsynced.add(device)
             _log.warning(
-                "the file system of %s cannot be told to write to its disk (%s): all works, but "
-                "what was written last may be lost in a power cut",
+                "the file system of %s cannot flush to its disk (%s): everything works, but the "
+                "last writes may be lost in a power cut",
                 folder,
                 error.strerror,
             )

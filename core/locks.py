@@ -91,8 +91,8 @@ class FileLock:
         if self._path.parent not in _warned:
             _warned.add(self._path.parent)
             _log.warning(
-                "the file system of %s has no locks; files stand for them, which is safe on this "
-                "machine alone: let no other machine work in it at the same time",
+                "the file system of %s has no locks, so lock files are used, which is safe on one "
+                "machine only: do not let another machine work in it at the same time",
                 self._path.parent,
             )
         try:

@@ -26,8 +26,8 @@ def check_official(listing: Listing) -> Iterator[Finding]:
     )
     yield Finding(
         Kind.OFFICIAL_TEST_IS_TRAINED if is_learnt else Kind.OFFICIAL_TEST_CLIPS,
-        f"{listing.name}: {len(ids)} of {len(listing.clips)} clips are of the data set's official "
-        f"test part{told}",
+        f"{listing.name}: {len(ids)} of {len(listing.clips)} clips belong to the data set's "
+        f"official test part{told}",
         ids,
         {"list": listing.name, "part": listing.part.value if listing.part else None},
     )

@@ -127,7 +127,7 @@ def class_captions(samples: Sequence[Sample]) -> dict[str, str]:
         by_class[sample.class_name][sample.caption] += 1
     if len(by_class) < 2:
         raise DataError(
-            "all clips are of one class, so there is no other that they could sound like"
+            "all clips are of one class, so there is no other class to compare them with"
         )
     captions = {}
     for class_name, counts in sorted(by_class.items()):

@@ -16,4 +16,4 @@ def refuse_set(settings: Any, *names: str, reason: str) -> None:
     """
     for name in names:
         if getattr(settings, name) is not None:
-            raise ValueError(f"{name} is not read {reason}; leave it out or set it to none")
+            raise ValueError(f"{name} is not read {reason}; remove it or set it to none")

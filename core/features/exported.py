@@ -49,7 +49,9 @@ class ExportedEmbeddings:
                 f"no exported embeddings in {folder} ({error}); make them with `harness features`"
             ) from None
         if not isinstance(index, dict) or index.get("format") != FORMAT:
-            raise DataError(f"{folder / INDEX_FILE} is no index of format {FORMAT}; export again")
+            raise DataError(
+                f"{folder / INDEX_FILE} is not an index of format {FORMAT}; export again"
+            )
         rows = folder / index["rows"]
         if not rows.is_file() or file_sha256(rows) != index["rows_sha256"]:
             raise MismatchError(f"{rows} is not what the exporter wrote; delete it, export again")

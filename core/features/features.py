@@ -201,9 +201,9 @@ def prepare_features(
     exported = exported or {}
     if AudioFeature.MSCLAP_POOLED in audio_features - exported.keys():
         raise UsageError(
-            "this variant hears by Microsoft's CLAP, which runs in an environment of its own; make "
-            "its embeddings with `harness features --encoder msclap` and give their folder as "
-            "foundation.exported.msclap_pooled"
+            "this variant conditions on Microsoft's CLAP, which runs in its own virtual "
+            "environment; make its embeddings with `harness features --encoder msclap` and set "
+            "their folder as foundation.exported.msclap_pooled"
         )
     uses_clap = bool((audio_features - exported.keys()) & _CLAP_FEATURES)
     uses_mel = AudioFeature.LOG_MEL in audio_features

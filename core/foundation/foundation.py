@@ -240,7 +240,7 @@ class Foundation:
         if longest_s > self.clap_extractor.max_length_s:
             raise UsageError(
                 f"a window of {longest_s:g} s is longer than the {self.clap_extractor.max_length_s}"
-                " s that this CLAP hears; lower data.window_s"
+                " s that this CLAP accepts; lower data.window_s"
             )
         inputs = self.clap_extractor(
             list(waveforms), sampling_rate=CLAP_SAMPLE_RATE_HZ, return_tensors="pt"

@@ -129,7 +129,7 @@ def missing_weights(source: Source, part: str, cause: Exception) -> MissingWeigh
         if source.is_folder
         else f"fetch it once on a machine with network "
         f"(`{download_command(source.location, revision=source.revision)}`) and copy the hub cache "
-        "here, or name a local folder in its place"
+        "here, or name a local folder instead"
     )
     reason = str(cause).strip().splitlines()
     return MissingWeightsError(
@@ -158,7 +158,7 @@ def _snapshot(repo_id: str, revision: str | None) -> Path:
         asked = repo_id if revision is None else f"{repo_id}@{revision}"
         raise MissingWeightsError(
             f"'{asked}' is not in the local hub cache ({constants.HF_HUB_CACHE}); fetch it once "
-            f"with `{command}`, or name a local folder in its place"
+            f"with `{command}`, or name a local folder instead"
         )
     _resolved[key] = commit
     return repository / "snapshots" / commit

@@ -30,9 +30,9 @@ from harness.wording.plain_text import plain
 EXIT_CODES = (
     "Exit codes: 0 done (also: undecided), 1 failed (also: every run of a compared branch), 2 "
     "wrong usage, 65 unusable data, 66 missing weights, 69 a sweep's database or a store cannot "
-    "be reached, 70 a guard stopped the run, 74 disk full, 75 the run is held by another process, 78 "
-    "a file on disk does not match, 129, 130 and 143 stopped by a closed terminal, Ctrl-C and "
-    "SIGTERM (resumable)."
+    "be reached, 70 a guard stopped the run, 74 disk full, 75 the run is held by another "
+    "process, 78 a file on disk does not match, 129, 130 and 143 stopped by a closed terminal, "
+    "Ctrl-C and SIGTERM (resumable)."
 )
 
 app = typer.Typer(

@@ -95,7 +95,7 @@ def equal_budget(
     schedule = schedule_of(load_profile(base.profile, overrides=_common(base.overrides)))
     totals = {n: t for n, own in costs.items() if (t := schedule_cost(schedule, own)) > 0}
     if not totals:
-        raise UsageError("none of these branches trains anything: there is no budget to share")
+        raise UsageError("none of these branches trains anything, so there is no budget to share")
     branches = [n for n in totals if not find_variant(n).load().is_control]
     amount = min(totals[n] for n in branches or totals)
     steps = {
@@ -139,7 +139,7 @@ def _calibrated(request: RunRequest, *, display: Display) -> dict[str, float]:
     path = ResultsFolder(request.results).calibrations / f"{request.variant}-{key}.json"
     if path.is_file():
         return _load(path)
-    display.say(f"measuring what a step of {request.variant} takes on {device}")
+    display.say(f"measuring the cost of a step of {request.variant} on {device}")
     seconds = measure_step_seconds(request, num_steps=_CALIBRATION_STEPS, display=display)
     kept = _Calibration(
         variant=request.variant,

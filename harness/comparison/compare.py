@@ -68,8 +68,8 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     require_look(request.options.looks, num_seeds=request.num_seeds)
     if request.budget is BudgetKind.GPU_SECONDS and request.executor.kind is ExecutorKind.RAY:
         raise UsageError(
-            "--budget gpu_seconds times the steps on this machine, and the nodes of a cluster may "
-            "be faster or slower; use --budget flops, or leave --executor out"
+            "--budget gpu_seconds measures steps on this machine, but nodes of a cluster may be "
+            "faster or slower; use --budget flops, or drop --executor"
         )
     profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
     question = settle_question(request.options, settings=profile.deciding)
@@ -89,7 +89,9 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         declared(question.metric), n=len(planned[0].prepared.split.parts[Part.TEST])
     )
     if caution is not None:
-        raise UsageError(f"{caution}; let another metric decide, it is in the report all the same")
+        raise UsageError(
+            f"{caution}; choose another primary metric; this one is in the report anyway"
+        )
     run_ids = [run.identity.run_id for run in planned]
     asked_at = note_question(
         _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
@@ -156,8 +158,8 @@ def compare_existing(
         words += ["--set", item]
     split, notices = _split_of(runs[0])
     notices += [
-        f"{option} was given after these runs were made; what it decides holds only if nobody had "
-        "seen their results"
+        f"{option} was given after these runs were made; its conclusion holds only if their "
+        "results had not been seen"
         for option, is_given in (
             ("--metric", options.metric is not None),
             ("--margin", options.margin is not None),
@@ -245,4 +247,4 @@ def _split_of(run: LoadedRun) -> tuple[Split | None, list[str]]:
     try:
         return split_of(run.record, results=run.folder.resolve().parent.parent), []
     except HarnessError as error:
-        return None, [f"there is no contact sheet: {error}"]
+        return None, [f"the contact sheet could not be drawn: {error}"]

@@ -36,13 +36,13 @@ def configs_by_branch(
         config.require_agreement(path, variant=None, profile=profile)
         if config.variant not in variants:
             raise UsageError(
-                f"the config {path} is of {config.variant}, which is not among --variants "
-                f"{','.join(variants)}; add it there, or leave the file out"
+                f"config {path} is for {config.variant}, which is not in --variants "
+                f"{','.join(variants)}; add it there, or drop the file"
             )
         if config.variant in found:
             raise UsageError(
-                f"{found[config.variant]} and {path} are both of {config.variant}; one branch has "
-                "one configuration in a comparison"
+                f"{found[config.variant]} and {path} are both for {config.variant}; a comparison "
+                "allows one configuration per branch"
             )
         found[config.variant] = path
         if config.profile is not None:

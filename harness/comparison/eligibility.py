@@ -45,15 +45,15 @@ def require_comparable(
         for part in SHARED_CODE:
             if first.identity.code.get(part) != other.identity.code.get(part):
                 raise MismatchError(
-                    f"{first.run_id} and {other.run_id} were made by different code of "
-                    f"{part}; run the older one again"
+                    f"{first.run_id} and {other.run_id} were made with different code "
+                    f"in {part}; run the older one again"
                 )
     _require_equal_budget([r for r in records if r.status is Status.FINISHED])
     mixed = mixed_environment(records)
     if mixed and not allow_mixed_environment:
         raise MismatchError(
-            f"{_mixed_sentence(mixed)}: run the older ones again, or accept it with "
-            "--allow-mixed-environment, and the report will say so"
+            f"{_mixed_sentence(mixed)}: run the older ones again, or pass "
+            "--allow-mixed-environment to compare them anyway (the report says so)"
         )
 
 
@@ -97,8 +97,8 @@ def _mixed_sentence(mixed: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     field, values = next(iter(mixed.items()))
     found = "; ".join(f"{value}: {', '.join(ids)}" for value, ids in values.items())
     return (
-        f"the runs differ in environment.{field} ({found}); roundings and kernels of two versions "
-        "are not one experiment"
+        f"the runs differ in environment.{field} ({found}); different versions or devices compute "
+        "with different kernels and rounding"
     )
 
 
@@ -107,9 +107,9 @@ def _require_test_scores(records: Sequence[RunRecord]) -> None:
         score = record.identity.score
         if score is not Score.TEST:
             raise MismatchError(
-                f"{record.run_id} was run with --score {score.value}: its numbers are of the "
-                "validation clips, and branches are compared on the test clips; run its settings "
-                "again without --score"
+                f"{record.run_id} was run with --score {score.value}: its scores are for the "
+                "validation clips, but branches are compared on the test clips; run it again "
+                "without --score"
             )
 
 
@@ -241,8 +241,8 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
         # Whole steps: up to one of each stage is left over.
         if not -1e-9 * allowed <= allowed - planned <= math.fsum(budget.step_cost.values()):
             raise MismatchError(
-                f"{record.run_id} differs in budget.{budget.kind.value}: it was allowed "
-                f"{allowed:.4g} and trained for {planned:.4g}; a stage that "
+                f"{record.run_id} differs in budget.{budget.kind.value}: the budget allows "
+                f"{allowed:.4g}, but it trained for {planned:.4g}; a stage that "
                 "stops early gives its branch another budget"
             )
 
@@ -262,7 +262,7 @@ def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
                     raise MismatchError(
                         f"{first.run_id} and {record.run_id} differ in budget.{name} "
                         f"({ours:,} against {theirs:,} in {stage.stage}); a stage that "
-                        "stops early gives its branch another budget: use stop = 'steps' or "
+                        "stops early changes the budget of its branch: use stop = 'steps' or "
                         "'validation_loss', which run every step"
                     )
 
@@ -300,8 +300,8 @@ def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
         if own != first:
             what = _own_difference(first, own)
             raise MismatchError(
-                f"{run_id} and {record.run_id} are both {identity.variant}, with another {what}; "
-                "one branch has one configuration in a comparison"
+                f"{run_id} and {record.run_id} are both {identity.variant} but differ in {what}; "
+                "a comparison allows one configuration per branch"
             )
         if (identity.variant, identity.seed) in seen:
             raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
@@ -317,8 +317,9 @@ def _require_same_seeds(records: Sequence[RunRecord]) -> None:
         for other, theirs in seeds.items():
             if missing := sorted(theirs - own):
                 raise MismatchError(
-                    f"the runs differ in seeds: {other} has seed {', '.join(map(str, missing))} "
-                    f"and {branch} has not; name the missing runs too, or leave their partners out"
+                    f"the runs differ in seeds: seed {', '.join(map(str, missing))} exists for "
+                    f"{other} but not for {branch}; add the missing runs, or drop those without a "
+                    "partner"
                 )
 
 
@@ -335,8 +336,8 @@ def _own_difference(first: Sequence[Any], own: Sequence[Any]) -> str:
 
 def _differ(first: RunRecord, other: RunRecord, *, where: str) -> MismatchError:
     return MismatchError(
-        f"{first.run_id} and {other.run_id} differ in {where}; only runs that are equal in "
-        "everything but branch and seed are compared"
+        f"{first.run_id} and {other.run_id} differ in {where}; runs can only be compared if "
+        "they are equal in everything but branch and seed"
     )
 
 

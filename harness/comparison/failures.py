@@ -18,6 +18,6 @@ def earlier_failures_sentence(records: Sequence[RunRecord]) -> str:
         return ""
     return (
         f"Runs failed before and were made again ({told}; {FAILURES} in a run's folder says why): "
-        "where a failure is chance, such as a loss that was no number, what finished is a choice "
-        "among several tries."
+        "if such failures are due to chance, such as a loss that is not a number, the finished "
+        "runs are a selection among several tries."
     )

@@ -143,8 +143,8 @@ def settings_of_profile(
         return load_profile(name, overrides=overrides).deciding
     if options.metric is None:
         raise UsageError(
-            f"the runs were made with profile {name}, which is not here to say what decides: name "
-            "it with --metric"
+            f"profile {name} of these runs cannot be found, so the primary metric is unknown; pass "
+            "--metric"
         )
     return ComparisonSettings(metric=options.metric)
 
@@ -180,12 +180,12 @@ def require_branches(variants: Sequence[str]) -> None:
     """Raises: UsageError for fewer than two branches, or one named twice."""
     if len(variants) < 2:
         raise UsageError(
-            f"{', '.join(variants) or 'no branch'} alone is no comparison; name at least two "
-            "branches, like --variants baseline,sonic"
+            f"{', '.join(variants) or 'no branch'} is not a comparison; name at least two "
+            "branches, such as --variants baseline,sonic"
         )
     doubled = sorted({name for name in variants if variants.count(name) > 1})
     if doubled:
-        raise UsageError(f"{', '.join(doubled)} is named twice; a branch enters once")
+        raise UsageError(f"{', '.join(doubled)} is named twice; name each branch once")
 
 
 def planned_looks(text: str | None) -> tuple[int, ...]:

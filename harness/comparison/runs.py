@@ -108,19 +108,19 @@ def _disagreement(table: pd.DataFrame, *, record: RunRecord) -> str | None:
             n, mean = held.get((arm, name), (0, math.nan))
             if n != score.n:
                 return (
-                    f"it holds {name} of {n:,} clips in arm {arm}, and the record is of {score.n:,}"
+                    f"it holds {name} of {n:,} clips in arm {arm}, but the record has {score.n:,}"
                 )
             told = math.nan if score.value is None else score.value
             if n and not math.isclose(mean, told, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
                 return (
-                    f"the mean of {name} in arm {arm} is {mean:.6g}, and the record says {told:.6g}"
+                    f"the mean of {name} in arm {arm} is {mean:.6g}, but the record says {told:.6g}"
                 )
     return None
 
 
 def _damaged(path: Path, found: str, *, record: RunRecord) -> str:
     return (
-        f"{path} is damaged: {found}; delete {RECORD} beside it and run again, which scores again: "
+        f"{path} is damaged: {found}; delete {RECORD} beside it and run again to score again: "
         f"{record.command}"
     )
 

@@ -34,10 +34,10 @@ def verdict_sentence(
         reason = why_blank(blank[0], metric)
         return f"undecided: {metric} is blank in {len(blank)} of {len(records)} runs ({reason})"
     if caution is not None:
-        return f"undecided: {metric} ranks nothing here ({caution})"
+        return f"undecided: {metric} cannot rank here ({caution})"
     branches = {r.identity.variant for r in records}
     if len(branches) < 2:
-        return f"undecided: {', '.join(branches)} stands alone, there is nothing to compare it with"
+        return f"undecided: {', '.join(branches)} is the only branch; there is no other to compare"
     if winner is not None:
         return f"{winner} wins on {metric} over {seeds} seeds{_on(population)}"
     if outcome is Outcome.TIE:
@@ -77,13 +77,13 @@ def claim_sentence(
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         counted = "one training seed" if num_seeds == 1 else f"{num_seeds} training seeds"
         return (
-            f"Exploratory: {counted} can suggest a difference and how large it may be, not "
-            f"establish it; {MIN_SEEDS_FOR_A_WIN} seeds are the fewest that could."
+            f"Exploratory: {counted} can suggest a difference and its size, but not establish "
+            f"it; at least {MIN_SEEDS_FOR_A_WIN} seeds are needed for that."
         )
     if outcome is Outcome.UNDECIDED:
         return (
             f"Nothing is established: {num_seeds} paired training seeds are enough for a claim, "
-            "and do not allow one. That is no sign that the branches are equal."
+            "but the results do not support one. This does not mean that the branches are equal."
         )
     tests = "two one-sided t-tests, which place every difference within the margin"
     if outcome is Outcome.WIN:
@@ -165,5 +165,5 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         numbers += f", {found.level:.0%} interval {found.low:+.3g} to {found.high:+.3g}"
         numbers += f", adjusted p {pair.adjusted_p:.3g}"
     counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
-    note = "" if is_primary else "; a secondary metric, which decides nothing"
+    note = "" if is_primary else "; a secondary metric, which does not decide the verdict"
     return f"{what} ({numbers}, {counted}{note})"

@@ -45,7 +45,7 @@ def run_audit(request: AuditRequest, *, display: Display) -> Audit:
         if silent:
             missing.append(f"how the clips of {', '.join(silent)} sound: they name no media")
     else:
-        missing.append("how the clips sound: CLAP did not listen (--no-clap)")
+        missing.append("how the clips sound: CLAP was not used (--no-clap)")
     return audit_listings(
         [listing for target in targets for listing in target.listings],
         official=official,

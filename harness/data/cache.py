@@ -100,7 +100,7 @@ def prune_cache(results: Path, *, rules: Rules, is_dry_run: bool) -> Pruned:
     cannot be read.
     """
     if not rules.unused and rules.older_than_days is None and rules.max_gb is None:
-        raise UsageError("--no-unused leaves no rule; give --older-than or --max-gb")
+        raise UsageError("--no-unused leaves no rule; pass --older-than or --max-gb")
     splits, unknown = _known_splits(results)
     splits += [load_split(path) for path in rules.keep]
     planned = plan_prune(

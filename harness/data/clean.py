@@ -53,8 +53,8 @@ def clean_folder(
     page = folder / PAGE_FILE
     if page.exists() and found.cleaning is None and not journal.exists():
         raise MismatchError(
-            f"{page} was there before any cleaning and would be replaced; move it elsewhere, "
-            "or ingest into a folder of its own"
+            f"{page} was not written by cleaning and would be replaced; move it elsewhere, or "
+            "ingest into another folder"
         )
     if is_anew:
         journal.unlink(missing_ok=True)

@@ -106,7 +106,7 @@ def plan_export(
     elif not weights.is_file():
         raise UsageError(
             f"no checkpoint at {weights}; name one of {found.repository}, such as "
-            f"{found.checkpoint}, or leave --weights out to have that one fetched"
+            f"{found.checkpoint}, or drop --weights to fetch that one"
         )
     sounds = {sample.audio_sha256: sample.audio_path for sample in split.samples.values()}
     clips = [

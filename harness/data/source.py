@@ -51,7 +51,7 @@ def prepare_split(
     source = data if data is not None else settings.source
     if source is None:
         raise UsageError(
-            "this profile has no data of its own; name a folder of pairs or a lock file with --data"
+            "this profile has no data; pass a folder of pairs or a lock file with --data"
         )
     if source == _EMBEDDED_CORPUS:
         folder = (
@@ -73,7 +73,7 @@ def prepare_split(
     if path.is_file():
         return PreparedSplit(load_split(path), path, {}, None)
     if not path.exists():
-        raise DataError(f"no folder or lock file at {path}; --data takes one of them")
+        raise DataError(f"no folder or lock file at {path}; --data requires one of them")
     name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     work = ResultsFolder(results).data / f"{path.resolve().name}-{name}"
     with _one_at_a_time(work):

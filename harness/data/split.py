@@ -73,7 +73,9 @@ def make(request: SplitRequest) -> MadeSplit:
         manifest = mark_official(manifest, official)
     if request.imported:
         if request.official is Official.HONOUR:
-            raise UsageError("an imported split is taken as it is; --official is for a drawn one")
+            raise UsageError(
+                "--official cannot be combined with --import, which takes a split as it is"
+            )
         split = import_split(
             manifest,
             [_listing(text) for text in request.imported],
@@ -82,13 +84,13 @@ def make(request: SplitRequest) -> MadeSplit:
             labels=None if official is None else load_label_map("vggsound"),
         )
     elif request.against:
-        raise UsageError("--against goes with --import; harness data audit compares any files")
+        raise UsageError("--against requires --import; harness data audit compares any files")
     else:
         split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
     if before not in (None, split.hash):
         raise MismatchError(
             f"{request.out} holds another split ({str(before)[:12]}..., this one is "
-            f"{split.hash[:12]}...), which may be the only copy; it is left as it is. Choose "
+            f"{split.hash[:12]}...), which may be the only copy, so it is not replaced. Choose "
             "another --out, or delete it"
         )
     weights: dict[ClassWeighting, ClassWeights] = {
@@ -111,7 +113,7 @@ def _replaceable(out: Path) -> str | None:
         return load_split(out).hash
     except HarnessError:
         raise UsageError(
-            f"--out {out} is a file, and no lock as this command writes it; it is left as it is. "
+            f"--out {out} is a file but not a lock file of this command, so it is not replaced. "
             "Choose another --out, or delete it"
         ) from None
 

@@ -59,8 +59,8 @@ class LocalExecutor(Executor):
         if self._gpus and jobs > room:
             raise UsageError(
                 f"--jobs {jobs}, but {len(self._gpus)} GPU{'s' * (len(self._gpus) > 1)} at "
-                f"--gpu-share {gpu_share:g} have room for {room}; where more runs fit their "
-                f"memory, give --gpu-share {_share_for(jobs, len(self._gpus)):g}"
+                f"--gpu-share {gpu_share:g} have room for {room}; if more runs fit in their "
+                f"memory, pass --gpu-share {_share_for(jobs, len(self._gpus)):g}"
             )
         self.capacity = jobs or room
         self._going: list[_LocalJob] = []

@@ -149,7 +149,7 @@ class _Going:
             self._retries_left -= 1
             why = f" ({self.job.last_words()})" if code == UNGATHERED else ""
             self._display.say(
-                f"{self.task.name} was ended by {_cause(code)}{why}; it goes on from its "
+                f"{self.task.name} was ended by {_cause(code)}{why}; it resumes from its "
                 f"checkpoint (retry {self._max_retries - self._retries_left} of "
                 f"{self._max_retries})"
             )
@@ -209,14 +209,14 @@ class _Going:
         if code == 0:
             # It is another run by now: its identity is read anew in its own process.
             return (
-                f"{self.task.name} ended well, but as another run than "
-                f"{self.task.planned.folder.name}: the code, the models or the data were changed "
-                "meanwhile; give the same command again"
+                f"{self.task.name} finished, but as a different run from "
+                f"{self.task.planned.folder.name}: the code, the models or the data changed "
+                "meanwhile; run the same command again"
             )
         how = f"ended with exit code {code} and no record"
         if code < 0:
             how = f"was ended by {_cause(code)} after {self._max_retries} retries, with no record"
-        last = self.job.last_words() or "nothing was said"
+        last = self.job.last_words() or "no output"
         return f"{self.task.name} {how}: {last} (log: {self.task.log})"
 
 

@@ -18,8 +18,8 @@ class Extractor(StrEnum):
 
 MISSING = {
     Extractor.IMAGE_JUDGE: "this profile has no image judge",
-    Extractor.JOINT: "no scorer hears: the CLAP that conditions may not judge; name Wav2CLIP's "
-    "folder with --set scorers.wav2clip=",
+    Extractor.JOINT: "no scorer of sound: the CLAP that conditions must not also judge; name "
+    "Wav2CLIP's folder with --set scorers.wav2clip=",
     Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
     Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
     Extractor.LPIPS: "no LPIPS weights; name their folder with --set scorers.lpips=",

@@ -95,8 +95,8 @@ def named_run(word: str, *, results: Path) -> Path:
         if found:
             return found[0]
     raise UsageError(
-        f"nothing is named '{word}' or begins so, no run in {below.runs} or {below.validation} "
-        "either; see `harness list --runs` and `harness list --sweeps`"
+        f"no run, comparison or sweep is named '{word}' or starts with it, nor any run in "
+        "{below.runs} or {below.validation}; see `harness list --runs` and `harness list --sweeps`"
     )
 
 
@@ -121,7 +121,7 @@ def _folder(word: str, *, file: str, parent: Path, kind: str) -> Path | None:
     found = _of_name(word, sorted(path.parent for path in parent.glob(f"*/{file}")))
     if len(found) > 1:
         listing = ", ".join(folder.name for folder in found[:_MOST_LISTED])
-        raise UsageError(f"'{word}' names {len(found)} {kind}: {listing}; give more of the name")
+        raise UsageError(f"'{word}' matches {len(found)} {kind}: {listing}; type more of the name")
     return found[0] if found else None
 
 
@@ -185,8 +185,10 @@ def split_of(record: RunRecord, *, results: Path) -> Split:
         if split.hash == record.identity.split_hash:
             return split
         problems.append(
-            MismatchError(f"{path} now holds another split than {record.run_id} was made on")
+            MismatchError(
+                f"{path} now holds a different split from the one {record.run_id} was made with"
+            )
         )
     if problems:
         raise problems[0]
-    raise DataError(f"the lock file {record.split.lock} of the split is no longer there")
+    raise DataError(f"the lock file {record.split.lock} of the split no longer exists")

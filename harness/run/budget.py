@@ -45,7 +45,7 @@ def scaled_schedule(
     steps keeps at least one; a stage that costs nothing stays as it is.
 
     Raises:
-        UsageError: the amount does not pay one step of each stage.
+        UsageError: the amount does not cover one step of each stage.
     """
     total = schedule_cost(schedule, step_cost)
     if total == 0:
@@ -57,7 +57,7 @@ def scaled_schedule(
     }
     if schedule_cost(scaled, step_cost) > amount * (1 + 1e-9):
         raise UsageError(
-            f"a budget of {amount:.3g} does not pay one step of each stage; give more, or shorten "
+            f"a budget of {amount:.3g} does not cover one step of each stage; raise it, or shorten "
             "the longest stage"
         )
     return scaled

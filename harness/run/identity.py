@@ -22,15 +22,15 @@ def require_same_identity(planned: PlannedRun) -> None:
             theirs = dict(json.loads(path.read_bytes()))
         except (ValueError, TypeError):
             raise MismatchError(
-                f"{path} is damaged: whose run the folder holds cannot be known; move the folder "
-                "away and run again"
+                f"{path} is damaged, so the run in the folder cannot be identified; move the "
+                "folder away and run again"
             ) from None
         keys = [key for key in {**ours, **theirs} if key != "profile"]
         changed = [key for key in keys if ours.get(key) != theirs.get(key)]
         if changed:
             raise MismatchError(
-                f"{planned.folder} holds a run with another {', '.join(changed)}; it was edited or "
-                "copied: move the folder away and run again"
+                f"{planned.folder} holds a run with a different {', '.join(changed)}, so it was "
+                "edited or copied: move the folder away and run again"
             )
         return
     write_atomic(path, content=content.encode())

@@ -141,7 +141,8 @@ class _Preparation:
                 if got != widths[feature]:
                     raise MismatchError(
                         f"the exported {feature.value} is {got} wide; the variant was built for "
-                        f"{widths[feature]}: it was made by another encoder than the setting says"
+                        f"{widths[feature]}: it was made by a different encoder from the one in "
+                        "the settings"
                     )
 
     def _attach(

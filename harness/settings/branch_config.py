@@ -125,7 +125,7 @@ class RunConfig(_Part):
         """
         if variant is not None and variant != self.variant:
             raise UsageError(
-                f"--variant {variant}, but the config {path} is of {self.variant}; leave one out"
+                f"--variant {variant}, but config {path} is for '{self.variant}'; drop one of them"
             )
         if None not in (profile, self.profile) and _absolute(str(profile)) != self.profile:
             raise UsageError(
@@ -230,7 +230,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} is no setting; expected a finite number")
+            raise ValueError(f"{value} is not a setting; expected a finite number")
         return float(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

@@ -84,7 +84,9 @@ class ScorerSettings(_Settings):
         if (self.image_judge is None) != (self.audio_judge is None):
             raise ValueError("image_judge and audio_judge go together: give both or neither")
         if self.audio_judge is not None and self.wav2clip is not None:
-            raise ValueError("one scorer hears: give wav2clip or the pair of judges")
+            raise ValueError(
+                "only one scorer of sound is allowed: set either wav2clip or the pair of judges"
+            )
         return self
 
 

@@ -46,12 +46,12 @@ def storage_address(folder: Path | None, *, url: str | None) -> str:
     if record.storage != "journal":
         raise UsageError(
             f"{record.name} keeps its study in {record.storage}, whose address (with its password) "
-            "stands in no record: give it with --storage"
+            "is not recorded: pass it with --storage"
         )
     path = SweepFolder(folder).journal
     if record.storage_url is not None:
         raise UsageError(
-            f"{record.name} keeps its study elsewhere: give --storage {record.storage_url}"
+            f"{record.name} keeps its study elsewhere: pass --storage {record.storage_url}"
         )
     _require_file(f"journal:{path}")
     return f"journal:{path}"
@@ -116,7 +116,7 @@ def looking_only(app: App) -> App:
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host = str(environ.get("HTTP_HOST", "")).rsplit(":", 1)[0]
         if host not in (HOST, "localhost"):
-            return _refuse(start_response, "403 Forbidden", "this page is for this machine alone")
+            return _refuse(start_response, "403 Forbidden", "this page opens on this machine only")
         if environ.get("REQUEST_METHOD") not in _SAFE:
             return _refuse(start_response, "405 Method Not Allowed", "this dashboard is read-only")
         return app(environ, start_response)

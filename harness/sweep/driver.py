@@ -91,7 +91,7 @@ class SweepWork(Work):
                     return task
         if not self._going and not self._is_waiting and not self.is_over:
             self._is_waiting = True
-            self._display.say("the last trials are with other processes; waiting for them")
+            self._display.say("other processes run the last trials; waiting for them")
         return None
 
     def on_steps(self, task: Task, steps: Sequence[StepReport]) -> bool:

@@ -23,7 +23,7 @@ def parse_metrics(text: str) -> list[Metric]:
     """
     names = [word.strip() for word in text.split(",") if word.strip()]
     if not names:
-        raise UsageError(f"--metric names nothing; give one of {', '.join(_known())}")
+        raise UsageError(f"--metric is empty; choose from {', '.join(_known())}")
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UsageError(f"{', '.join(doubled)} is named twice in --metric")
@@ -43,7 +43,7 @@ def require_rankable(metrics: Sequence[Metric], *, num_validation: int) -> None:
             continue
         caution = rank_caution(declared(metric.name), n=num_validation)
         if caution is not None:
-            raise UsageError(f"{caution}; search for another metric, like kid")
+            raise UsageError(f"{caution}; choose another metric, such as kid")
 
 
 def objective_values(record: RunRecord, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -68,7 +68,7 @@ class OnTest:
     """Whether the best settings are the defaults."""
 
 
-NOT_OPENED = "No run has put these settings on the test clips: what they mean there is not known."
+NOT_OPENED = "No run has scored these settings on the test clips, so their effect there is unknown."
 
 
 def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSettings) -> OnTest:
@@ -81,7 +81,7 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
     if not branch.test_runs:
         return OnTest(NOT_OPENED)
     if all(pair.best_run_id == pair.default_run_id for pair in branch.test_runs):
-        sentence = "The best settings are the defaults: there is no difference to measure."
+        sentence = "The best settings are the defaults, so there is no difference to measure."
         return OnTest(sentence, are_same=True)
     best: dict[int, RunRecord | None] = {}
     defaults: dict[int, RunRecord | None] = {}
@@ -91,7 +91,7 @@ def read_on_test(branch: BranchSweep, *, results: Path, settings: ComparisonSett
         defaults[pair.seed] = _read(pair.default_run_id, results=results, absent=absent)
     seeds = sorted(best)
     if differing := _what_differs(best, defaults):
-        return OnTest(f"On the test clips nothing can be said: {differing}.", absent=absent)
+        return OnTest(f"On the test clips nothing can be concluded: {differing}.", absent=absent)
     records = [r for r in (*best.values(), *defaults.values()) if r is not None]
     # What no run has a value of, its models missing, has nothing to say here.
     names = [
@@ -216,14 +216,14 @@ def _sentence(metric: str, row: TestRow | None, *, num_absent: int) -> str:
         why = "no run has a value of it" if row is None else row.reason
         if num_absent:
             why = (
-                f"{count(num_absent, 'run')} failed or are gone, and such a run does not drop out "
-                "of the pairing unseen"
+                f"{count(num_absent, 'run')} failed or are gone, and such runs are never dropped "
+                "from the pairing"
             ).replace("1 run failed or are", "1 run failed or is")
-        return f"On the test clips nothing can be said by {name}, the metric that decides: {why}."
+        return f"On the test clips nothing can be concluded from {name}, the primary metric: {why}."
     pair = row.pair
     said = {
         Outcome.TIE: "best settings and defaults tie",
-        Outcome.UNDECIDED: "best settings and defaults cannot be told apart",
+        Outcome.UNDECIDED: "best settings and defaults cannot be distinguished",
         Outcome.WIN: f"the best settings are {'better' if pair.winner == BEST else 'worse'} than "
         "the defaults",
     }[pair.outcome]

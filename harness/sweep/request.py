@@ -102,10 +102,10 @@ def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
         UsageError: neither or both are given, or a branch is named twice.
     """
     if variant is not None and variants is not None:
-        raise UsageError("--variant and --variants both name what to search; leave one out")
+        raise UsageError("--variant and --variants cannot be combined; drop one of them")
     if variant is None and variants is None:
         raise UsageError(
-            "name what to search: --variant sonic, --variants baseline,sonic or --variants all"
+            "no branch was given; pass --variant sonic, --variants baseline,sonic or --variants all"
         )
     if variant is not None:
         return (variant,)
@@ -114,6 +114,6 @@ def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
         names = [name for name, found in registrations().items() if not found.load().is_control]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled or not names:
-        what = f"{', '.join(doubled)} is named twice" if doubled else "--variants names nothing"
+        what = f"{', '.join(doubled)} is named twice" if doubled else "--variants is empty"
         raise UsageError(f"{what}; each branch is searched once")
     return tuple(names)

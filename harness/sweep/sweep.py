@@ -275,7 +275,7 @@ class _Sweeping:
         self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}
         if [branch.study for branch in found.branches] != self.names:
             raise MismatchError(
-                f"{self.folder} holds another sweep ({self._what_differs(found)}); give another "
+                f"{self.folder} holds another sweep ({self._what_differs(found)}); choose another "
                 "--name, or move the folder away"
             )
 

@@ -62,7 +62,7 @@ class Baseline(AttentionVariant):
     """CLAP adapter; its tokens share the text's attention, one gate weighs them."""
 
     name = "baseline"
-    summary = "CLAP embedding through an MLP to 8 tokens beside the text, one shared gate"
+    summary = "CLAP embedding through an MLP to 8 tokens next to the text, one shared gate"
     Config = BaselineConfig
 
     def __init__(self, config: BaselineConfig, *, shapes: FoundationShapes) -> None:

@@ -170,7 +170,7 @@ def pretrained_folder(name: str) -> Path:
     source = resolve_source(name)
     if not source.is_folder:
         raise UsageError(
-            f"pretrained '{name}' is no folder; give the folder that `harness convert` wrote, or "
-            "embedded:NAME"
+            f"pretrained '{name}' is not a folder; give the folder that `harness convert` wrote, "
+            "or embedded:NAME"
         )
     return Path(source.location)

@@ -90,7 +90,7 @@ class Captions:
         """The notices, after all captions were asked for."""
         notices = list(self.notices)
         if self._num_pairs:
-            notices.append(f"{self._num_pairs} pairs are described by text that lies beside them")
+            notices.append(f"{self._num_pairs} pairs have a text file next to them")
         if self._num_differing:
             notices.append(
                 f"{self._num_differing} pairs have two unlike texts; that of the picture counts"
@@ -108,7 +108,8 @@ def unread(found: Found, *, because: str) -> list[str]:
     paths = [*found.captions, *found.caption_lists]
     if not paths:
         return []
-    return [f"{len(paths)} text files beside the media are not read, such as {paths[0]}: {because}"]
+    files = f"{len(paths)} text files next to the media"
+    return [f"{files} are not read, such as {paths[0]}: {because}"]
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str | None, str | None]]:

@@ -20,7 +20,7 @@ from core.data.ingest.source import Options, Place, SourceKind
 from core.data.manifest import Item, Reason, excluded
 from core.text import canonical
 
-_MISPLACED = "not in a class folder, nor in its audio, frames or images folder"
+_MISPLACED = "not in a class folder or its audio, frames or images folder"
 _REPEATS = re.compile(r"\d+_(?P<name>.*\S.*)")
 
 
@@ -133,7 +133,7 @@ def _labels(folders: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 KIND = SourceKind(
     name="classes",
-    summary="one folder a class: <class>/<name>.wav beside <class>/<name>.jpg, or "
+    summary="one folder per class: <class>/<name>.wav next to <class>/<name>.jpg, or "
     "<class>/audio/<name>.wav and <class>/frames/<name>.jpg, or audio/<class>/<name>.wav and "
     "frames/<class>/<name>.jpg",
     claims=_claims,

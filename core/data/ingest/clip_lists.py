@@ -185,8 +185,8 @@ def _read_vggsound(place: Place, options: Options) -> Scan:
 def _read_audiocaps(place: Place, options: Options) -> Scan:
     if not options.has_labels:
         raise DataError(
-            f"{place.path} is a list of captions and names no classes; give --label-file CSV with "
-            "a row `youtube_id,label` a clip, or --class NAME"
+            f"{place.path} is a list of captions without classes; pass --label-file CSV with one "
+            "row `youtube_id,label` per clip, or --class NAME"
         )
     return _read_list(place, options, parse=read_audiocaps_list)
 

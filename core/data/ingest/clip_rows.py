@@ -67,7 +67,7 @@ def _checked(cells: list[str], columns: Sequence[str], *, place: str) -> dict[st
     if len(cells) != len(columns):
         raise DataError(
             f"{place}: {len(cells)} fields; expected {len(columns)}: {', '.join(columns)} "
-            "(a field that holds a comma stands in double quotes)"
+            "(a field that contains a comma must be in double quotes)"
         )
     row = dict(zip(columns, cells, strict=True))
     for field, value in row.items():
@@ -106,7 +106,7 @@ def read_vggsound_list(path: Path) -> list[Clip]:
         if (known.label, known.official_split) != (clip.label, clip.official_split):
             raise DataError(
                 f"{place}: clip {id_!r} is also in {known.place} as {known.label!r} of "
-                f"{known.official_split}; expected one meaning of a clip, remove one of the two"
+                f"{known.official_split}; expected one label per clip, remove one of the two"
             )
         result.append(clip)
     return result

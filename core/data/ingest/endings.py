@@ -61,5 +61,5 @@ def why_not_read(name: str) -> tuple[Reason, str] | None:
     what = f"the ending {suffix} is not known" if suffix else "the name has no ending"
     return (
         Reason.UNKNOWN_ENDING,
-        f"{what}; it is no part of a pair. A sound or picture is named {known}",
+        f"{what}; it cannot be part of a pair. A sound or picture is named {known}",
     )

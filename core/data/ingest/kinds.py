@@ -47,6 +47,6 @@ def kind_of(place: Place, options: Options, *, name: str | None = None) -> Sourc
             f"--kind {names[0]}"
         )
     if not claiming:
-        holds = "holds no media and no metadata row" if place.is_folder else "is no known source"
+        holds = "holds no media and no metadata row" if place.is_folder else "is not a known source"
         raise DataError(f"{place.path} {holds}. {LAYOUTS}")
     return claiming[0]

@@ -138,7 +138,7 @@ def _unlisted(found: Found, *, used: set[str], known: set[str]) -> list[Item]:
             for path in paths:
                 if has_one_kind and stem not in known:
                     what = "picture" if field == "audio_path" else "sound"
-                    detail = f"no {what} named {stem!r} lies beside it, and {_NO_ROW}"
+                    detail = f"no {what} named {stem!r} is next to it, and {_NO_ROW}"
                     path_of: dict[str, Any] = {field: path}
                     items.append(excluded(path, reason, detail, **path_of))
                 else:

@@ -65,9 +65,9 @@ def _read(place: Place, options: Options) -> Scan:
     captions = Captions.of(place.resolved, place.found)
     if not options.has_labels and not any(label for _, label in captions.rows.values()):
         raise DataError(
-            f"{place.path} has sounds and pictures, but nothing says which class each belongs to: "
-            "give --class NAME, or --label-file CSV with a row `stem,label` a pair, or add a "
-            "metadata.json, a metadata.csv with file_name and label, or a folder a class"
+            f"{place.path} has sounds and pictures, but no class is given for them: pass --class "
+            "NAME, or --label-file CSV with one row `stem,label` per pair, or add a "
+            "metadata.json, a metadata.csv with file_name and label, or use one folder per class"
         )
     if options.images is None:
         found, root = place.found, place.resolved

@@ -33,7 +33,7 @@ def read_rows(path: Path) -> list[Any]:
             if len(row) != len(header):
                 raise DataError(
                     f"{path.name}, row {number}: {len(row)} fields; expected {len(header)}: "
-                    f"{', '.join(header)} (a field that holds a comma stands in double quotes)"
+                    f"{', '.join(header)} (a field that contains a comma must be in double quotes)"
                 )
         return [dict(zip(header, row, strict=True)) for row in rows]
     try:

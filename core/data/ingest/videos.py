@@ -58,8 +58,8 @@ def _read(place: Place, options: Options) -> Scan:
             left_out.append(unmapped(id_, label, options, **known))
     if not jobs and not classes:
         raise DataError(
-            f"nothing says which class the videos of {place.path} belong to: put them in one "
-            "folder a class, or give --class NAME or --label-file CSV"
+            f"no class is given for the videos of {place.path}: put them in one folder per "
+            "class, or pass --class NAME or --label-file CSV"
         )
     rest = make_scan(root, [*left_out, *others], classes=(), notices=notices)
     return joined([cut_all(jobs, options, classes=classes), rest])

@@ -152,8 +152,8 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
     if high - low <= _SILENT_RANGE and float(np.ptp(window_SC, axis=0).max()) > _SILENT_RANGE * 4:
         raise MediaError(
             Reason.OUT_OF_PHASE_AUDIO,
-            "the channels cancel each other: one is the other turned upside down, so their mean, "
-            "which is what is heard, is silent; keep one channel, or turn one over",
+            "the channels cancel each other: one is the other inverted, so their mean, which is "
+            "used, is silent; keep one channel, or invert one",
         )
     if high - low <= _SILENT_RANGE:
         raise MediaError(

@@ -176,7 +176,7 @@ def make_split(
     or no official test clip where they are honoured, so that it cannot be in all three parts.
     """
     if cap < len(Part):
-        raise UsageError(f"cap is {cap}; expected at least {len(Part)}, one sample a part")
+        raise UsageError(f"cap is {cap}; expected at least {len(Part)}, one sample per part")
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise UsageError(f"fractions are {fractions}; expected three positive shares that sum to 1")
     if official is Official.HONOUR:

@@ -63,7 +63,7 @@ def weights_from_counts(
     that miss a class, name an unknown one, or are not positive.
     """
     if not counts or min(counts.values()) < 1:
-        raise DataError(f"class counts are {dict(counts)}; expected at least one sample a class")
+        raise DataError(f"class counts are {dict(counts)}; expected at least one sample per class")
     if not 0.0 <= beta < 1.0:
         raise UsageError(f"beta is {beta}; expected 0 <= beta < 1")
     largest = max(counts.values())

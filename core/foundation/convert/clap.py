@@ -109,8 +109,8 @@ def clap_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         if name not in tensors:
             some = ", ".join(sorted(tensors)[:3])
             raise MismatchError(
-                f"this is no LAION CLAP checkpoint of an HTSAT and a RoBERTa: it has no {name}; it "
-                f"has {some}, ..."
+                "this is not a LAION CLAP checkpoint of an HTSAT and a RoBERTa: it has no "
+                f"{name}; it has {some}, ..."
             )
         return tuple(tensors[name].shape)
 

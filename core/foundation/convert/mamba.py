@@ -135,7 +135,9 @@ def _config(tensors: Mapping[str, Tensor], *, kind: Checkpoint) -> MambaEncoderC
 def _shape_of(tensors: Mapping[str, Tensor], name: str, *, kind: Checkpoint) -> Shape:
     if name not in tensors:
         some = ", ".join(sorted(tensors)[:3])
-        raise MismatchError(f"this is no {kind} checkpoint: it has no {name}; it has {some}, ...")
+        raise MismatchError(
+            f"this is not a {kind} checkpoint: it has no {name}; it has {some}, ..."
+        )
     return tuple(tensors[name].shape)
 
 

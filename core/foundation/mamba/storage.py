@@ -82,7 +82,7 @@ def read_config(folder: Path) -> MambaEncoderConfig:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "it"
         raise MissingWeightsError(
-            f"{folder / CONFIG} is no Mamba encoder's: {place}: {first['msg']}"
+            f"{folder / CONFIG} is not a Mamba encoder config: {place}: {first['msg']}"
         ) from error
 
 

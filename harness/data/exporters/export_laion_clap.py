@@ -21,9 +21,9 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(read_weights(path))
     except Exception as error:
-        network = "the network that its file name stands for"
+        network = "the network named by its file name"
         sys.exit(
-            f"{path} is no LAION CLAP checkpoint for {network} ({type(error).__name__}: {error})"
+            f"{path} is not a LAION CLAP checkpoint for {network} ({type(error).__name__}: {error})"
         )
 
 

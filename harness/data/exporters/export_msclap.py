@@ -17,7 +17,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
     except Exception as error:
-        sys.exit(f"{path} is no checkpoint of msclap ({type(error).__name__}: {error})")
+        sys.exit(f"{path} is not an msclap checkpoint ({type(error).__name__}: {error})")
 
 
 def require_whole(encoder: torch.nn.Module, *, weights: dict[str, torch.Tensor]) -> None:

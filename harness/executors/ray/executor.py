@@ -65,8 +65,8 @@ class RayExecutor(Executor):
             )
             if not room:
                 raise HarnessError(
-                    f"no node of the Ray cluster has room for a run, which takes {num_threads} CPU"
-                    + (f" and {gpu_share:g} GPU" if has_gpus else "")
+                    f"no node of the Ray cluster has room for a run, which requires {num_threads} "
+                    "CPU" + (f" and {gpu_share:g} GPU" if has_gpus else "")
                 )
             display.say(f"Ray cluster of {len(nodes)} nodes, with room for {room} runs at a time.")
             self.capacity = jobs or room

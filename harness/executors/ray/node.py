@@ -89,7 +89,7 @@ def make_run(order: Order, mailbox: Any) -> Ended:
     if code != order.code:
         other = sorted(part for part in order.code if order.code[part] != code.get(part))
         raise MismatchError(
-            f"node {node} has another {', '.join(other)} code than the coordinator: install the "
+            f"node {node} has different {', '.join(other)} code from the coordinator; install the "
             "same version on every node"
         )
     if order.parcel is not None:

@@ -174,8 +174,8 @@ class NodeRun:
         ]
         if others or (is_over and not RunFolder(self.folder).record.is_file()):
             raise MismatchError(
-                f"node {self._node} makes {others[0] if others else 'another run'} where "
-                f"{self.folder.name} was ordered: its data or models are not the coordinator's"
+                f"node {self._node} makes {others[0] if others else 'another run'} instead "
+                f"of {self.folder.name}: its data or models differ from the coordinator's"
             )
 
     def _is_held_by(self, pid: int, holder: Path) -> bool:

@@ -136,7 +136,7 @@ class RemoteFolder:
                         f"the store {without_secrets(self.url)} cannot be used "
                         f"({type(error).__name__}: {reason(error, url=self.url)}); check that it "
                         "exists and that this machine's credentials may read and write it, then "
-                        "give the same command again"
+                        "run the same command again"
                     ) from error
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
@@ -155,7 +155,7 @@ def _open(url: str) -> "tuple[AbstractFileSystem, str]":
     known = {*known_implementations, *registry}
     if protocol not in known:
         raise UsageError(
-            f"--store {shown}: nothing is known of {protocol}://{suggestion(protocol, known)}; "
+            f"--store {shown}: unknown protocol {protocol}://{suggestion(protocol, known)}; "
             f"{EXPECTED}"
         )
     try:

@@ -17,8 +17,8 @@ def require_url(url: str) -> None:
         raise UsageError(f"--store {without_secrets(url)}: {EXPECTED}")
     if protocol in _OF_ONE_PROCESS:
         raise UsageError(
-            f"--store {without_secrets(url)}: {protocol}:// is of one process alone, and no other "
-            f"machine sees it; {EXPECTED}"
+            f"--store {without_secrets(url)}: {protocol}:// is private to one process, so no other "
+            f"machine can see it; {EXPECTED}"
         )
 
 

@@ -86,14 +86,14 @@ class Journal(JournalFileBackend):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("op_code"), int):
                 return record
-            problem = "it is no record of Optuna"
+            problem = "it is not an Optuna record"
         except (ValueError, RecursionError) as error:
             problem = str(error)
         with self._path.open("rb") as file:
             place = file.read(end).count(b"\n")
         raise DataError(
             f"line {place} of {self._path} cannot be read ({problem}); the {place - 1} before it "
-            "are whole. Take the line out, or move the file away to start again"
+            "are intact. Delete the line, or move the file away to start again"
         )
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -120,7 +120,7 @@ class Journal(JournalFileBackend):
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise NoSpaceError(
                         f"the disk of {self._path} is full; the journal of the trials is intact, "
-                        "and the same command goes on once there is room"
+                        "and the same command continues once there is room"
                     ) from None
                 raise
 
@@ -159,7 +159,7 @@ class _CheckedStorage(JournalStorage):
     def _refuse(self, error: Exception) -> NoReturn:
         raise DataError(
             f"{self._journal_path} holds a record that does not fit those before it "
-            f"({type(error).__name__}: {error}); put back a copy of the file, or move it away"
+            f"({type(error).__name__}: {error}); restore a backup of the file, or move it away"
         ) from None
 
 

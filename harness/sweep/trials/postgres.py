@@ -87,7 +87,7 @@ class PostgresSweep(SweepStorage):
         except ImportError:
             raise UsageError(
                 f"{self.display_url} needs the package psycopg, which is not installed; "
-                "`pip install 'branch-harness[postgres]'` gives it"
+                "run `pip install 'branch-harness[postgres]'`"
             ) from None
         except (SQLAlchemyError, RuntimeError) as error:
             if self.is_away(error):

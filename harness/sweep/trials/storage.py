@@ -121,7 +121,8 @@ class SweepStorage(AbstractContextManager["SweepStorage"], ABC):
             if now - away_since >= self._patience_s:
                 raise StorageAwayError(
                     f"{self.display_url} has been away for {now - away_since:.0f} s ({reason}); "
-                    "the runs keep their checkpoints, and the same command goes on once it is back"
+                    "the runs keep their checkpoints, and the same command continues once it is "
+                    "back"
                 ) from None
             if self.interrupt is not None:
                 self.interrupt.raise_if_set()

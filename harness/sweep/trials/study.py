@@ -126,7 +126,7 @@ class BranchStudy:
             raise MismatchError(
                 f"the study {name} in {storage.display_url} was made with "
                 f"{[d.name.lower() for d in self._study.directions]}, "
-                f"this sweep asks for {[d.name.lower() for d in directions]}"
+                f"this sweep needs {[d.name.lower() for d in directions]}"
             )
 
     def claim(self) -> Claim | None:

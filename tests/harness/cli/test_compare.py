@@ -76,7 +76,7 @@ def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -
     options = CompareOptions(tmp_path, metric="aic")
     with pytest.raises(MismatchError, match="two runs of seed 0"):
         compare_existing([str(path) for path in (*two_runs, two_runs[0])], options=options)
-    with pytest.raises(UsageError, match="alone is no comparison"):
+    with pytest.raises(UsageError, match="is not a comparison"):
         compare_existing([str(two_runs[0])], options=options)
 
 

@@ -131,7 +131,7 @@ def test_a_name_in_a_sentence_cannot_steer_the_terminal(call: Call, tmp_path: Pa
     code, _, err = call("data", "ingest", str(tmp_path / name), "--out", str(tmp_path / "out"))
     assert code == 65
     assert "\x1b" not in err
-    assert "b.csv is no known source. understood layouts:\n  metadata: " in err
+    assert "b.csv is not a known source. understood layouts:\n  metadata: " in err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -223,7 +223,7 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
     assert process.returncode == code, err
     assert out == ""
     assert "Traceback" not in err
-    assert "run the same command again to continue" in err.splitlines()[-1]
+    assert "run the same command again to go on" in err.splitlines()[-1]
     done = len(events.read_text().splitlines())
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]
     assert not (folder / "record.json").exists()

@@ -295,9 +295,9 @@ def edited(record: RunRecord, field: str) -> RunRecord:
         ("image_judge", r"differ in models\.image_judge"),
         ("stable_diffusion", r"differ in models\.stable_diffusion"),
         ("exported.clap_pooled", r"differ in models\.exported\.clap_pooled"),
-        ("core", "different code of core"),
-        ("metrics", "different code of metrics"),
-        ("run", "different code of run"),
+        ("core", "different code in core"),
+        ("metrics", "different code in metrics"),
+        ("run", "different code in run"),
         ("steps", r"differ in budget\.steps \(\d against \d in stage2\)"),
         ("samples", r"differ in budget\.samples"),
         ("torch", r"differ in environment\.torch"),
@@ -401,7 +401,7 @@ def test_an_equal_budget_of_flops_allows_other_steps_and_nothing_else(
     assert found.eligibility.budget.largest_shortfall == pytest.approx(0.1)
     assert [run.budget.planned for run in found.runs] == [10.0, 9.0]
     for steps in (2, 4):
-        with pytest.raises(MismatchError, match=r"differs in budget\.flops: it was allowed 10"):
+        with pytest.raises(MismatchError, match=r"differs in budget\.flops: the budget allows 10"):
             compared([first, budgeted(other, steps=steps, cost=3.0)])
     with pytest.raises(MismatchError, match=r"settings\.budget"):
         compared([first, other])
@@ -427,7 +427,11 @@ def test_one_branch_has_one_configuration_and_one_run_a_seed(finished: Any) -> N
         (("sonic", "sonic"), METRIC, "sonic is named twice"),
         (("sonic", "baselin"), METRIC, "did you mean 'baseline'"),
         (("sonic", "baseline"), "listening_rnk", "did you mean 'listening_rank'"),
-        (("sonic", "baseline"), "fid", r"ranks nothing below n = 2,048.*let another metric decide"),
+        (
+            ("sonic", "baseline"),
+            "fid",
+            r"below n = 2,048.*choose another primary metric",
+        ),
     ],
 )
 def test_a_comparison_that_cannot_be_is_refused_at_once(

@@ -34,7 +34,7 @@ def lines(folder: Path) -> list[str]:
     [
         (
             lambda rows: rows[: len(rows) // 2],
-            r"it holds \w+ of \d+ clips in arm \w+, and the record is of \d+",
+            r"it holds \w+ of \d+ clips in arm \w+, but the record has \d+",
         ),
         (lambda rows: rows[:1], "of 0 clips in arm audio"),
         (lambda rows: [], "No columns"),

@@ -120,9 +120,9 @@ def test_configs_go_to_the_branches_they_name(tmp_path: Path) -> None:
     assert found.paths == {"sonic": one, "baseline": other}
     assert found.profile == "tiny"
     assert configs_by_branch([], variants=names, profile="sd15").profile is None
-    with pytest.raises(UsageError, match="of sonic, which is not among --variants baseline"):
+    with pytest.raises(UsageError, match="for sonic, which is not in --variants baseline"):
         configs_by_branch([one], variants=["baseline"], profile=None)
-    with pytest.raises(UsageError, match="are both of sonic"):
+    with pytest.raises(UsageError, match="are both for sonic"):
         configs_by_branch([one, config(tmp_path, "sonic")], variants=names, profile=None)
     far = config(tmp_path, "baseline", profile="sd15")
     with pytest.raises(UsageError, match="for different profiles"):

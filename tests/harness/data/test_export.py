@@ -148,7 +148,7 @@ def test_checkpoint_of_something_else_encodes_nothing(export: Export, tmp_path: 
     (tmp_path / "weights.pth").write_bytes(b"weights")
     refused = run_exporter(export, tmp_path=tmp_path)
     assert refused.returncode == 1
-    assert "is no checkpoint of msclap" in refused.stderr
+    assert "is not an msclap checkpoint" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not export.out.joinpath("embeddings.json").exists()
 
@@ -176,7 +176,7 @@ def test_laions_checkpoint_is_read_as_its_training_saved_it(split: Split, tmp_pa
     torch.save({"state_dict": {"module.other": torch.zeros(1)}}, path)
     refused = run_exporter(export, tmp_path=tmp_path)
     assert refused.returncode == 1
-    assert "is no LAION CLAP checkpoint" in refused.stderr
+    assert "is not a LAION CLAP checkpoint" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -117,7 +117,7 @@ def test_out_never_replaces_what_is_not_the_same_lock(call, cleaned, metadata, t
     content = own.read_bytes()
     code, _, err = call("data", "split", cleaned, "--out", own)
     assert (code, own.read_bytes()) == (2, content)
-    assert "no lock as this command writes it" in err
+    assert "is a file but not a lock file of this command" in err
     code, _, err = call("data", "split", cleaned, "--out", tmp_path)
     assert code == 2
     assert "is a folder; name a file" in err
@@ -249,7 +249,7 @@ def test_an_audit_of_a_folder_listens_and_changes_nothing(call, cleaned, tmp_pat
     assert (cleaned / "manifest.parquet").read_bytes() == before
     code, out, _ = call("data", "audit", cleaned, "--no-clap")
     assert code == 0
-    assert "CLAP did not listen" in out
+    assert "CLAP was not used" in out
 
 
 def test_a_run_takes_a_lock_or_a_cleaned_folder(call, cleaned, small_request, tmp_path):

@@ -41,7 +41,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
         ({"ray_address": "auto"}, "--ray-address needs --executor ray"),
         ({"store": "s3://bucket/runs"}, "--store needs --executor ray"),
         ({"kind": RAY, "store": "/shared/runs"}, "--store /shared/runs: expected a URL"),
-        ({"kind": RAY, "store": "memory://runs"}, "one process alone"),
+        ({"kind": RAY, "store": "memory://runs"}, "private to one process"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:

@@ -148,7 +148,7 @@ def test_a_run_whose_process_is_killed_ends_as_an_undisturbed_one(
     assert killed, works[1].outcomes
     assert killed[0] < 43
     assert len(display.lines) == 1
-    assert "ended by SIGKILL; it goes on from its checkpoint (retry 1 of 3)" in display.lines[0]
+    assert "ended by SIGKILL; it resumes from its checkpoint (retry 1 of 3)" in display.lines[0]
     assert works[1].steps == works[0].steps == list(range(1, 44))
     assert records[0] is not None
     assert records[1] is not None
@@ -182,7 +182,7 @@ def test_a_run_whose_store_failed_is_tried_again_and_says_why(planned: PlannedRu
     work, display = Noted(Task("unsent", planned)), Told()
     drive(work, Scripted(UNGATHERED, 64, words="no bucket"), display=display, max_retries=2)
     assert display.lines == [
-        "unsent was ended by its store (no bucket); it goes on from its checkpoint (retry 1 of 2)"
+        "unsent was ended by its store (no bucket); it resumes from its checkpoint (retry 1 of 2)"
     ]
 
 
@@ -313,7 +313,7 @@ def test_a_child_without_a_record_is_told_with_its_last_words(
         run_all([planned], executor=executor, metric="kid", display=Display())
     assert end.value.exit_code == 74
     # A child that found other code or data than was planned made another run, and made it well.
-    with pytest.raises(HarnessError, match="ended well, but as another run than"):
+    with pytest.raises(HarnessError, match="finished, but as a different run from"):
         run_all([planned], executor=Scripted(0), metric="kid", display=Display())
 
 

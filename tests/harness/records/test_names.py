@@ -77,10 +77,10 @@ def test_another_split_of_the_same_path_is_passed_over(moved: Path) -> None:
     assert locks_of(sonic(moved).split.lock, results=moved) == [decoy, theirs]
     assert split_of(sonic(moved), results=moved).hash == split.hash
     theirs.unlink()
-    with pytest.raises(MismatchError, match=rf"now holds another split than {RUN} was made on"):
+    with pytest.raises(MismatchError, match=rf"holds a different split from the one {RUN}"):
         split_of(sonic(moved), results=moved)
     shutil.rmtree("results")
-    with pytest.raises(DataError, match=r"lock file .*split\.json of the split is no longer there"):
+    with pytest.raises(DataError, match=r"lock file .*split\.json of the split no longer exists"):
         split_of(sonic(moved), results=moved)
 
 

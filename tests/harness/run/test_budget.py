@@ -45,7 +45,7 @@ def test_a_scaled_schedule_spends_the_amount_and_no_more(share: float) -> None:
 
 def test_an_amount_that_pays_too_little_is_refused() -> None:
     """Catches: a branch that trains no gates because its budget ran out on the way."""
-    with pytest.raises(UsageError, match="does not pay one step of each stage"):
+    with pytest.raises(UsageError, match="does not cover one step of each stage"):
         scaled_schedule(SCHEDULE, step_cost=COST, amount=5.0)
 
 

@@ -215,7 +215,7 @@ def test_a_folder_whose_identity_was_edited_is_refused(
     planned.folder.mkdir(parents=True)
     edited = json.loads((finished.folder / "identity.json").read_text())
     (planned.folder / "identity.json").write_text(json.dumps(edited))
-    with pytest.raises(MismatchError, match="a run with another seed"):
+    with pytest.raises(MismatchError, match="a run with a different seed"):
         run(planned.request, display=Display())
     (planned.folder / "identity.json").write_text("{")
     with pytest.raises(MismatchError, match="damaged"):

@@ -277,7 +277,7 @@ def test_a_report_of_a_trial_shows_validation_clips(blind: Blind) -> None:
 def test_comparisons_refuse_trials(finished: Any, blind: Blind, tmp_path: Path) -> None:
     """Catches: a verdict on the validation clips, or one that pairs them with test clips."""
     for score, folder in blind.folders.items():
-        with pytest.raises(MismatchError, match=rf"--score {score.value}: its numbers are of the"):
+        with pytest.raises(MismatchError, match=rf"--score {score.value}: its scores are for the"):
             compare_existing([str(finished.folder), str(folder)], options=CompareOptions(tmp_path))
 
 

@@ -120,7 +120,7 @@ def test_a_setting_that_another_choice_leaves_unread_is_named_and_can_be_unset()
     """Catches: a sentence that prints every setting; a profile's value that nothing takes back."""
     overrides = ["variant.projector=paper"]
     values = load_profile("tiny", overrides=overrides, variant="sonic").variants["sonic"]
-    told = "^setting of sonic: hidden_dim is not read by projector paper; leave it out or set it to"
+    told = "^setting of sonic: hidden_dim is not read by projector paper; remove it or set it to"
     with pytest.raises(UsageError, match=told):
         parse_settings(SONIC.Config, values, what="setting of sonic:")
     overrides.append("variant.hidden_dim=none")

@@ -357,7 +357,7 @@ def test_patience_ends_in_a_sentence(postgres: Any) -> None:
         study = worker.open_study(storage)
         postgres.stop()
         try:
-            with pytest.raises(StorageAwayError, match="the same command goes on"):
+            with pytest.raises(StorageAwayError, match="the same command continues"):
                 study.claim()
             assert len(said) == 1
             assert "is away" in said[0]

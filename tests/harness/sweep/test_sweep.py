@@ -292,7 +292,7 @@ def test_several_metrics_are_traded_and_read_from_validation_images(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--trials", "2"), "name what to search"),
+        (("--trials", "2"), "no branch was given"),
         (("--variant", "sonik"), "did you mean 'sonic'"),
         (("--variant", "sonic", "--metric", "kidd"), "did you mean 'kid'"),
         (("--variant", "sonic", "--metric", "fid"), "ranks nothing"),

@@ -66,7 +66,7 @@ def _legend(pairs: list[PairResult]) -> tuple[str, ...]:
     thin = "Thin line with ends: t interval over seeds, for other trainings on these clips"
     if len(pairs) > 1:
         thin += f"; widened so that all {len(pairs)} pairs hold together"
-    words = [f"{thin}. A line that crosses 0 leaves the order open."]
+    words = [f"{thin}. If a line crosses 0, the order is undecided."]
     boot = next((pair.bootstrap for pair in pairs if pair.bootstrap is not None), None)
     if boot is not None:
         speaks = (
@@ -165,7 +165,8 @@ def secondary_table(facts: Facts) -> Table | None:
         return None
     return _pairs_table(
         facts.comparison.secondary,
-        caption="Pairs on all other metrics, adjusted together; none of them decides the verdict",
+        caption="Pairs on all other metrics, adjusted together; none of them decides the verdict "
+        "the verdict",
         is_folded=True,
     )
 

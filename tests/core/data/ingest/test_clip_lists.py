@@ -111,7 +111,7 @@ def test_captions_take_their_class_from_the_label_file(tmp_path, write_wav, writ
     assert {item.official_split for item in manifest.candidates} == {"train"}
     assert {item.class_name for item in manifest.candidates} == {"engine"}
     assert reasons(manifest) == {"6BJ455B1aAs_000000.97151": Reason.NO_LABEL}
-    with pytest.raises(DataError, match="names no classes; give --label-file"):
+    with pytest.raises(DataError, match="without classes; pass --label-file"):
         ingest([tmp_path / "train.csv"], tmp_path / "o2", options=Options(media=tmp_path / "media"))
 
 
@@ -192,7 +192,7 @@ def test_a_list_without_its_media_says_what_to_give(clips):
 def test_a_csv_of_another_kind_is_no_source(tmp_path):
     """Catches: any table taken for a list of clips."""
     (tmp_path / "x.csv").write_text("name,age\na,1\n")
-    with pytest.raises(DataError, match=r"is no known source. understood layouts"):
+    with pytest.raises(DataError, match=r"is not a known source. understood layouts"):
         ingest([tmp_path / "x.csv"], tmp_path / "out", options=Options())
     (tmp_path / "y.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not readable as CSV"):

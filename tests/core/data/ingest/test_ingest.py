@@ -256,7 +256,9 @@ def test_videos_need_a_class_and_a_folder_to_write_into(tmp_path, video):
     shutil.copy(video, tmp_path / "in/v.mp4")
     with pytest.raises(UsageError, match=r"cannot be read in place.*harness data ingest"):
         scan_folder(tmp_path / "in")
-    with pytest.raises(DataError, match="one folder a class, or give --class NAME or --label-file"):
+    with pytest.raises(
+        DataError, match="one folder per class, or pass --class NAME or --label-file"
+    ):
         ingest([tmp_path / "in"], tmp_path / "out", options=Options())
     options = Options(class_name="rain", window_s=1.0)
     one = ingest([tmp_path / "in/v.mp4"], tmp_path / "one", options=options).manifest
@@ -335,7 +337,7 @@ def test_two_folders_are_paired_by_stem(tmp_path, write_wav, write_png):
         "sounds/cover.png": Reason.NOT_LISTED,
         "pictures/x.jpg.part": Reason.LEFTOVER,
     }
-    with pytest.raises(DataError, match="which class each belongs to: give --class"):
+    with pytest.raises(DataError, match="no class is given for them: pass --class"):
         ingest(
             [tmp_path / "sounds"], tmp_path / "o2", options=Options(images=tmp_path / "pictures")
         )

@@ -227,7 +227,7 @@ def test_text_beside_a_pair_is_its_caption(tmp_path, pair):
     assert items["dog bark.a2"].reason is Reason.UNREADABLE
     said = " ".join(scan.notices)
     assert "'10_rain' is read as the class 'rain'" in said
-    assert "1 pairs are described" in said
+    assert "1 pairs have a text file next to them" in said
     assert "1 text files describe no pair and are not read, such as 10_rain/loose.txt" in said
 
 
@@ -295,7 +295,7 @@ def test_text_that_no_caption_comes_from_is_said(write_listed):
     root = write_listed({"rain": 1})
     (root / "audio/rain0.txt").write_text("a caption")
     (notice,) = scan_folder(root).notices
-    assert "1 text files beside the media are not read" in notice
+    assert "1 text files next to the media are not read" in notice
     assert "metadata.json" in notice
 
 

@@ -302,7 +302,7 @@ def test_sounds_and_pictures_without_classes_are_explained(
     """Catches: `audio` and `frames` being taken for two classes."""
     write_wav(tmp_path / "audio/a.wav")
     write_png(tmp_path / pictures / "a.png")
-    with pytest.raises(DataError, match=r"which class.*--class NAME.*--label-file") as caught:
+    with pytest.raises(DataError, match=r"no class is given.*--class NAME.*--label-file") as caught:
         scan_folder(tmp_path)
     assert "metadata.json" in str(caught.value)
 

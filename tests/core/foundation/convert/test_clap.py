@@ -186,7 +186,7 @@ def test_tokenizer_that_is_named_comes_along_if_it_fits(tmp_path: Path) -> None:
         ("audio_branch.layers.1.blocks.0.attn.qkv.bias", None, r"1 missing \(audio_branch\.layers"),
         ("audio_branch.layers.0.blocks.0.norm3.weight", (4,), r"1 unexpected \(audio_branch"),
         ("audio_projection.0.weight", (24, 31), r"is \[24, 31\], expected \[24, 32\]"),
-        ("audio_branch.patch_embed.proj.weight", None, "no LAION CLAP checkpoint"),
+        ("audio_branch.patch_embed.proj.weight", None, "not a LAION CLAP checkpoint"),
     ],
 )
 def test_another_model_is_refused_by_the_tensor_that_differs(

@@ -196,7 +196,7 @@ def test_a_folder_that_is_no_encoders_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match=r"no config\.json"):
         load_encoder(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "clap"}')
-    with pytest.raises(MissingWeightsError, match="is no Mamba encoder's: model_type"):
+    with pytest.raises(MissingWeightsError, match="is not a Mamba encoder config: model_type"):
         load_encoder(tmp_path)
 
 

@@ -301,7 +301,7 @@ def pushed_steps(bucket: Path, run: PlannedRun) -> list[int]:
 
 def require_said_lost(run: PlannedRun, err: str) -> None:
     assert re.search(
-        rf"{run.identity.variant} seed 0 was ended by the loss of its node; it goes on from its "
+        rf"{run.identity.variant} seed 0 was ended by the loss of its node; it resumes from its "
         r"checkpoint \(retry 1 of 3\)",
         err,
     ), err

@@ -198,9 +198,9 @@ def test_a_moments_failure_is_tried_again_and_a_lasting_one_is_a_sentence(
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("memory://runs", "one process alone"),
+        ("memory://runs", "private to one process"),
         ("/shared/runs", "expected a URL"),
-        ("s4://bucket/runs", "nothing is known of s4"),
+        ("s4://bucket/runs", "unknown protocol s4"),
         ("simplecache::s3://bucket/runs", "expected a URL"),
     ],
 )

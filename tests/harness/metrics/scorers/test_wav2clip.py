@@ -173,7 +173,7 @@ def test_it_needs_clip_vit_b32_beside_it(folder):
 
 def test_one_scorer_hears():
     """Catches: two ears whose numbers share a name."""
-    with pytest.raises(UsageError, match="one scorer hears"):
+    with pytest.raises(UsageError, match="only one scorer of sound"):
         load_profile("tiny", overrides=["scorers.wav2clip=some/folder"])
     assert load_profile("sd15", overrides=["scorers.wav2clip=x"]).scorers.wav2clip == "x"
 

@@ -107,14 +107,14 @@ def test_looking_makes_no_study(made: Any, tmp_path: Path) -> None:
 def test_a_journal_elsewhere_is_asked_for(made: Any, tmp_path: Path) -> None:
     """Catches: a study said to be lost that lies where its command put it."""
     made.sweep(storage_url="journal:/elsewhere/my.log").save(tmp_path)
-    with pytest.raises(UsageError, match=r"give --storage .*journal:/elsewhere/my\.log"):
+    with pytest.raises(UsageError, match=r"pass --storage .*journal:/elsewhere/my\.log"):
         storage_address(tmp_path, url=None)
 
 
 def test_a_database_needs_its_address(made: Any, tmp_path: Path) -> None:
     """Catches: a guess at where the study is, or a search for a password in the record."""
     made.sweep(storage="postgresql").save(tmp_path)
-    with pytest.raises(UsageError, match="stands in no record: give it with --storage"):
+    with pytest.raises(UsageError, match="is not recorded: pass it with --storage"):
         storage_address(tmp_path, url=None)
     url = "postgresql://someone@db/sweeps"
     assert storage_address(tmp_path, url=url) == url

@@ -36,9 +36,9 @@ def test_on_test_is_paired_by_seed(made: Any, tmp_path: Path) -> None:
     assert kid.pair.difference.mean == pytest.approx(-0.1)
     assert kid.pair.ahead == "best settings"
     assert found.sentence == (
-        "On the test clips best settings and defaults cannot be told apart by listening rank: best "
-        "minus defaults +0.1000 (95\u202f% interval \u22120.0242 to +0.2242) over 3 seeds. With 3 "
-        "seeds this is exploratory: a claim needs at least 6."
+        "On the test clips best settings and defaults cannot be distinguished by listening rank: "
+        "best minus defaults +0.1000 (95\u202f% interval \u22120.0242 to +0.2242) over 3 seeds. "
+        "With 3 seeds this is exploratory: a claim needs at least 6."
     )
 
 
@@ -125,7 +125,7 @@ STAGE = StageFacts.model_validate(
         ({}, {"environment": {"torch": "1.9"}}, r"differ in environment\.torch \(2\.0: .+; 1\.9: "),
         ({}, {"cost": Cost(device="cpu")}, r"differ in environment\.device"),
         ({"code": OWN_CODE}, {}, r"differ in the branch's own code"),
-        ({"code": SHARED_CODE}, {}, r"were made by different code of core"),
+        ({"code": SHARED_CODE}, {}, r"were made with different code in core"),
         ({"split_hash": "b" * 64}, {}, r"differ in split_hash"),
         ({"settings": {"stage1": {"lr": 0.1}}}, {}, r"differ in settings\.stage1"),
         ({"models": {"clip": "other"}}, {}, r"with another models\.clip"),
@@ -164,7 +164,7 @@ def test_runs_that_no_comparison_would_take_are_blank_and_say_why(
         ]
     )
     found = read_on_test(branch, results=tmp_path, settings=made.comparison)
-    assert re.search(f"^On the test clips nothing can be said: .*{said}", found.sentence)
+    assert re.search(f"^On the test clips nothing can be concluded: .*{said}", found.sentence)
     assert (found.rows, found.outcome) == ((), None)
 
 
