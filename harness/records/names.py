@@ -95,8 +95,8 @@ def named_run(word: str, *, results: Path) -> Path:
         if found:
             return found[0]
     raise UsageError(
-        f"no run, comparison or sweep is named '{word}' or starts with it, nor any run in "
-        "{below.runs} or {below.validation}; see `harness list --runs` and `harness list --sweeps`"
+        f"nothing is named '{word}' or starts with it, nor any run in {below.runs} or "
+        f"{below.validation}; see `harness list --runs` and `harness list --sweeps`"
     )
 
 
