@@ -128,7 +128,7 @@ STAGE = StageFacts.model_validate(
         ({"code": SHARED_CODE}, {}, r"were made with different code in core"),
         ({"split_hash": "b" * 64}, {}, r"differ in split_hash"),
         ({"settings": {"stage1": {"lr": 0.1}}}, {}, r"differ in settings\.stage1"),
-        ({"models": {"clip": "other"}}, {}, r"with another models\.clip"),
+        ({"models": {"clip": "other"}}, {}, r"but differ in models\.clip"),
         ({"seed": 9}, {}, r"differ in seeds"),
         ({}, {"stages": [STAGE.model_copy(update={"steps_done": 2})]}, r"differ in budget\.steps"),
     ],
