@@ -410,10 +410,10 @@ def test_an_equal_budget_of_flops_allows_other_steps_and_nothing_else(
 def test_one_branch_has_one_configuration_and_one_run_a_seed(finished: Any) -> None:
     """Catches: seeds of two configurations averaged under one name, or a seed counted twice."""
     first, second = matrix(finished.record, {"a": [0.5, 0.6]})
-    with pytest.raises(MismatchError, match="both a, with another variant_config"):
+    with pytest.raises(MismatchError, match="both a but differ in variant_config"):
         require_comparable([first, changed(second, variant_config={"hidden_dim": 1})])
     code = {**second.identity.code, "variant": "other"}
-    with pytest.raises(MismatchError, match="both a, with another code"):
+    with pytest.raises(MismatchError, match="both a but differ in code"):
         require_comparable([first, changed(second, code=code)])
     with pytest.raises(MismatchError, match="a has two runs of seed 0"):
         require_comparable([first, changed(second, seed=0)])
