@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,25 @@ def naming(path: Path) -> Iterator[None]:
         if error.strerror is not None:
             error.filename, error.filename2 = str(path), None
         raise
+
+
+@contextmanager
+def no_space_is_a_sentence(where: Path, *, remove: Path | None = None) -> Iterator[None]:
+    """Turn ENOSPC inside the block into a NoSpaceError, removing what was half written."""
+    from safetensors import SafetensorError  # here alone: every command reads files
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+        if not full and "No space left" not in str(error):
+            raise
+        if remove is not None:
+            shutil.rmtree(remove, ignore_errors=True)
+        raise NoSpaceError(
+            f"no space left while writing to {where}; what was there before is intact. "
+            "Free some space and run the same command again: it goes on from the last checkpoint"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 Name = str | int
@@ -24,14 +23,17 @@ def _digest(seed: int, name: Sequence[Name]) -> bytes:
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
 
 
-def rng(seed: int, *name: Name) -> np.random.Generator:
+def rng(seed: int, *name: Name) -> "np.random.Generator":
     """A fresh generator (Philox, counter-based) for this seed and name."""
+    import numpy as np
+
     key = np.frombuffer(_digest(seed, name), dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def normal(shape: Sequence[int], *, seed: int, name: Sequence[Name]) -> "Tensor":
     """Standard normal float32 tensor of `shape`, on the CPU."""
+    import numpy as np
     import torch  # seconds, which drawing an order of clips does not need
 
     return torch.from_numpy(rng(seed, *name).standard_normal(tuple(shape), dtype=np.float32))

@@ -18,7 +18,7 @@ FLOORS = {
         "errors", "choices", "text", "randomness", "files", "locks", "conditioning", "data",
         "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
-    "core.data": ("manifest", "labels", "media", "ingest", "cleaning", "splits"),
+    "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits"),
     "harness": (
         "wording", "settings", "branches", "records", "statistics", "metrics", "data", "run",
         "generate", "executors", "comparison", "sweep", "report", "cli", "testing",

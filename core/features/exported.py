@@ -8,14 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import torch
+from typing import TYPE_CHECKING, Any
 
 from core.errors import DataError, MismatchError
-from core.features.store import FeatureTable
 from core.files import file_sha256, json_sha256
+
+if TYPE_CHECKING:
+    from core.features.store import FeatureTable
 
 FORMAT = 1
 INDEX_FILE = "embeddings.json"
@@ -55,7 +54,9 @@ class ExportedEmbeddings:
         rows = folder / index["rows"]
         if not rows.is_file() or file_sha256(rows) != index["rows_sha256"]:
             raise MismatchError(f"{rows} is not what the exporter wrote; delete it, export again")
-        with safetensors.safe_open(rows, framework="pt") as file:
+        from safetensors import safe_open
+
+        with safe_open(rows, framework="np") as file:
             shape = file.get_slice("embeddings").get_shape()
         if shape[0] != len(index["keys"]):
             raise MismatchError(f"{rows} has {shape[0]} rows for {len(index['keys'])} keys")
@@ -67,11 +68,16 @@ class ExportedEmbeddings:
         """Hash of what made the rows; which sounds there are is not a part of it."""
         return json_sha256(dict(self.made_by))
 
-    def table(self, keys: Sequence[str], *, name: str) -> FeatureTable:
+    def table(self, keys: Sequence[str], *, name: str) -> "FeatureTable":
         """The rows of these sounds, float32, under the tensor name `name`.
 
         Raises: DataError when one has not been exported.
         """
+        import torch
+        from safetensors import safe_open
+
+        from core.features.store import FeatureTable
+
         places = {key: row for row, key in enumerate(self.keys)}
         missing = [key for key in keys if key not in places]
         if missing:
@@ -80,6 +86,6 @@ class ExportedEmbeddings:
                 f"{self.made_by['encoder']} in {self.rows.parent}; run `harness features` on this "
                 "split"
             )
-        with safetensors.safe_open(self.rows, framework="pt") as file:
+        with safe_open(self.rows, framework="pt") as file:
             rows_ND = file.get_tensor("embeddings").to(torch.float32)
         return FeatureTable(tensors={name: [rows_ND]}, places={key: places[key] for key in keys})

@@ -5,13 +5,10 @@ back before an older one is removed. safetensors accepts flipped payload bits wi
 every file's SHA-256 is checked on loading. Nothing is ever unpickled.
 """
 
-import errno
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from core.errors import MismatchError, NoSpaceError
-from core.files import file_sha256, sync_folder
+from core.errors import MismatchError
+from core.files import file_sha256, no_space_is_a_sentence, sync_folder
 
 CHECKPOINT_NAME = re.compile(r"^step-(\d{8})$")
 HASHES = "sha256.json"
@@ -120,23 +117,6 @@ class CheckpointFolder:
             shutil.rmtree(doomed, ignore_errors=True)
         for leftover in self.folder.glob(".step-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-@contextmanager
-def no_space_is_a_sentence(where: Path, *, remove: Path | None = None) -> Iterator[None]:
-    """Turn ENOSPC inside the block into a NoSpaceError, removing what was half written."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-        if not full and "No space left" not in str(error):
-            raise
-        if remove is not None:
-            shutil.rmtree(remove, ignore_errors=True)
-        raise NoSpaceError(
-            f"no space left while writing to {where}; what was there before is intact. "
-            "Free some space and run the same command again: it goes on from the last checkpoint"
-        ) from error
 
 
 def _verify(folder: Path) -> None:

@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import variants
-from core.conditioning.variant import Variant
+from core.conditioning.config import VariantConfig
 from core.errors import StoppedBySignal, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from core.conditioning.variant import Variant
 
 ENTRY_POINT_GROUP = "branch_harness.variants"
 
@@ -30,25 +35,36 @@ class Registration:
         """Whether it is a folder under `variants/` rather than another package's."""
         return self.module.split(".")[0] == variants.__name__
 
-    def load(self) -> type[Variant]:
+    def load_config(self) -> type[VariantConfig]:
+        """The class of the variant's settings.
+
+        A package that sets `CONFIG` beside `VARIANT` says it without the variant's modules, and so
+        without torch (`core.conditioning.on_demand`); of any other the variant is imported.
+
+        Raises:
+            UsageError: as `load`.
+        """
+        config = self._light_config(self._import())
+        return self.load().Config if config is None else config
+
+    def load(self) -> "type[Variant]":
         """Import the variant's class.
 
         Raises:
-            UsageError: it cannot be imported or is no variant, with its own error; or two have its
-                name.
+            UsageError: it cannot be imported or is not a variant, with its own error; or two have
+                its name.
 
         What a module does to the whole process, such as `os._exit`, nothing here can catch.
         """
-        self._require_one()
+        from core.conditioning.variant import Variant  # torch
+
+        module = self._import()
         try:
-            loaded = getattr(import_module(self.module), self.attribute)
-        except BaseException as error:  # a script without a main guard may exit
+            loaded = getattr(module, self.attribute)
+        except BaseException as error:  # a package may import its class by now alone
             if _is_stop(error):
                 raise
-            raise UsageError(
-                f"variant '{self.name}' ({self.module}) cannot be imported: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise self._broken(error) from error
         if not (isinstance(loaded, type) and issubclass(loaded, Variant)):
             raise UsageError(
                 f"variant '{self.name}': {self.module}.{self.attribute} is {loaded!r}; expected a "
@@ -59,7 +75,33 @@ class Registration:
                 f"variant registered as '{self.name}' calls itself '{loaded.name}'; the folder or "
                 "entry point and the class attribute `name` must agree"
             )
+        config = self._light_config(module)
+        if config is not None and config is not loaded.Config:
+            raise UsageError(
+                f"variant '{self.name}': {self.module}.CONFIG is {config.__name__}, but the "
+                f"settings of {loaded.__name__} are {loaded.Config.__name__}; set CONFIG to these"
+            )
         return loaded
+
+    def _light_config(self, module: ModuleType) -> type[VariantConfig] | None:
+        found = module.__dict__.get("CONFIG") if self.attribute == "VARIANT" else None
+        is_config = isinstance(found, type) and issubclass(found, VariantConfig)
+        return found if is_config else None
+
+    def _import(self) -> ModuleType:
+        self._require_one()
+        try:
+            return import_module(self.module)
+        except BaseException as error:  # a script without a main guard may exit
+            if _is_stop(error):
+                raise
+            raise self._broken(error) from error
+
+    def _broken(self, error: BaseException) -> UsageError:
+        return UsageError(
+            f"variant '{self.name}' ({self.module}) cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        )
 
     @property
     def sources(self) -> Path:

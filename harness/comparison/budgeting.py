@@ -16,7 +16,6 @@ from harness.run.budget import (
     scaled_schedule,
     schedule_cost,
     schedule_of,
-    step_flops,
 )
 from harness.run.plan import RunRequest, plan_run
 from harness.settings.load import load_profile
@@ -115,6 +114,8 @@ def _step_cost(kind: BudgetKind, request: RunRequest, *, display: Display) -> di
 
 
 def _flops(request: RunRequest, *, display: Display) -> dict[str, float]:
+    from harness.run.flops import step_flops
+
     planned = plan_run(request, display=display)
     return step_flops(
         planned.profile,

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.choices import BudgetKind
 from core.data.splits.split import Part, Split
 from core.errors import HarnessError, UsageError
+from harness.branches.registry import find_variant
 from harness.comparison.analysis import analyse, comparison_name
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.eligibility import require_comparable
@@ -92,11 +93,13 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         raise UsageError(
             f"{caution}; choose another primary metric; this one is in the report anyway"
         )
+    missing = [run for run in planned if run.finished_record is None]
+    for name in {run.identity.variant for run in missing}:
+        find_variant(name).load()  # one that cannot be imported stops here, before any run
     run_ids = [run.identity.run_id for run in planned]
     asked_at = note_question(
         _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
     )
-    missing = [run for run in planned if run.finished_record is None]
     if missing and request.executor.kind is ExecutorKind.LOCAL:
         from harness.run.device import require_fit_device
 

@@ -10,7 +10,7 @@ from core.errors import UsageError
 from harness.executors.opening import ExecutorOptions
 from harness.metrics.registry import deciding_metric
 from harness.records.names import require_folder_name
-from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.run.plan import PlannedRun, Planner, RunRequest
 from harness.settings.load import load_profile, profile_names
 from harness.settings.profile import ComparisonSettings
 from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN
@@ -168,9 +168,10 @@ def plan_matrix(
         )
         for variant in request.variants
     }
+    planner = Planner(display)
     # Seed by seed, so that an interrupted comparison has whole pairs.
     return [
-        plan_run(replace(requests[variant], seed=seed), display=display)
+        planner.plan(replace(requests[variant], seed=seed))
         for seed in range(request.num_seeds)
         for variant in request.variants
     ]

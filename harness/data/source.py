@@ -3,20 +3,20 @@
 A user's folder is only read; its manifest and lock file go to `results/data/`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
-from core.data.cleaning.clean import build_manifest
-from core.data.cleaning.journal import JOURNAL_FILE, JUDGING
-from core.data.ingest.scan import READING
 from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import MANIFEST_FILE, Manifest
+from core.data.revisions import JUDGING, READING
 from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
 from core.data.splits.weights import ClassWeights, class_weights
-from core.embedded.corpus import write_corpus
+from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, MismatchError, UsageError
 from core.files import expanded, json_sha256, sweep_leftovers, write_atomic
 from core.locks import FileLock
@@ -24,7 +24,8 @@ from harness.records.folders import SPLIT, ResultsFolder
 from harness.settings.profile import DataSettings
 
 _EMBEDDED_CORPUS = "embedded:corpus"
-_SIGNATURE = "signature.txt"
+_PREPARED = "prepared.json"
+"""What the folder was when it was read, and what was left out of it."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -105,32 +106,54 @@ def _from_folder(
     folder: Path, *, settings: DataSettings, work: Path, progress: Progress
 ) -> PreparedSplit:
     signature = _signature(folder, settings)
-    lock, stamp = work / SPLIT, work / _SIGNATURE
-    if lock.is_file() and stamp.is_file() and stamp.read_text() == signature:
-        split, manifest = load_split(lock, root=folder.resolve()), Manifest.load(work, root=folder)
-    else:
-        manifest = build_manifest(
-            folder,
-            max_excluded_share=settings.max_excluded_share,
-            window_s=settings.window_s,
-            journal=work / JOURNAL_FILE,
-            progress=lambda done, total: progress("reading every file once", done, total),
-        )
-        split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
-        work.mkdir(parents=True, exist_ok=True)
-        manifest.save(work)
-        split.save(lock)
-        write_atomic(stamp, content=signature.encode())
-    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
-    return PreparedSplit(split, lock, reasons, manifest.num_input)
+    lock, prepared = work / SPLIT, work / _PREPARED
+    facts = _facts(prepared)
+    if lock.is_file() and facts.get("signature") == signature:
+        split = load_split(lock, root=folder.resolve())
+        return PreparedSplit(split, lock, facts["exclusions"], facts["num_input"])
+    from core.data.cleaning.clean import build_manifest
+    from core.data.cleaning.journal import JOURNAL_FILE
+
+    manifest = build_manifest(
+        folder,
+        max_excluded_share=settings.max_excluded_share,
+        window_s=settings.window_s,
+        journal=work / JOURNAL_FILE,
+        progress=lambda done, total: progress("reading every file once", done, total),
+    )
+    split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+    work.mkdir(parents=True, exist_ok=True)
+    manifest.save(work)
+    split.save(lock)
+    found = PreparedSplit(split, lock, _exclusions(manifest), manifest.num_input)
+    facts = {
+        "signature": signature,
+        "exclusions": found.exclusions,
+        "num_input": found.num_input,
+    }
+    write_atomic(prepared, content=(json.dumps(facts, indent=2) + "\n").encode())
+    return found
+
+
+def _facts(prepared: Path) -> dict[str, Any]:
+    """What was kept of the last reading; empty where there is none, and the folder is read."""
+    try:
+        facts = json.loads(prepared.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    keys = {"signature", "exclusions", "num_input"}
+    return facts if isinstance(facts, dict) and facts.keys() == keys else {}
+
+
+def _exclusions(manifest: Manifest) -> dict[str, int]:
+    return {reason.value: count for reason, count in manifest.reason_counts().items()}
 
 
 def _from_manifest(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit:
     manifest = load_cleaned(folder)
     split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
     split.save(work / SPLIT)
-    reasons = {reason.value: count for reason, count in manifest.reason_counts().items()}
-    return PreparedSplit(split, work / SPLIT, reasons, manifest.num_input)
+    return PreparedSplit(split, work / SPLIT, _exclusions(manifest), manifest.num_input)
 
 
 def load_cleaned(folder: Path) -> Manifest:

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from core.choices import BudgetKind
+from core.conditioning.config import VariantConfig
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
-from core.conditioning.variant import Variant, VariantConfig
 from core.data.splits.split import Part
 from core.errors import DataError, HarnessError, MismatchError, MissingWeightsError
 from core.features.exported import ExportedEmbeddings
 from core.foundation.layout import LAYOUTS
 from core.foundation.sources import resolve_source
-from core.training.plan import TrainingPlan
-from harness.branches.registry import find_variant
+from harness.branches.registry import Registration, find_variant
 from harness.data.source import PreparedSplit, prepare_split, weights_of
 from harness.metrics.registry import computed_metrics, foreign_sources
 from harness.records.folders import RunFolder
@@ -32,8 +31,12 @@ from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
-from harness.settings.profile import Profile, StageSettings
+from harness.settings.profile import DataSettings, Profile, StageSettings
 from harness.wording.display import Display
+
+if TYPE_CHECKING:
+    from core.conditioning.variant import Variant
+    from core.training.plan import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,13 @@ class RunRequest:
         return shlex.join(self.words)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PlannedRun:
     """A run whose settings are resolved and whose identity is known; nothing is computed yet."""
 
     request: RunRequest
     profile: Profile
-    variant: type[Variant]
+    registration: Registration
     config: VariantConfig
     prepared: PreparedSplit
     identity: RunIdentity
@@ -148,8 +151,19 @@ class PlannedRun:
         return record if record.status is Status.FINISHED else None
 
     @cached_property
-    def plan(self) -> TrainingPlan:
+    def variant(self) -> "type[Variant]":
+        """The variant's class. It brings torch, which a finished run needs not.
+
+        Raises:
+            UsageError: it cannot be imported.
+        """
+        return self.registration.load()
+
+    @cached_property
+    def plan(self) -> "TrainingPlan":
         """The schedule in the loop's own terms."""
+        from core.training.plan import TrainingPlan
+
         profile = self.profile
         stages = tuple(
             _stage(f"stage{number}", settings, groups)
@@ -194,62 +208,110 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
     Raises:
         UsageError, DataError, MismatchError, MissingWeightsError: what the user has to change.
     """
-    computed_metrics()  # an installed package whose metrics cannot be had is refused here
-    registration = find_variant(request.variant)
-    variant = registration.load()
-    tuned = None if request.config is None else load_run_config(request.config)
-    if tuned is not None and request.config is not None:
-        tuned.require_agreement(request.config, variant=request.variant, profile=request.profile)
-    asked = load_profile(
-        request.profile,
-        overrides=request.overrides,
-        variant=request.variant,
-        variants=None if tuned is None else tuned.variants,
-    )
-    profile = within_budget(asked)
-    for name in profile.variants:
-        find_variant(name)
-    models = _model_hashes(profile)  # before the data, which can take minutes to read
-    config = parse_settings(
-        variant.Config,
-        profile.variants.get(request.variant, {}),
-        what=f"setting of variant {request.variant}:",
-    )
-    models |= {role: resolve_source(name).fingerprint() for role, name in config.sources().items()}
-    prepared = prepare_split(
-        request.data, settings=profile.data, results=request.results, progress=display.phase
-    )
-    weights_of(prepared.split, settings=profile.data)  # refused here, not after the models load
-    # How runs will be compared or settings searched is no part of what a run is.
-    settings = profile.model_dump(
-        mode="json", exclude={"variants", "comparison", "sweep", "hardware"}
-    )
-    # --data says where pairs lie; what they are is in the split's hash.
-    settings["data"].pop("source")
-    if profile.budget.kind is not BudgetKind.SAMPLES:
-        settings["budget"]["schedule"] = schedule_of(asked)
-    # Neither how often it can be resumed from, nor what changes roundings of pictures alone and
-    # shrinks by itself where memory is short.
-    settings["training"].pop("checkpoint_every")
-    settings["sampling"].pop("batch_size")
-    # Likewise embeddings: what made them is in `models`.
-    settings["foundation"].pop("exported")
-    identity = RunIdentity(
-        variant=request.variant,
-        seed=request.seed,
-        profile=request.profile,
-        settings=settings,
-        variant_config=config.model_dump(mode="json"),
-        split_hash=prepared.split.hash,
-        code=_code_hashes(registration.sources),
-        models=models,
-        score=request.score,
-    )
-    tuning: Tuning | None = None
-    notices: tuple[str, ...] = ()
-    if tuned is not None and tuned.tuning is not None:
-        tuning, notices = _tuning_of(tuned, tuned.tuning, identity, request.overrides)
-    return PlannedRun(request, profile, variant, config, prepared, identity, tuning, notices)
+    return Planner(display).plan(request)
+
+
+class Planner:
+    """Plans runs of one command; what they share, data and code, is read once."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._variants: dict[str, Registration] = {}
+        self._splits: dict[tuple[str | None, Path, str], PreparedSplit] = {}
+        self._codes: dict[str, dict[str, str]] = {}
+
+    def plan(self, request: RunRequest) -> PlannedRun:
+        """As `plan_run`."""
+        # An installed package whose metrics cannot be had is refused here.
+        computed_metrics()
+        registration = self._variant(request.variant)
+        variant_config = registration.load_config()
+        tuned = None if request.config is None else load_run_config(request.config)
+        if tuned is not None and request.config is not None:
+            tuned.require_agreement(
+                request.config, variant=request.variant, profile=request.profile
+            )
+        asked = load_profile(
+            request.profile,
+            overrides=request.overrides,
+            variant=request.variant,
+            variants=None if tuned is None else tuned.variants,
+        )
+        profile = within_budget(asked)
+        for name in profile.variants:
+            self._variant(name)
+        models = _model_hashes(profile)  # before the data, which can take minutes to read
+        config = parse_settings(
+            variant_config,
+            profile.variants.get(request.variant, {}),
+            what=f"setting of variant {request.variant}:",
+        )
+        models |= {
+            role: resolve_source(name).fingerprint() for role, name in config.sources().items()
+        }
+        prepared = self._split(request, profile.data)
+        # Refused here, not after the models load.
+        weights_of(prepared.split, settings=profile.data)
+        # How runs will be compared or settings searched is no part of what a run is.
+        settings = profile.model_dump(
+            mode="json", exclude={"variants", "comparison", "sweep", "hardware"}
+        )
+        # --data says where pairs lie; what they are is in the split's hash.
+        settings["data"].pop("source")
+        if profile.budget.kind is not BudgetKind.SAMPLES:
+            settings["budget"]["schedule"] = schedule_of(asked)
+        # Neither how often it can be resumed from, nor what changes roundings of pictures alone and
+        # shrinks by itself where memory is short.
+        settings["training"].pop("checkpoint_every")
+        settings["sampling"].pop("batch_size")
+        # Likewise embeddings: what made them is in `models`.
+        settings["foundation"].pop("exported")
+        identity = RunIdentity(
+            variant=request.variant,
+            seed=request.seed,
+            profile=request.profile,
+            settings=settings,
+            variant_config=config.model_dump(mode="json"),
+            split_hash=prepared.split.hash,
+            code=self._code(registration),
+            models=models,
+            score=request.score,
+        )
+        tuning: Tuning | None = None
+        notices: tuple[str, ...] = ()
+        if tuned is not None and tuned.tuning is not None:
+            tuning, notices = _tuning_of(tuned, tuned.tuning, identity, request.overrides)
+        return PlannedRun(
+            request=request,
+            profile=profile,
+            registration=registration,
+            config=config,
+            prepared=prepared,
+            identity=identity,
+            tuning=tuning,
+            notices=notices,
+        )
+
+    def _variant(self, name: str) -> Registration:
+        if name not in self._variants:
+            self._variants[name] = find_variant(name)
+        return self._variants[name]
+
+    def _split(self, request: RunRequest, settings: DataSettings) -> PreparedSplit:
+        key = (request.data, request.results, settings.model_dump_json())
+        if key not in self._splits:
+            self._splits[key] = prepare_split(
+                request.data,
+                settings=settings,
+                results=request.results,
+                progress=self._display.phase,
+            )
+        return self._splits[key]
+
+    def _code(self, registration: Registration) -> dict[str, str]:
+        if registration.name not in self._codes:
+            self._codes[registration.name] = _code_hashes(registration.sources)
+        return self._codes[registration.name]
 
 
 def _tuning_of(

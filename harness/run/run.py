@@ -13,9 +13,9 @@ from core.conditioning.attached import AttachedVariant
 from core.data.media.decode import decode_audio
 from core.data.splits.split import Part, verify_sample
 from core.errors import BusyError, HarnessError, NoSpaceError
-from core.files import write_atomic
+from core.files import no_space_is_a_sentence, write_atomic
 from core.foundation.mamba.selective_scan import scan_kind
-from core.training.checkpoints import CheckpointFolder, no_space_is_a_sentence
+from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
 from core.training.loop import train
 from core.training.results import StepReport, TrainingResult

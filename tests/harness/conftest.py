@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from core.embedded.corpus import write_corpus
+from core.embedded.corpus.folder import write_corpus
 from harness.records.record import RunRecord
 from harness.run.plan import RunRequest
 from harness.run.run import run

@@ -6,7 +6,6 @@ Shape legend: B batch, D CLAP width, N audio tokens, C context width.
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from core.conditioning.attention import AudioProcessor, JointAttention
@@ -14,20 +13,7 @@ from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.gates import SigmoidGate
 from core.conditioning.shapes import FoundationShapes
-from core.conditioning.variant import VariantConfig
-
-
-class BaselineConfig(VariantConfig):
-    """Settings of the baseline."""
-
-    num_tokens: int = Field(default=8, ge=1)
-    """Audio tokens N beside the text; more let one embedding steer more of the softmax."""
-    hidden_dim: int = Field(default=1024, ge=1)
-    """Width of the adapter's two hidden layers; more is more parameters."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout after each hidden layer, in training."""
-    gate_init: float = Field(default=0.5, gt=0, lt=1)
-    """Gate at the start, in (0, 1): the factor on the audio tokens' attention weights."""
+from variants.baseline.config import BaselineConfig
 
 
 class AudioAdapter(nn.Module):

@@ -10,7 +10,6 @@ Shape legend: B batch, K classes, N tokens, C context width.
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from core.conditioning.attention import AudioProcessor, JointAttention
@@ -18,18 +17,8 @@ from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.gates import SigmoidGate
 from core.conditioning.shapes import FoundationShapes
-from core.conditioning.variant import UnetAdapterKind, VariantConfig
-
-
-class ClassEmbeddingConfig(VariantConfig):
-    """Settings of the class-embedding control."""
-
-    num_tokens: int = Field(default=8, ge=1)
-    """Tokens N of each class beside the text, as many as the baseline's audio tokens."""
-    gate_init: float = Field(default=0.5, gt=0, lt=1)
-    """Gate at the start, in (0, 1): the factor on the tokens' attention weights."""
-    adapt: UnetAdapterKind = UnetAdapterKind.LORA
-    """Adapter of the UNet in stage 2; take that of the branch it is held against."""
+from core.conditioning.variant import UnetAdapterKind
+from variants.class_embedding.config import ClassEmbeddingConfig
 
 
 class ClassEmbedding(AttentionVariant):

@@ -1,5 +1,7 @@
 """Cutting-edge branch: a Mamba audio encoder over log-mel patches, and SSF on the UNet."""
 
-from variants.cutting_edge.variant import CuttingEdge
+from core.conditioning.on_demand import variant_on_demand
+from variants.cutting_edge.config import CuttingEdgeConfig
 
-VARIANT = CuttingEdge
+CONFIG = CuttingEdgeConfig
+__getattr__ = variant_on_demand(__name__, of="variants.cutting_edge.variant:CuttingEdge")

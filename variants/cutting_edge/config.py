@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from core.choices import UnetAdapterKind
+from core.conditioning.config import VariantConfig
 from core.conditioning.optional import NONE_BY_NAME, refuse_set
-from core.conditioning.variant import UnetAdapterKind, VariantConfig
 from core.foundation.mamba.config import DEPTH, WIDTHS, Block, Layout, MambaEncoderConfig, Size
 
 OptionalInt = Annotated[int | None, NONE_BY_NAME]

@@ -1,5 +1,7 @@
 """Sonic branch: gated audio cross-attention of its own, after SonicDiffusion."""
 
-from variants.sonic.variant import Sonic
+from core.conditioning.on_demand import variant_on_demand
+from variants.sonic.config import SonicConfig
 
-VARIANT = Sonic
+CONFIG = SonicConfig
+__getattr__ = variant_on_demand(__name__, of="variants.sonic.variant:Sonic")

@@ -8,14 +8,8 @@ nothing to train; stage 2 sees the same clips, noise and steps as every branch's
 from torch import nn
 
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
-from core.conditioning.variant import UnetAdapterKind, Variant, VariantConfig
-
-
-class TextOnlyConfig(VariantConfig):
-    """Settings of the text-only control."""
-
-    adapt: UnetAdapterKind = UnetAdapterKind.LORA
-    """Adapter of the UNet in stage 2; take that of the branch it is held against."""
+from core.conditioning.variant import UnetAdapterKind, Variant
+from variants.text_only.config import TextOnlyConfig
 
 
 class TextOnly(Variant):

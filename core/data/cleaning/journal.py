@@ -16,12 +16,11 @@ from typing import Any, Self
 
 from core.data.media.decode import MAX_PIXELS, MIN_DURATION_S, MIN_SIDE_PX
 from core.data.media.inspection import FileOutcome, MediaKind
+from core.data.revisions import JUDGING
 from core.errors import NoSpaceError
 from core.files import naming
 
 JOURNAL_FILE = "clean_journal.jsonl"
-JUDGING = 2
-"""Raised when a change of `decode`, `audio_header` or `near_duplicates` changes an outcome."""
 
 
 class Journal:

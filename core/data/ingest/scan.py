@@ -33,8 +33,6 @@ from core.text import canonical, look
 _TOKENS = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_+")
 _MAX_TOKENS = 75
 """Between the marks of start and end; CLIP reads 77 with them."""
-READING = 2
-"""Raised when the same folder is read into other items, so that they are made again."""
 AUDIO_FOLDERS = frozenset({"audio"})
 IMAGE_FOLDERS = frozenset({"frames", "images"})
 

@@ -132,7 +132,7 @@ class Split:
     def hash(self) -> str:
         """SHA-256 of everything but where the files lie: equal on two machines, or not equal."""
         samples = [
-            {key: value for key, value in asdict(sample).items() if key in _HASHED_FIELDS}
+            {key: getattr(sample, key) for key in _HASHED_FIELDS}
             for _, sample in sorted(self.samples.items())
         ]
         parts = {part.value: sorted(self.parts[part]) for part in Part}

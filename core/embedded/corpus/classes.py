@@ -1,8 +1,10 @@
 """The eight classes, their counts and captions, and the attributes a clip and its picture share."""
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 CLASS_COUNTS: dict[str, int] = {
     "engine": 100,
@@ -38,12 +40,14 @@ class Attributes:
                 raise ValueError(f"attribute {name} is {value}; expected a number in [0, 1]")
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Attributes":
+    def draw(cls, rng: "np.random.Generator") -> "Attributes":
         """Four independent uniform attributes."""
         return cls(*(float(value) for value in rng.random(4)))
 
-    def as_array(self) -> np.ndarray:
+    def as_array(self) -> "np.ndarray":
         """float32 [4] in the order of `ATTRIBUTES`."""
+        import numpy as np
+
         return np.array([getattr(self, name) for name in ATTRIBUTES], dtype=np.float32)
 
 

@@ -1,9 +1,6 @@
 """The corpus as a folder such as a user has: wavs, frames, metadata.json, and some spoilt files."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +9,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from core.embedded.corpus.classes import CLASS_COUNTS, caption, require_class
+from core.embedded.corpus.classes import caption
 from core.embedded.corpus.pairs import make_pair
 from core.embedded.corpus.sound import SAMPLE_RATE_HZ
 from core.randomness import rng
 
 NAMESPACE = "corpus"
-STAMP = "corpus.json"
-_VERSION = 1
 _ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 _JPEG_SHARE = 0.25
 NUM_HEADER_ONLY = 3
@@ -31,54 +26,7 @@ _HEADER_ONLY_WAV = (
 )
 
 
-def write_corpus(
-    folder: Path,
-    *,
-    seed: int = 0,
-    counts: Mapping[str, int] = CLASS_COUNTS,
-    spoilt: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write `folder` whole or not at all; a folder written with the same settings is left alone.
-
-    `counts` are the good pairs a class; `spoilt` adds what cleaning must find on top of them:
-    three header-only wavs and a cut picture (all four listed in metadata.json), a wav without
-    frame, a frame without wav, and an interrupted download. `progress(done, total)` is called
-    after each good pair.
-    Raises: ValueError for an unknown class; FileExistsError when `folder` holds anything else.
-    """
-    for cls in counts:
-        require_class(cls)
-    stamp = {"version": _VERSION, "seed": seed, "counts": dict(counts), "spoilt": spoilt}
-    if _is_written(folder, stamp):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        part.chmod(0o755)
-        _fill(part, seed=seed, counts=counts, spoilt=spoilt, progress=progress)
-        (part / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
-        if folder.is_dir():
-            folder.rmdir()  # empty, as _is_written saw
-        os.replace(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-
-
-def _is_written(folder: Path, stamp: Mapping[str, object]) -> bool:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    path = folder / STAMP
-    if path.is_file() and json.loads(path.read_text()) == stamp:
-        return True
-    raise FileExistsError(
-        f"{folder} holds other files or a corpus of other settings; "
-        f"expected it to be missing, empty or written with {dict(stamp)}; choose another folder"
-    )
-
-
-def _fill(
+def fill(
     folder: Path,
     *,
     seed: int,
@@ -86,6 +34,7 @@ def _fill(
     spoilt: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    """Write the pairs, the spoilt files and metadata.json into an empty folder."""
     (folder / "audio").mkdir()
     (folder / "frames").mkdir()
     total = sum(counts.values())

@@ -18,7 +18,8 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from core.embedded.corpus import ATTRIBUTES, CLASSES, DURATION_S, SAMPLE_RATE_HZ, caption
+from core.embedded.corpus.classes import ATTRIBUTES, CLASSES, caption
+from core.embedded.corpus.sound import DURATION_S, SAMPLE_RATE_HZ
 from core.embedded.recipes.bpe import MAX_LENGTH, roberta_tokenizer
 from core.embedded.recipes.contrast import (
     contrastive_loss,

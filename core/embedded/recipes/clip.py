@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from core.embedded.corpus import CLASSES, caption
+from core.embedded.corpus.classes import CLASSES, caption
 from core.embedded.recipes.bpe import MAX_LENGTH, clip_tokenizer
 from core.embedded.recipes.contrast import contrastive_loss, draw_captions, zero_shot_accuracy
 from core.embedded.recipes.judges import spoil

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from core.embedded.corpus import ATTRIBUTES, CLASSES
+from core.embedded.corpus.classes import ATTRIBUTES, CLASSES
 from core.embedded.recipes import vae as autoencoder
 from core.embedded.recipes.library import Autoencoder
 from core.embedded.recipes.loop import Recipe, train

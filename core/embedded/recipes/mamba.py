@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from core.embedded.corpus import ATTRIBUTES, SAMPLE_RATE_HZ
+from core.embedded.corpus.classes import ATTRIBUTES
+from core.embedded.corpus.sound import SAMPLE_RATE_HZ
 from core.embedded.recipes.contrast import ridge_error
 from core.embedded.recipes.loop import Recipe, train
 from core.embedded.recipes.plan import Plan

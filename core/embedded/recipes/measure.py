@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.embedded.corpus import ATTRIBUTES, CLASSES, caption
+from core.embedded.corpus.classes import ATTRIBUTES, CLASSES, caption
 from core.embedded.recipes.diffusion import paint
 from core.embedded.recipes.judges import judge_images
 from core.embedded.recipes.library import Pipeline

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.embedded.corpus import CLASSES, pair_attributes, pair_clip, pair_image
+from core.embedded.corpus.classes import CLASSES
+from core.embedded.corpus.pairs import pair_attributes, pair_clip, pair_image
 from core.embedded.recipes.plan import Plan
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.embedded.corpus import ATTRIBUTES, CLASSES, caption
+from core.embedded.corpus.classes import ATTRIBUTES, CLASSES, caption
 
 UNNAMED = -1
 

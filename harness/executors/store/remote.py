@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import HarnessError, StorageAwayError, UsageError, suggestion
-from core.files import TEMPORARY_PREFIX
-from core.training.checkpoints import no_space_is_a_sentence
+from core.files import TEMPORARY_PREFIX, no_space_is_a_sentence
 from harness.executors.store.url import EXPECTED, reason, require_url, without_secrets
 
 if TYPE_CHECKING:

@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import HarnessError
-from core.files import TEMPORARY_PREFIX, write_atomic
-from core.training.checkpoints import (
-    CHECKPOINT_NAME,
-    HASHES,
-    NUM_KEPT,
-    no_space_is_a_sentence,
-)
+from core.files import TEMPORARY_PREFIX, no_space_is_a_sentence, write_atomic
+from core.training.checkpoints import CHECKPOINT_NAME, HASHES, NUM_KEPT
 from harness.executors.store.claim import Claim
 from harness.executors.store.remote import RemoteFolder
 from harness.records.folders import (

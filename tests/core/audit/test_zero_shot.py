@@ -7,7 +7,7 @@ import pytest
 
 from core.audit.zero_shot import class_captions, judge, listen
 from core.data.cleaning.clean import build_manifest
-from core.embedded.corpus import write_corpus
+from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError
 from core.foundation.foundation import Foundation
 

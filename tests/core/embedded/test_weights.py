@@ -17,7 +17,9 @@ from transformers import (
 )
 
 from core.embedded import WEIGHTS
-from core.embedded.corpus import CLASSES, SAMPLE_RATE_HZ, Pair, caption, make_pair
+from core.embedded.corpus.classes import CLASSES, caption
+from core.embedded.corpus.pairs import Pair, make_pair
+from core.embedded.corpus.sound import SAMPLE_RATE_HZ
 from core.embedded.recipes import clap, clip, mamba
 from core.embedded.recipes.contrast import zero_shot_accuracy
 from core.embedded.recipes.diffusion import paint

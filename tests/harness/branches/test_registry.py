@@ -1,6 +1,7 @@
 """Finding variants in folders and entry points, one broken one harming no other."""
 
 import signal
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -123,3 +124,52 @@ def test_a_broken_variant_fails_alone_with_its_own_error(
     assert described["bad"].error is not None
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(described["bad"].error)
+
+
+WITHOUT_TORCH = """
+import sys
+from harness.branches.registry import find_variant, registrations
+
+for name in registrations():
+    assert find_variant(name).load_config().__name__.endswith("Config")
+print(sorted({"torch", "diffusers", "transformers", "peft"} & set(sys.modules)))
+"""
+
+
+def test_settings_of_the_shipped_branches_load_without_torch() -> None:
+    """Catches: planning a run that imports every module of its branch to read ten defaults."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_settings_are_those_of_the_variant_whether_or_not_they_stand_apart(plug_in) -> None:
+    """Catches: a plug-in in one module that no longer runs, or settings of another class."""
+    plug_in("mine", PLUGIN.format(name="mine", body="pass"))
+    assert find_variant("mine").load_config() is find_variant("mine").load().Config
+    for name in SHIPPED:
+        assert find_variant(name).load_config() is find_variant(name).load().Config
+
+
+def test_a_package_may_tell_its_settings_before_its_modules(plug_in) -> None:
+    """Catches: a light `CONFIG` that is read only inside this repository."""
+    plug_in(
+        "apart",
+        "from core.conditioning.config import VariantConfig\n"
+        "class CONFIG(VariantConfig): pass\n"
+        "def __getattr__(name): raise AttributeError(f'{name} was asked for')\n",
+        attribute="VARIANT",
+    )
+    assert find_variant("apart").load_config().__name__ == "CONFIG"
+    with pytest.raises(UsageError, match="VARIANT was asked for"):
+        find_variant("apart").load()
+
+
+def test_settings_that_are_not_the_variants_are_refused(plug_in) -> None:
+    """Catches: a run that is planned by one class of settings and built by another."""
+    source = PLUGIN.format(name="two", body="pass")
+    other = (
+        "from core.conditioning.config import VariantConfig\nclass CONFIG(VariantConfig): pass\n"
+    )
+    plug_in("two", f"{source}\nVARIANT = Mine\n{other}", attribute="VARIANT")
+    with pytest.raises(UsageError, match="settings of Mine are BaselineConfig; set CONFIG to"):
+        find_variant("two").load()

@@ -115,7 +115,7 @@ def test_mistakes_end_in_a_sentence_and_their_exit_code(
 
 def test_too_few_clips_of_a_class_are_named(call: Call, tmp_path: Path) -> None:
     """Catches: a class with an empty test part that nobody notices."""
-    from core.embedded.corpus import write_corpus
+    from core.embedded.corpus.folder import write_corpus
 
     write_corpus(tmp_path / "media", counts={"fire": 8, "siren": 2}, spoilt=False)
     data = ["--data", str(tmp_path / "media"), "--results", str(tmp_path / "results")]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from core.data.cleaning.clean import build_manifest
 from core.data.splits.split import Split, make_split
-from core.embedded.corpus import write_corpus
+from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, HarnessError, MismatchError, UsageError
 from core.features.exported import ExportedEmbeddings
 from core.features.locked_media import SILENCE

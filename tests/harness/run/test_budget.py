@@ -15,9 +15,9 @@ from harness.run.budget import (
     scaled_schedule,
     schedule_cost,
     schedule_of,
-    step_flops,
     within_budget,
 )
+from harness.run.flops import step_flops
 from harness.settings.load import load_profile, parse_settings
 
 COST = {"stage1": 2.0, "stage2": 3.0, "stage3": 1.0}

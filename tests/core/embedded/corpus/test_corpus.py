@@ -3,20 +3,10 @@
 import numpy as np
 import pytest
 
-from core.embedded.corpus import (
-    ATTRIBUTES,
-    CLASS_COUNTS,
-    CLASSES,
-    SAMPLE_RATE_HZ,
-    Attributes,
-    caption,
-    draw_image,
-    make_pair,
-    pair_attributes,
-    pair_clip,
-    pair_image,
-    synthesise_clip,
-)
+from core.embedded.corpus.classes import ATTRIBUTES, CLASS_COUNTS, CLASSES, Attributes, caption
+from core.embedded.corpus.pairs import make_pair, pair_attributes, pair_clip, pair_image
+from core.embedded.corpus.picture import draw_image
+from core.embedded.corpus.sound import SAMPLE_RATE_HZ, synthesise_clip
 from core.randomness import rng
 
 NUM_LISTENED = 24

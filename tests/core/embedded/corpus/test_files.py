@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.embedded.corpus import make_pair, write_corpus
+from core.embedded.corpus.folder import write_corpus
+from core.embedded.corpus.pairs import make_pair
 
 COUNTS = {"fire": 3, "rain": 2}
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.embedded.corpus import ATTRIBUTES, CLASSES, Attributes, synthesise_clip
+from core.embedded.corpus.classes import ATTRIBUTES, CLASSES, Attributes
+from core.embedded.corpus.sound import synthesise_clip
 from core.embedded.recipes.bpe import clip_tokenizer, learn_merges, roberta_tokenizer
 from core.embedded.recipes.contrast import contrastive_loss, ridge_error, zero_shot_accuracy
 from core.embedded.recipes.diffusion import (
