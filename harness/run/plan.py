@@ -1,6 +1,7 @@
 """What a run will be, before anything is computed: resolved settings, data, schedule, identity."""
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,6 +150,11 @@ class PlannedRun:
                 "it was edited or copied: move it away"
             )
         return record if record.status is Status.FINISHED else None
+
+    def leave_numbers(self) -> None:
+        """Remove the checkpoints of a trial, for trials are many and each can be made again."""
+        if self.request.score is not Score.TEST:
+            shutil.rmtree(RunFolder(self.folder).checkpoints, ignore_errors=True)
 
     @cached_property
     def variant(self) -> "type[Variant]":

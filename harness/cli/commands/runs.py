@@ -84,6 +84,8 @@ def run(
     with open_display() as display:
         if dry_run:
             planned = runs.plan_run(request, display=display)
+            if planned.finished_record is None:
+                planned.registration.load()  # one that cannot be imported would not run
             print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
             return
         record = runs.run(request, display=display)

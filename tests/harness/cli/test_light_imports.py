@@ -62,3 +62,10 @@ def test_a_manifest_is_shown_without_the_heavy_libraries(
     )
     assert done.returncode == 0, done.stderr
     assert loaded_by("data", "show", str(out)) == []
+
+
+def test_a_finished_run_returns_without_the_heavy_libraries(
+    loaded_by: LoadedBy, finished: Any
+) -> None:
+    """Catches: a run that is done already and still imports what trains to say so."""
+    assert loaded_by(*finished.request.words[1:]) == []

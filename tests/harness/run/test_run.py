@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from core.errors import BusyError, DataError, GuardError, MismatchError
+from core.errors import BusyError, DataError, GuardError, HarnessError, MismatchError
 from core.files import file_sha256
 from core.foundation.foundation import Foundation
 from core.training import guards
@@ -22,7 +22,6 @@ from harness.records.events import EventLog
 from harness.records.folders import FAILURES, RECORD
 from harness.records.lock import held
 from harness.records.record import Status, load_record
-from harness.run import run as runs
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.wording.display import Display
@@ -306,7 +305,7 @@ def test_a_corpus_folder_that_was_changed_is_a_sentence(tmp_path: Path) -> None:
 def test_missing_weights_are_told_before_the_data_is_read(tmp_path: Path) -> None:
     """Catches: hours of cleaning before it turns out that there is no model."""
     request = RunRequest("sonic", profile="sd15", data=str(tmp_path / "none"), results=tmp_path)
-    with pytest.raises(runs.HarnessError, match="hf download") as missing:
+    with pytest.raises(HarnessError, match="hf download") as missing:
         plan_run(request, display=Display())
     assert missing.value.exit_code == 66
 

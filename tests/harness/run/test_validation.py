@@ -28,7 +28,7 @@ from harness.metrics.registry import METRICS, deciding_metric, metric
 from harness.records.names import named_run
 from harness.records.parts import MetricValue
 from harness.records.record import Status, load_record
-from harness.run import run as runs
+from harness.run import work
 from harness.run.plan import RunRequest, Score, plan_run
 from harness.run.prepare import PreparedModel
 from harness.run.run import run
@@ -94,7 +94,7 @@ def blind(
     request = small_request(data=str(lock), results=root / "results")
     weights: dict[Score, dict[str, Tensor]] = {}
     folders: dict[Score, Path] = {}
-    measured = runs.measured_loss
+    measured = work.measured_loss
 
     def keeping(score: Score) -> Callable[..., MetricValue]:
         def measure(ready: PreparedModel, **planned: Any) -> MetricValue:
@@ -107,7 +107,7 @@ def blind(
     sys.addaudithook(watch)
     with pytest.MonkeyPatch.context() as patch:
         for score in (Score.LOSS, Score.VALIDATION):
-            patch.setattr(runs, "measured_loss", keeping(score))
+            patch.setattr(work, "measured_loss", keeping(score))
             scored = replace(request, score=score)
             if score is Score.LOSS:
                 with pytest.raises(Interrupted):
@@ -224,7 +224,7 @@ def test_the_same_command_finds_a_finished_trial(
     """Catches: a trial trained again, or leftovers of a kill that nothing ever removes."""
     folder = blind.folders[Score.LOSS]
     (folder / "checkpoints").mkdir()
-    monkeypatch.setattr(runs, "prepare_model", lambda *args, **kw: pytest.fail("a model was built"))
+    monkeypatch.setattr(work, "prepare_model", lambda *args, **kw: pytest.fail("a model was built"))
     found = run(replace(blind.request, score=Score.LOSS), display=Display())
     assert found == load_record(folder)
     assert not (folder / "checkpoints").exists()
@@ -238,7 +238,7 @@ def test_a_failed_trial_keeps_its_record_alone(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise UsageError("no loss today")
 
-    monkeypatch.setattr(runs, "measured_loss", fail)
+    monkeypatch.setattr(work, "measured_loss", fail)
     request = replace(blind.request, score=Score.LOSS, seed=9)
     with pytest.raises(UsageError, match="no loss today"):
         run(request, display=Display())
