@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from core.data.media.mel import mel_filters
 from core.errors import UsageError
 from core.files import write_atomic
-from core.foundation.judge import mel_filters
 from harness.metrics.pictures import read_square
 
 _CELL = 192  # px: three times a 64 px image

@@ -1,9 +1,7 @@
 """Sampling a run's clips in every arm, at the same noise."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +20,8 @@ from core.foundation.foundation import Foundation
 from core.randomness import rng
 from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
 from harness.metrics.arms import Arm, GeneratedImage
+from harness.records.image_names import file_stem
 from harness.settings.profile import SamplingSettings
-
-# An id comes from the user's metadata or file names and must not choose where we write.
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -141,14 +136,6 @@ def require_pictures(
                 f"{place} is one flat colour: the branch drives the sampler out of the range of "
                 "the VAE, or conditions on nothing; its scores would be void"
             )
-
-
-def file_stem(sample_id: str) -> str:
-    """A file name for a sample: its id where that is plain, else made plain, with a hash."""
-    if _PLAIN_ID.fullmatch(sample_id):
-        return sample_id
-    mark = blake2b(sample_id.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    return f"{_NOT_PLAIN.sub('_', sample_id)[:60]}-{mark}"
 
 
 def arms_of(variant: Variant) -> frozenset[Arm]:

@@ -7,9 +7,9 @@ from core.data.media.decode import decode_audio
 from core.data.splits.split import Split
 from harness.metrics.arms import Arm, ScoredClip
 from harness.records.folders import RunFolder
+from harness.records.image_names import file_stem
 from harness.records.record import RunRecord
 from harness.report.contact_sheet import SheetRow, choose_clips, contact_sheet
-from harness.run.sample import file_stem
 
 _SHEET_CLIPS_PER_CLASS = 1
 

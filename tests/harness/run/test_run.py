@@ -22,6 +22,7 @@ from harness.records.events import EventLog
 from harness.records.folders import FAILURES, RECORD
 from harness.records.lock import held
 from harness.records.record import Status, load_record
+from harness.run import work
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.wording.display import Display
@@ -118,7 +119,7 @@ def test_a_lost_record_and_a_lost_folder_come_back_bit_identical(
 ) -> None:
     """Catches: a score or weight that depends on the clock, on order or on left-over files."""
     # From nothing, not from another run of the same training in the shared folder.
-    monkeypatch.setattr(runs, "take_over_training", lambda planned: None)
+    monkeypatch.setattr(work, "take_over_training", lambda planned: None)
     before = numbers(finished.folder)
     kept = tmp_path / "kept"
     shutil.copytree(finished.folder, kept)

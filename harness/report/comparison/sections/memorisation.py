@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.records.folders import RunFolder
+from harness.records.image_names import file_stem
 from harness.records.parts import NearestOfArm, NearestSummary
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import (
@@ -24,7 +25,6 @@ from harness.report.page.content import (
     Table,
 )
 from harness.report.page.media import MediaStore
-from harness.run.sample import file_stem
 from harness.wording.numbers import count, label, number, percent, plain, short_hash
 
 _TITLE = "Nearest training image"

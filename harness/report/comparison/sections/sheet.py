@@ -12,6 +12,7 @@ from core.data.splits.split import Part, Split
 from core.errors import DataError
 from harness.metrics.arms import REAL, Arm
 from harness.records.folders import RunFolder
+from harness.records.image_names import file_stem
 from harness.records.score_kind import Score
 from harness.report.comparison.choice import Advantage, Chosen, advantage, chosen_clips
 from harness.report.comparison.facts import Facts, ReportRun
@@ -19,7 +20,6 @@ from harness.report.comparison.sections.common import arm_word
 from harness.report.contact_sheet import mel_db, mel_shade
 from harness.report.page.content import Blank, Paragraph, Picture, Section, Sheet, SheetClip
 from harness.report.page.media import AUDIO_TYPE, MediaStore, picture, sound
-from harness.run.sample import file_stem
 from harness.wording.numbers import count, label, metric_label, number, plain
 
 _TITLE = "Contact sheet"

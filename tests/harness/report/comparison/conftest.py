@@ -23,10 +23,10 @@ from harness.comparison.analysis import analyse
 from harness.comparison.runs import load_run
 from harness.metrics.metric import Level
 from harness.metrics.registry import METRICS
+from harness.records.image_names import file_stem
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.report.comparison.write import write_comparison_report
 from harness.report.page.page import Written
-from harness.run.sample import file_stem
 
 HOSTILE_CLASS = '<img src="http://evil.invalid/x" onerror="alert(1)">'
 HOSTILE_ID = "\"><script>document.title='owned'<␣script>$x_1$".replace("␣", "\u2215")
