@@ -20,6 +20,7 @@ from core.training.objective import (
     add_noise,
     draw_step,
     sample_latents,
+    to_device,
 )
 from core.training.plan import TrainingPlan, batch_indices, timestep_weights
 
@@ -115,16 +116,21 @@ class Batches:
         latents_SCHW = sample_latents(data, ids, draws.flipped.tolist(), draws.latent_noise)
         noised = add_noise(
             self.scheduler,
-            latents_SCHW.to(device),
-            noise_BCHW=draws.noise.to(device),
-            timesteps_B=torch.from_numpy(draws.timesteps).to(device),
+            to_device(latents_SCHW, device),
+            noise_BCHW=to_device(draws.noise, device),
+            timesteps_B=to_device(torch.from_numpy(draws.timesteps), device),
         )
-        class_weight_S = torch.tensor([data.class_weight[i] for i in ids], device=device)
+        class_weight_S = to_device(torch.tensor([data.class_weight[i] for i in ids]), device)
+        inputs = data.inputs(ids, crop_draws=draws.crops.tolist())
         return StepBatch(
-            inputs=data.inputs(ids, crop_draws=draws.crops.tolist()).to(device),
+            inputs=ConditioningInputs(
+                text_BLC=to_device(inputs.text_BLC, device),
+                audio={name: to_device(values, device) for name, values in inputs.audio.items()},
+                class_index_B=to_device(inputs.class_index_B, device),
+            ),
             noised=noised,
-            drop_text_S=torch.from_numpy(draws.drop_text).to(device),
-            drop_audio_S=torch.from_numpy(draws.drop_audio).to(device),
+            drop_text_S=to_device(torch.from_numpy(draws.drop_text), device),
+            drop_audio_S=to_device(torch.from_numpy(draws.drop_audio), device),
             weight_S=class_weight_S * self._timestep_weight_T[noised.timesteps_B],
         )
 

@@ -19,9 +19,12 @@ from core.training import guards, stage_state
 from core.training.batches import Batches
 from core.training.checkpoints import Checkpoint, CheckpointFolder
 from core.training.decay import optimizer_groups
+from core.training.graphed import CudaRecorder, GraphedCompute
 from core.training.interrupts import InterruptFlag
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.repeatable import check_repeatable
+from core.training.resident import on_device
 from core.training.results import NOTHING_TO_TRAIN, StageResult, StepReport, TrainingResult
 from core.training.step import PendingStep, StepOutcome, TrainingStep, build_optimizer
 from core.training.validation import planned_loss
@@ -67,6 +70,7 @@ def train(
     if newest is not None:
         model.load_state_dict({n[6:]: t for n, t in newest.tensors.items() if n[:6] == "model."})
     on_resume(0 if newest is None else newest.global_step)
+    data = on_device(data, device=model.device)
     results = [StageResult(**r) for r in newest.state["results"]] if newest else []
     adapter_in_use = False
     with InterruptFlag() as interrupt:
@@ -156,6 +160,7 @@ class _StageLoop:
         self.optimizer = build_optimizer(groups, eps=plan.adam_eps, device=model.device)
         self.largest_terms: dict[str, float] = {}
         self.is_judged = False
+        self.graphed: GraphedCompute | None = None
         # On a GPU a step is read while the next one is computed, unless it decides about the next.
         is_ahead = model.device.type == "cuda" and self.stage.stop is not StopCriterion.GATE_WINDOW
         self.lag = int(is_ahead)
@@ -197,6 +202,7 @@ class _StageLoop:
             self.result.device_seconds = device_before + clock() - device_started
             checkpoints.save(self._checkpoint(results))
 
+        self._prepare_device()
         pending: deque[PendingStep] = deque()
         is_open = True
         while is_open and self.step < self.stage.steps:
@@ -229,6 +235,15 @@ class _StageLoop:
         save([*finished, self.result])
         interrupt.raise_if_set()
         return self.result
+
+    def _prepare_device(self) -> None:
+        """On a GPU: check that equal steps are equal, and let steps be recorded."""
+        if self.model.device.type != "cuda":
+            return
+        if self.plan.deterministic:
+            check_repeatable(self.optimise, self.batches.at(self.step))
+        self.graphed = GraphedCompute(self.optimise.compute, recorder=CudaRecorder())
+        self.optimise.run = self.graphed
 
     def _is_in_gate_window(self, outcome: StepOutcome) -> bool:
         """Whether the stage ends here by its gates; notes it."""
@@ -280,6 +295,7 @@ class _StageLoop:
                 for name, parameter in self.trained.items():
                     parameter.copy_(tensors[name])
         self.optimizer.zero_grad(set_to_none=True)
+        self.result.is_recorded = self.graphed is not None and self.graphed.is_recorded
         self.result.steps_done = self.step
         self.result.samples_seen = self.step * self.plan.batch_size
         self.result.gates = self.model.variant.gate_values()

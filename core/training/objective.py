@@ -15,6 +15,13 @@ from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.randomness import Name, normal, rng
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; to a GPU by way of pinned memory, so that nobody waits for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 class Features(Protocol):
     """Cached features of the split's samples, by sample id."""
 
@@ -155,7 +162,7 @@ def add_noise(
 def sample_latents(data: TrainingData, ids: Sequence[str], flipped: Sequence[bool], eps: Tensor):
     """Scaled latents [B, C, H, W] drawn from the cached posterior with noise `eps`."""
     mean_BCHW, std_BCHW = data.features.latent_moments(ids, flipped)
-    return (mean_BCHW + std_BCHW * eps) * data.scaling_factor
+    return (mean_BCHW + std_BCHW * to_device(eps, mean_BCHW.device)) * data.scaling_factor
 
 
 def per_sample_mse(prediction_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class TrainingPlan:
     text_dropout, audio_dropout: share of samples trained without caption, without sound.
     validation_draws: fixed (timestep, noise) pairs for each validation clip.
     adam_eps: AdamW's eps; a gradient far below it hardly moves its parameter.
+    deterministic: whether two equal steps must give equal bits; checked on a GPU.
     loss_weighting: how much each noise level counts; validation counts all alike.
     """
 
@@ -40,6 +41,7 @@ class TrainingPlan:
     validation_draws: int
     loss_weighting: LossWeighting = LossWeighting.UNIFORM
     adam_eps: float = 1e-15
+    deterministic: bool = True
 
     @property
     def batch_size(self) -> int:

@@ -1,7 +1,7 @@
 """The arithmetic of a run's forward passes, and float32 for what must not depend on it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -9,12 +9,16 @@ from torch import nn
 from core.choices import Precision
 
 
-def autocast(precision: Precision, *, device: torch.device | str) -> torch.autocast:
-    """Forward passes inside run in this arithmetic."""
+def autocast(precision: Precision, *, device: torch.device | str) -> AbstractContextManager[object]:
+    """Forward passes inside run in this arithmetic; the meta device knows none."""
     kind = device.type if isinstance(device, torch.device) else device
+    if not torch.amp.is_autocast_available(kind):
+        return nullcontext()
     if precision == Precision.FLOAT32:
         return torch.autocast(kind, enabled=False)
-    return torch.autocast(kind, dtype=getattr(torch, Precision(precision).value))
+    dtype = getattr(torch, Precision(precision).value)
+    # A cast that is kept from one forward pass to the next cannot be recorded in a CUDA graph.
+    return torch.autocast(kind, dtype=dtype, cache_enabled=kind != "cuda")
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class StageResult:
     gates: dict[str, float] = field(default_factory=dict)
     skipped_steps: int = 0
     """Steps of float16 that overflowed and were not applied."""
+    is_recorded: bool = False
+    """Whether its steps were replayed from a CUDA graph."""
     unmoved: int = 0
     """Parameters that had not moved at the end of a stage too short to judge them by that."""
 

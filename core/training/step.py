@@ -8,7 +8,8 @@ micro-batches of a step.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -123,6 +124,8 @@ class TrainingStep:
         self.watch = GradientWatch(list(trained), device=model.device)
         is_scaled = plan.precision == Precision.FLOAT16
         self.scaler = LossScaler(device=model.device) if is_scaled else None
+        self.run: Callable[[StepBatch], StepNumbers] = self.compute
+        """What hands `compute` to the device: itself, or its recorded kernels."""
 
     def __call__(self, batch: StepBatch, *, step: int) -> PendingStep:
         """Make optimiser step number `step` of the stage."""
@@ -133,7 +136,7 @@ class TrainingStep:
             set_rate(group, group["peak_lr"] * factor)
         self.model.set_training(True)
         with torch_seeded(self.seed, "dropout", self.stage.name, step):
-            numbers = self.compute(batch)
+            numbers = self.run(batch)
         return PendingStep(
             numbers=numbers,
             stage=self.stage.name,
@@ -148,9 +151,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         terms = []
         for number in range(self.plan.accumulation):
-            micro = self._micro_losses(batch.micro(number, size=self.plan.micro_batch))
-            self._backward(torch.stack(list(micro.values())).sum() / self.plan.accumulation)
-            terms.append(micro)
+            terms.append(self.differentiate(batch.micro(number, size=self.plan.micro_batch)))
         shared = self._step_losses(batch)
         if shared:
             self._backward(torch.stack(list(shared.values())).sum())
@@ -170,6 +171,12 @@ class TrainingStep:
             per_step=tuple(shared),
             gates=tuple(gates),
         )
+
+    def differentiate(self, micro: StepBatch) -> dict[str, Tensor]:
+        """Add the gradients of one micro-batch; returns the terms of its loss."""
+        losses = self._micro_losses(micro)
+        self._backward(torch.stack(list(losses.values())).sum() / self.plan.accumulation)
+        return losses
 
     def _backward(self, loss: Tensor) -> None:
         (loss if self.scaler is None else self.scaler.scaled(loss)).backward()
@@ -218,7 +225,7 @@ class TrainingStep:
             conditioning = variant.condition(batch.inputs)
             return dict(variant.auxiliary_losses(batch.inputs, conditioning, stage=self.stage.name))
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.plan.precision, device=self.model.device)
 
 

@@ -78,6 +78,8 @@ class StageFacts(Part):
     """Value of each gate at its end."""
     skipped_steps: int = 0
     """Steps that overflowed in float16 and were not applied."""
+    is_recorded: bool = False
+    """Whether its steps were replayed from a CUDA graph."""
     unmoved: int = 0
     """Parameters that had not moved at the end of a stage too short to judge them by that."""
 

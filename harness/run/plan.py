@@ -192,6 +192,7 @@ class PlannedRun:
             validation_draws=training.validation_draws,
             loss_weighting=training.loss_weighting,
             adam_eps=training.adam_eps,
+            deterministic=training.deterministic,
         )
 
 

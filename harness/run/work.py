@@ -44,6 +44,11 @@ from harness.records.record import (
 )
 from harness.records.score_kind import Score
 from harness.records.unaltered import file_hashes
+from harness.run.determinism import (
+    determinism_facts,
+    determinism_notices,
+    set_determinism,
+)
 from harness.run.device import (
     device_facts,
     device_name,
@@ -119,6 +124,9 @@ class _Work:
         self.device = require_fit_device(planned.profile, asked=planned.request.device)
         display.say(f"{planned.identity.run_id} {device_sentence(self.device)}")
         torch.set_num_threads(planned.profile.training.num_threads)
+        self.is_deterministic = planned.profile.training.deterministic
+        set_determinism(self.is_deterministic, device=self.device)
+        self.findings.notices += determinism_notices(self.is_deterministic, device=self.device)
 
     def finish(self, *, started_at: str) -> RunRecord:
         """All phases, one after the other."""
@@ -347,7 +355,8 @@ class _Work:
             ),
             environment=environment()
             | {"selective_scan": scan_kind(self.device).value}
-            | device_facts(self.device),
+            | device_facts(self.device)
+            | determinism_facts(self.is_deterministic, device=self.device),
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,

@@ -171,6 +171,9 @@ class TrainingSettings(_Settings):
     """Optimiser steps between validation passes."""
     validation_draws: int = Field(default=4, ge=1)
     """Fixed (timestep, noise) pairs for each validation clip."""
+    deterministic: bool = True
+    """On a GPU, kernels that add in a fixed order: the same command and a resumed run give the same
+    bits on one kind of card. Off is faster, and pairing by seed is then approximate."""
     num_threads: int = Field(default=1, ge=1)
     """CPU threads of a run; another number gives other roundings, so it is a setting."""
 

@@ -46,7 +46,7 @@ def chunked_scan(
         C_GBNQS = _chunks(C_GBLS.to(dtype), chunk=chunk, padding=padding)
         driven_GBNQHP = dt_GBNQH[..., None] * x_GBNQHP
         # Logarithm of the decay from a chunk's start to each of its steps.
-        log_GBNHQ = (dt_GBNQH * A_GH.to(dtype)[:, None, None, None]).cumsum(dim=3).mT
+        log_GBNHQ = _running_sum((dt_GBNQH * A_GH.to(dtype)[:, None, None, None]).mT)
         y_GBNQHP = _within_chunks(driven_GBNQHP, B_GBNQS, C_GBNQS, log_GBNHQ)
         y_GBNQHP = y_GBNQHP + _across_chunks(driven_GBNQHP, B_GBNQS, C_GBNQS, log_GBNHQ)
         y_GBLHP = y_GBNQHP.flatten(2, 3)[:, :, :num_steps]
@@ -59,6 +59,15 @@ def _chunks(values: Tensor, *, chunk: int, padding: int) -> Tensor:
     num_trailing = values.ndim - 3
     padded = functional.pad(values, (0, 0) * num_trailing + (0, padding))
     return padded.unflatten(2, (-1, chunk))
+
+
+def _running_sum(values_GBNHQ: Tensor) -> Tensor:
+    """Cumulative sum over the steps of a chunk."""
+    if not values_GBNHQ.is_cuda:
+        return values_GBNHQ.cumsum(dim=-1)
+    # CUDA's cumsum has no deterministic form; a chunk is short enough for a matrix product.
+    num_steps = values_GBNHQ.shape[-1]
+    return values_GBNHQ @ torch.ones(num_steps, num_steps).to(values_GBNHQ).triu()
 
 
 def _within_chunks(driven: Tensor, B: Tensor, C: Tensor, log_GBNHQ: Tensor) -> Tensor:

@@ -103,6 +103,17 @@ def test_half_a_budget_is_refused(items: tuple[str, ...]) -> None:
         load_profile("tiny", overrides=items)
 
 
+def test_a_step_of_full_size_costs_the_frozen_unet_and_hardly_more() -> None:
+    """Catches: an encoder called in the step, or attention computed over and over for the gate."""
+    profile = load_profile(
+        "sd15", overrides=("training.micro_batch=1", "training.accumulation=1"), variant="baseline"
+    )
+    variant = find_variant("baseline").load()
+    flops = step_flops(profile, variant=variant, config=variant.Config(), num_classes=8)
+    assert 1671e9 < flops["stage1"] <= 1.01 * 1671e9
+    assert 1722e9 < flops["stage2"] <= 1.01 * 1722e9
+
+
 def test_flops_of_a_step_are_those_of_the_real_modules() -> None:
     """Catches: an adapter or the backward pass left out, or a micro-batch not counted."""
     profile = load_profile("tiny", overrides=("training.micro_batch=2", "training.accumulation=3"))

@@ -22,6 +22,7 @@ from harness.records.events import EventLog
 from harness.records.folders import FAILURES, RECORD
 from harness.records.lock import held
 from harness.records.record import Status, load_record
+from harness.records.score_kind import Score
 from harness.run import work
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
@@ -349,3 +350,22 @@ def test_a_run_in_bfloat16_passes_its_own_checks_and_finishes(
     assert record.status is Status.FINISHED
     assert {"silent_identity", "adapter_identity", "moved"} <= set(record.guards_passed)
     assert record.value("aic") is not None
+
+
+@pytest.mark.parametrize("variant", ["baseline", "sonic", "cutting_edge"])
+def test_a_run_of_one_step_a_stage_finishes_and_says_what_it_cannot_tell(
+    small_request: MakeRequest, variant: str
+) -> None:
+    """Catches: the first run on a rented GPU refused because LoRA's B is still 0."""
+    request = small_request(
+        *(f"stage{n}.steps=1" for n in (1, 2, 3)),
+        *(f"stage{n}.warmup_steps=20" for n in (1, 2)),
+        "stage2.lr=1e-6",
+        variant=variant,
+        score=Score.LOSS,
+    )
+    record = run(request, display=Display())
+    assert record.status is Status.FINISHED
+    is_told = any("too few to tell whether all of it trains" in n for n in record.notices)
+    assert is_told is not ("moved" in record.guards_passed)
+    assert is_told or variant == "cutting_edge"
