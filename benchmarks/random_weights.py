@@ -1,0 +1,109 @@
+"""Random weights of Stable Diffusion v1.5's exact sizes, in the real folder formats, in seconds.
+
+They generate noise, and everything else about them is real: shapes, files, loading, memory, time.
+Usage: python benchmarks/random_weights.py OUT
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from core.embedded import WEIGHTS
+
+
+def write_random_weights(out: Path) -> None:
+    """Write `sd15`, `clap` and `clip` below `out`: 3.6 GB, bfloat16 where the models are frozen."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import (
+        ClapConfig,
+        ClapFeatureExtractor,
+        ClapModel,
+        CLIPConfig,
+        CLIPModel,
+        CLIPTextConfig,
+        CLIPTextModel,
+    )
+
+    torch.manual_seed(0)
+    sd = out / "sd15"
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(WEIGHTS / "stable_diffusion" / part, sd / part, dirs_exist_ok=True)
+    shutil.copy(WEIGHTS / "stable_diffusion" / "model_index.json", sd / "model_index.json")
+    _edit(sd / "tokenizer" / "tokenizer_config.json", model_max_length=77)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        unet = UNet2DConditionModel(
+            sample_size=64,
+            cross_attention_dim=768,
+            attention_head_dim=8,
+            block_out_channels=(320, 640, 1280, 1280),
+        )
+        unet.to(torch.bfloat16).save_pretrained(sd / "unet")
+        vae = AutoencoderKL(
+            latent_channels=4,
+            layers_per_block=2,
+            block_out_channels=(128, 256, 512, 512),
+            sample_size=512,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            scaling_factor=0.18215,
+        )
+        vae.to(torch.bfloat16).save_pretrained(sd / "vae")
+        text = CLIPTextConfig(
+            vocab_size=49408,
+            hidden_size=768,
+            intermediate_size=3072,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            projection_dim=768,
+            bos_token_id=664,
+            eos_token_id=665,
+        )
+        CLIPTextModel(text).to(torch.bfloat16).save_pretrained(sd / "text_encoder")
+        clap = ClapConfig()
+        embedded = json.loads((WEIGHTS / "clap" / "config.json").read_text())
+        clap.text_config.vocab_size = max(2000, embedded["text_config"]["vocab_size"])
+        ClapModel(clap).save_pretrained(out / "clap")
+        clip = CLIPConfig(
+            projection_dim=512,
+            text_config={
+                "vocab_size": 49408,
+                "hidden_size": 512,
+                "intermediate_size": 2048,
+                "num_attention_heads": 8,
+                "num_hidden_layers": 12,
+                "bos_token_id": 664,
+                "eos_token_id": 665,
+            },
+            vision_config={
+                "patch_size": 32,
+                "image_size": 224,
+                "hidden_size": 768,
+                "num_attention_heads": 12,
+                "num_hidden_layers": 12,
+                "intermediate_size": 3072,
+            },
+        )
+        CLIPModel(clip).save_pretrained(out / "clip")
+    for model in ("clap", "clip"):
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(WEIGHTS / model / name, out / model / name)
+    ClapFeatureExtractor(
+        frequency_min=50, truncation="rand_trunc", padding="repeatpad"
+    ).save_pretrained(out / "clap")
+    shutil.copy(WEIGHTS / "clip" / "preprocessor_config.json", out / "clip")
+    _edit(
+        out / "clip" / "preprocessor_config.json",
+        crop_size={"height": 224, "width": 224},
+        size={"shortest_edge": 224},
+    )
+
+
+def _edit(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+if __name__ == "__main__":
+    write_random_weights(Path(sys.argv[1]))
