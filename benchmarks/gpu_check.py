@@ -130,6 +130,7 @@ def train_once(variant: str, *, profile: str, settings: Sequence[str], results: 
             timing[f"{stage}_ms"] = 1000 * statistics.median(late)
     if device == "cuda":
         timing["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        timing["reserved_gib"] = torch.cuda.max_memory_reserved() / 2**30  # with the graphs' pools
     return planned, ready, timing
 
 
@@ -285,10 +286,8 @@ def main() -> None:
         report["sd15"][variant] = row
         print("sd15", variant, json.dumps(row), flush=True)
         keep()
-    twins(
-        "sd15",
-        {v: (v, "sd15", full_settings(weights, (6, 6, 4))) for v in BRANCHES},
-    )
+    for variant in BRANCHES:  # one pair at a time: six trainings do not fit on a card
+        twins("sd15", {variant: (variant, "sd15", full_settings(weights, (6, 6, 4)))})
     name = card.lower().replace(" ", "-")
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"gpu-{name}-{report['date']}.json"

@@ -34,6 +34,9 @@ class Recorder(Protocol):
     def replay(self) -> None:
         """Run what was recorded."""
 
+    def release(self) -> None:
+        """Give the memory back; nothing is recorded any more."""
+
 
 class CudaRecorder:
     """A CUDA graph; plain runs go by a side stream, as graphs ask."""
@@ -55,6 +58,11 @@ class CudaRecorder:
 
     def replay(self) -> None:
         self._graph.replay()
+
+    def release(self) -> None:
+        torch.cuda.synchronize()
+        self._graph.reset()
+        torch.cuda.empty_cache()
 
 
 class GraphedCompute:
@@ -83,6 +91,12 @@ class GraphedCompute:
         if self._numbers is None:
             return self._record_and_run(batch)
         return self._replay(batch)
+
+    def release(self) -> None:
+        """Forget what was recorded: a stage's graph would hold its memory through the next ones."""
+        if self.is_recorded:
+            self._buffers = self._numbers = None
+            self._recorder.release()
 
     def _record_and_run(self, batch: StepBatch) -> StepNumbers:
         buffers = StepBatch.of({name: t.clone() for name, t in batch.tensors().items()})

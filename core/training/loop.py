@@ -295,7 +295,9 @@ class _StageLoop:
                 for name, parameter in self.trained.items():
                     parameter.copy_(tensors[name])
         self.optimizer.zero_grad(set_to_none=True)
-        self.result.is_recorded = self.graphed is not None and self.graphed.is_recorded
+        if self.graphed is not None:
+            self.result.is_recorded = self.graphed.is_recorded
+            self.graphed.release()
         self.result.steps_done = self.step
         self.result.samples_seen = self.step * self.plan.batch_size
         self.result.gates = self.model.variant.gate_values()

@@ -278,8 +278,12 @@ class PowerRow(Part):
     win_sd: float | None
     """Smallest true difference, in paired seed standard deviations, that is called a win in 80 %
     of cases: one pair, by the whole rule over all pairs; None below 6 seeds."""
-    headline_sd: float | None
+    headline_sd: float | None = None
     """The same for one branch that wins against every other one."""
+    detectable_sd: float | None = None
+    """Only in records of before the present rule: what one paired t-test at alpha finds."""
+    detectable_sd_all_pairs: float | None = None
+    """Likewise, at alpha over the number of pairs."""
     detectable: dict[str, float]
     """`first - second` to the smallest difference in the metric's unit, with the sd seen here."""
     can_win: bool

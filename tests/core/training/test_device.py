@@ -131,7 +131,7 @@ class Again:
 
     def __init__(self, keep: Callable[[], Callable[[], None]]) -> None:
         self.keep = keep
-        self.num_replays = 0
+        self.num_replays = self.num_releases = 0
 
     def plain(self, function: Callable[[], StepNumbers]) -> StepNumbers:
         return function()
@@ -145,6 +145,9 @@ class Again:
     def replay(self) -> None:
         self.num_replays += 1
         self.numbers.values.copy_(self.function().values)
+
+    def release(self) -> None:
+        self.num_releases += 1
 
 
 def steps(
@@ -204,6 +207,11 @@ def test_replayed_steps_are_the_plain_ones(
     assert all(torch.equal(t, others[n]) for n, t in plain.state_dict().items())
 
 
+def empty_batch() -> StepBatch:
+    names = ("text", "class_index", "drop_text", "drop_audio", "weight")
+    return StepBatch.of(dict.fromkeys((*names, "noisy", "timesteps", "target"), torch.zeros(1)))
+
+
 def test_a_step_that_cannot_be_recorded_is_made_plain_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -215,11 +223,7 @@ def test_a_step_that_cannot_be_recorded_is_made_plain_and_says_so(
             raise RuntimeError("operation not permitted when stream is capturing")
 
     graphed = GraphedCompute(lambda batch: numbers, recorder=Refuses(lambda: lambda: None))
-    zeros = torch.zeros(1)
-    batch = StepBatch.of(
-        dict.fromkeys(("text", "class_index", "drop_text", "drop_audio", "weight"), zeros)
-        | dict.fromkeys(("noisy", "timesteps", "target"), zeros)
-    )
+    batch = empty_batch()
     assert [graphed(batch) for _ in range(PLAIN_STEPS + 3)] == [numbers] * (PLAIN_STEPS + 3)
     assert not graphed.is_recorded
     assert [record.message.count("not permitted") for record in caplog.records] == [1]
@@ -298,3 +302,18 @@ def test_resident_features_are_the_same_rows(data: TrainingData) -> None:
         assert torch.equal(got, expected)
     assert torch.equal(held.features.null_text, data.features.null_text)
     assert resident_bytes(data) > 0
+
+
+def test_a_stages_graph_gives_its_memory_back() -> None:
+    """Catches: the graphs of three stages on the card at a time, 35 GiB instead of 14."""
+    numbers = StepNumbers(torch.zeros(1), (), (), ())
+    recorder = Again(lambda: lambda: None)
+    graphed = GraphedCompute(lambda batch: numbers, recorder=recorder)
+    graphed.release()  # nothing to give back yet
+    assert recorder.num_releases == 0
+    for _ in range(PLAIN_STEPS + 1):
+        graphed(empty_batch())
+    assert graphed.is_recorded
+    graphed.release()
+    assert recorder.num_releases == 1
+    assert not graphed.is_recorded

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.data.splits.split import load_split
+from harness.comparison.evidence import Looks
 from harness.comparison.record import load_comparison
 from harness.records.record import load_record
 from harness.sweep.record import load_sweep
@@ -32,6 +33,23 @@ ADDED_TO_UNSCORED: dict[str, Any] = {
 """The same of a run that was not scored, whose `evaluation` was an empty table."""
 
 ADDED_TO_SWEEPS: dict[str, Any] = {"storage_url": None, "test_seeds": 0}
+ADDED_TO_PAIRS: dict[str, Any] = {
+    "population": "these_clips",
+    "simultaneous": None,
+    "sd_interval": None,
+    "why_no_detectable": None,
+    "adjusted_both_p": None,
+    "other_clips": None,
+    "other_classes": None,
+    "variance": None,
+    "selection": None,
+}
+"""The same of each pair of a comparison, the secondary metrics' too."""
+ADDED_TO_COMPARISONS: dict[str, Any] = {
+    "population": "these_clips",
+    "trainings": None,
+    "to_add": None,
+}
 SPENT = {"allowed": None, "planned": None, "step_cost": None}
 """The same of each run's budget in a comparison that was made by samples."""
 SHARED = {"amount": None, "largest_shortfall": None}
@@ -86,7 +104,13 @@ def test_a_comparison_of_before_loads_and_is_written_back_as_it_was(unpacked, tm
     with_added(before["eligibility"]["budget"], SHARED)
     for run in before["runs"]:
         with_added(run["budget"], SPENT)
-    assert json.loads(written.read_bytes()) == before
+    for pair in [*before["pairs"], *before["secondary"]]:
+        with_added(pair, ADDED_TO_PAIRS)
+    for row in before["power"]:
+        with_added(row, {"headline_sd": None})
+    after = json.loads(written.read_bytes())
+    assert after.pop("looks") == Looks().model_dump(mode="json")  # nobody had counted them
+    assert after == with_added(before, ADDED_TO_COMPARISONS)
 
 
 def test_a_sweep_of_before_loads_and_is_written_back_as_it_was(unpacked, tmp_path):
