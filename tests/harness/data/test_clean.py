@@ -115,7 +115,7 @@ def test_the_command_says_what_it_did(media, tmp_path):
     assert data["classes"] == {"rain": 22}
     assert sum(data["reasons"].values()) == 2
     assert data["duplicates"] == 21
-    assert (folder / "cleaning.html").read_text().startswith("<!doctype html>")
+    assert (folder / "cleaning.html").read_text().startswith("<!DOCTYPE html>")
     shown = invoke("clean", folder, "--anew").stdout
     assert len(set((folder / JOURNAL_FILE).read_text().splitlines())) == 2 * NUM_PAIRS
     assert "22 kept + 2 left out = 24 items (48 media files)" in shown

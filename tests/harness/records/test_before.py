@@ -22,7 +22,7 @@ ADDED: dict[str, Any] = {
     "evaluation.foreign_metrics": {},
 }
 """Fields that every run's record has since, with the value that one without them reads as."""
-ADDED_TO_STAGES: dict[str, Any] = {"skipped_steps": 0, "unmoved": 0}
+ADDED_TO_STAGES: dict[str, Any] = {"skipped_steps": 0, "unmoved": 0, "is_recorded": False}
 """The same of each of its stages."""
 ADDED_TO_UNSCORED: dict[str, Any] = {
     "evaluation.extractors": {},
@@ -32,7 +32,11 @@ ADDED_TO_UNSCORED: dict[str, Any] = {
 }
 """The same of a run that was not scored, whose `evaluation` was an empty table."""
 
-ADDED_TO_SWEEPS: dict[str, Any] = {"storage_url": None, "test_seeds": 0}
+ADDED_TO_SWEEPS: dict[str, Any] = {
+    "storage_url": None,
+    "test_seeds": 0,
+    "comparison.metric_without_hearing": None,
+}
 ADDED_TO_PAIRS: dict[str, Any] = {
     "population": "these_clips",
     "simultaneous": None,
