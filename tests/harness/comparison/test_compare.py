@@ -223,7 +223,7 @@ def test_a_seed_that_only_one_branch_has_is_refused(
 ) -> None:
     """Catches: a run that drops out of the pairing unseen, and still enters its branch's mean."""
     records = matrix(finished.record, {"a": [0.5] * 7, "b": [0.4] * 6})
-    with pytest.raises(MismatchError, match=r"differ in seeds: a has seed 6 and b has not"):
+    with pytest.raises(MismatchError, match=r"differ in seeds: seed 6 exists for a but not for b"):
         compared(records)
     # A failed run is a partner: it decides nothing, but it is told.
     paired = matrix(finished.record, {"a": [0.5] * 7, "b": [0.4] * 7})
