@@ -44,7 +44,7 @@ from PIL import Image
 
 from core.data.cleaning.clean import clean_manifest
 from core.data.ingest.folder import scan_folder
-from core.data.media.decode import SAMPLE_RATE_HZ, decode_audio, resample
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio, resample
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings, log_mel
 

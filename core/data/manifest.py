@@ -385,9 +385,9 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
 
 
 def _checksum(head: bytes, columns: Mapping[str, list[Any]]) -> bytes:
-    """Parquet reads a flipped bit as another value; this tells. Levels may be infinite."""
+    """Parquet reads a flipped bit as another value, or text as bytes. Levels may be infinite."""
     digest = hashlib.sha256(head)
-    digest.update(json.dumps(columns).encode())
+    digest.update(json.dumps(columns, default=repr).encode())
     return digest.hexdigest().encode()
 
 

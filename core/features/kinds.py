@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from core.choices import AudioFeature
-from core.data.media.decode import SAMPLE_RATE_HZ, resample
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, resample
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings
 from core.features.log_mel import log_mel as log_mel_of
 from core.features.store import FeatureStore, FeatureTable
 
 _CONVERSION = 2
-"""Raised when `core.data.media.decode` or `log_mel` changes what it returns: old rows go unused."""
+"""Raised when a decoder or `log_mel` changes what it returns; old rows go unused."""
 _IMAGE_BATCH = 16
 _AUDIO_BATCH = 8
 

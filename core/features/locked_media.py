@@ -10,14 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from core.data.manifest import Sample
-from core.data.media.decode import (
-    SAMPLE_RATE_HZ,
-    MediaError,
-    decode_audio,
-    decode_image,
-    to_square,
-    to_vae_input,
-)
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio
+from core.data.media.decode_image import decode_image, to_square, to_vae_input
+from core.data.media.errors import MediaError
 from core.data.splits.split import verify_sample
 from core.errors import DataError
 from core.features.crops import content_and_start

@@ -479,7 +479,7 @@ def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
         steps=record.steps_done,
         samples=record.samples_seen,
         budget=budget_of(record),
-        seconds=record.cost.seconds,
+        seconds=record.seconds,
         device=record.cost.device,
         peak_memory_bytes=record.cost.peak_memory_bytes,
         parameters=record.parameters,

@@ -76,7 +76,7 @@ def forecast(
         planned = next(run for run in missing if run.identity.variant == name)
         alike = [r for r in records if _is_alike(r, planned)]
         if alike:
-            seconds[name] = sum(r.cost.total_seconds for r in alike) / len(alike)
+            seconds[name] = sum(r.total_seconds for r in alike) / len(alike)
             devices |= {r.cost.device for r in alike if r.cost.device is not None}
     return Forecast(counts, seconds, tuple(sorted(devices)), jobs, price_per_hour)
 
@@ -90,8 +90,7 @@ def _finished(results: Path) -> list[RunRecord]:
             continue  # `harness list --runs` names it; an estimate needs it not
         cost = record.cost
         is_timed = bool(cost.seconds) and cost.device is not None
-        # A resumed run's seconds are those of its last process alone.
-        if record.status is Status.FINISHED and is_timed and not cost.resumed_from_step:
+        if record.status is Status.FINISHED and is_timed:
             records.append(record)
     return records
 

@@ -90,7 +90,7 @@ def _seconds(records: Sequence[RunRecord]) -> tuple[float, float] | None:
     """(mean seconds of a run apart from sampling and scoring, of these); None without any."""
     training, rest = 0.0, 0.0
     for record in records:
-        seconds = record.cost.seconds
+        seconds = record.seconds
         for name, value in seconds.items():
             if name in ("sample", "score"):
                 rest += value

@@ -57,6 +57,6 @@ class _Matrix(Work):
         if record.status is Status.FAILED:
             self._display.say(f"{task.name} failed: {record.error}")
             return
-        seconds = record.cost.total_seconds
+        seconds = record.total_seconds
         value = fixed(record.value(self._metric)) or "blank"
         self._display.say(f"{task.name} done in {seconds:.0f} s, {self._metric} {value}")

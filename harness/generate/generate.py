@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
-from core.data.media.decode import SAMPLE_RATE_HZ, resample
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, resample
 from core.errors import DataError, MismatchError, UsageError
 from core.features.log_mel import log_mel
 from core.files import file_sha256

@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from core.data.ingest.scan import AUDIO_SUFFIXES
 from core.data.ingest.video_cut import require_pyav
-from core.data.media.decode import (
-    SAMPLE_RATE_HZ,
-    MediaError,
-    channel_mean,
-    decode_audio,
-    resample,
-)
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, channel_mean, decode_audio, resample
+from core.data.media.errors import MediaError
 from core.errors import DataError, UsageError
 from core.files import file_sha256
 

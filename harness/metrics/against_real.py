@@ -7,7 +7,7 @@ no such term and is taken to real pictures of other clips (docs/decisions/0022).
 Shape legend: N images of an arm, M real pictures, D feature width, B resamples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,11 +89,11 @@ class _Reference:
         floor = self._floor = batch.floor
         self._real = {batch.own[i]: i for i in batch.places(REAL, draw=0)}
         by_class: dict[str, list[int]] = {}
-        for clip in sorted(self._real):
+        for clip in self._by_name(self._real):
             by_class.setdefault(batch.clips[clip].class_name, []).append(clip)
         others: dict[str, list[str]] = {}
-        for sample_id, picture in floor.items():
-            others.setdefault(picture.class_name, []).append(sample_id)
+        for sample_id in sorted(floor):
+            others.setdefault(floor[sample_id].class_name, []).append(sample_id)
         self._pairs: list[tuple[int, int | str]] = []
         """Test clip, and the picture of another clip of its class that stands beside it."""
         for name, clips in by_class.items():
@@ -123,12 +123,16 @@ class _Reference:
             if beside is Beside.OTHERS:
                 found.append(self._beside_others(own, features_ID, extractor=extractor))
                 continue
-            clips = sorted(own.keys() & self._real.keys())
+            clips = self._by_name(own.keys() & self._real.keys())
             _require_two(len(clips))
             x_ND = features_ID[[own[clip] for clip in clips]]
             y_ND = features_ID[[self._real[clip] for clip in clips]]
             found.append(_Sides(x_ND, y_ND, clips))
         return found
+
+    def _by_name(self, clips: Iterable[int]) -> list[int]:
+        """In an order that is the clips' own, not that of the batch."""
+        return sorted(clips, key=lambda clip: self._batch.clips[clip].sample_id)
 
     def _beside_others(
         self, rows: Mapping[int, int], features_ID: Array, *, extractor: Extractor

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.media.decode import MediaError, decode_image, to_square
+from core.data.media.decode_image import decode_image, to_square
+from core.data.media.errors import MediaError
 from core.errors import DataError
 
 

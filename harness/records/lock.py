@@ -49,11 +49,13 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
             yield
         finally:
             holder.unlink(missing_ok=True)
-    finally:
+    except BaseException:
         if is_new and not any(path != files.lock for path in folder.iterdir()):
             files.lock.unlink(missing_ok=True)
             lock.release()
             folder.rmdir()
+        raise
+    finally:
         lock.release()
 
 

@@ -267,7 +267,7 @@ class Cost(Part):
     """What a run took; a record says as much of it as was noted."""
 
     seconds: dict[str, float] = {}
-    """By phase, of the last process on it."""
+    """By phase, of the last process on it; `RunRecord.seconds` are those of all."""
     peak_memory_bytes: int | None = None
     """Most memory held; None where it was not measured."""
     train_device_seconds: float | None = None
@@ -278,8 +278,3 @@ class Cost(Part):
     """Step from which the last process went on; None without an interruption."""
     dollars: float | None = None
     """What it cost, where somebody noted a price."""
-
-    @property
-    def total_seconds(self) -> float:
-        """Over all phases; 0 where none was recorded."""
-        return sum(self.seconds.values())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable
@@ -196,6 +197,24 @@ class RunRecord(BaseModel):
     def samples_seen(self) -> int:
         """Training samples over all stages, repeats included."""
         return sum(stage.samples_seen for stage in self.stages)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds by phase; training's over all processes that worked on the run.
+
+        Steps that a kill undid are counted once, when they were made again; of other phases it is
+        the last process that counts.
+        """
+        seconds = dict(self.cost.seconds)
+        if self.cost.resumed_from_step is not None and "train" in seconds:
+            stages = math.fsum(stage.seconds for stage in self.stages)
+            seconds["train"] = max(seconds["train"], stages)
+        return seconds
+
+    @property
+    def total_seconds(self) -> float:
+        """Over all phases; 0 where none was recorded."""
+        return math.fsum(self.seconds.values())
 
     def save(self, folder: Path) -> Path:
         """Write `record.json` into the run's folder, whole or not at all."""

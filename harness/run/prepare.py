@@ -13,7 +13,7 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import Variant
-from core.data.media.decode import decode_image, to_square
+from core.data.media.decode_image import decode_image, to_square
 from core.data.splits.split import verify
 from core.data.splits.weights import ClassWeights
 from core.errors import MismatchError

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from core.conditioning.attached import AttachedVariant
-from core.data.media.decode import decode_audio
+from core.data.media.decode_audio import decode_audio
 from core.data.splits.split import Part, verify_sample
 from core.errors import BusyError, HarnessError, NoSpaceError
 from core.files import no_space_is_a_sentence, write_atomic

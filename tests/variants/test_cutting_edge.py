@@ -180,7 +180,7 @@ def test_pretrained_encoder_of_other_settings_is_refused(build: Build, tmp_path:
     save_encoder(build(VARIANT, layout="ssamba").encoder, tmp_path)
     with pytest.raises(MismatchError, match=r"built with layout ssamba \(asked for plain\)"):
         build(VARIANT, pretrained=str(tmp_path), layout="plain")
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         build(VARIANT, pretrained="owner/model")
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(MissingWeightsError, match=r"cannot read .*model\.safetensors"):

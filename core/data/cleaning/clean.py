@@ -18,7 +18,8 @@ from core.data.cleaning.grouping import Contents, group_linked, mark_near_duplic
 from core.data.cleaning.journal import Journal
 from core.data.ingest.folder import scan_folder
 from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Stage, Status
-from core.data.media.decode import DEFAULT_WINDOW_S, AudioFacts, ImageFacts
+from core.data.media.decode_audio import DEFAULT_WINDOW_S, AudioFacts
+from core.data.media.decode_image import ImageFacts
 from core.data.media.inspection import FileOutcome, MediaKind, inspect_file
 from core.data.media.quality import Flag, audio_flags, image_flags
 from core.errors import DataError, UsageError

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.data.manifest import Item, Status
-from core.data.media.decode import AudioFacts, ImageFacts
+from core.data.media.decode_audio import AudioFacts
+from core.data.media.decode_image import ImageFacts
 from core.data.media.inspection import FileOutcome
 from core.data.media.near_duplicates import near_duplicate_pictures, near_duplicate_sounds
 from core.data.media.quality import Flag, image_flags

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from core.data.media.decode import MAX_PIXELS, MIN_DURATION_S, MIN_SIDE_PX
+from core.data.media.decode_audio import MIN_DURATION_S
+from core.data.media.decode_image import MAX_PIXELS, MIN_SIDE_PX
 from core.data.media.inspection import FileOutcome, MediaKind
 from core.data.revisions import JUDGING
 from core.errors import NoSpaceError

@@ -12,7 +12,7 @@ from core.data.ingest.made_media import MediaMaker
 from core.data.ingest.metadata import metadata_files
 from core.data.ingest.scan import Found, Scan, walk
 from core.data.labels import LabelMap
-from core.data.media.decode import DEFAULT_WINDOW_S
+from core.data.media.decode_audio import DEFAULT_WINDOW_S
 from core.errors import UsageError
 from core.text import canonical
 

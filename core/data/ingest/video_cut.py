@@ -24,7 +24,8 @@ from PIL import Image
 
 from core.data.ingest.made_media import MadePair
 from core.data.manifest import Reason
-from core.data.media.decode import MAX_PIXELS, MediaError
+from core.data.media.decode_image import MAX_PIXELS
+from core.data.media.errors import MediaError
 from core.errors import UsageError
 
 NUM_FRAMES = 9

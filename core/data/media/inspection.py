@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.data.manifest import Reason
-from core.data.media.decode import AudioFacts, ImageFacts, MediaError, inspect_audio, inspect_image
+from core.data.media.decode_audio import AudioFacts, inspect_audio
+from core.data.media.decode_image import ImageFacts, inspect_image
+from core.data.media.errors import MediaError
 from core.files import file_sha256
 
 

@@ -3,7 +3,8 @@
 from enum import StrEnum
 
 from core.data.manifest import Item
-from core.data.media.decode import AudioFacts, ImageFacts
+from core.data.media.decode_audio import AudioFacts
+from core.data.media.decode_image import ImageFacts
 
 NEAR_SILENT_DBFS = -60.0
 """Root mean square below which a clip is hardly heard; 16-bit dither lies near -96."""

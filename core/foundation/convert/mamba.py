@@ -136,7 +136,7 @@ def _shape_of(tensors: Mapping[str, Tensor], name: str, *, kind: Checkpoint) -> 
     if name not in tensors:
         some = ", ".join(sorted(tensors)[:3])
         raise MismatchError(
-            f"this is not a {kind} checkpoint: it has no {name}; it has {some}, ..."
+            f"this is not a checkpoint of kind {kind}: it has no {name}; it has {some}, ..."
         )
     return tuple(tensors[name].shape)
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.data.media.decode import SAMPLE_RATE_HZ
+from core.data.media.decode_audio import SAMPLE_RATE_HZ
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.layout import LAYOUTS, WAV2CLIP_NAMES
 from core.foundation.sources import Source

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.data.media.decode import decode_audio
+from core.data.media.decode_audio import decode_audio
 from core.data.splits.split import Split
 from harness.metrics.arms import Arm, ScoredClip
 from harness.records.folders import RunFolder

@@ -130,14 +130,9 @@ class ReportRun:
         return self.record.value(name, arm=arm)
 
     @property
-    def is_resumed(self) -> bool:
-        """Whether it was interrupted: its record holds the seconds of its last process alone."""
-        return self.record.cost.resumed_from_step is not None
-
-    @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase; none of a resumed run, which took longer than its record says."""
-        return {} if self.is_resumed else self.record.cost.seconds
+        """Seconds by phase, of training over all processes."""
+        return self.record.seconds
 
     @property
     def total_seconds(self) -> float | None:

@@ -8,7 +8,9 @@ import soundfile
 from PIL import Image
 
 from core.data.manifest import Item
-from core.data.media.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, decode_image, resample
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio, resample
+from core.data.media.decode_image import decode_image
+from core.data.media.errors import MediaError
 from harness.report.page.content import Example
 from harness.report.page.media import MediaStore
 from harness.wording.plain_text import plain

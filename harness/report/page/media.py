@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.data.media.decode import decode_audio
+from core.data.media.decode_audio import decode_audio
 from core.files import write_atomic
 from harness.metrics.pictures import read_square
 

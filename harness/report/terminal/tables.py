@@ -95,9 +95,9 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
         parts += [Text(""), _controls_table(found.controls)]
     if found.stages:
         parts += [Text(""), _stages_table(found.stages)]
-    seconds = found.cost.seconds
+    seconds = found.seconds
     if seconds:
-        total = found.cost.total_seconds
+        total = found.total_seconds
         detail = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
         parts += [Text(""), Text(f"{total:.0f} s on {found.cost.device} ({detail})")]
     parts += [Text(f"notice: {plain(notice)}", style="yellow") for notice in found.notices]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
 from core.data.manifest import Reason, Status
-from core.data.media.decode import decode_audio, decode_image
+from core.data.media.decode_audio import decode_audio
+from core.data.media.decode_image import decode_image
 from core.data.media.quality import MEANINGS, Flag, flag_sentence
 
 RATE = 48_000

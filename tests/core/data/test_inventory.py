@@ -16,6 +16,7 @@ from PIL import Image
 from core.data.cleaning.clean import build_manifest
 from core.data.cleaning.journal import JOURNAL_FILE
 from core.data.manifest import Item, Manifest, Reason, Status
+from core.data.media import decode_audio
 
 NUM_FILES = 4_109
 CLASS_COUNTS = {
@@ -92,7 +93,7 @@ def cleaned(request, tmp_path_factory, real_metadata):
     progress: list[tuple[int, int]] = []
     before = state(root)
     with pytest.MonkeyPatch.context() as patch:
-        open_sound, open_picture = soundfile.SoundFile, Image.open
+        open_sound, open_picture = decode_audio.Sound, Image.open
 
         def counted_sound(path, *args, **options):
             decoded[Path(path)] += 1
@@ -102,7 +103,7 @@ def cleaned(request, tmp_path_factory, real_metadata):
             decoded[Path(file.name)] += 1
             return open_picture(file, *args, **options)
 
-        patch.setattr(soundfile, "SoundFile", counted_sound)
+        patch.setattr(decode_audio, "Sound", counted_sound)
         patch.setattr(Image, "open", counted_picture)
         manifest = build_manifest(
             root,

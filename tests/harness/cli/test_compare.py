@@ -142,7 +142,7 @@ def test_a_metric_that_may_not_rank_decides_nothing(finished: Any) -> None:
             )
             runs.append(LoadedRun(record, finished.folder))
     found = analyse(runs, metric="kid", folder=Path("x"), command="")
-    assert found.verdict == "undecided: kid ranks nothing here (too few images)"
+    assert found.verdict == "undecided: kid cannot rank here (too few images)"
     assert (found.winner, found.pairs[0].winner) == (None, None)
     assert found.pairs[0].ahead == "b"
 
@@ -162,7 +162,7 @@ def test_the_forecast_speaks_only_of_what_was_measured(
         return forecast(planned, results=results, jobs=2, price_per_hour=3.0)
 
     known = told()
-    seconds = finished.record.cost.total_seconds
+    seconds = finished.record.total_seconds
     assert known.hours == pytest.approx(3 * seconds / 2 / 3600)
     assert "2 at a time, by the finished runs (on cpu)" in known.sentence()
     assert "at 3 an hour" in known.sentence()

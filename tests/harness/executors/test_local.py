@@ -97,7 +97,7 @@ def test_more_jobs_than_the_gpus_hold_are_refused(monkeypatch: pytest.MonkeyPatc
     with_gpus(monkeypatch, 2, visible=None)
     with pytest.raises(UsageError, match=r"--jobs 5, but 2 GPUs .* have room for 4"):
         LocalExecutor(jobs=5, gpu_share=0.5)
-    with pytest.raises(UsageError, match=r"give --gpu-share 0\.33"):
+    with pytest.raises(UsageError, match=r"pass --gpu-share 0\.33"):
         LocalExecutor(jobs=5, gpu_share=0.5)
     assert LocalExecutor(jobs=5, gpu_share=0.33).capacity == 5
 

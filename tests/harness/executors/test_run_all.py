@@ -59,7 +59,7 @@ def test_sigterm_stops_the_children_after_a_checkpoint(
 
 def test_a_comparison_that_is_killed_leaves_no_child_behind(small_request: MakeRequest) -> None:
     """Catches: trainings that go on for hours, unseen, after `kill -9` of the comparison."""
-    request = small_request("stage1.steps=500", seed=0)
+    request = small_request("stage1.steps=501", seed=0)
     overrides = (*request.overrides, "training.checkpoint_every=499")
     folder = plan_run(replace(request, overrides=overrides), display=Display()).folder
     words = [word for item in overrides for word in ("--set", item)]

@@ -292,7 +292,7 @@ def test_the_command_takes_branch_and_profile_from_the_file(
     assert told["variant_config"]["num_tokens"] == 4
     path.write_text('variant = "baseline"\nprofile = "sd15"')
     for extra, sentence in (
-        (["--config", str(path), "--variant", "sonic"], "--variant sonic, but the config"),
+        (["--config", str(path), "--variant", "sonic"], "--variant sonic, but config"),
         (["--config", str(path), "--profile", "tiny"], "--profile tiny, but the config"),
         (["--profile", "tiny"], "no branch was given; name one with --variant"),
     ):

@@ -13,18 +13,16 @@ _TITLE = "Quality against cost"
 def quality_against_cost(facts: Facts) -> Section:
     """Time, money, memory and parameters of each branch, and which is beaten by another."""
     parts: list[Part] = []
-    resumed = [run for run in facts.finished if run.is_resumed]
+    resumed = [run for run in facts.finished if run.record.cost.resumed_from_step is not None]
+    if not any(run.total_seconds for run in facts.finished):
+        return Section("cost", _TITLE, [Blank("No finished run recorded its time.")])
     if resumed:
         parts.append(
-            Blank(
-                f"{count(len(resumed), 'run')} of {len(facts.finished)}: interrupted and resumed, "
-                "so the record holds only the seconds of the last process. Their times are left "
-                "out here."
+            Paragraph(
+                f"{count(len(resumed), 'run')} of {len(facts.finished)} resumed: training time is "
+                "that of all their processes, a step that was made twice counted once."
             )
         )
-    if not any(run.total_seconds for run in facts.finished):
-        parts = parts or [Blank("No finished run recorded its time.")]
-        return Section("cost", _TITLE, [*parts, _table(facts)] if resumed else parts)
     points = cost_points(facts)
     if facts.primary is not None and points:
         devices = _devices(facts)
@@ -67,10 +65,6 @@ def quality_against_cost(facts: Facts) -> Section:
 
 def _devices(facts: Facts) -> list[str]:
     return sorted({run.record.cost.device or "" for run in facts.finished} - {""})
-
-
-def _of_runs(facts: Facts) -> str:
-    return "runs not resumed" if any(run.is_resumed for run in facts.finished) else "all runs"
 
 
 def training_seconds(run: ReportRun) -> float | None:
@@ -144,7 +138,7 @@ def _table(facts: Facts) -> Table:
             Column("branch"),
             Column("training per run", is_number=True),
             Column("whole run", is_number=True),
-            Column(f"hours, {_of_runs(facts)} ({', '.join(_devices(facts))})", is_number=True),
+            Column(f"hours, all runs ({', '.join(_devices(facts))})", is_number=True),
             Column("$ per run", is_number=True),
             Column("peak memory", is_number=True),
             Column("trainable parameters", is_number=True),

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from core.data.manifest import Sample
-from core.data.media.decode import MediaError
+from core.data.media.errors import MediaError
 from core.data.splits.split import Part, Split
 from core.errors import DataError
 from harness.metrics.arms import REAL, Arm

@@ -13,7 +13,7 @@ from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
 from core.data.ingest.video_cut import NUM_FRAMES, cut_pair
 from core.data.manifest import Reason
-from core.data.media.decode import MediaError
+from core.data.media.errors import MediaError
 
 RATE_HZ = 16_000
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}

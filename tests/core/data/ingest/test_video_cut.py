@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.data.ingest.video_cut import NUM_FRAMES, cut_pair, sharpness
 from core.data.manifest import Reason
-from core.data.media.decode import MediaError
+from core.data.media.errors import MediaError
 
 
 def tone_hz(audio):

@@ -9,7 +9,8 @@ import soundfile
 import soxr
 
 from core.data.manifest import Reason
-from core.data.media.decode import SAMPLE_RATE_HZ, MediaError, decode_audio, inspect_audio
+from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio, inspect_audio
+from core.data.media.errors import MediaError
 from core.data.media.quality import Flag, audio_flags
 
 

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from core.data.manifest import Reason
-from core.data.media import decode
-from core.data.media.decode import MediaError, decode_image, inspect_image, to_square, to_vae_input
+from core.data.media import decode_image as decoding
+from core.data.media.decode_image import decode_image, inspect_image, to_square, to_vae_input
+from core.data.media.errors import MediaError
 
 
 def ramp(width=32, height=24):
@@ -205,7 +206,7 @@ def test_large_pictures_are_converted_in_strips_to_the_same_pixels(tmp_path, mon
         picture.save(tmp_path / name)
         whole, facts = decode_image(tmp_path / name), inspect_image(tmp_path / name)
         with monkeypatch.context() as small:
-            small.setattr(decode, "_STRIP_PIXELS", 70 * 7)
+            small.setattr(decoding, "_STRIP_PIXELS", 70 * 7)
             np.testing.assert_array_equal(decode_image(tmp_path / name), whole)
             assert inspect_image(tmp_path / name) == facts
         grey = np.asarray(Image.fromarray(whole).convert("L"))
@@ -220,7 +221,7 @@ def test_the_largest_picture_takes_bounded_memory(tmp_path, mode):
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from core.data.media.decode import inspect_image\n"
+        "from core.data.media.decode_image import inspect_image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "inspect_image(Path(sys.argv[1]))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

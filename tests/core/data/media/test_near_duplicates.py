@@ -9,7 +9,7 @@ import soundfile
 import soxr
 from PIL import Image
 
-from core.data.media.decode import inspect_image
+from core.data.media.decode_image import inspect_image
 from core.data.media.near_duplicates import (
     MIN_SOUND_SIMILARITY,
     near_duplicate_pictures,

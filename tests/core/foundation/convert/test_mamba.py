@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_kind_is_refused_by_name(
 
 def test_each_kind_refuses_the_other(convert: Callable[..., Path]) -> None:
     """Catches: AuM's weights run through SSAMBA's layout."""
-    with pytest.raises(MismatchError, match="this is no ssamba checkpoint"):
+    with pytest.raises(MismatchError, match="not a checkpoint of kind ssamba"):
         convert(aum("v2"), "ssamba")
-    with pytest.raises(MismatchError, match="this is no aum checkpoint"):
+    with pytest.raises(MismatchError, match="not a checkpoint of kind aum"):
         convert(ssamba(), "aum")

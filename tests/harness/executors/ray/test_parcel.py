@@ -145,10 +145,10 @@ def test_a_node_with_other_data_is_found_out_at_once(run: NodeRun) -> None:
     other = run.folder.with_name("sonic-s0-000000000000")
     with held(other, create=True):
         pid = json.loads((other / "holder.json").read_text())["pid"]
-        with pytest.raises(MismatchError, match="node n7 makes sonic-s0-000000000000 where"):
+        with pytest.raises(MismatchError, match="node n7 makes sonic-s0-000000000000 instead of"):
             run.require_own(pid, is_over=False)
         run.require_own(pid + 1, is_over=False)
-    with pytest.raises(MismatchError, match="makes another run where"):
+    with pytest.raises(MismatchError, match="makes another run instead of"):
         run.require_own(pid, is_over=True)
     (run.folder / RECORD).touch()
     run.require_own(pid, is_over=True)

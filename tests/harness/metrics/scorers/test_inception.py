@@ -4,6 +4,7 @@ The released weights were never at hand here: the layers are checked with random
 """
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -218,12 +219,16 @@ def test_a_run_with_the_weights_gets_a_fid_and_not_a_rank(released, tmp_path, mo
     scores = score_images(images, clips=clips, scorers=scorers)
     features = scorers.inception.images(paths)
     value = scores.summary["fid"]
-    assert value.value == pytest.approx(frechet(features[4:], real_MD=features[:4]), rel=1e-6)
-    assert (value.n, value.is_rankable) == (4, False)
+    halves = [
+        frechet(features[[4 + k for k in half]], real_MD=np.delete(features[:4], half, axis=0))
+        for half in itertools.combinations(range(4), 2)
+    ]
+    assert min(abs(value.value / one - 1) for one in halves) < 1e-6
+    assert (value.n, value.is_rankable) == (2, False)
     assert "real-vs-real floor" in value.caution
     assert value.extractor_hash == scorers.fingerprint["inception"]
     assert scores.arms[REAL]["fid"].value > 0
-    assert [p.n for p in scores.curves if p.metric == "fid"] == [4, 2]
+    assert [p.n for p in scores.curves if p.metric == "fid"] == [2, 2]
 
 
 def test_weights_of_another_shape_or_name_are_refused(model):

@@ -10,13 +10,13 @@ from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.cost import cost_points
 
 
-def test_a_branch_with_resumed_runs_keeps_its_quality(results: Any) -> None:
-    """Catches: a branch worth what its uninterrupted runs are."""
+def test_a_branch_with_runs_without_a_time_keeps_its_quality(results: Any) -> None:
+    """Catches: a branch worth what its timed runs are."""
     runs = []
     for place, folder in enumerate(results.runs):
         record = load_record(folder)
         if place > 1:
-            cost = record.cost.model_copy(update={"resumed_from_step": 5})
+            cost = record.cost.model_copy(update={"seconds": {}})
             record = record.model_copy(update={"cost": cost})
         runs.append(ReportRun(LoadedRun(record, folder)))
     facts = Facts(name="x", folder=results.root, runs=tuple(runs))

@@ -229,23 +229,23 @@ def test_a_bare_record_is_enough(copied: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_plots")
-def test_the_time_of_a_resumed_run_is_left_out(copied: Path) -> None:
+def test_the_time_of_a_resumed_run_is_that_of_all_its_processes(copied: Path) -> None:
     """Catches: a branch that looks cheap because its runs were interrupted."""
     runs = copied.parent.parent / "runs"
     paths = [runs / run.run_id / RECORD for run in load_comparison(copied).runs]
     for path in paths[1:]:
         data = json.loads(path.read_bytes())
         del data["checksum"]
-        data["cost"]["resumed_from_step"] = 5
+        data["cost"] |= {"resumed_from_step": 5, "seconds": {"train": 1.0, "score": 2.0}}
+        data["stages"] = [{**stage, "seconds": 100.0} for stage in data["stages"]]
         path.write_text(json.dumps(data))
     page = write_comparison_report(copied).page.read_text()
-    left = load_record(paths[0])
-    assert f"{len(paths) - 1} runs of {len(paths)}: interrupted" in page
-    assert "hours, runs not resumed (cpu)" in page
-    assert f"{left.cost.total_seconds:.0f} s" in page
-    assert "1 of the runs, on cpu" in page
+    num_stages = len(load_record(paths[0]).stages)
+    assert num_stages
+    assert f"{len(paths) - 1} runs of {len(paths)} resumed" in page
     times = pd.read_csv(copied / "numbers.csv").query("metric == 'seconds.train'")
-    assert times["run"].tolist() == [left.run_id]
+    of_resumed = times[times["run"] != load_record(paths[0]).run_id]
+    assert of_resumed["value"].tolist() == [100.0 * num_stages] * (len(paths) - 1)
 
 
 def test_the_nearest_training_picture_stands_beside_its_image(written: Written) -> None:

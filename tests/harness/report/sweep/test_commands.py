@@ -29,7 +29,7 @@ def test_a_sweep_is_named_by_the_start_of_its_name(made: Any, saved: Save) -> No
     assert named_sweep("first-s", results=results) == folder
     assert named_sweep(str(folder / "sweep.json"), results=results) == folder
     assert named_sweep("second", results=results) is None
-    with pytest.raises(UsageError, match="names 2 sweeps"):
+    with pytest.raises(UsageError, match="matches 2 sweeps"):
         named_sweep("first", results=results)
 
 
