@@ -146,6 +146,12 @@ def expanded(path: str | Path) -> Path:
     return found
 
 
+def user_cache() -> Path:
+    """The folder for what may be made again on this machine, whichever results folder is used."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "branch-harness"
+
+
 def file_sha256(path: Path) -> str:
     """Lower-case hex SHA-256 of a file's bytes, read in blocks."""
     digest = hashlib.sha256()

@@ -15,7 +15,7 @@ SOURCES = sorted(
 # Each room may import the rooms before it, and nothing behind it.
 FLOORS = {
     "core": (
-        "errors", "choices", "text", "randomness", "files", "locks", "conditioning", "data",
+        "errors", "choices", "text", "randomness", "files", "code", "locks", "conditioning", "data",
         "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
     "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits"),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.choices import AudioFeature
+
 
 @dataclass(frozen=True)
 class BlockShape:
@@ -40,6 +42,15 @@ class FoundationShapes:
     num_classes: int
     blocks: tuple[BlockShape, ...]
     msclap_pooled_dim: int = 1024
+
+    def of(self, feature: AudioFeature) -> tuple[int, ...]:
+        """Shape of one clip's feature, without the batch."""
+        return {
+            AudioFeature.CLAP_POOLED: (self.clap_pooled_dim,),
+            AudioFeature.CLAP_SEQUENCE: self.clap_sequence,
+            AudioFeature.LOG_MEL: self.log_mel,
+            AudioFeature.MSCLAP_POOLED: (self.msclap_pooled_dim,),
+        }[feature]
 
 
 def block_shapes(unet: Any) -> tuple[BlockShape, ...]:

@@ -1,4 +1,7 @@
-"""Sizes of a foundation from its configs alone: no weights, everything on the meta device."""
+"""Sizes of a foundation from its configs alone: no weights, everything on the meta device.
+
+Torch is imported when something is built: the configs themselves are JSON.
+"""
 
 import json
 from dataclasses import dataclass
@@ -6,11 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from core.conditioning.shapes import FoundationShapes
 from core.errors import MissingWeightsError
-from core.foundation.foundation import foundation_shapes
 from core.foundation.sources import Source, resolve_source
 
 
@@ -24,6 +24,7 @@ class Architecture:
 
     def meta_unet(self) -> Any:
         """The UNet on the meta device: shapes without memory."""
+        import torch
         from diffusers import UNet2DConditionModel
 
         with torch.device("meta"):
@@ -32,6 +33,8 @@ class Architecture:
     def shapes(self, *, log_mel: tuple[int, int], num_classes: int) -> FoundationShapes:
         """What a variant needs to build itself."""
         from transformers import ClapConfig
+
+        from core.foundation.foundation import foundation_shapes
 
         return foundation_shapes(
             self.meta_unet(),

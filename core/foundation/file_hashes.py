@@ -1,7 +1,6 @@
 """SHA-256 of model files, read once: gigabytes take seconds, and every start asks for them."""
 
 import json
-import os
 import re
 import stat
 from contextlib import suppress
@@ -9,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.errors import NoSpaceError
-from core.files import file_sha256, write_atomic
+from core.files import file_sha256, user_cache, write_atomic
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _KEEP_FROM_BYTES = 4 << 20
@@ -34,8 +33,7 @@ def model_file_sha256(path: Path) -> str:
 
 def kept_hashes_path() -> Path:
     """The file that keeps the hashes of large files."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "branch-harness" / "model_file_hashes.json"
+    return user_cache() / "model_file_hashes.json"
 
 
 def _stamp(real: Path) -> _Stamp:

@@ -1,53 +1,41 @@
-"""What each variant is and trains, from shapes alone: no weights are read."""
+"""What each variant is and trains, from shapes alone: no weights are read.
 
-from dataclasses import asdict, dataclass, field
+To count, a variant is built, which takes torch and seconds. What was counted is kept in the user's
+cache folder for as long as the code, the profile and the libraries stay.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-import torch
+from pydantic import TypeAdapter, ValidationError
 
-from core.conditioning.attached import AttachedVariant
-from core.conditioning.counting import parameters_by_module
-from core.conditioning.shapes import FoundationShapes
-from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
-from core.errors import HarnessError
+from core.code import code_hash, package_folder
+from core.errors import HarnessError, NoSpaceError
+from core.files import json_sha256, user_cache, write_atomic
 from core.foundation.architecture import Architecture, read_architecture
+from harness.branches.described import DescribedVariant
 from harness.branches.registry import Registration, registrations
-from harness.branches.unet_adapter import adapter_of
-from harness.settings.load import load_profile, parse_settings
+from harness.settings.load import load_profile
 from harness.settings.profile import Profile
 
-_NUM_CLASSES = 8  # the user's; only a variant with a vector per class depends on it
+_LIBRARIES = ("torch", "diffusers", "transformers", "peft")
+"""Whose classes decide how many parameters a layer has."""
 
 
 @dataclass(frozen=True)
-class DescribedVariant:
-    """A line of `harness list`."""
+class _Kept:
+    """What was counted of one variant in one profile."""
 
-    name: str
-    """Name for --variant."""
-    summary: str = ""
-    """What it is."""
-    hears: tuple[str, ...] = ()
-    """Audio features it reads."""
-    unet_adapter: str = ""
-    """How it adapts the UNet from stage 2 on."""
-    is_control: bool = False
-    """A floor or a ceiling for branches; `harness compare` leaves it out unless it is named."""
-    parameters: dict[str, int] = field(default_factory=dict)
-    """Trainable parameters by group."""
-    stages: dict[str, int] = field(default_factory=dict)
-    """Trainable parameters by stage."""
-    modules: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Trainable parameters by stage, then by top-level module of the variant; its gates together
-    as `gates`, LoRA or SSF as `unet_adapter`."""
-    steps: dict[str, int] = field(default_factory=dict)
-    """Optimiser steps of each stage in the profile."""
-    error: str | None = None
-    """Why it cannot be used."""
+    key: str
+    """Of everything that the counts follow from."""
+    described: DescribedVariant
 
-    def data(self) -> dict[str, Any]:
-        """For scripts."""
-        return asdict(self)
+
+_KeptByProfile = TypeAdapter(dict[str, dict[str, _Kept]])
 
 
 def describe_variants(profile_name: str) -> list[DescribedVariant]:
@@ -58,58 +46,64 @@ def describe_variants(profile_name: str) -> list[DescribedVariant]:
     """
     profile = load_profile(profile_name)
     architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
-    described = []
+    shared = _shared_key(profile, architecture)
+    kept = _read_kept().get(profile_name, {})
+    described, counted = [], {}
     for registration in registrations().values():
+        name = registration.name
         try:
-            described.append(_describe(registration, profile=profile, architecture=architecture))
+            key = _key(registration, shared=shared)
+            if name not in kept or kept[name].key != key:
+                counted[name] = _Kept(key, _count(registration, profile, architecture))
+            described.append((counted.get(name) or kept[name]).described)
         except HarnessError as error:
-            described.append(DescribedVariant(registration.name, error=str(error)))
+            described.append(DescribedVariant(name, error=str(error)))
         except Exception as error:  # a plug-in's constructor may raise anything
-            told = f"cannot be built: {type(error).__name__}: {error}"
-            described.append(DescribedVariant(registration.name, error=told))
+            reason = f"cannot be built: {type(error).__name__}: {error}"
+            described.append(DescribedVariant(name, error=reason))
+    if counted:
+        _keep(profile_name, counted)
     return described
 
 
-def _describe(
-    registration: Registration, *, profile: Profile, architecture: Architecture
+def kept_counts_path() -> Path:
+    """The file that keeps what was counted, by profile and variant."""
+    return user_cache() / "described_variants.json"
+
+
+def _count(
+    registration: Registration, profile: Profile, architecture: Architecture
 ) -> DescribedVariant:
-    variant_class = registration.load()
-    config = parse_settings(
-        variant_class.Config,
-        profile.variants.get(registration.name, {}),
-        what=f"setting of variant {registration.name}:",
-    )
-    log_mel = profile.data.log_mel
-    shapes: FoundationShapes = architecture.shapes(
-        log_mel=(log_mel.num_mels, log_mel.num_frames), num_classes=_NUM_CLASSES
-    )
-    with torch.device("meta"):
-        variant = variant_class(config, shapes=shapes)
-        model = AttachedVariant(
-            variant,
-            unet=architecture.meta_unet(),
-            attach_adapter=adapter_of(variant, profile=profile),
-        )
-    modules = {
-        f"stage{number}": parameters_by_module(model, groups)
-        for number, groups in enumerate(STAGE_GROUPS, start=1)
+    from harness.branches.meta_model import count_parameters  # torch
+
+    return count_parameters(registration, profile=profile, architecture=architecture)
+
+
+def _shared_key(profile: Profile, architecture: Architecture) -> dict[str, Any]:
+    return {
+        "profile": profile.model_dump(mode="json"),
+        "architecture": asdict(architecture),
+        "core": code_hash([package_folder("core")], leave_out=[package_folder("core.embedded")]),
+        "branches": code_hash([Path(__file__).parent]),
+        "libraries": {name: version(name) for name in _LIBRARIES},
     }
-    return DescribedVariant(
-        name=registration.name,
-        summary=variant.summary,
-        hears=tuple(sorted(variant.audio_features)),
-        unet_adapter=variant.unet_adapter.value,
-        is_control=variant.is_control,
-        parameters={
-            str(group): sum(parameters_by_module(model, [group]).values())
-            for group in ParameterGroup
-        },
-        stages={stage: sum(counts.values()) for stage, counts in modules.items()},
-        modules=modules,
-        steps={
-            stage: settings.steps
-            for stage, settings in zip(
-                modules, (profile.stage1, profile.stage2, profile.stage3), strict=True
-            )
-        },
-    )
+
+
+def _key(registration: Registration, *, shared: Mapping[str, Any]) -> str:
+    return json_sha256({**shared, "variant": code_hash([registration.sources])})
+
+
+def _read_kept() -> dict[str, dict[str, _Kept]]:
+    try:
+        return _KeptByProfile.validate_json(kept_counts_path().read_bytes())
+    except (OSError, ValidationError):  # none yet, or of an older version: counted again
+        return {}
+
+
+def _keep(profile_name: str, counted: Mapping[str, _Kept]) -> None:
+    # Two processes may write at once and lose an entry: it is only counted again. Where nothing
+    # can be written, counting each time is all that is lost.
+    kept = _read_kept()
+    kept[profile_name] = {**kept.get(profile_name, {}), **counted}
+    with suppress(OSError, NoSpaceError):
+        write_atomic(kept_counts_path(), content=_KeptByProfile.dump_json(kept, indent=1))

@@ -105,9 +105,12 @@ class Registration:
 
     @property
     def sources(self) -> Path:
-        """What identifies the variant's code: its package's folder, or its one file."""
-        self._require_one()
-        module = import_module(self.module)
+        """What identifies the variant's code: its package's folder, or its one file.
+
+        Raises:
+            UsageError: it cannot be imported, or two have its name.
+        """
+        module = self._import()
         if module.__file__ is None:
             raise UsageError(f"variant '{self.name}': {self.module} has no source file")
         file = Path(module.__file__)

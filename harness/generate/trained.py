@@ -15,7 +15,7 @@ from harness.branches.registry import find_variant
 from harness.branches.unet_adapter import adapter_of
 from harness.records.folders import RunFolder
 from harness.records.record import RunRecord, Status, load_record
-from harness.run.plan import code_of
+from harness.run.code import code_of
 from harness.settings.load import parse_settings
 from harness.settings.profile import Profile
 

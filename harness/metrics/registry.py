@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from core.code import code_hash
 from core.errors import UsageError, suggestion
 from harness.metrics import agreement, attributes, distance, diversity, listening, text
 from harness.metrics.extractor import Extractor
@@ -14,7 +15,6 @@ from harness.metrics.fit import LOSS, VALIDATION_LOSS
 from harness.metrics.metric import Absent, ClipMetric, Level, Metric, Role, SetMetric
 from harness.metrics.plugins import found_plugins
 from harness.records.parts import ForeignMetric
-from harness.records.record import code_hash
 
 METRICS: Mapping[str, ClipMetric | SetMetric] = {
     declared.name: declared

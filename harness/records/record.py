@@ -1,11 +1,9 @@
 """What is known of a run, on disk: the only thing that comparisons and reports read."""
 
-import hashlib
 import json
 import math
 import os
 import platform
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -257,22 +255,6 @@ def load_record(path: Path) -> RunRecord:
             f"put the file back, or delete it and run again, which scores again: {record.command}"
         )
     return record.model_copy(update={"checksum": None})
-
-
-def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:
-    """SHA-256 over the Python sources below `roots`, by relative path and content.
-
-    A root is a folder or one file.
-    """
-    left_out = tuple(leave_out)
-    digest = hashlib.sha256()
-    for root in roots:
-        folder = root.parent if root.is_file() else root
-        for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
-            if not any(path.is_relative_to(other) for other in left_out):
-                digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def environment() -> dict[str, str]:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.choices import AudioFeature
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
@@ -14,7 +13,7 @@ from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
 from core.conditioning.variant import Variant, VariantConfig
 from core.foundation.architecture import read_architecture
 from core.training.objective import per_sample_mse
-from harness.branches.unet_adapter import adapter_of
+from harness.branches.meta_model import meta_model
 from harness.run.budget import STAGES
 from harness.settings.profile import Profile
 
@@ -29,28 +28,25 @@ def step_flops(
     A stage in which the variant trains nothing costs nothing.
     """
     architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
-    log_mel = profile.data.log_mel
-    shapes = architecture.shapes(
-        log_mel=(log_mel.num_mels, log_mel.num_frames), num_classes=num_classes
-    )
     costs = {}
     for name, seen in zip(STAGES, _trained_so_far(), strict=True):
+        built = meta_model(
+            variant,
+            config=config,
+            profile=profile,
+            architecture=architecture,
+            num_classes=num_classes,
+        )
         with torch.device("meta"):
-            own = variant(config, shapes=shapes)
-            model = AttachedVariant(
-                own,
-                unet=architecture.meta_unet(),
-                attach_adapter=adapter_of(own, profile=profile),
-            )
             groups = STAGE_GROUPS[STAGES.index(name)]
             costs[name] = 0.0
-            if model.parameters(groups):
+            if built.attached.parameters(groups):
                 uses_adapter = ParameterGroup.UNET_ADAPTER in seen
                 one = _micro_batch_flops(
-                    model,
+                    built.attached,
                     groups=groups,
                     uses_adapter=uses_adapter,
-                    shapes=shapes,
+                    shapes=built.shapes,
                     batch=profile.training.micro_batch,
                 )
                 costs[name] = float(one * profile.training.accumulation)
@@ -83,7 +79,7 @@ def _micro_batch_flops(
     channels, size = unet.config.in_channels, unet.config.sample_size
     inputs = ConditioningInputs(
         text_BLC=torch.zeros(batch, shapes.num_text_tokens, shapes.context_dim),
-        audio={f: torch.zeros(batch, *_shape(f, shapes)) for f in model.variant.audio_features},
+        audio={f: torch.zeros(batch, *shapes.of(f)) for f in model.variant.audio_features},
         class_index_B=torch.zeros(batch, dtype=torch.int64),
     )
     noisy_BCHW = torch.zeros(batch, channels, size, size)
@@ -95,13 +91,3 @@ def _micro_batch_flops(
         loss = per_sample_mse(predicted, noisy_BCHW).mean()
         torch.stack([loss, *auxiliary.values()]).sum().backward()
     return int(counter.get_total_flops())
-
-
-def _shape(feature: AudioFeature, shapes: FoundationShapes) -> tuple[int, ...]:
-    """Shape of one clip's feature."""
-    return {
-        AudioFeature.CLAP_POOLED: (shapes.clap_pooled_dim,),
-        AudioFeature.CLAP_SEQUENCE: shapes.clap_sequence,
-        AudioFeature.LOG_MEL: shapes.log_mel,
-        AudioFeature.MSCLAP_POOLED: (shapes.msclap_pooled_dim,),
-    }[feature]

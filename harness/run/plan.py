@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,23 +12,23 @@ from core.choices import BudgetKind
 from core.conditioning.config import VariantConfig
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.data.splits.split import Part
-from core.errors import DataError, HarnessError, MismatchError, MissingWeightsError
+from core.errors import DataError, MismatchError, MissingWeightsError
 from core.features.exported import ExportedEmbeddings
 from core.foundation.layout import LAYOUTS
 from core.foundation.sources import resolve_source
 from harness.branches.registry import Registration, find_variant
 from harness.data.source import PreparedSplit, prepare_split, weights_of
-from harness.metrics.registry import computed_metrics, foreign_sources
+from harness.metrics.registry import computed_metrics
 from harness.records.folders import RunFolder
 from harness.records.record import (
     RunIdentity,
     RunRecord,
     Status,
-    code_hash,
     load_record,
 )
 from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
+from harness.run.code import code_hashes
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import DataSettings, Profile, StageSettings
@@ -317,7 +316,7 @@ class Planner:
 
     def _code(self, registration: Registration) -> dict[str, str]:
         if registration.name not in self._codes:
-            self._codes[registration.name] = _code_hashes(registration.sources)
+            self._codes[registration.name] = code_hashes(registration.sources)
         return self._codes[registration.name]
 
 
@@ -356,38 +355,6 @@ def _tuning_of(
         )
     is_changed = bool(changed) or config.is_edited
     return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
-
-
-def code_of(variant: str) -> dict[str, str]:
-    """Hashes of the sources that a run of this branch is made by, on this machine.
-
-    Raises:
-        UsageError: there is no such branch.
-    """
-    return _code_hashes(find_variant(variant).sources)
-
-
-def _code_hashes(variant_sources: Path) -> dict[str, str]:
-    core = _package("core")
-    harness = _package("harness")
-    run = harness / "run"
-    return {
-        "variant": code_hash([variant_sources]),
-        # The corpus acts through the split, the embedded models through their weights.
-        "core": code_hash([core], leave_out=[core / "embedded"]),
-        "metrics": code_hash([harness / "metrics", *foreign_sources()]),
-        "run": code_hash(
-            [run, harness / "branches" / "unet_adapter.py", harness / "data" / "source.py"],
-            leave_out=[run / "calibration.py"],  # a clock
-        ),
-    }
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise HarnessError(f"package '{name}' is not installed as a folder")
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _model_hashes(profile: Profile) -> dict[str, str]:

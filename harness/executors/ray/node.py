@@ -19,7 +19,7 @@ from core.errors import MismatchError, StorageAwayError
 from harness.executors.base import STOPPED, UNGATHERED, Ended
 from harness.executors.local import ChildProcess
 from harness.executors.ray.parcel import NodeRun, Parcel
-from harness.run.plan import code_of
+from harness.run.code import code_of
 
 _POLL_S = 0.5
 

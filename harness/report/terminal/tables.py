@@ -20,7 +20,7 @@ from harness.wording.numbers import fixed
 from harness.wording.plain_text import plain
 
 if TYPE_CHECKING:
-    from harness.branches.describe import DescribedVariant
+    from harness.branches.described import DescribedVariant
     from harness.run.plan import PlannedRun
 
 _PLAIN_WIDTH = 120

@@ -1,11 +1,16 @@
 """What `harness list` says of each variant: exact at the size of Stable Diffusion v1.5."""
 
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from harness.branches.describe import DescribedVariant, describe_variants
+from harness.branches import describe
+from harness.branches.describe import describe_variants, kept_counts_path
+from harness.branches.described import DescribedVariant
+from harness.branches.registry import Registration
 from harness.report.terminal import tables as show
 
 LORA_R8 = 1_594_368
@@ -76,3 +81,58 @@ def test_view_names_each_variant_and_what_it_trains(
     assert any("no luck" in line for line in lines)
     assert ("adapter 7,885,056, gates 1, unet_adapter 1,594,368" in out.getvalue()) is is_verbose
     assert ("nothing to train: the stage is skipped" in out.getvalue()) is is_verbose
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The variants that are built to be counted, in order; none is kept at first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names: list[str] = []
+
+    def count(registration: Registration, profile: object, architecture: object) -> object:
+        names.append(registration.name)
+        return DescribedVariant(registration.name, summary=f"counted as number {len(names)}")
+
+    monkeypatch.setattr(describe, "_count", count)
+    return names
+
+
+def test_what_was_counted_is_kept_for_each_profile(counted: list[str]) -> None:
+    """Catches: five branches built at each `harness list`, or one profile shown for another."""
+    first = describe_variants("tiny")
+    assert len(counted) == 5
+    assert describe_variants("tiny") == first
+    assert len(counted) == 5
+    assert describe_variants("sd15") != first
+    assert len(counted) == 10
+    assert describe_variants("tiny") == first
+    kept_counts_path().write_text("{ damaged")
+    describe_variants("tiny")
+    assert len(counted) == 15
+
+
+def test_changed_code_is_counted_again(
+    counted: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Catches: the parameters of yesterday's code, or every branch built for a change of one."""
+    describe_variants("tiny")
+    changed = tmp_path / "baseline"
+    sources = Registration.sources.fget
+    shutil.copytree(describe.registrations()["baseline"].sources, changed)
+    monkeypatch.setattr(
+        Registration,
+        "sources",
+        property(lambda self: changed if self.name == "baseline" else sources(self)),
+    )
+    describe_variants("tiny")
+    assert len(counted) == 5
+    (changed / "more.py").write_text("WIDTH = 2")
+    describe_variants("tiny")
+    assert counted[5:] == ["baseline"]
+    (tmp_path / "core").mkdir()
+    folder = describe.package_folder
+    monkeypatch.setattr(
+        describe, "package_folder", lambda name: tmp_path if name == "core" else folder(name)
+    )
+    describe_variants("tiny")
+    assert len(counted) == 11

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from core.code import code_hash
 from core.errors import UsageError
 from harness.branches import registry
 from harness.branches.describe import describe_variants
 from harness.branches.registry import ENTRY_POINT_GROUP, find_variant, registrations
-from harness.records.record import code_hash
 
 SHIPPED = ["baseline", "class_embedding", "cutting_edge", "sonic", "text_only"]
 PLUGIN = """

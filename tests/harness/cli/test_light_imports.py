@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.branches.describe import describe_variants
+
 LoadedBy = Callable[..., list[str]]
 
 EVERY_HELP = """
@@ -69,3 +73,13 @@ def test_a_finished_run_returns_without_the_heavy_libraries(
 ) -> None:
     """Catches: a run that is done already and still imports what trains to say so."""
     assert loaded_by(*finished.request.words[1:]) == []
+
+
+def test_branches_are_listed_without_the_heavy_libraries(
+    loaded_by: LoadedBy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a `list` that builds every branch again to count the same parameters."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    described = describe_variants("tiny")  # counts, and keeps what it counted
+    assert len(described) == 5
+    assert loaded_by("list") == []

@@ -19,7 +19,7 @@ from harness.records.record import load_record
 from harness.report.comparison.draw import draw_comparison
 from harness.report.terminal import tables
 from harness.report.terminal.comparison import comparison_view
-from harness.run.plan import code_of
+from harness.run.code import code_of
 from harness.run.run import run
 from harness.testing import MetricContract, violations
 from harness.wording.display import Display

@@ -1,7 +1,6 @@
 """Run identity and records on disk."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from harness.records.record import (
     RunIdentity,
     RunRecord,
     Status,
-    code_hash,
     load_record,
 )
 from harness.records.score_kind import Score
 from harness.report.terminal.tables import runs_data
-from harness.run import plan as planning
 
 IDENTITY: dict[str, Any] = {
     "variant": "sonic",
@@ -252,47 +249,3 @@ def test_one_damaged_record_does_not_hide_the_others(tmp_path: Path) -> None:
     save(tmp_path, "sonic-s1-bb").write_text("{")
     rows = {row["run_id"]: row["status"] for row in runs_data(tmp_path)}
     assert rows == {whole: "finished", "sonic-s1-bb": "unreadable"}
-
-
-def test_the_code_hash_follows_names_and_contents_and_leaves_out_what_is_named(
-    tmp_path: Path,
-) -> None:
-    """Catches: changed code that keeps its old results."""
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "a.py").write_text("x = 1")
-    (tmp_path / "inner" / "b.py").write_text("y = 1")
-    whole, part = code_hash([tmp_path]), code_hash([tmp_path], leave_out=[tmp_path / "inner"])
-    (tmp_path / "inner" / "b.py").write_text("y = 2")
-    assert code_hash([tmp_path]) != whole
-    assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) == part
-    (tmp_path / "a.py").rename(tmp_path / "c.py")
-    assert code_hash([tmp_path], leave_out=[tmp_path / "inner"]) != part
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "run/sample.py",
-        "run/prepare.py",
-        "run/validation.py",
-        "run/run.py",
-        "data/source.py",
-        "branches/unet_adapter.py",
-    ],
-)
-def test_code_that_decides_numbers_is_in_the_id(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Catches: first weights drawn otherwise, and older runs that pass for the same."""
-    whole = planning._package("harness")
-    for room in ("run", "data", "branches", "metrics"):
-        shutil.copytree(whole / room, tmp_path / room)
-    package = planning._package
-    monkeypatch.setattr(
-        planning, "_package", lambda name: tmp_path if name == "harness" else package(name)
-    )
-    before = planning.code_of("baseline")
-    with (tmp_path / name).open("a") as file:
-        file.write("# changed")
-    after = planning.code_of("baseline")
-    assert {part for part in before if before[part] != after[part]} == {"run"}
