@@ -2,16 +2,13 @@
 
 import math
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 
-from core.errors import UsageError
+from core.errors import MismatchError, UsageError
 from harness.executors.base import Executor, Job, Task
+from harness.executors.child import Child, ChildProcess, ForkedChild, can_fork
+from harness.run.plan import code_of
 
 _POLL_S = 0.1
 
@@ -88,75 +85,25 @@ class LocalExecutor(Executor):
             time.sleep(_POLL_S)
 
 
-class ChildProcess:
-    """One `harness.cli.child`, which stops after a checkpoint when this process is gone."""
-
-    def __init__(
-        self,
-        words: Sequence[str],
-        *,
-        log: Path,
-        environment: dict[str, str],
-        working_folder: Path | None = None,
-    ) -> None:
-        """Start it.
-
-        words: of the command line, after `harness`. log: takes what it says on standard error.
-        """
-        self._log = log
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as stderr:
-            self._said_before = stderr.tell()
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.cli.child", *words],
-                # Never written to: the child stops when it closes, however this process ends.
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                # Ctrl-C reaches this process alone, which stops its children once: a second
-                # signal would kill them before their checkpoint.
-                start_new_session=True,
-                env=environment,
-                cwd=working_folder,
-            )
-        self._is_told = False
-
-    def poll(self) -> int | None:
-        """The exit code; None while it goes on."""
-        code = self.process.poll()
-        if code is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-        return code
-
-    def stop(self) -> None:
-        """Send SIGTERM once."""
-        if not self._is_told and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self._is_told = True
-
-    def last_words(self) -> str:
-        """The last line on standard error."""
-        with self._log.open("rb") as log:
-            log.seek(self._said_before)
-            lines = log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
-
-
 class _LocalJob(Job):
     def __init__(self, task: Task, *, gpu: str | None) -> None:
         self.task = task
         self.gpu = gpu
+        words = task.planned.request.words[1:]
         environment = dict(os.environ)
-        if gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = gpu
-        self._child = ChildProcess(
-            task.planned.request.words[1:], log=task.log, environment=environment
-        )
+        self._child: Child
+        if gpu is None and can_fork():
+            _require_planned_code(task)
+            self._child = ForkedChild(words, log=task.log, environment=environment)
+        else:
+            if gpu is not None:
+                environment["CUDA_VISIBLE_DEVICES"] = gpu
+            self._child = ChildProcess(words, log=task.log, environment=environment)
 
     @property
     def pid(self) -> int:
         """Of the child."""
-        return self._child.process.pid
+        return self._child.pid
 
     def poll(self) -> int | None:
         return self._child.poll()
@@ -166,6 +113,16 @@ class _LocalJob(Job):
 
     def last_words(self) -> str:
         return self._child.last_words()
+
+
+def _require_planned_code(task: Task) -> None:
+    """What a forked run does is the code that was loaded, what it notes is that on the disk."""
+    identity = task.planned.identity
+    if code_of(identity.variant) != identity.code:
+        raise MismatchError(
+            f"code that makes {task.name} was edited since this command planned it; run the same "
+            "command again, and what is finished under the new code is kept"
+        )
 
 
 def _share_for(jobs: int, num_gpus: int) -> float:

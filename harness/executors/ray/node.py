@@ -17,7 +17,7 @@ from ray import exceptions
 
 from core.errors import MismatchError, StorageAwayError
 from harness.executors.base import STOPPED, UNGATHERED, Ended
-from harness.executors.local import ChildProcess
+from harness.executors.child import ChildProcess
 from harness.executors.ray.parcel import NodeRun, Parcel
 from harness.run.code import code_of
 
@@ -113,7 +113,7 @@ def _make_and_send(order: Order, parcel: Parcel, *, mailbox: Any, node: str) -> 
             environment=_environment(order),
             working_folder=run.working_folder(order.working_folder),
         )
-        pid = child.process.pid
+        pid = child.pid
         with run.sending():
             ended = _watch(
                 child,
@@ -163,7 +163,7 @@ def _watch(
         check(exit_code)
     finally:
         child.stop()
-        child.process.wait()
+        child.wait()
     return Ended(exit_code, child.last_words())
 
 
