@@ -8,7 +8,7 @@ from types import TracebackType
 from core.errors import MismatchError, UsageError
 from harness.executors.base import Executor, Job, Task
 from harness.executors.child import Child, ChildProcess, ForkedChild, can_fork
-from harness.run.plan import code_of
+from harness.run.code import code_of
 
 _POLL_S = 0.1
 
