@@ -20,8 +20,8 @@ FLOORS = {
     ),
     "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits"),
     "harness": (
-        "wording", "settings", "branches", "records", "statistics", "metrics", "data", "run",
-        "generate", "executors", "comparison", "sweep", "report", "cli", "testing",
+        "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
+        "run", "generate", "executors", "comparison", "sweep", "report", "bundle", "cli", "testing",
     ),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import typer
 
 from core.errors import HarnessError, NoSpaceError, StoppedBySignal, UsageError
 from harness.cli.commands import (
+    bundle,
     compare,
     convert,
     dashboard,
@@ -53,6 +54,8 @@ app.command()(compare.compare)
 app.command()(score.score)
 app.command()(sweep.sweep)
 app.command()(report.report)
+app.command()(bundle.bundle)
+app.command()(bundle.verify)
 app.command()(generate.generate)
 app.command()(dashboard.dashboard)
 app.command()(features.features)

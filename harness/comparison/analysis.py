@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from core.errors import UsageError
-from core.files import json_sha256
+from core.files import file_sha256, json_sha256
 from harness.comparison.clips import (
     NO_CLIPS,
     ClipEvidence,
@@ -53,6 +53,7 @@ from harness.comparison.tuning import (
     tuning_by_branch,
 )
 from harness.metrics.registry import metric as declared
+from harness.records.folders import RunFolder
 from harness.records.record import RunRecord, Status, now
 from harness.settings.branch_config import Tuning
 from harness.statistics.exaggeration import exaggeration
@@ -466,7 +467,7 @@ def _in_order(runs: Sequence[LoadedRun], branches: Sequence[str]) -> list[Loaded
 
 
 def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
-    record = run.record
+    record, path = run.record, RunFolder(run.folder).record
     return ComparedRun(
         run_id=record.run_id,
         branch=record.identity.variant,
@@ -486,4 +487,5 @@ def _compared(run: LoadedRun, *, folder: Path) -> ComparedRun:
         test_openings=record.test_openings,
         guards_passed=record.guards_passed,
         notices=record.notices,
+        record_sha256=file_sha256(path) if path.is_file() else None,
     )

@@ -85,12 +85,29 @@ def looks_so_far(
 ) -> Looks:
     """The looks at this question before the one with these runs.
 
+    Those of every comparison in the results folder; see `looks_among`.
+    """
+    return looks_among(
+        all_looks(results), run_ids=run_ids, metric=metric, num_seeds=num_seeds, planned=planned
+    )
+
+
+def looks_among(
+    looks: Sequence[Look],
+    *,
+    run_ids: Sequence[str],
+    metric: str,
+    num_seeds: int,
+    planned: Sequence[int],
+) -> Looks:
+    """Those of some looks that were at the question of these runs, before this one.
+
     A look is an earlier one where it had some of these runs, fewer seeds, and seeds enough to end
     at a win. It is planned where it named the same numbers of seeds as this one does.
     """
     wanted = set(run_ids)
     earlier: dict[int, bool] = {}
-    for look in _all_looks(results):
+    for look in looks:
         is_one = (
             look.metric == metric
             and MIN_SEEDS_FOR_A_WIN <= look.num_seeds < num_seeds
@@ -105,7 +122,7 @@ def looks_so_far(
     return Looks(planned=list(planned), earlier=sorted(earlier), unplanned=unplanned, level=level)
 
 
-def _all_looks(results: Path) -> list[Look]:
+def all_looks(results: Path) -> list[Look]:
     """Of every folder under reports: its journal, or the comparison of a time before journals."""
     found = []
     folders = {path.parent for path in ResultsFolder(results).asked}

@@ -233,6 +233,9 @@ class ComparedRun(Part):
     """Checks it passed."""
     notices: list[str]
     """What went wrong in it and was repaired."""
+    record_sha256: str | None = None
+    """SHA-256 of its `record.json` as it was compared; None in a comparison of before it was
+    kept."""
 
 
 class Eligibility(Part):

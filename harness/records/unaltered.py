@@ -4,14 +4,15 @@ from pathlib import Path
 
 from core.errors import MismatchError
 from core.files import file_sha256
-from harness.records.folders import NEAREST, PER_CLIP, RunFolder
+from harness.records.folders import CONTRIBUTIONS, NEAREST, PER_CLIP, RunFolder
 from harness.records.record import RunRecord
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of the files of a run that are read after it ended, by path in its folder."""
     run = RunFolder(folder)
-    paths = [run.weights, run.per_clip, run.nearest, run.events, *sorted(run.images.rglob("*.png"))]
+    tables = [run.per_clip, run.contributions, run.nearest]
+    paths = [run.weights, *tables, run.events, *sorted(run.images.rglob("*.png"))]
     return {
         path.relative_to(folder).as_posix(): file_sha256(path) for path in paths if path.is_file()
     }
@@ -31,7 +32,7 @@ def require_unaltered(record: RunRecord, folder: Path, *, with_weights: bool = F
         if is_skipped or not path.is_file() or file_sha256(path) == expected:
             continue
         remedy = "put the file back"
-        if name in (PER_CLIP, NEAREST):
+        if name in (PER_CLIP, CONTRIBUTIONS, NEAREST):
             remedy = "delete record.json beside it and run again, which scores again"
         raise MismatchError(
             f"{path} is not as the run {record.run_id} wrote it (its SHA-256 is not the record's); "

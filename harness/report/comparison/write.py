@@ -15,6 +15,7 @@ from harness.report.comparison.sections.verdict import chips, headline, tone
 from harness.report.page.content import Head
 from harness.report.page.media import MediaStore
 from harness.report.page.page import MAX_BYTES, Page, Written
+from harness.report.page.render import markdown
 from harness.wording.numbers import plain
 
 
@@ -41,6 +42,16 @@ def write_comparison_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Writ
         rows=comparison.metrics,
     )
     return _write(facts, max_bytes=max_bytes)
+
+
+def comparison_text(facts: Facts) -> str:
+    """The Markdown twin of a comparison's report, which nothing is written for."""
+    sheet = ReportFolder(facts.folder).contact_sheet
+    return markdown(
+        _head(facts),
+        content=sections(facts, media=MediaStore()),
+        sheet=sheet.name if sheet.is_file() else None,
+    )
 
 
 def write_runs_report(

@@ -1,0 +1,1 @@
+"""A comparison's evidence in one file, and what follows from it, computed again."""
