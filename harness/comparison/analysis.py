@@ -31,6 +31,7 @@ from harness.comparison.eligibility import (
 )
 from harness.comparison.evidence import Interval, Looks, Selection, Trainings
 from harness.comparison.failures import earlier_failures_sentence
+from harness.comparison.listening import listening_of
 from harness.comparison.power import detectable, power_table, sd_interval
 from harness.comparison.record import (
     ComparedRun,
@@ -200,6 +201,7 @@ def analyse(
         trainings=trainings,
         looks=looks,
         to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
+        listening=listening_of(done, branches=branches, primary=metric),
     )
 
 

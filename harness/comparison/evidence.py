@@ -109,6 +109,23 @@ class Looks(Part):
     the stated level holds."""
 
 
+class Listening(Part):
+    """In how many of a branch's trainings the matching sound beats the mismatched one."""
+
+    branch: str
+    """Variant."""
+    metric: str
+    """What the images were scored by, clip by clip."""
+    num_runs: int
+    """Finished runs that were given a mismatched sound; 0: the branch takes no sound."""
+    num_above: int
+    """Those of them whose 95 % interval over clips lies above 0."""
+    num_below: int
+    """Those whose interval lies below 0: the mismatched sound scores better."""
+    mean: float | None
+    """Mean advantage of the matching sound over runs, positive is better; None without a run."""
+
+
 class ToAdd(Part):
     """What an undecided pair would take to be decided, if the difference is as seen."""
 

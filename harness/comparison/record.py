@@ -15,6 +15,7 @@ from core.errors import DataError
 from core.files import write_atomic
 from harness.comparison.evidence import (
     Interval,
+    Listening,
     Looks,
     OtherClips,
     Part,
@@ -353,6 +354,8 @@ class ComparisonRecord(Part):
     """How often the question was looked at."""
     to_add: ToAdd | None = None
     """What would decide an undecided comparison."""
+    listening: list[Listening] = Field(default_factory=list)
+    """Who conditions on its sound, by branch; empty where no run was given mismatched sounds."""
 
     @property
     def lost_branches(self) -> list[str]:

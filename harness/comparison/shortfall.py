@@ -108,19 +108,19 @@ def _sentence(
     for_seeds: float | None,
     for_clips: float | None,
 ) -> str:
-    names = f"{pair.first} and {pair.second}"
+    start = (
+        f"If the difference between {pair.first} and {pair.second} and its spread over these "
+        f"{pair.difference.n} seeds are as seen, "
+    )
     if seeds is None and clips is None:
-        return (
-            f"If the difference between {names} is as seen, neither more seeds nor more clips in "
-            "reach would decide it."
-        )
+        return f"{start}neither more seeds nor more clips in reach would decide this pair."
     of_seeds = f"about {seeds} more seeds of each branch"
     of_clips = f"about {clips} more test clips (another split, so every run is made again)"
-    start = f"If the difference between {names} is as seen, "
     if clips is None:
-        return f"{start}{of_seeds} would decide it; more clips alone would not."
+        return f"{start}{of_seeds} would decide this pair; more clips alone would not."
     if seeds is None:
-        return f"{start}{of_clips} would decide it; more seeds alone would not."
+        return f"{start}{of_clips} would decide this pair; more seeds alone would not."
+    cheaper, dearer = of_seeds, of_clips
     if for_seeds is not None and for_clips is not None and for_clips < for_seeds:
-        return f"{start}{of_clips} would decide it for less device time than {of_seeds}."
-    return f"{start}{of_seeds} would decide it for less device time than {of_clips}."
+        cheaper, dearer = of_clips, of_seeds
+    return f"{start}{cheaper} would decide this pair for less device time than {dearer}."

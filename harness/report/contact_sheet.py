@@ -23,7 +23,7 @@ _MARGIN = 32
 _LABEL_WIDTH = 172
 _SOUND_WIDTH = 240
 _WAVE_HEIGHT = 56  # of the cell; the spectrogram has the rest
-_MAX_ROWS = 40  # 8,000 px; a longer sheet no longer opens at a glance
+MAX_ROWS = 40  # 8,000 px; a longer sheet no longer opens at a glance
 
 _MEL_RANGE_HZ = (40.0, 20_000.0)
 _FFT_SIZE = 2_048  # 43 ms at 48 kHz
@@ -70,21 +70,30 @@ class HasClass(Protocol):
 Clip = TypeVar("Clip", bound=HasClass)
 
 
-def choose_clips(clips: Sequence[Clip], *, per_class: int = 1) -> list[Clip]:
-    """The clips to show, classes in alphabetical order.
+def choose_clips(
+    clips: Sequence[Clip], *, per_class: int = 1, most: int | None = None
+) -> list[Clip]:
+    """The clips to show, classes in alphabetical order; of more than `most` those first by hash.
 
     By hash of the id, so that nobody picked them and every sheet on a split shows the same.
     """
     by_class: dict[str, list[Clip]] = {}
     for clip in clips:
         by_class.setdefault(clip.class_name, []).append(clip)
-    return [
+    found = [
         clip
         for _, of_class in sorted(by_class.items())
-        for clip in sorted(
-            of_class, key=lambda clip: hashlib.sha256(clip.sample_id.encode()).digest()
-        )[:per_class]
+        for clip in sorted(of_class, key=lambda clip: hash_of(clip.sample_id))[:per_class]
     ]
+    if most is None or len(found) <= most:
+        return found
+    kept = {clip.sample_id for clip in sorted(found, key=lambda c: hash_of(c.sample_id))[:most]}
+    return [clip for clip in found if clip.sample_id in kept]
+
+
+def hash_of(sample_id: str) -> bytes:
+    """What clips are ordered by so that nobody picked them."""
+    return hashlib.sha256(sample_id.encode("utf-8", "replace")).digest()
 
 
 def contact_sheet(
@@ -106,8 +115,8 @@ def contact_sheet(
         DataError: an image file that cannot be read.
         NoSpaceError: the disk is full.
     """
-    if not 1 <= len(rows) <= _MAX_ROWS:
-        raise UsageError(f"a contact sheet of {len(rows)} rows; expected 1 to {_MAX_ROWS}")
+    if not 1 <= len(rows) <= MAX_ROWS:
+        raise UsageError(f"a contact sheet of {len(rows)} rows; expected 1 to {MAX_ROWS}")
     layout = _Layout(
         columns=tuple(columns),
         has_shuffled=any(row.shuffled for row in rows),

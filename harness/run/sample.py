@@ -17,10 +17,10 @@ from core.errors import GuardError
 from core.features.features import SplitFeatures
 from core.foundation.batches import BatchLimit
 from core.foundation.foundation import Foundation
-from core.randomness import rng
 from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
 from harness.metrics.arms import Arm, GeneratedImage
 from harness.records.image_names import file_stem
+from harness.run.partners import shuffle_within_class
 from harness.settings.profile import SamplingSettings
 
 
@@ -32,20 +32,6 @@ class SampleRequest:
     arm: Arm
     draw: int
     heard_id: str | None
-
-
-def shuffle_within_class(split: Split, *, ids: Sequence[str]) -> dict[str, str]:
-    """Another of the clips, of the same class, for each clip that has one.
-
-    A cycle through a seeded order, so that each sound is used once and none meets its own image.
-    """
-    partners: dict[str, str] = {}
-    for class_name in split.classes:
-        own = [i for i in ids if split.samples[i].class_name == class_name]
-        order = [own[k] for k in rng(0, "shuffle", class_name).permutation(len(own))]
-        if len(order) > 1:
-            partners |= dict(zip(order, [*order[1:], order[0]], strict=True))
-    return partners
 
 
 def sample_arms(

@@ -1,6 +1,5 @@
 """Which clips a report shows: some by hash, so that nobody picked them, and both extremes."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +8,12 @@ import pandas as pd
 from core.data.manifest import Sample
 from harness.metrics.arms import Arm, ScoredClip
 from harness.report.comparison.facts import Facts
-from harness.report.contact_sheet import choose_clips
+from harness.report.contact_sheet import choose_clips, hash_of
 from harness.wording.numbers import metric_label
 
-NUM_EXTREME = 3
+NUM_RANDOM = 8
+"""Clips by hash, a class each; with more classes, as many of them."""
+NUM_EXTREME = 2
 
 
 @dataclass(frozen=True)
@@ -78,19 +79,19 @@ def advantage(facts: Facts) -> Advantage | None:
 
 
 def chosen_clips(samples: Sequence[Sample], *, gain: Advantage | None) -> list[Chosen]:
-    """One clip a class by hash of its id, then the best and the worst that are left.
+    """One clip per class by hash of its id, then the best and the worst that are left.
 
-    Equal advantages are ordered by hash too.
+    Of more than `NUM_RANDOM` classes so many, by hash too, as equal advantages are ordered.
     """
     by_id = {sample.id: sample for sample in samples}
     clips = [ScoredClip(s.id, s.class_name, s.caption) for s in samples]
-    random = [by_id[clip.sample_id] for clip in choose_clips(clips)]
+    random = [by_id[clip.sample_id] for clip in choose_clips(clips, most=NUM_RANDOM)]
     values = {} if gain is None else {str(k): float(v) for k, v in gain.values.items()}
     found = [Chosen(sample, "random", values.get(sample.id)) for sample in random]
     shown = {sample.id for sample in random}
     left = sorted(
         (sample for id_, sample in by_id.items() if id_ in values and id_ not in shown),
-        key=lambda s: (-values[s.id], hashlib.sha256(s.id.encode("utf-8", "replace")).digest()),
+        key=lambda s: (-values[s.id], hash_of(s.id)),
     )
     num = min(NUM_EXTREME, len(left) // 2)
     found += [Chosen(sample, "best", values[sample.id]) for sample in left[:num]]

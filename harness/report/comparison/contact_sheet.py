@@ -9,7 +9,7 @@ from harness.metrics.arms import Arm, ScoredClip
 from harness.records.folders import RunFolder
 from harness.records.image_names import file_stem
 from harness.records.record import RunRecord
-from harness.report.contact_sheet import SheetRow, choose_clips, contact_sheet
+from harness.report.contact_sheet import MAX_ROWS, SheetRow, choose_clips, contact_sheet
 
 _SHEET_CLIPS_PER_CLASS = 1
 
@@ -27,6 +27,7 @@ def draw_sheet(
     clips = choose_clips(
         [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],
         per_class=_SHEET_CLIPS_PER_CLASS,
+        most=MAX_ROWS,
     )
 
     def images(sample_id: str, arm: Arm) -> dict[str, Path]:

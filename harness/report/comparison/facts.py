@@ -92,9 +92,15 @@ class ReportRun:
 
     def scores(self, name: str, *, arm: str) -> pd.Series:
         """Value of each clip, by sample id."""
-        table = self.clip_scores
-        chosen = table[(table["metric"] == name) & (table["arm"] == arm)]
-        return chosen.set_index("sample_id")["value"]
+        return self._scores.get((name, arm), pd.Series(dtype="float64"))
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str], pd.Series]:
+        """By metric and arm; split once, since every card asks for single clips."""
+        return {
+            (str(name), str(arm)): part.set_index("sample_id")["value"]
+            for (name, arm), part in self.clip_scores.groupby(["metric", "arm"], sort=False)
+        }
 
     @cached_property
     def events(self) -> pd.DataFrame:

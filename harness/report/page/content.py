@@ -138,30 +138,84 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A sound to play, or why there is none."""
+
+    label: str
+    """What is heard, for one who cannot see the player."""
+    sound: str | None
+    """Key in the media store; None where there is none."""
+    spectrogram: str | None = None
+    """Likewise, of its picture."""
+    reason: str = ""
+    """Why there is no sound."""
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """What was given to the branches, and what each generated with it."""
+
+    title: str
+    """What was given."""
+    heard: Heard | None
+    """The sound; None where none was given."""
+    pictures: tuple[Picture | None, ...]
+    """A real picture first, then each branch's image; None for an empty place."""
+    note: str = ""
+    """Which clip's sound it is, where it is not the card's own."""
+
+
+@dataclass(frozen=True)
 class SheetClip:
     """One clip of the contact sheet."""
 
+    id: str
+    """Anchor of its card."""
     title: str
     sample_id: str
     caption: str
-    labels: tuple[str, ...]
-    """Why it is here: random, best, worst, with the numbers."""
+    label: str
+    """Why it is here: chosen by hash, best or worst, with the number."""
     tone: str
-    audio: str | None
-    audio_type: str
-    audio_reason: str
-    spectrogram: str | None
-    real: Picture
-    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
-    """What was heard, and each branch's image with it."""
+    """`random`, `best` or `worst`."""
+    columns: tuple[Column, ...]
+    """Heads of the pictures."""
+    rows: tuple[SheetRow, ...]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The contact sheet."""
+    """The contact sheet: a card for each clip."""
 
     kind: ClassVar[str] = "sheet"
     clips: tuple[SheetClip, ...]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A few clips of the contact sheet at a glance: the matching sound, and what came of it."""
+
+    kind: ClassVar[str] = "glance"
+    title: str
+    clips: tuple[SheetClip, ...]
+    """Their first rows are shown; each leads to its card."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question of a reader, answered in sentences, with a line for the shell or without."""
+
+    question: str
+    sentences: tuple[str, ...]
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The first questions of a reader side by side."""
+
+    kind: ClassVar[str] = "answers"
+    items: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
@@ -203,7 +257,10 @@ class Examples:
     note: str = ""
 
 
-Part = Gallery | Table | Paragraph | Bullets | Blank | Command | Figure | Cards | Sheet | Examples
+Part = (
+    Answers | Blank | Bullets | Cards | Command | Examples | Figure | Gallery | Glance | Paragraph
+    | Sheet | Table
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -217,6 +274,13 @@ class Section:
     """One sentence under the title."""
     is_brief: bool = False
     """Whether the Markdown twin shows it."""
+    is_folded: bool = False
+    """Whether a reader opens it first; a link to it opens it."""
+
+    @property
+    def anchor(self) -> str:
+        """Where a link to it leads: inside the fold, which a browser then opens."""
+        return f"{self.id}-inside" if self.is_folded else self.id
 
 
 @dataclass(frozen=True)

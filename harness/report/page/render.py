@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.report.page.content import Head, Section
 from harness.report.page.media import MediaStore
@@ -47,8 +47,14 @@ def _environment() -> Environment:
     )
     environment.filters["md"] = md
     environment.filters["glyph"] = lambda index: GLYPHS[index % len(GLYPHS)]
+    environment.filters["breakable"] = _breakable
     environment.filters["svg"] = Markup  # matplotlib escaped its text; nothing else comes here
     return environment
+
+
+def _breakable(text: object) -> Markup:
+    """A name that may break after its underscores, in a narrow column."""
+    return Markup("_<wbr>").join(escape(part) for part in str(text).split("_"))
 
 
 def md(text: object) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.comparison.summary import answers
 from harness.statistics.outcome import Population
 from harness.wording.numbers import count, fixed
 from harness.wording.plain_text import plain
@@ -27,10 +28,13 @@ def comparison_view(
     """
     parts: list[RenderableType] = [
         Text(found.verdict, style="bold"),
-        Text(found.claim),
-        *([] if found.to_add is None else [Text(found.to_add.sentence)]),
         Text(""),
     ]
+    for answer in answers(found):
+        parts.append(Text.assemble((f"{answer.question}: ", "bold"), " ".join(answer.sentences)))
+        if answer.command:
+            parts.append(Text(f"  {answer.command}", overflow="fold"))
+    parts.append(Text(""))
     narrow = width < _NARROW
     if found.pairs:
         parts += [_pair_lines(found.pairs) if narrow else _pairs_table(found), Text("")]
@@ -65,7 +69,7 @@ def _pairs_table(found: ComparisonRecord) -> Table:
     table = Table(
         "pair",
         "difference",
-        "95 % over seeds",
+        "95 %, all pairs",
         "and over clips",
         "p (Holm)",
         "p (sign flip)",

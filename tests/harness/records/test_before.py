@@ -53,6 +53,7 @@ ADDED_TO_COMPARISONS: dict[str, Any] = {
     "population": "these_clips",
     "trainings": None,
     "to_add": None,
+    "listening": [],
 }
 SPENT = {"allowed": None, "planned": None, "step_cost": None}
 """The same of each run's budget in a comparison that was made by samples."""

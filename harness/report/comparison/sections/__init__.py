@@ -12,7 +12,7 @@ from harness.report.comparison.sections.listening import class_heat_map, listeni
 from harness.report.comparison.sections.memorisation import nearest_training
 from harness.report.comparison.sections.metrics import all_metrics, distances_against_n
 from harness.report.comparison.sections.runs import run_list
-from harness.report.comparison.sections.sheet import contact_sheet
+from harness.report.comparison.sections.sheet import contact_sheet, sheet_clips
 from harness.report.comparison.sections.sweeps import sweep_fairness
 from harness.report.comparison.sections.verdict import verdict
 from harness.report.page.content import Section
@@ -21,20 +21,21 @@ from harness.report.page.media import MediaStore
 
 def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
     """All sections, in order; one with nothing to show says why."""
+    clips = sheet_clips(facts, media=media)
     return (
-        verdict(facts),
-        eligibility(facts),
+        verdict(facts, clips=clips),
+        contact_sheet(facts, clips=clips),
         forest_plot(facts),
         seed_slopes(facts),
-        all_metrics(facts),
-        distances_against_n(facts),
         listening_controls(facts),
         class_heat_map(facts),
+        all_metrics(facts),
+        distances_against_n(facts),
+        nearest_training(facts, media=media),
         quality_against_cost(facts),
         learning_curves(facts),
         sweep_fairness(facts),
-        contact_sheet(facts, media=media),
-        nearest_training(facts, media=media),
+        eligibility(facts),
         limits(facts),
         run_list(facts),
     )

@@ -14,7 +14,7 @@ ARM_WORDS = {
     "audio": "matching sound",
     "shuffled": "mismatched sound",
     "silence": "silence",
-    "text_only": "text only",
+    "text_only": "caption only",
     "real": "real picture",
 }
 """The arms, in words."""
@@ -61,8 +61,8 @@ def arm_cells(facts: Facts, name: str, *, arm: str) -> tuple[Cell, ...]:
 
 
 def run_cell(run: ReportRun) -> Cell:
-    """A run by its id, linked to its entry."""
-    return Cell(run.run_id, href=run.anchor)
+    """A run by branch and seed, linked to its entry, where its id is."""
+    return Cell(f"{plain(run.branch)}, seed {run.seed}", href=run.anchor)
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -60,7 +60,13 @@ def quality_against_cost(facts: Facts) -> Section:
     parts += [_table(facts), _phases(facts)]
     if not any(_dollars(run) is not None for run in facts.finished):
         parts.append(Blank("Dollars: no price per hour was recorded with these runs."))
-    return Section("cost", _TITLE, parts)
+    return Section(
+        "cost",
+        _TITLE,
+        parts,
+        lead="Time, money, memory and parameters of each branch against what it scores.",
+        is_folded=True,
+    )
 
 
 def _devices(facts: Facts) -> list[str]:

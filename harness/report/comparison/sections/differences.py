@@ -6,12 +6,23 @@ from harness.comparison.record import MetricRow, PairResult
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import NOT_COMPARED, branch_columns
-from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
+from harness.report.comparison.sections.verdict import key_numbers
+from harness.report.page.content import (
+    Blank,
+    Bullets,
+    Cell,
+    Column,
+    Figure,
+    Part,
+    Section,
+    Table,
+)
 from harness.statistics.outcome import Outcome, Population
 from harness.wording.numbers import (
     count,
     digits_for,
     interval,
+    listed,
     metric_label,
     number,
     percent,
@@ -50,13 +61,19 @@ def forest_plot(facts: Facts) -> Section:
             *_legend(found.pairs),
         ),
     )
-    parts: list[Part] = [figure, _pairs_table(found.pairs, caption="The same in numbers")]
-    parts += [*_variance(found.pairs), _power(facts)]
+    parts: list[Part] = [
+        Bullets(tuple(pair.sentence for pair in found.pairs)),
+        key_numbers(facts),
+        figure,
+        _pairs_table(found.pairs, caption="The same in numbers"),
+        *_why_blank(found.pairs),
+        *_variance(found.pairs),
+        _power(facts),
+    ]
     return Section(
         "forest",
         _FOREST,
         parts,
-        lead=f"{facts.declared(found.metric).definition.capitalize()}.",
         is_brief=True,
     )
 
@@ -106,6 +123,7 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
         rows.append(
             (
                 Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
+                _verdict_cell(pair),
                 *(() if holm else (Cell(metric_label(pair.metric)),)),
                 Cell(str(pair.n)),
                 Cell(number(pair.effect, digits=digits, signed=True)),
@@ -118,33 +136,40 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
                 Cell(
                     interval(boot.interval.low, boot.interval.high, digits=digits) if boot else ""
                 ),
-                Cell(probability(pair.p)),
                 Cell(probability(pair.adjusted_p)),
                 Cell(probability(pair.sign_flip_p)),
                 Cell(probability(pair.adjusted_both_p)),
-                Cell(
-                    number(pair.detectable, digits=digits),
-                    note=pair.why_no_detectable or "" if holm else "",
-                ),
-                _verdict_cell(pair),
+                Cell(number(pair.detectable, digits=digits)),
             )
         )
     columns = (
         Column("pair"),
+        Column("verdict"),  # second, so that a phone shows it without scrolling
         *(() if holm else (Column("metric"),)),
         Column("seeds", is_number=True),
         Column("difference", is_number=True),
         Column("t interval, all pairs together" if holm else "t interval", is_number=True),
         Column("interval for other clips", is_number=True),
         Column("bootstrap interval", is_number=True),
-        Column("p (t)", is_number=True),
         Column("p (Holm)" if holm else "q (Benjamini-Hochberg)", is_number=True),
         Column("p (sign flip)", is_number=True),
-        Column("p (Holm), other clips too" if holm else "q, other clips too", is_number=True),
+        Column("p, other clips too" if holm else "q, other clips too", is_number=True),
         Column("detectable", is_number=True),
-        Column("verdict"),
     )
     return Table(caption, columns, tuple(rows), is_folded=is_folded)
+
+
+def _why_blank(pairs: list[PairResult]) -> list[Part]:
+    """Why a detectable difference is blank, once for all pairs of one reason."""
+    reasons: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.detectable is None and pair.why_no_detectable is not None:
+            name = f"{plain(pair.first)} \u2212 {plain(pair.second)}"
+            reasons.setdefault(pair.why_no_detectable, []).append(name)
+    return [
+        Blank(f"Detectable, {'all pairs' if len(names) == len(pairs) else listed(names)}: {why}.")
+        for why, names in reasons.items()
+    ]
 
 
 def _verdict_cell(pair: PairResult) -> Cell:
@@ -165,8 +190,7 @@ def secondary_table(facts: Facts) -> Table | None:
         return None
     return _pairs_table(
         facts.comparison.secondary,
-        caption="Pairs on all other metrics, adjusted together; none of them decides the verdict "
-        "the verdict",
+        caption="Pairs on all other metrics, adjusted together; none of them decides the verdict",
         is_folded=True,
     )
 
@@ -213,6 +237,7 @@ def _variance(pairs: list[PairResult]) -> list[Part]:
         rows.append(
             (
                 Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
+                Cell(parts.best),
                 *(Cell(number(math.sqrt(v))) for v in (parts.seeds, parts.clips, parts.rest)),
                 *(
                     Cell(number(width, digits=digits + 1))
@@ -221,7 +246,6 @@ def _variance(pairs: list[PairResult]) -> list[Part]:
                         parts.twice_the_images,
                     )
                 ),
-                Cell(parts.best),
             )
         )  # fmt: skip
     return [
@@ -230,12 +254,12 @@ def _variance(pairs: list[PairResult]) -> list[Part]:
             "interval for other trainings and clips",
             (
                 Column("pair"),
+                Column("doubled, narrows it most"),
                 *(Column(name, is_number=True) for name in ("trainings", "clips", "rest")),
                 *(
                     Column(name, is_number=True)
                     for name in ("now", "twice the seeds", "twice the clips", "twice the images")
                 ),
-                Column("narrows it most"),
             ),
             tuple(rows),
         )
@@ -258,8 +282,9 @@ def seed_slopes(facts: Facts) -> Section:
             "A paired difference is supported by lines that run the same way; lines that "
             "cross show that more seeds are needed. Short thick bar: the branch's mean.",
         ),
+        data=_seed_table(facts, row),
     )
-    return Section("slopes", _SLOPES, [figure, _seed_table(facts, row)])
+    return Section("slopes", _SLOPES, [figure])
 
 
 def primary_row(facts: Facts) -> MetricRow | None:
@@ -268,7 +293,7 @@ def primary_row(facts: Facts) -> MetricRow | None:
     return next((row for row in facts.rows if row.metric == name), None)
 
 
-def _seed_table(facts: Facts, row: MetricRow) -> Part:
+def _seed_table(facts: Facts, row: MetricRow) -> Table:
     seeds = sorted({seed for score in row.branches.values() for seed in score.values})
     digits = digits_for(v for score in row.branches.values() for v in score.values.values())
     rows = []

@@ -10,13 +10,21 @@ from harness.report.comparison.sections.common import branch_cell, run_cell
 from harness.report.page.content import Blank, Cell, Column, Paragraph, Part, Section, Table
 from harness.wording.numbers import count, label, listed, plain, short_hash
 
+_YES, _NO, _ABSENT = "✓ yes", "✗ no", "not recorded"
+
 
 def eligibility(facts: Facts) -> Section:
     """What is equal, what is not, which guards passed, what failed, how often test was opened."""
     if not facts.runs:
         blank = Blank("No run was found on disk.")
         return Section("eligibility", "Eligibility", [blank, *_absent(facts)])
-    parts: list[Part] = [_equalities(facts), *_budget_sentence(facts), _budget(facts)]
+    equalities = _equalities(facts)
+    parts: list[Part] = [
+        *_what_is_equal(equalities, num_runs=len(facts.runs)),
+        *_budget_sentence(facts),
+        equalities,
+        _budget(facts),
+    ]
     if facts.comparison is not None:
         mixed = facts.comparison.eligibility.mixed_environment
         for field, values in mixed.items():
@@ -58,7 +66,23 @@ def _equalities(facts: Facts) -> Table:
         f"Equal in all {count(len(facts.runs), 'run')}",
         (Column("what"), Column("equal"), Column("value (first digits of the hash)")),
         tuple(rows),
+        is_folded=True,
     )
+
+
+def _what_is_equal(table: Table, *, num_runs: int) -> list[Part]:
+    """The folded table in a sentence; what differs, or is not recorded, is named first."""
+    by_word: dict[str, list[str]] = {}
+    for name, word, *_ in table.rows:
+        by_word.setdefault(word.text, []).append(name.text)
+    parts: list[Part] = [
+        Paragraph(f"{said}: {listed(by_word[word])}.", tone="warn")
+        for word, said in ((_NO, "Not equal"), (_ABSENT, "Not recorded"))
+        if word in by_word
+    ]
+    if _YES in by_word:
+        parts.append(Paragraph(f"Equal in all {count(num_runs, 'run')}: {listed(by_word[_YES])}."))
+    return parts
 
 
 def _shared_models(facts: Facts) -> set[str]:
@@ -70,8 +94,8 @@ def _equal(name: str, found: Sequence[Any], *, note: str = "") -> tuple[Cell, ..
     """A row: what, whether all runs that say it say the same, and what they say."""
     values = list(dict.fromkeys(value for value in found if value is not None))
     if not values:
-        return (Cell(plain(name)), Cell("not recorded", tone="muted"), Cell(""))
-    word = Cell("✓ yes", tone="good") if len(values) == 1 else Cell("✗ no", tone="bad")
+        return (Cell(plain(name)), Cell(_ABSENT, tone="muted"), Cell(""))
+    word = Cell(_YES, tone="good") if len(values) == 1 else Cell(_NO, tone="bad")
     return (
         Cell(plain(name), note=note),
         word,

@@ -38,7 +38,13 @@ def learning_curves(facts: Facts) -> Section:
             *((f"No event log: {listed(without)}.",) if without else ()),
         ),
     )
-    return Section("learning", _TITLE, [figure, _stage_table(facts)])
+    return Section(
+        "learning",
+        _TITLE,
+        [figure, _stage_table(facts)],
+        lead="Losses and gates of every run over its steps, and where each stage ended.",
+        is_folded=True,
+    )
 
 
 def _stages(facts: Facts) -> list[tuple[str, float]]:

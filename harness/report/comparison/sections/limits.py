@@ -49,6 +49,7 @@ def _exclusions(facts: Facts) -> list[Part]:
             f"Left out: {total} of {number(seen, digits=0)} items" if seen else "Left out",
             (Column("reason"), Column("items", is_number=True)),
             tuple((Cell(label(reason)), Cell(f"{n:,}")) for reason, n in excluded.items()),
+            is_folded=True,
         )
     ]
 
@@ -84,8 +85,9 @@ def _limits(facts: Facts) -> list[str]:
     if any(is_embedded(run.record) for run in facts.runs):
         found.append(
             "These runs use the embedded models: a real stack at small size on a procedural "
-            "corpus, scored by the small judges and CLIP that the package ships. They show that "
-            "the harness works and that a branch listens, not which branch is better at full size."
+            "corpus, scored by the small judges and CLIP that the package ships. They can show "
+            "that the harness works and that a branch listens, not which branch is better at full "
+            "size."
         )
     if facts.comparison is not None:
         seeds = len(facts.seeds)

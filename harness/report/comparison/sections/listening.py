@@ -16,7 +16,7 @@ from harness.report.comparison.sections.common import (
     mean,
 )
 from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
-from harness.wording.numbers import count, digits_for, label, metric_label, number, plain
+from harness.wording.numbers import digits_for, label, metric_label, number, plain
 
 _MOST_PANELS = 4
 
@@ -52,7 +52,13 @@ def listening_controls(facts: Facts) -> Section:
         "Listening controls",
         [
             figure,
-            _margin_table(facts, margins, chosen[:1], caption="Advantage of the matching sound"),
+            _margin_table(
+                facts,
+                margins,
+                chosen[:1],
+                caption="Advantage of the matching sound",
+                is_folded=True,
+            ),
             *_other_margins(facts, margins, chosen[:1]),
             _arms_table(facts, chosen),
         ],
@@ -184,7 +190,7 @@ def class_heat_map(facts: Facts) -> Section:
     apart = [abs(d) for by in table.values() if (d := _difference(by, pair)) is not None]
     rows = []
     for name, by_branch in sorted(table.items()):
-        cells = [Cell(label(name), note=count(sizes.get(name), "clip") if name in sizes else "")]
+        cells = [Cell(label(name)), Cell(str(sizes[name]) if name in sizes else "")]
         for branch in facts.branches:
             value = by_branch.get(branch)
             shade = None if value is None or high == low else (value - low) / (high - low)
@@ -203,7 +209,7 @@ def class_heat_map(facts: Facts) -> Section:
                 shade = difference / largest * (1 if about.higher_is_better else -1)
             cells.append(Cell(number(difference, signed=True), heat=shade, is_difference=True))
         rows.append(tuple(cells))
-    columns = [Column("class"), *branch_columns(facts)]
+    columns = [Column("class"), Column("clips", is_number=True), *branch_columns(facts)]
     if pair is not None:
         columns.append(Column(f"{plain(pair[0])} \u2212 {plain(pair[1])}", is_number=True))
     word = "higher" if about.higher_is_better else "lower"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.records.folders import RunFolder
 from harness.records.image_names import file_stem
 from harness.records.parts import NearestOfArm, NearestSummary
+from harness.report.comparison.clips import shown_picture
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import (
     arm_word,
@@ -13,7 +14,6 @@ from harness.report.comparison.sections.common import (
     branch_cell,
     mean,
 )
-from harness.report.comparison.sections.sheet import shown_picture
 from harness.report.page.content import (
     Blank,
     Cell,
@@ -30,6 +30,8 @@ from harness.wording.numbers import count, label, number, percent, plain, short_
 _TITLE = "Nearest training image"
 _MOST_LISTED = 10
 _MOST_SHOWN = 4
+_MOST_ROWS = 6
+"""Of the table by branch and arm, above which a reader opens it."""
 
 
 def nearest_training(facts: Facts, *, media: MediaStore) -> Section:
@@ -95,6 +97,7 @@ def _table(facts: Facts, found: Sequence[tuple[ReportRun, NearestSummary]]) -> T
             Column("n", is_number=True),
         ),
         tuple(rows),
+        is_folded=len(rows) > _MOST_ROWS,
     )
 
 
@@ -190,7 +193,11 @@ def _closest_table(facts: Facts, closest: list[_Near]) -> Table:
                 Cell(label(near.class_name)),
                 Cell(plain(near.nearest_id)),
                 Cell(number(near.similarity), href=near.run.anchor),
-                Cell(near.run.run_id, href=near.run.anchor, branch=facts.index(near.run.branch)),
+                Cell(
+                    f"{plain(near.run.branch)}, seed {near.run.seed}",
+                    href=near.run.anchor,
+                    branch=facts.index(near.run.branch),
+                ),
             )
             for near in closest
         ),

@@ -28,8 +28,13 @@ def all_metrics(facts: Facts) -> Section:
     shown = [row for row in facts.rows if any(_has_value(s) for s in row.branches.values())]
     blank = [row for row in facts.rows if row not in shown]
     parts: list[Part] = []
-    if shown:
-        parts.append(_table(facts, shown))
+    whole = [row for row in shown if row.is_primary or not _is_part(row)]
+    if whole:
+        parts.append(_table(facts, whole, caption="Scores with the matching sound"))
+    if len(whole) < len(shown):
+        of_parts = [row for row in shown if row not in whole]
+        caption = "Parts of these metrics"
+        parts.append(_table(facts, of_parts, caption=caption, is_folded=True))
     if blank:
         parts.append(_blank_table(blank))
     parts += [Paragraph(text, tone="warn") for text in _cautions(facts)]
@@ -52,20 +57,23 @@ def all_metrics(facts: Facts) -> Section:
     )
 
 
+def _is_part(row: MetricRow) -> bool:
+    """Whether it is one part of another metric."""
+    return "." in row.metric
+
+
 def _has_value(score: BranchScore) -> bool:
     return any(value is not None for value in score.values.values())
 
 
-def _table(facts: Facts, rows: list[MetricRow]) -> Table:
+def _table(facts: Facts, rows: list[MetricRow], *, caption: str, is_folded: bool = False) -> Table:
     cells = []
     for row in rows:
         digits = digits_for([score.mean for score in row.branches.values()])
         cells.append(
             (
-                Cell(
-                    metric_label(row.metric),
-                    note="decides" if row.is_primary and facts.comparison is not None else row.role,
-                ),
+                Cell(metric_label(row.metric)),
+                Cell("decides" if row.is_primary and facts.comparison is not None else row.role),
                 Cell(better(row.higher_is_better)),
                 *(
                     _score_cell(facts, row.branches[branch], branch, digits=digits)
@@ -77,9 +85,10 @@ def _table(facts: Facts, rows: list[MetricRow]) -> Table:
             )
         )
     return Table(
-        "Scores with the matching sound",
+        caption,
         (
             Column("metric"),
+            Column("for"),
             Column("better"),
             *branch_columns(facts),
             Column("chance", is_number=True),
@@ -87,6 +96,7 @@ def _table(facts: Facts, rows: list[MetricRow]) -> Table:
             Column("n", is_number=True),
         ),
         tuple(cells),
+        is_folded=is_folded,
     )
 
 
@@ -198,6 +208,7 @@ def distances_against_n(facts: Facts) -> Section:
         parts,
         lead="Distances between sets of images depend on how many there are: read them next to "
         "their floor, and do not rank by them at small n.",
+        is_folded=True,
     )
 
 
@@ -283,4 +294,5 @@ def _floor_table(facts: Facts, names: list[str]) -> Table:
         "Distances of every arm, mean over seeds, with the real-vs-real floor",
         (Column("metric"), Column("arm"), *branch_columns(facts)),
         tuple(rows),
+        is_folded=True,
     )

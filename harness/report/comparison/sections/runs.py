@@ -17,34 +17,47 @@ def run_list(facts: Facts) -> Section:
     ordered = sorted(facts.runs, key=lambda run: (facts.index(run.branch), run.seed))
     rows = tuple(
         (
-            Cell(run.run_id, href=folder_href(facts, run), branch=facts.index(run.branch)),
-            Cell(str(run.seed)),
+            Cell(
+                f"{plain(run.branch)}, seed {run.seed}",
+                href=folder_href(facts, run),
+                branch=facts.index(run.branch),
+            ),
             Cell(run.record.status.value, tone="" if run in facts.finished else "bad"),
             Cell(number(run.value(primary)) if primary else ""),
             Cell(plain(run.record.finished_at).replace("T", " ").replace("+00:00", " UTC")),
             Cell(duration(run.total_seconds)),
             Cell(plain(run.record.identity.profile)),
-            Cell(plain(run.record.command)),
         )
         for run in ordered
     )
     table = Table(
-        "Each id links to the run's record, if the page is in the folder of the runs",
+        "Each run links to its record, if the page is in the folder of the runs",
         (
             Column("run"),
-            Column("seed", is_number=True),
             Column("status"),
             Column(metric_label(primary) if primary else "score", is_number=True),
             Column("finished"),
             Column("took", is_number=True),
             Column("profile"),
-            Column("command"),
         ),
         rows,
         row_ids=tuple(f"run-{run.run_id}" for run in ordered),
     )
+    commands = Table(
+        "Ids and commands of the runs",
+        (Column("run"), Column("id"), Column("command")),
+        tuple(
+            (
+                Cell(f"{plain(run.branch)}, seed {run.seed}", href=run.anchor),
+                Cell(run.run_id),
+                Cell(plain(run.record.command)),
+            )
+            for run in ordered
+        ),
+        is_folded=True,
+    )
     environment = _environment(facts)
-    return Section("runs", "Runs", [table, environment])
+    return Section("runs", "Runs", [table, commands, environment])
 
 
 def folder_href(facts: Facts, run: ReportRun) -> str:

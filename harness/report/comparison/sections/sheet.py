@@ -1,177 +1,161 @@
 """Sounds to hear, pictures to see."""
 
-from io import BytesIO
-from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from collections.abc import Mapping, Sequence
 
 from core.data.manifest import Sample
-from core.data.media.errors import MediaError
-from core.data.splits.split import Part, Split
-from core.errors import DataError
-from harness.metrics.arms import REAL, Arm
-from harness.records.folders import RunFolder
-from harness.records.image_names import file_stem
+from core.data.splits.split import Part
+from harness.metrics.arms import Arm
 from harness.records.score_kind import Score
 from harness.report.comparison.choice import Advantage, Chosen, advantage, chosen_clips
+from harness.report.comparison.clips import ClipMedia
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import arm_word
-from harness.report.contact_sheet import mel_db, mel_shade
-from harness.report.page.content import Blank, Paragraph, Picture, Section, Sheet, SheetClip
-from harness.report.page.media import AUDIO_TYPE, MediaStore, picture, sound
+from harness.report.page.content import (
+    Blank,
+    Column,
+    Paragraph,
+    Picture,
+    Section,
+    Sheet,
+    SheetClip,
+    SheetRow,
+)
+from harness.report.page.media import MediaStore
+from harness.run.partners import shuffle_within_class
 from harness.wording.numbers import count, label, metric_label, number, plain
 
 _TITLE = "Contact sheet"
-_ARMS = (Arm.AUDIO, Arm.SHUFFLED)
-_SPECTROGRAM = (48, 240)  # bands, frames
-_SPECTROGRAM_RGB = (58, 124, 196)
 _LABELS = {"random": "Chosen by hash", "best": "Best", "worst": "Worst"}
 
 
-def contact_sheet(facts: Facts, *, media: MediaStore) -> Section:
-    """Each clip's sound next to the real picture and what each branch generated for it."""
-    if facts.split is None:
-        return Section(
-            "sheet", _TITLE, [Blank(f"The clips cannot be shown: {facts.split_reason}.")]
-        )
-    if not facts.finished:
-        return Section("sheet", _TITLE, [Blank("No run finished, so there are no images.")])
-    if facts.score is Score.LOSS:
-        return Section(
-            "sheet", _TITLE, [Blank("No images were requested, only the validation loss.")]
-        )
-    split = facts.split
-    seed = facts.seeds[0]
+def contact_sheet(facts: Facts, *, clips: Sequence[SheetClip]) -> Section:
+    """Each clip's sounds next to the real pictures and what each branch generated for it.
+
+    clips: from `sheet_clips`.
+    """
+    reason = _why_none(facts)
+    if reason:
+        return Section("sheet", _TITLE, [Blank(reason)])
     gain = advantage(facts)
-    part = Part.TEST if facts.score is Score.TEST else Part.VAL
-    chosen = chosen_clips([split.samples[i] for i in split.parts[part]], gain=gain)
-    clips = tuple(
-        _clip(facts, clip, split=split, gain=gain, seed=seed, media=media) for clip in chosen
-    )
     text = (
-        f"{count(len(clips), facts.clip_word)}, images of seed {seed}, one noise per clip. One "
-        "clip per class is chosen by hash of its id."
+        f"{count(len(clips), facts.clip_word)}, images of seed {facts.seeds[0]}, the same noise in "
+        f"all arms of a clip. {_chosen_how(facts, clips)}"
     )
     if gain is not None:
         text += f" Best and worst: {plain(gain.words)}"
         text += f", mean over {count(len(facts.seeds), 'seed')}." if len(facts.seeds) > 1 else "."
     if facts.clip_metric is not None:
-        text += f" The number under an image is its {metric_label(facts.clip_metric.name)}."
+        text += (
+            f" The number under an image is its {metric_label(facts.clip_metric.name)}, always "
+            "against the card's own sound."
+        )
     return Section(
         "sheet",
         _TITLE,
-        [Paragraph(text), Sheet(clips)],
-        lead="Press play, then look: does the picture show what you hear? Below the images for the "
-        "matching sound are those for the mismatched sound, another clip's of the same class, "
-        "from the same noise.",
+        [Paragraph(text), Sheet(tuple(clips))],
+        lead="Play both sounds, then look: does an image follow the sound that it was given? The "
+        "mismatched sound is another clip's of the same class; its real picture is next to it. "
+        "What the caption alone and silence give is what the branch adds sound to.",
     )
 
 
+def sheet_clips(facts: Facts, *, media: MediaStore) -> tuple[SheetClip, ...]:
+    """The cards; none where there is nothing to show."""
+    split = facts.split
+    if split is None or _why_none(facts):
+        return ()
+    part = Part.TEST if facts.score is Score.TEST else Part.VAL
+    ids = split.parts[part]
+    partners = shuffle_within_class(split, ids=ids)
+    gain = advantage(facts)
+    found = ClipMedia(facts, split, media)
+    return tuple(
+        _clip(found, chosen, id=f"clip-{index}", partners=partners, gain=gain)
+        for index, chosen in enumerate(
+            chosen_clips([split.samples[i] for i in ids], gain=gain), start=1
+        )
+    )
+
+
+def _why_none(facts: Facts) -> str:
+    if facts.split is None:
+        return f"The clips cannot be shown: {facts.split_reason}."
+    if not facts.finished:
+        return "No run finished, so there are no images."
+    if facts.score is Score.LOSS:
+        return "No images were requested, only the validation loss."
+    return ""
+
+
+def _chosen_how(facts: Facts, clips: Sequence[SheetClip]) -> str:
+    num = sum(clip.tone == "random" for clip in clips)
+    assert facts.split is not None
+    num_classes = len(facts.split.classes)
+    if num >= num_classes:
+        return "One clip per class is chosen by hash of its id."
+    return f"One clip each of {num} of the {num_classes} classes, all chosen by hash of the id."
+
+
 def _clip(
-    facts: Facts,
+    found: ClipMedia,
     chosen: Chosen,
     *,
-    split: Split,
+    id: str,
+    partners: Mapping[str, str],
     gain: Advantage | None,
-    seed: int,
-    media: MediaStore,
 ) -> SheetClip:
-    sample = chosen.sample
+    facts, sample = found.facts, chosen.sample
+    seed = facts.seeds[0]
     runs = [run for branch in facts.branches for run in facts.of_branch(branch) if run.seed == seed]
-    audio, spectrogram, audio_reason = _sound(facts, sample, split=split, media=media)
     text = _LABELS[chosen.why]
     if gain is not None and chosen.advantage is not None and chosen.why != "random":
         text += f" {number(chosen.advantage, signed=True)}"
     return SheetClip(
+        id=id,
         title=label(sample.class_name),
         sample_id=plain(sample.id),
         caption=plain(sample.caption),
-        labels=(text,),
+        label=text,
         tone=chosen.why,
-        audio=audio,
-        audio_type=AUDIO_TYPE,
-        audio_reason=audio_reason,
-        spectrogram=spectrogram,
-        real=_real(facts, sample, split=split, media=media),
-        rows=tuple(
-            (
-                arm_word(arm),
-                tuple(_image(facts, run, sample, arm=arm, media=media) for run in runs),
-            )
-            for arm in _ARMS
+        columns=(
+            Column("real"),
+            *(Column(plain(run.branch), branch=facts.index(run.branch)) for run in runs),
         ),
+        rows=tuple(_rows(found, sample, runs=runs, partner=partners.get(sample.id))),
     )
 
 
-def _sound(
-    facts: Facts, sample: Sample, *, split: Split, media: MediaStore
-) -> tuple[str | None, str | None, str]:
-    """Keys of the sound and its spectrogram, or why there are none."""
-    window_s = float(facts.finished[0].record.identity.settings["data"]["window_s"])
-    try:
-        content, samples = sound(split.root / sample.audio_path, window_s=window_s)
-    except (MediaError, OSError) as error:
-        return None, None, f"the sound cannot be read: {plain(error)}"
-    bands, frames = _SPECTROGRAM
-    mel = mel_db(samples, sample_rate_hz=48_000, num_bands=bands, num_frames=frames)
-    shade = mel_shade(mel, loudest_db=float(mel.max()))
-    # One colour over transparency: it stands on light and on dark.
-    rgba = np.empty((bands, frames, 4), dtype=np.uint8)
-    rgba[..., :3] = _SPECTROGRAM_RGB
-    rgba[..., 3] = (shade * 255).round().astype(np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(rgba).save(buffer, format="PNG", optimize=True)
-    return media.add(content, suffix="mp3"), media.add(buffer.getvalue(), suffix="png"), ""
+def _rows(
+    found: ClipMedia, sample: Sample, *, runs: Sequence[ReportRun], partner: str | None
+) -> list[SheetRow]:
+    """The arms that some run has, and the matching sound always."""
+
+    def images(arm: Arm) -> list[Picture]:
+        return [found.image(run, sample, arm=arm) for run in runs]
+
+    rows = [
+        SheetRow(
+            arm_word(Arm.AUDIO),
+            found.heard(sample),
+            (found.real(sample), *images(Arm.AUDIO)),
+        )
+    ]
+    if partner is not None and _has_arm(runs, Arm.SHUFFLED):
+        other = found.split.samples[partner]
+        rows.append(
+            SheetRow(
+                arm_word(Arm.SHUFFLED),
+                found.heard(other),
+                # Its score would be against its own sound, those beside it are against the card's.
+                (found.real(other, has_score=False), *images(Arm.SHUFFLED)),
+                note=plain(other.id),
+            )
+        )
+    for arm in (Arm.TEXT_ONLY, Arm.SILENCE):
+        if _has_arm(runs, arm):
+            rows.append(SheetRow(arm_word(arm), None, (None, *images(arm))))
+    return rows
 
 
-def _real(facts: Facts, sample: Sample, *, split: Split, media: MediaStore) -> Picture:
-    about = facts.clip_metric
-    score = None
-    if about is not None:
-        for run in facts.finished:
-            score = run.scores(about.name, arm=REAL).get(sample.id)
-            if score is not None:
-                break
-    return shown_picture(
-        split.root / sample.image_path,
-        title="real",
-        alt=f"Real picture of {label(sample.class_name)}, clip {plain(sample.id)}",
-        note=number(score),
-        media=media,
-    )
-
-
-def _image(facts: Facts, run: ReportRun, sample: Sample, *, arm: str, media: MediaStore) -> Picture:
-    about = facts.clip_metric
-    if arm == Arm.AUDIO:
-        arm = run.headline_arm  # a control that hears nothing is shown by its caption\'s image
-    score = None if about is None else run.scores(about.name, arm=arm).get(sample.id)
-    return shown_picture(
-        RunFolder(run.folder).images / arm / f"{file_stem(sample.id)}-0.png",
-        title=run.branch,
-        alt=f"{plain(run.branch)} with {arm_word(arm)}, {label(sample.class_name)}, clip "
-        f"{plain(sample.id)}",
-        note=number(score),
-        media=media,
-        href=run.anchor,
-        branch=facts.index(run.branch),
-    )
-
-
-def shown_picture(
-    path: Path,
-    *,
-    title: str,
-    alt: str,
-    note: str,
-    media: MediaStore,
-    href: str | None = None,
-    branch: int | None = None,
-) -> Picture:
-    """An image file in the media store, or why there is none."""
-    try:
-        content, suffix = picture(path)
-    except (DataError, OSError):
-        return Picture(plain(title), alt, None, note, href, branch, "no image on disk")
-    return Picture(plain(title), alt, media.add(content, suffix=suffix), note, href, branch)
+def _has_arm(runs: Sequence[ReportRun], arm: Arm) -> bool:
+    return any(arm in run.record.arms for run in runs)

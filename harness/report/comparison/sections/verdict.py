@@ -1,21 +1,33 @@
 """The verdict and its strength."""
 
+from collections.abc import Sequence
+
+from harness.comparison.listening import listening_of
 from harness.comparison.record import PairResult
-from harness.metrics.arms import Arm
+from harness.comparison.summary import answers, listening, metric_meaning
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
-from harness.report.page.content import Bullets, Card, Cards, Paragraph, Part, Section
+from harness.report.page.content import (
+    Answer,
+    Answers,
+    Card,
+    Cards,
+    Glance,
+    Paragraph,
+    Part,
+    Section,
+    SheetClip,
+)
 from harness.statistics.outcome import Outcome, Strength
 from harness.wording.numbers import (
     count,
     digits_for,
-    duration,
-    interval,
     metric_label,
     number,
-    percent,
     plain,
 )
+
+_NUM_CELLS = 6
 
 STRENGTH_WORDS = {
     Strength.CONFIRMED: "Confirmatory",
@@ -56,27 +68,56 @@ def chips(facts: Facts) -> tuple[str, ...]:
     return (outcome, STRENGTH_WORDS.get(found.strength, found.strength.capitalize()), *size)
 
 
-def verdict(facts: Facts) -> Section:
-    """The verdict's strength and the key numbers."""
+def verdict(facts: Facts, *, clips: Sequence[SheetClip]) -> Section:
+    """What a reader asks first, answered, and a few clips to hear and to see at once.
+
+    clips: the cards of the contact sheet.
+    """
     parts: list[Part] = []
     found = facts.comparison
     if found is not None:
-        parts.append(Paragraph(found.claim))
-        if found.to_add is not None:
-            parts.append(Paragraph(plain(found.to_add.sentence)))
-        parts += [Paragraph(notice, tone="warn") for notice in found.notices]
-    else:
         parts.append(
-            Paragraph(
+            Answers(tuple(Answer(a.question, a.sentences, a.command) for a in answers(found)))
+        )
+    else:
+        parts += [_uncompared(facts), Cards((*_branch_cards(facts), *_size_cards(facts)))]
+    chosen = [clip for clip in clips if clip.tone == "random"][:_NUM_CELLS]
+    if chosen:
+        how = "the matching sound, the real picture, what each branch generated"
+        parts.append(Glance(f"Hear it, see it: {how}", tuple(chosen)))
+    if found is not None:
+        parts += [Paragraph(notice, tone="warn") for notice in found.notices]
+    title = "Verdict and strength" if found is not None else "Scores"
+    return Section("verdict", title, parts, is_brief=True)
+
+
+def _uncompared(facts: Facts) -> Part:
+    """The answers that single runs allow."""
+    rows = listening_of(
+        [run.record for run in facts.finished],
+        branches=facts.branches,
+        primary="" if facts.primary is None else facts.primary.name,
+    )
+    items = [
+        Answer(
+            "No verdict",
+            (
                 "A difference between two runs is not a difference between two branches: the "
                 "unit of replication is the training seed. `harness compare` pairs branches by "
-                "seed and states what follows."
-            )
-        )
-    parts.append(Cards((*_branch_cards(facts), *_size_cards(facts))))
-    if found is not None and found.pairs:
-        parts.append(Bullets(tuple(pair.sentence for pair in found.pairs)))
-    return Section("verdict", "Verdict and strength", parts, is_brief=True)
+                "seed and states what follows.",
+            ),
+        ),
+        Answer("Who listens", listening(rows)),
+    ]
+    row = next((r for r in facts.rows if facts.primary and r.metric == facts.primary.name), None)
+    if row is not None:
+        items.append(Answer("The metric", metric_meaning(row)))
+    return Answers(tuple(items))
+
+
+def key_numbers(facts: Facts) -> Cards:
+    """Means, differences and sizes, for the section that holds the pairs."""
+    return Cards((*_branch_cards(facts), *_size_cards(facts)))
 
 
 def _branch_cards(facts: Facts) -> list[Card]:
@@ -110,29 +151,14 @@ def _size_cards(facts: Facts) -> list[Card]:
     if facts.focus is not None:
         cards += _difference_cards(facts.focus)
     cards.append(_runs_card(facts))
-    cards += _listening_card(facts)
-    seconds = [run.total_seconds for run in facts.runs if run.total_seconds is not None]
-    if seconds:
-        devices = sorted({run.record.cost.device or "" for run in facts.runs} - {""})
-        which = "all runs" if len(seconds) == len(facts.runs) else f"{len(seconds)} of the runs"
-        cards.append(
-            Card("Time", duration(sum(seconds)), f"{which}, on {', '.join(devices)}", "#cost")
-        )
     return cards
 
 
 def _difference_cards(pair: PairResult) -> list[Card]:
-    """The pair that is furthest apart, and what these seeds can find."""
-    first, second, sign = pair.first, pair.second, 1.0
-    if pair.ahead == pair.second:
-        first, second, sign = second, first, -1.0
+    """Of the pair that is furthest apart: how large it likely is, and what these seeds find."""
+    sign = -1.0 if pair.ahead == pair.second else 1.0
     digits = digits_for([pair.effect])
-    note = f"{plain(first)} \u2212 {plain(second)}"
-    if pair.interval is not None:
-        ends = sorted((sign * pair.interval.low, sign * pair.interval.high))
-        note += f"; {percent(pair.interval.level)} interval {interval(*ends, digits=digits)}"
-    effect = number(sign * pair.effect, digits=digits, signed=True)
-    cards = [Card("Largest paired difference", effect, note, "#forest")]
+    cards: list[Card] = []
     if pair.selection is not None:
         least = "at least " if pair.selection.is_at_least else ""
         cards.append(
@@ -144,8 +170,6 @@ def _difference_cards(pair: PairResult) -> list[Card]:
                 "#forest",
             )
         )
-    if pair.detectable is None and pair.why_no_detectable is not None:
-        cards.append(Card("Detectable difference", "blank", pair.why_no_detectable, "#forest"))
     if pair.detectable is not None:
         cards.append(
             Card(
@@ -170,27 +194,3 @@ def _runs_card(facts: Facts) -> Card:
     if len(clips) == 1:
         note += f"; {count(clips.pop(), facts.clip_word)} each"
     return Card("Runs", str(len(facts.runs)), note, "#runs")
-
-
-def _listening_card(facts: Facts) -> list[Card]:
-    """In how many runs the matching sound beats the mismatched one, by the interval."""
-    if facts.clip_metric is None:
-        return []
-    margins = [
-        margin.low
-        for run in facts.finished
-        for margin in run.record.controls
-        if margin.metric == facts.clip_metric.name and margin.control == Arm.SHUFFLED
-    ]
-    known = [low for low in margins if low is not None]
-    if not known:
-        return []
-    hearing = sum(low > 0 for low in known)
-    return [
-        Card(
-            "Runs that listen",
-            f"{hearing} of {len(known)}",
-            "matching sound beats mismatched sound; 95 % interval over clips above 0",
-            "#listening",
-        )
-    ]

@@ -145,7 +145,7 @@ def _write_media(folder: Path) -> Split:
 
 
 def _picture(red: int, green: int) -> Image.Image:
-    pixels = np.full((16, 16, 3), (90 * red + 60, 35 * green + 30, 120), dtype=np.uint8)
+    pixels = np.full((16, 16, 3), (60 * red + 60, 35 * green + 30, 120), dtype=np.uint8)
     pixels[4:12, 4:12] = 230
     return Image.fromarray(pixels)
 
@@ -323,7 +323,7 @@ def _write_events(folder: Path) -> None:
 
 
 def _write_images(folder: Path, split: Split) -> None:
-    for arm_index, arm in enumerate(("audio", "shuffled")):
+    for arm_index, arm in enumerate(ARMS[:-1]):
         for number, id_ in enumerate(split.test):
             path = folder / "images" / arm / f"{file_stem(id_)}-0.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -96,7 +96,8 @@ def test_every_sound_plays(opened: Opened) -> None:
           return found;
         }"""
     )
-    assert len(sounds) == 8  # one a class by hash, three best, three worst
+    # Cards by hash (one per class), two best and two worst play both sounds; the first screen one.
+    assert len(sounds) == 6 * 2 + 2
     for error, duration, ready in sounds:
         assert error is None
         assert duration == pytest.approx(0.5, abs=0.1)
@@ -106,12 +107,15 @@ def test_every_sound_plays(opened: Opened) -> None:
 def test_every_picture_is_decoded(opened: Opened) -> None:
     """Catches: a broken data URI, a picture that was never written."""
     widths = opened.page.evaluate("[...document.images].map(i => i.naturalWidth)")
-    # Of each clip a spectrogram, the real one and two branches in two arms; the nearest four pairs.
-    assert len(widths) == 8 * (1 + 1 + 4) + 4 * 2
+    # Of each card two spectrograms, two real ones and two branches in four arms; of two cells the
+    # real one and two branches; the nearest four pairs.
+    assert len(widths) == 6 * (2 + 2 + 8) + 2 * 3 + 4 * 2
     assert min(widths) >= 16
+    opened.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     drawn = opened.page.evaluate(
         "[...document.querySelectorAll('.plot .wide svg')].map(s => s.getBBox().width)"
     )
+    opened.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")
     assert len(drawn) == 6
     assert min(drawn) > 300
 
@@ -144,6 +148,34 @@ def test_a_phone_never_scrolls_the_page_sideways(
     assert len(boxes) == 6
     for drawn, width in boxes:
         assert width / drawn > 0.9  # text keeps the size it was drawn in
+    opened.page.context.close()
+
+
+def test_the_first_screen_holds_the_answers_and_sounds(opened: Opened) -> None:
+    """Catches: a banner so tall, or answers so long, that a desktop shows no sound."""
+    page = opened.page
+    page.evaluate("scrollTo(0, 0)")
+    below = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.answer, .glance li')]"
+        ".map(e => e.getBoundingClientRect().bottom))"
+    )
+    assert below <= DESKTOP["height"]
+    assert page.evaluate("document.querySelectorAll('.answer').length") == 4
+    assert page.evaluate("document.querySelectorAll('.glance audio').length") == 2
+
+
+def test_a_phone_shows_the_verdict_of_each_pair_without_scrolling(
+    browser: Browser, written: Written
+) -> None:
+    """Catches: a verdict column that is behind eleven others at the right of a table."""
+    opened = open_report(browser, written.page, viewport=PHONE)
+    right = opened.page.evaluate(
+        """[...document.querySelectorAll('#forest table')]
+          .filter(t => /verdict|narrows/.test(t.tHead.textContent) && t.offsetParent)
+          .map(t => t.rows[1].cells[1].getBoundingClientRect().right)"""
+    )
+    assert len(right) == 2
+    assert max(right) <= PHONE["width"] - 16
     opened.page.context.close()
 
 
@@ -228,7 +260,7 @@ def test_a_large_report_becomes_a_folder_that_still_plays(
     written = write_comparison_report(moved, max_bytes=1_000)
     assert not written.is_self_contained
     media = {path.name for path in (moved / "media").iterdir()}
-    assert len([name for name in media if name.endswith(".mp3")]) == 8
+    assert len([name for name in media if name.endswith(".mp3")]) == 8  # cards and their partners
     opened = open_report(browser, written.page)
     assert opened.messages == []
     beside = [url for url in opened.requests[1:] if not url.startswith("data:")]
@@ -241,3 +273,11 @@ def test_a_large_report_becomes_a_folder_that_still_plays(
     again = write_comparison_report(moved)
     assert again.is_self_contained
     assert not (moved / "media").exists()
+
+
+def test_a_link_to_a_folded_section_opens_it(opened: Opened) -> None:
+    """Catches: a table of contents that leads to a closed box."""
+    page = opened.page
+    page.click(".side a[href='#cost-inside']")
+    page.wait_for_function("document.querySelector('#cost details').open")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")

@@ -28,18 +28,18 @@ from harness.report.page.render import md
 
 SECTIONS = [
     "verdict",
-    "eligibility",
+    "sheet",
     "forest",
     "slopes",
-    "metrics",
-    "distances",
     "listening",
     "classes",
+    "metrics",
+    "distances",
+    "memorisation",
     "cost",
     "learning",
     "sweep",
-    "sheet",
-    "memorisation",
+    "eligibility",
     "limits",
     "runs",
 ]
@@ -251,7 +251,7 @@ def test_the_time_of_a_resumed_run_is_that_of_all_its_processes(copied: Path) ->
 def test_the_nearest_training_picture_stands_beside_its_image(written: Written) -> None:
     """Catches: a claim of memorisation, or of none, that nobody can look at."""
     text = written.page.read_text(encoding="utf-8")
-    shown = text[text.index('<ul class="gallery">') : text.index('<section id="limits"')]
+    shown = text[text.index('<ul class="gallery">') : text.index('<section id="cost"')]
     assert shown.count('alt="Training picture clip05"') == 4
     assert shown.count(">0.900</a>") >= 4
 
@@ -266,8 +266,12 @@ def test_lost_media_are_said_to_be_lost(copied: Path) -> None:
         path.unlink()
     text = write_report(copied).page.read_text(encoding="utf-8")
     assert "the sound cannot be read" in text
-    # Four clips: real, two branches; and the image of each run that is nearest to training.
-    assert text.count('class="gone"') == 4 * (1 + 2) + 4
+    sheet = text[text.index('<section id="sheet"') : text.index('<section id="forest"')]
+    # Of each lost card: both real pictures (the partner is of the class), and with the matching
+    # sound both branches.
+    lost = len(re.findall(r'<h3 id="clip-\d-title">[^<]*<small>clip1', sheet))
+    assert lost > 0
+    assert sheet.count('class="gone"') == lost * (2 + 2)
     (results / "data" / "pairs" / "split.json").unlink()
     text = write_report(copied).page.read_text(encoding="utf-8")
     assert "The clips cannot be shown: the lock file" in text

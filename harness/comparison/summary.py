@@ -1,0 +1,158 @@
+"""The few sentences that a reader sees first, made from a comparison's record alone.
+
+The page, its Markdown twin and the terminal show the same ones in the same order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.comparison.evidence import Interval, Listening
+from harness.comparison.next_step import next_step
+from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
+from harness.wording.numbers import (
+    count,
+    digits_for,
+    interval,
+    metric_label,
+    number,
+    plain,
+)
+
+_MOST_OTHERS = 3
+"""Branches that the leading one is set against, nearest first; the table of pairs has all."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question of a reader, answered."""
+
+    question: str
+    """In two or three words."""
+    sentences: tuple[str, ...]
+    """The answer."""
+    command: str | None = None
+    """A line for the shell."""
+
+
+def answers(found: ComparisonRecord) -> tuple[Answer, ...]:
+    """Best estimate, who conditions on its sound, what the metric means, and what comes next."""
+    step = next_step(found)
+    return (
+        Answer("Best estimate", (*estimate(found), found.claim)),
+        Answer("Who listens", listening(found.listening)),
+        Answer("The metric", metric_meaning(found.metrics[0]) if found.metrics else ("None.",)),
+        Answer("What would settle it", (plain(step.sentence),), step.command),
+    )
+
+
+def estimate(found: ComparisonRecord) -> tuple[str, ...]:
+    """How far the branch with the best mean is ahead of the others, with intervals."""
+    if not found.pairs:
+        return ("There is no estimate: no pair of branches could be formed.",)
+    row = found.row(found.metric)
+    means = {name: score.mean for name, score in row.branches.items() if score.mean is not None}
+    sign = 1.0 if found.higher_is_better else -1.0
+    best = max(means, key=lambda name: sign * means[name])
+    own = [pair for pair in found.pairs if best in (pair.first, pair.second)]
+    own.sort(key=lambda pair: abs(pair.effect))
+    digits = digits_for([max((pair.effect for pair in own), key=abs)])
+    parts = [_ahead(pair, best, digits=digits) for pair in own[:_MOST_OTHERS]]
+    lead = "has the best mean" if found.winner is None else "wins"
+    sentences = [
+        f"{plain(best)} {lead} on {metric_label(found.metric)}, {number(means[best])}: "
+        f"{'; '.join(parts)}. {_speaks_of(own)}"
+    ]
+    nearest = own[0]
+    # With few seeds this interval can be the narrower one, by chance; a claim takes both.
+    if nearest.other_clips is not None and nearest.n >= MIN_SEEDS_FOR_A_WIN:
+        between = _between(nearest.other_clips.interval, pair=nearest, best=best, digits=digits)
+        over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
+        sentences.append(f"For other clips of these classes too, the lead{over} alone: {between}.")
+    if nearest.selection is not None:
+        least = "at least " if nearest.selection.is_at_least else ""
+        shrunken = number(abs(nearest.selection.shrunken), digits=digits, signed=True)
+        sentences.append(
+            f"Only large differences win, so this one is likely {least}"
+            f"{nearest.selection.factor:.2g} times the true one; shrunken, it is {shrunken}."
+        )
+    return tuple(sentences)
+
+
+def _other(pair: PairResult, best: str) -> str:
+    return pair.second if pair.first == best else pair.first
+
+
+def _ahead(pair: PairResult, best: str, *, digits: int) -> str:
+    text = f"{number(abs(pair.effect), digits=digits)} ahead of {plain(_other(pair, best))}"
+    if pair.effect == 0:
+        text = f"equal to {plain(_other(pair, best))}"
+    span = pair.simultaneous or pair.interval
+    if span is None:
+        return f"{text} (one seed, so no interval)"
+    return f"{text} ({_between(span, pair=pair, best=best, digits=digits)})"
+
+
+def _between(span: Interval, *, pair: PairResult, best: str, digits: int) -> str:
+    """The interval of how far the best branch is ahead; below 0 is behind."""
+    sign = 1.0 if (pair.first == best) == pair.higher_is_better else -1.0
+    low, high = sorted((sign * span.low, sign * span.high))
+    return f"{interval(low, high, digits=digits)}{', which holds 0' if low <= 0 <= high else ''}"
+
+
+def _speaks_of(own: Sequence[PairResult]) -> str:
+    """What the intervals in brackets are."""
+    spans = [pair.simultaneous or pair.interval for pair in own]
+    if not any(spans):
+        return ""
+    together = len(own) > 1 and all(pair.simultaneous is not None for pair in own)
+    on = " on these test clips"
+    return f"In brackets: 95 % intervals for other trainings{on}" + (
+        ", widened so that those of all pairs hold together." if together else "."
+    )
+
+
+def listening(rows: Sequence[Listening]) -> tuple[str, ...]:
+    """Who conditions on its sound and for whom that is not shown, by the mismatched sound."""
+    if not rows:
+        return ("No run was given mismatched sounds, so whether a branch listens is not shown.",)
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        name = plain(row.branch)
+        if row.num_runs == 0:
+            said.setdefault("Not tested, without a sound or a finished run", []).append(name)
+            continue
+        text = (
+            f"{name} ({row.num_above} of {count(row.num_runs, 'run')}, mean advantage "
+            f"{number(row.mean, signed=True)}"
+            + (f"; mismatched ahead in {row.num_below}" if row.num_below else "")
+            + ")"
+        )
+        if row.num_above == row.num_runs:
+            word = "Shown in every training"
+        else:
+            word = "In some trainings" if row.num_above else "Not shown"
+        said.setdefault(word, []).append(text)
+    return (
+        *(f"{word}: {'; '.join(names)}." for word, names in said.items()),
+        f"Counted: runs whose {metric_label(rows[0].metric)} is better with the matching sound "
+        "than with another clip's of the class, by the 95 % interval over clips of each run alone.",
+    )
+
+
+def metric_meaning(row: MetricRow) -> tuple[str, ...]:
+    """What the deciding metric is, its direction, chance level and ceiling."""
+    digits = digits_for([row.chance, row.real])
+    direction = "higher" if row.higher_is_better else "lower"
+    label = metric_label(row.metric)
+    sentences = [
+        f"{label[:1].upper()}{label[1:]}: {plain(row.definition)}. A {direction} one is better."
+    ]
+    if row.chance is not None:
+        chance = f"Chance, where the sound changes nothing: {number(row.chance, digits=digits)}."
+    else:
+        chance = "It has no chance level."
+    if row.real is not None:
+        what = "Real pictures" if row.higher_is_better else "Real pictures against each other"
+        chance += f" {what}: {number(row.real, digits=digits)}."
+    return (*sentences, chance)
