@@ -21,7 +21,8 @@ FLOORS = {
     "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits"),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
-        "run", "generate", "executors", "comparison", "sweep", "report", "bundle", "cli", "testing",
+        "run", "generate", "probe", "executors", "comparison", "sweep", "report", "bundle", "cli",
+        "testing",
     ),
 }  # fmt: skip
 

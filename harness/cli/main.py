@@ -18,6 +18,7 @@ from harness.cli.commands import (
     data,
     features,
     generate,
+    probe,
     report,
     runs,
     score,
@@ -57,6 +58,7 @@ app.command()(report.report)
 app.command()(bundle.bundle)
 app.command()(bundle.verify)
 app.command()(generate.generate)
+app.command()(probe.probe)
 app.command()(dashboard.dashboard)
 app.command()(features.features)
 app.command()(weights.weights)

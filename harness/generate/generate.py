@@ -4,32 +4,20 @@ Every image is computed alone, so that it does not depend on the images next to 
 bit-equal again from its own parameters, on the same kind of device with the same libraries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
-from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
-from core.data.media.decode_audio import SAMPLE_RATE_HZ, resample
-from core.errors import DataError, MismatchError, UsageError
-from core.features.log_mel import log_mel
+from core.errors import MismatchError, UsageError
 from core.files import file_sha256
-from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
+from harness.generate.answer import Answer
 from harness.generate.image_file import Parameters, RecordedPart, read_image, write_image
 from harness.generate.sounds import Sound, SoundPart, load_part, mixture
-from harness.generate.trained import (
-    TrainedBranch,
-    loaded_branch,
-    profile_of,
-)
+from harness.generate.trained import TrainedBranch, loaded_branch, profile_of
 from harness.records.folders import ResultsFolder, RunFolder
 from harness.records.record import load_record
-
-_NOISE = "generate"
-"""Names the first noise, which depends on nothing but the draw: sounds and branches pair."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,7 +26,8 @@ Progress = Callable[[str, int, int], None]
 class GenerateOptions:
     """How to sample; what is None is as the run has it."""
 
-    text: str = ""
+    texts: tuple[str, ...] = ("",)
+    """Captions; each sound is sampled with each of them."""
     num_draws: int = 1
     noise_seed: int = 0
     audio_scales: tuple[float, ...] = (1.0,)
@@ -77,21 +66,21 @@ def generate(
     """
     images: list[Generated] = []
     notices: list[str] = []
-    total = len(runs) * len(sounds) * len(options.audio_scales) * options.num_draws
+    per_sound = len(options.texts) * len(options.audio_scales) * options.num_draws
+    total = len(runs) * len(sounds) * per_sound
     for folder in runs:
         with loaded_branch(folder, device=options.device) as branch:
             notices += branch.notices
-            digest = file_sha256(RunFolder(folder).weights)
             for index, sound in enumerate(sounds):
-                answer = _Answer(branch, sound, text=options.text)
-                for scale in options.audio_scales:
-                    for draw in range(options.num_draws):
-                        parameters = _parameters(
-                            branch, sound, options, digest=digest, scale=scale, draw=draw
-                        )
-                        name = f"{index:03d}-scale{scale:g}-{draw}.png"
-                        path = out / branch.record.run_id / name
-                        write_image(path, answer.image(parameters), parameters=parameters)
+                for caption, text in enumerate(options.texts):
+                    answer = Answer(branch, [sound.waveform_S], text=text)
+                    for parameters in _asked(branch, sound, options, text=text):
+                        words = f"{index:03d}"
+                        if len(options.texts) > 1:
+                            words += f"-text{caption:03d}"
+                        words += f"-scale{parameters.audio_scale:g}-{parameters.draw}"
+                        path = out / branch.record.run_id / f"{words}.png"
+                        write_image(path, answer.images(parameters)[0], parameters=parameters)
                         variant = branch.record.identity.variant
                         images.append(
                             Generated(path=path, branch=variant, sound=sound, parameters=parameters)
@@ -121,7 +110,7 @@ def generate_again(
         raise MismatchError(f"{weights} is not the file that {image} was made with")
     with loaded_branch(folder, device=device) as branch:
         sound = _same_sound(parameters, audio=audio, window_s=branch.profile.data.window_s)
-        again_HWC = _Answer(branch, sound, text=parameters.text).image(parameters)
+        (again_HWC,) = Answer(branch, [sound.waveform_S], text=parameters.text).images(parameters)
     return again_HWC, bool(np.array_equal(again_HWC, pixels_HWC))
 
 
@@ -141,103 +130,40 @@ def window_of(runs: Sequence[Path]) -> float:
     return next(iter(windows.values()))
 
 
-class _Answer:
-    """One branch conditioned on one sound: encoded once, sampled often."""
-
-    def __init__(self, branch: TrainedBranch, sound: Sound, *, text: str) -> None:
-        self._branch = branch
-        torch.set_num_threads(branch.profile.training.num_threads)
-        self._conditioning = _conditioning(branch, sound, text=text)
-        self._null_text_LC = branch.foundation.encode_text([""])[0]
-
-    def image(self, parameters: Parameters) -> np.ndarray:
-        """uint8 [H, W, 3]."""
-        branch = self._branch
-        sampling, foundation = branch.profile.sampling, branch.foundation
-        latents_BCHW = sample_latents(
-            branch.model,
-            conditioning=self._conditioning,
-            null_text_LC=self._null_text_LC,
-            noise_BCHW=initial_noise(
-                [_NOISE],
-                draws=[parameters.draw],
-                seed=parameters.noise_seed,
-                latent_shape=foundation.latent_shape,
-            ),
-            solver=build_solver(sampling.sampler, noise_scheduler=foundation.noise_scheduler),
-            steps=parameters.steps,
-            guidance=Guidance(
-                text=parameters.text_guidance,
-                audio=sampling.audio_guidance * parameters.audio_scale,
-            ),
-            precision=branch.profile.training.precision,
-        )
-        image_3HW = foundation.decode_latents(latents_BCHW)[0]
-        if not bool(torch.isfinite(image_3HW).all()):
-            raise DataError(f"{branch.record.run_id} gave an image of NaN for {parameters.sound}")
-        rounded_3HW = (image_3HW * 255).round().to(torch.uint8)
-        return rounded_3HW.permute(1, 2, 0).contiguous().numpy()
+def _asked(
+    branch: TrainedBranch, sound: Sound, options: GenerateOptions, *, text: str
+) -> Iterator[Parameters]:
+    """The parameters of each image of one sound and caption."""
+    for scale in options.audio_scales:
+        for draw in range(options.num_draws):
+            yield parameters_of(branch, sound, options, text=text, audio_scale=scale, draw=draw)
 
 
-@torch.no_grad()
-def _conditioning(branch: TrainedBranch, sound: Sound, *, text: str) -> Conditioning:
-    variant, foundation, device = branch.model.variant, branch.foundation, branch.model.device
-    name = branch.record.identity.variant
-    if not variant.audio_features:
-        raise UsageError(f"variant '{name}' does not condition on sound; there is nothing to hear")
-    if variant.reads_class:
-        raise UsageError(f"variant '{name}' is told the class of a clip, which a sound has not")
-    audio: dict[AudioFeature, Any] = {}
-    for feature in sorted(variant.audio_features):
-        if feature is AudioFeature.MSCLAP_POOLED or (
-            f"exported.{feature.value}" in branch.record.identity.models
-        ):
-            raise UsageError(
-                f"{branch.record.run_id} reads {feature.value} of an encoder that runs in an "
-                "environment of its own (harness features); it cannot be computed here"
-            )
-        if feature is AudioFeature.LOG_MEL:
-            settings = branch.profile.data.log_mel
-            waveform_S = resample(
-                sound.waveform_S, from_hz=SAMPLE_RATE_HZ, to_hz=settings.sample_rate_hz
-            )
-            audio[feature] = log_mel(torch.from_numpy(waveform_S)[None], settings=settings)
-            continue
-        encoding = foundation.encode_audio([sound.waveform_S])
-        is_pooled = feature is AudioFeature.CLAP_POOLED
-        audio[feature] = encoding.pooled_BD if is_pooled else encoding.sequence_BTD
-    inputs = ConditioningInputs(
-        text_BLC=foundation.encode_text([text]),
-        audio=audio,
-        class_index_B=torch.zeros(1, dtype=torch.long),
-    )
-    return variant.condition(inputs.to(device))
-
-
-def _parameters(
+def parameters_of(
     branch: TrainedBranch,
     sound: Sound,
     options: GenerateOptions,
     *,
-    digest: str,
-    scale: float,
+    text: str,
+    audio_scale: float,
     draw: int,
 ) -> Parameters:
+    """Of one image; what the options leave open is as the run has it."""
     sampling = branch.profile.sampling
     guidance = options.text_guidance
     return Parameters(
         run_id=branch.record.run_id,
-        weights_sha256=digest,
+        weights_sha256=branch.weights_sha256,
         sound=tuple(
             RecordedPart(
                 path=str(part.path), sha256=part.sha256, start_s=part.start_s, weight=part.weight
             )
             for part in sound.parts
         ),
-        text=options.text,
+        text=text,
         draw=draw,
         noise_seed=options.noise_seed,
-        audio_scale=scale,
+        audio_scale=audio_scale,
         text_guidance=sampling.text_guidance if guidance is None else guidance,
         steps=sampling.steps if options.steps is None else options.steps,
     )

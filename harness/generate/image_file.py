@@ -56,9 +56,14 @@ def write_image(path: Path, pixels_HWC: np.ndarray, *, parameters: Parameters) -
     """Write uint8 [H, W, 3] with its parameters. Raises: NoSpaceError."""
     info = PngInfo()
     info.add_itxt(KEY, parameters.model_dump_json())
+    write_atomic(path, content=png_bytes(pixels_HWC, info=info))
+
+
+def png_bytes(pixels_HWC: np.ndarray, *, info: PngInfo | None = None) -> bytes:
+    """A PNG file of uint8 [H, W, 3]."""
     content = BytesIO()
     Image.fromarray(pixels_HWC).save(content, format="PNG", pnginfo=info)
-    write_atomic(path, content=content.getvalue())
+    return content.getvalue()
 
 
 def read_image(path: Path) -> tuple[np.ndarray, Parameters]:

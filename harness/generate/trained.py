@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.conditioning.attached import AttachedVariant
 from core.errors import DataError, MismatchError, UsageError
+from core.files import file_sha256
 from core.foundation.foundation import Foundation
 from core.foundation.layout import LAYOUTS
 from core.foundation.sources import resolve_source
@@ -20,7 +21,7 @@ from harness.settings.load import parse_settings
 from harness.settings.profile import Profile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainedBranch:
     """A branch on the frozen UNet, ready to sample."""
 
@@ -28,6 +29,8 @@ class TrainedBranch:
     profile: Profile
     foundation: Foundation
     model: AttachedVariant
+    weights_sha256: str
+    """Of its weights file."""
     notices: tuple[str, ...]
     """What may make its images differ from those of its run."""
 
@@ -51,7 +54,8 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
 
     Raises:
         UsageError: the run is not finished, left no weights, or its variant is gone.
-        MismatchError: its frozen models or its variant's code are not what it was trained with.
+        MismatchError: its weights file, its frozen models or its variant's code are not what it
+            was trained with.
         MissingWeightsError: a frozen model is not on this machine.
     """
     from safetensors import SafetensorError
@@ -63,6 +67,7 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
     weights = RunFolder(folder).weights
     if not weights.is_file():
         raise UsageError(f"{weights} does not exist; only runs scored on the test clips keep it")
+    weights_sha256 = _checked_hash(record, weights)
     profile = profile_of(record)
     _require_same_models(record, profile)
     variant_class = find_variant(record.identity.variant).load()
@@ -100,9 +105,28 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
             ) from error
         model.adapter.enable()
         model.set_training(False)
-        yield TrainedBranch(record, profile, foundation, model, _notices(record))
+        yield TrainedBranch(
+            record=record,
+            profile=profile,
+            foundation=foundation,
+            model=model,
+            weights_sha256=weights_sha256,
+            notices=_notices(record),
+        )
     finally:
         model.detach()
+
+
+def _checked_hash(record: RunRecord, weights: Path) -> str:
+    """Of the weights file, which must be the one that the run wrote; older records do not say."""
+    digest = file_sha256(weights)
+    expected = record.files.get(weights.name, digest)
+    if digest != expected:
+        raise MismatchError(
+            f"{weights} is not the file that {record.run_id} wrote: its SHA-256 is {digest[:12]}, "
+            f"the record's {expected[:12]}; put the file back, or train again: {record.command}"
+        )
+    return digest
 
 
 def _require_same_models(record: RunRecord, profile: Profile) -> None:

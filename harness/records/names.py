@@ -1,6 +1,7 @@
 """Which folder a user's word means, and where the lock file that a record names lies now."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -98,6 +99,16 @@ def named_run(word: str, *, results: Path) -> Path:
         f"nothing is named '{word}' or starts with it, nor any run in {below.runs} or "
         f"{below.validation}; see `harness list --runs` and `harness list --sweeps`"
     )
+
+
+def run_folders(words: Sequence[str], *, results: Path) -> list[Path]:
+    """The folders of the runs that the words name, each once, in order.
+
+    Raises:
+        UsageError: a word names no run or several.
+    """
+    found = [named_run(word, results=results) for word in words]
+    return list(dict.fromkeys(path.parent if path.is_file() else path for path in found))
 
 
 def require_folder_name(name: str | None) -> None:

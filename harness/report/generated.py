@@ -1,6 +1,6 @@
 """Generated images side by side: sounds and draws down, branches and audio scales across."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.generate.generate import Generated
@@ -13,22 +13,24 @@ _MAX_ROWS = 40
 def draw_generated(images: Sequence[Generated], *, out: Path) -> list[Path]:
     """Write `sheet.png`, and further ones where a sheet would be too long; returns their paths."""
     scales = list(dict.fromkeys(image.parameters.audio_scale for image in images))
-    names = _names(images)
+    names = run_names({image.parameters.run_id: image.branch for image in images})
 
     def column(image: Generated) -> str:
         name = names[image.parameters.run_id]
         return name if len(scales) == 1 else f"{name}, sound x {image.parameters.audio_scale:g}"
 
     columns = list(dict.fromkeys(column(image) for image in images))
-    rows: dict[tuple[int, int], SheetRow] = {}
-    placed: dict[tuple[int, int], dict[str, Path]] = {}
+    captions = list(dict.fromkeys(image.parameters.text for image in images))
+    rows: dict[tuple[int, int, int], SheetRow] = {}
+    placed: dict[tuple[int, int, int], dict[str, Path]] = {}
     order = {id(image.sound): index for index, image in enumerate(images)}
     for image in images:
-        key = (order[id(image.sound)], image.parameters.draw)
+        text, draw = image.parameters.text, image.parameters.draw
+        key = (order[id(image.sound)], captions.index(text), draw)
         placed.setdefault(key, {})[column(image)] = image.path
         rows[key] = SheetRow(
             label=_label(image.sound),
-            sample_id=f"noise {image.parameters.draw}",
+            sample_id=f"noise {draw}" if len(captions) == 1 else f"noise {draw}, {text}",
             real=None,
             images=placed[key],
             waveform=image.sound.waveform_S,
@@ -49,11 +51,13 @@ def _label(sound: Sound) -> str:
     return "mix " + " : ".join(f"{part.weight:g}" for part in sound.parts)
 
 
-def _names(images: Sequence[Generated]) -> dict[str, str]:
-    """What each run is called: its branch, with the seed where a branch has several runs."""
-    branches = {image.parameters.run_id: image.branch for image in images}
-    counts = list(branches.values())
-    return {
-        run_id: branch if counts.count(branch) == 1 else run_id.rpartition("-")[0]
-        for run_id, branch in branches.items()
-    }
+def run_names(branches: Mapping[str, str]) -> dict[str, str]:
+    """What each run is called: its branch; with seed, then whole, where these are not unique.
+
+    branches: by run id.
+    """
+    for name in (lambda run_id: branches[run_id], lambda run_id: run_id.rpartition("-")[0]):
+        names = {run_id: name(run_id) for run_id in branches}
+        if len(set(names.values())) == len(names):
+            return names
+    return {run_id: run_id for run_id in branches}

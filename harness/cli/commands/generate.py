@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import MismatchError, UsageError
-from harness.cli.commands.options import AsJson, Results, print_result
+from harness.cli.commands.options import AsJson, DeviceOption, Results, print_result
 
 if TYPE_CHECKING:
     from harness.generate.sounds import Sound
@@ -34,7 +34,16 @@ def generate(
         int,
         typer.Option(min=0, help="With --mix of two files: this many steps from one to the other."),
     ] = 0,
-    text: Annotated[str, typer.Option(help="Caption to condition on next to the sound.")] = "",
+    text: Annotated[
+        str | None, typer.Option(help="Caption to condition on next to the sound (default: none).")
+    ] = None,
+    prompt_file: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="A text file with a caption per line; each sound is sampled with each of them.",
+        ),
+    ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, max=64, help="Images per sound, each from its own noise.")
     ] = 1,
@@ -66,6 +75,7 @@ def generate(
         "generated"
     ),
     results: Results = Path("results"),
+    device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Generate images from your own sounds by trained branches, from the same noise.
@@ -77,14 +87,16 @@ def generate(
     from harness.generate.generate import GenerateOptions, generate_again, window_of
     from harness.generate.generate import generate as run_generate
     from harness.generate.sounds import sound_files
-    from harness.records.names import named_run
+    from harness.records.names import run_folders
     from harness.report.generated import draw_generated
     from harness.run.device import training_device
     from harness.wording.display import open_display
 
     files = sound_files(audio or [])
     if again is not None:
-        _, is_equal = generate_again(again, results=results, device=training_device(), audio=files)
+        _, is_equal = generate_again(
+            again, results=results, device=training_device(device), audio=files
+        )
         if not is_equal:
             raise MismatchError(
                 f"{again} has different pixels when generated here; the device, the library "
@@ -100,20 +112,19 @@ def generate(
         raise UsageError(
             "no run was given; name at least one finished run (harness list --runs shows them)"
         )
-    found = [named_run(name, results=results) for name in runs]
-    folders = [path.parent if path.is_file() else path for path in found]
+    folders = run_folders(runs, results=results)
     window_s = window_of(folders)
     sounds, notices = _sounds(
         files, mixes=mix or [], interpolate=interpolate, window_s=window_s, windows=windows
     )
     options = GenerateOptions(
-        text=text,
+        texts=_captions(text, prompt_file),
         num_draws=seeds,
         noise_seed=noise_seed,
         audio_scales=_scales(audio_scale),
         text_guidance=text_guidance,
         steps=steps,
-        device=training_device(),
+        device=training_device(device),
     )
     with open_display() as display:
         images, more = run_generate(
@@ -131,6 +142,23 @@ def generate(
         "notices": [*notices, *more],
     }
     print_result(Text("\n".join(lines)), as_json=as_json, data=data)
+
+
+def _captions(text: str | None, prompt_file: Path | None) -> tuple[str, ...]:
+    if prompt_file is None:
+        return (text or "",)
+    if text is not None:
+        raise UsageError("--text and --prompt-file cannot be combined; add the caption to the file")
+    try:
+        lines = prompt_file.expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"--prompt-file {prompt_file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--prompt-file {prompt_file} is not UTF-8 text") from None
+    captions = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not captions:
+        raise UsageError(f"--prompt-file {prompt_file} holds no caption; write one per line")
+    return captions
 
 
 def _scales(text: str) -> tuple[float, ...]:

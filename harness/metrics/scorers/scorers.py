@@ -169,6 +169,7 @@ class AudioJudge:
     def __init__(self, source: Source, *, device: torch.device) -> None:
         self._model = _load_judge(source, modality="audio", device=device)
         self._device = device
+        self.attribute_names: tuple[str, ...] = tuple(self._model.config.attribute_names)
         self.sample_rate_hz = int(self._model.config.sample_rate_hz)
         self.embedding_dim = int(self._model.config.embedding_dim)
         self.name = source.name
@@ -180,15 +181,16 @@ class AudioJudge:
 
         Clips are judged one by one, so that neither their number nor order moves a value.
         """
-        embeddings = [
-            self._model(
-                prepare_sounds(np.asarray(waveform, dtype=np.float32)[None], self._model.config).to(
-                    self._device
-                )
-            ).embedding
-            for waveform in waveforms
-        ]
-        return float64(embeddings)
+        return float64([self._judged(waveform).embedding for waveform in waveforms])
+
+    @torch.inference_mode()
+    def attributes(self, waveforms: Iterable[NDArray[np.float32]]) -> Array:
+        """[R, A] in [0, 1], in the order of `attribute_names`: what the sounds themselves say."""
+        return float64([self._judged(waveform).attributes for waveform in waveforms])
+
+    def _judged(self, waveform: NDArray[np.float32]) -> Any:
+        sound = prepare_sounds(np.asarray(waveform, dtype=np.float32)[None], self._model.config)
+        return self._model(sound.to(self._device))
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,18 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A wide picture that a reader scrolls along, under a title."""
+
+    kind: ClassVar[str] = "strip"
+    title: str
+    alt: str
+    """What a reader who cannot see it should know."""
+    media: str
+    """Key in the media store."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One item of a data folder, to hear and to see."""
 
@@ -259,7 +271,7 @@ class Examples:
 
 Part = (
     Answers | Blank | Bullets | Cards | Command | Examples | Figure | Gallery | Glance | Paragraph
-    | Sheet | Table
+    | Sheet | Strip | Table
 )  # fmt: skip
 
 

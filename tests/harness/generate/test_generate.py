@@ -46,7 +46,7 @@ def test_an_image_comes_out_equal_again_from_its_own_parameters(
     finished: Any, sounds: list[Path], tmp_path: Path
 ) -> None:
     """Catches: an image that depends on the images next to it, or parameters that are not all."""
-    options = GenerateOptions(num_draws=2, audio_scales=(1.0, 2.0), text="rain", noise_seed=3)
+    options = GenerateOptions(num_draws=2, audio_scales=(1.0, 2.0), texts=("rain",), noise_seed=3)
     images, _ = generate([finished.folder], sounds=loaded(sounds), options=options, out=tmp_path)
     assert len(images) == 8
     results = finished.request.results
@@ -96,6 +96,11 @@ def test_other_weights_or_another_sound_are_refused(
         file.write(b"\0")
     with pytest.raises(MismatchError, match="is not the file"):
         generate_again(image.path, results=results, device="cpu", audio=[sounds[0]])
+    with (
+        pytest.raises(MismatchError, match=r"is not the file that .* wrote"),
+        loaded_branch(folder, device="cpu"),
+    ):
+        pass
 
 
 def test_a_picture_without_parameters_is_a_sentence(finished: Any, tmp_path: Path) -> None:
@@ -164,6 +169,54 @@ def test_the_command_writes_images_a_sheet_and_json(
     (sheet,) = printed["sheets"]
     with Image.open(sheet) as picture:
         assert picture.size[1] > 4 * 192
+
+
+def test_a_file_of_captions_samples_each_of_them(
+    finished: Any, sounds: list[Path], tmp_path: Path
+) -> None:
+    """Catches: captions that overwrite each other's image, or a file that is ignored."""
+    captions = tmp_path / "captions.txt"
+    captions.write_text(
+        "\ufeffa red engine\n\n  rain at night \r\na red engine\n", encoding="utf-8"
+    )
+    words = ["generate", finished.record.run_id, "--results", str(finished.request.results)]
+    words += ["--audio", str(sounds[0]), "--prompt-file", str(captions), "--device", "cpu"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    images = json.loads(done.stdout)["images"]
+    assert [image["text"] for image in images] == ["a red engine", "rain at night"]
+    assert len({Path(image["path"]).read_bytes() for image in images}) == 2
+    for more, sentence in (
+        (["--text", "rain"], "cannot be combined"),
+        (["--prompt-file", str(tmp_path / "none.txt")], "No such file"),
+        (["--prompt-file", str(sounds[0])], "is not UTF-8 text"),
+    ):
+        refused = CliRunner().invoke(app, [*words, *more])
+        assert sentence in str(refused.exception), refused.output
+
+
+def test_a_recording_of_a_phone_is_read_by_pyav(tmp_path: Path) -> None:
+    """Catches: an m4a that is refused, cut, or read at another pitch or level."""
+    import av
+
+    path = tmp_path / "recording.m4a"
+    tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(2 * 44_100) / 44_100)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44_100, layout="stereo")
+        for start in range(0, len(tone), 1_024):
+            block = tone[start : start + 1_024].astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(
+                np.stack([block, block]), format="fltp", layout="stereo"
+            )
+            frame.sample_rate = 44_100
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (sound,) = loaded([path])
+    assert len(sound.waveform_S) == pytest.approx(2 * RATE, rel=0.05)
+    middle = sound.waveform_S[RATE // 2 : RATE // 2 + RATE]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) == pytest.approx(440, abs=2)
+    assert float(np.sqrt((middle**2).mean())) == pytest.approx(0.25 / np.sqrt(2), rel=0.05)
 
 
 def test_a_sound_keeps_its_name_where_it_starts_in_its_file(sounds: list[Path]) -> None:

@@ -1,0 +1,1 @@
+"""A probe, drawn: strips of images, a plot, a page."""
