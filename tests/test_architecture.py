@@ -18,11 +18,12 @@ FLOORS = {
         "errors", "choices", "text", "randomness", "files", "code", "locks", "conditioning", "data",
         "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
-    "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits"),
+    "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits",
+                  "corrections"),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
-        "run", "generate", "probe", "executors", "comparison", "sweep", "report", "bundle", "cli",
-        "testing",
+        "run", "generate", "probe", "executors", "comparison", "sweep", "retention", "report",
+        "bundle", "cli", "testing",
     ),
 }  # fmt: skip
 

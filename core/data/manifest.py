@@ -1,5 +1,4 @@
 """What was found in a user's data: one row an item, kept or excluded with its reason.
-
 `harness data ingest` writes the rows as candidates, `harness data clean` decides each of them.
 Nothing ever leaves the table: candidates + included + excluded = input.
 """
@@ -35,10 +34,11 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """Who excluded an item. What ingest left out, cleaning does not look at again."""
+    """Who excluded an item. What cleaning did not leave out, it does not look at again."""
 
     INGEST = "ingest"
     CLEAN = "clean"
+    HAND = "hand"
 
 
 class Reason(StrEnum):
@@ -74,11 +74,12 @@ class Reason(StrEnum):
     UNMAPPED_LABEL = "unmapped_label"
     NO_MEDIA = "no_media"
     REPEATED = "repeated"
+    BY_HAND = "by_hand"
 
 
 SELECTION_REASONS = frozenset(
     {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_MEDIA, Reason.REPEATED}
-    | {Reason.UNKNOWN_ENDING}
+    | {Reason.UNKNOWN_ENDING, Reason.BY_HAND}
 )
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
 is no dirty folder, nor is one with a file of features beside each pair. They count as excluded, but
@@ -209,7 +210,7 @@ class Item:
 
     def as_ingested(self) -> "Item":
         """The row as ingest wrote it: without what cleaning decided and measured."""
-        if self.excluded_by is Stage.INGEST:
+        if self.excluded_by in (Stage.INGEST, Stage.HAND):
             return self
         kept = {name: getattr(self, name) for name in _INGEST_FIELDS}
         return Item(status=Status.CANDIDATE, **kept)

@@ -7,7 +7,6 @@ every file's SHA-256 is checked on loading. Nothing is ever unpickled.
 
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,14 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import MismatchError
 from core.files import file_sha256, no_space_is_a_sentence, sync_folder
+from core.training.committed import (
+    HASHES,
+    STATE,
+    TENSORS,
+    committed_checkpoints,
+    verify_checkpoint,
+)
 
-CHECKPOINT_NAME = re.compile(r"^step-(\d{8})$")
-HASHES = "sha256.json"
-"""In a checkpoint: the SHA-256 of its other files."""
 NUM_KEPT = 2
 
 
@@ -58,9 +61,9 @@ class CheckpointFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()}
-            save_file(tensors, temporary / "tensors.safetensors")
+            save_file(tensors, temporary / TENSORS)
             state = {"global_step": checkpoint.global_step, **checkpoint.state}
-            (temporary / "state.json").write_text(json.dumps(state, sort_keys=True))
+            (temporary / STATE).write_text(json.dumps(state, sort_keys=True))
             hashes = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
             (temporary / HASHES).write_text(json.dumps(hashes, sort_keys=True))
             for path in temporary.iterdir():
@@ -70,7 +73,7 @@ class CheckpointFolder:
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             sync_folder(self.folder)
-        _verify(final)
+        verify_checkpoint(final)
         self._prune()
 
     def latest(self) -> Checkpoint | None:
@@ -81,12 +84,12 @@ class CheckpointFolder:
         Raises:
             MismatchError: there are checkpoints and none of them verifies.
         """
-        found = self._committed()
+        found = committed_checkpoints(self.folder)
         for folder in reversed(found):
             try:
-                _verify(folder)
-                state = json.loads((folder / "state.json").read_text())
-                tensors = load_file(folder / "tensors.safetensors")
+                verify_checkpoint(folder)
+                state = json.loads((folder / STATE).read_text())
+                tensors = load_file(folder / TENSORS)
             except (OSError, ValueError, TypeError, SafetensorError) as error:
                 aside = folder.with_name(folder.name + ".damaged")
                 shutil.rmtree(aside, ignore_errors=True)
@@ -101,28 +104,11 @@ class CheckpointFolder:
             )
         return None
 
-    def _committed(self) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        found = [
-            (int(m[1]), p) for p in self.folder.iterdir() if (m := CHECKPOINT_NAME.match(p.name))
-        ]
-        return [path for _, path in sorted(found)]
-
     def _prune(self) -> None:
-        for folder in self._committed()[:-NUM_KEPT]:
+        for folder in committed_checkpoints(self.folder)[:-NUM_KEPT]:
             # Rename first: a kill inside rmtree must not leave half a checkpoint under its name.
             doomed = folder.with_name(f".{folder.name}.pruned")
             folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
         for leftover in self.folder.glob(".step-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _verify(folder: Path) -> None:
-    hashes = json.loads((folder / HASHES).read_text())
-    if set(hashes) != {"tensors.safetensors", "state.json"}:
-        raise ValueError(f"unexpected files listed: {sorted(hashes)}")
-    for name, expected in hashes.items():
-        if file_sha256(folder / name) != expected:
-            raise ValueError(f"{name} does not match its hash")

@@ -12,6 +12,7 @@ import typer
 from core.errors import HarnessError, NoSpaceError, StoppedBySignal, UsageError
 from harness.cli.commands import (
     bundle,
+    clean,
     compare,
     convert,
     dashboard,
@@ -57,6 +58,7 @@ app.command()(sweep.sweep)
 app.command()(report.report)
 app.command()(bundle.bundle)
 app.command()(bundle.verify)
+app.command()(clean.clean)
 app.command()(generate.generate)
 app.command()(probe.probe)
 app.command()(dashboard.dashboard)

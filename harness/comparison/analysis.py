@@ -53,6 +53,7 @@ from harness.comparison.tuning import (
     inequality_sentence,
     tuning_by_branch,
 )
+from harness.metrics.decidable import too_small
 from harness.metrics.registry import metric as declared
 from harness.records.folders import RunFolder
 from harness.records.record import RunRecord, Status, now
@@ -192,6 +193,10 @@ def analyse(
         tuning=tuned,
         notices=[
             *notices,
+            *too_small(
+                {name: row.get("test", 0) for name, row in records[0].split.counts.items()},
+                metric=primary,
+            ),
             *([inequality_sentence(unequal)] if unequal else ()),
             *([flattered] if flattered else ()),
             *([retried] if retried else ()),

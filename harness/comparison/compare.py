@@ -31,8 +31,8 @@ from harness.comparison.request import (
 from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
 from harness.executors.run_all import run_all
+from harness.metrics.decidable import rank_caution, too_small
 from harness.metrics.registry import metric as declared
-from harness.metrics.values import rank_caution
 from harness.records.folders import ResultsFolder
 from harness.records.names import split_of
 from harness.settings.branch_config import Tuning
@@ -93,6 +93,11 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         raise UsageError(
             f"{caution}; choose another primary metric; this one is in the report anyway"
         )
+    counts = planned[0].prepared.split.counts
+    for sentence in too_small(
+        {name: row[Part.TEST] for name, row in counts.items()}, metric=declared(question.metric)
+    ):
+        display.say(f"warning: {sentence}")
     missing = [run for run in planned if run.finished_record is None]
     for name in {run.identity.variant for run in missing}:
         find_variant(name).load()  # one that cannot be imported stops here, before any run

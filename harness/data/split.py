@@ -12,6 +12,8 @@ from core.data.splits.split import Official, Part, Split, load_split, make_split
 from core.data.splits.weights import ClassWeighting, ClassWeights, class_weights
 from core.errors import HarnessError, MismatchError, UsageError
 from harness.data.source import load_cleaned
+from harness.metrics.decidable import too_small
+from harness.metrics.registry import HEADLINE
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class MadeSplit:
     weights: dict[ClassWeighting, ClassWeights]
     """Over the training part, by every rule that needs no numbers of the user's."""
 
+    @property
+    def warnings(self) -> list[str]:
+        """Why its test part bears no verdict on the headline metric, or less than it seems."""
+        counts = {name: row[Part.TEST] for name, row in self.split.counts.items()}
+        return too_small(counts, metric=HEADLINE)
+
     def data(self) -> dict[str, Any]:
         """As JSON values."""
         split = self.split
@@ -55,6 +63,7 @@ class MadeSplit:
             },
             "class_weights": {rule.value: table.data() for rule, table in self.weights.items()},
             "notices": list(split.notices),
+            "warnings": self.warnings,
         }
 
 
@@ -65,7 +74,7 @@ def make(request: SplitRequest) -> MadeSplit:
     UsageError for options that do not go together, or an `out` that is a file of somebody else's;
     MismatchError for an `out` that holds another split.
     """
-    before = _replaceable(request.out)
+    _replaceable(request.out)  # before any work
     manifest = load_cleaned(request.folder)
     official: OfficialList | None = None
     if request.official_list is not None:
@@ -87,9 +96,19 @@ def make(request: SplitRequest) -> MadeSplit:
         raise UsageError("--against requires --import; harness data audit compares any files")
     else:
         split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
+    return lock_split(split, out=request.out)
+
+
+def lock_split(split: Split, *, out: Path) -> MadeSplit:
+    """Write a split's lock file, with the class weights of its training part.
+
+    Raises: UsageError for an `out` that is a file of somebody else's; MismatchError for one that
+    holds another split.
+    """
+    before = _replaceable(out)
     if before not in (None, split.hash):
         raise MismatchError(
-            f"{request.out} holds another split ({str(before)[:12]}..., this one is "
+            f"{out} holds another split ({str(before)[:12]}..., this one is "
             f"{split.hash[:12]}...), which may be the only copy, so it is not replaced. Choose "
             "another --out, or delete it"
         )
@@ -99,8 +118,8 @@ def make(request: SplitRequest) -> MadeSplit:
         if rule is not ClassWeighting.EXPLICIT
     }
     tables = {rule.value: table.data() for rule, table in weights.items()}
-    split.save(request.out, facts={"class_weights": tables})
-    return MadeSplit(load_split(request.out), request.out, weights)
+    split.save(out, facts={"class_weights": tables})
+    return MadeSplit(load_split(out), out, weights)
 
 
 def _replaceable(out: Path) -> str | None:

@@ -49,5 +49,6 @@ METRICS = (
         best=1.0,
         chance=0.5,
         min_clips=2,
+        compares_within_class=True,
     ),
 )

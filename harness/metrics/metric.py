@@ -123,6 +123,8 @@ class Metric:
     """Whether its advantage over the controls is shown first, as evidence that a model listens."""
     min_clips: int = 1
     """Fewest test clips with which there is a value."""
+    compares_within_class: bool = False
+    """Whether a clip is compared with the others of its class alone, of which there must be one."""
     min_draws: int = 1
     """Fewest images per clip with which there is a value."""
     min_rankable_n: int | None = None

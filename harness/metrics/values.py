@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics.decidable import rank_caution
 from harness.metrics.metric import Metric, SetScore
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.parts import MetricValue
@@ -80,13 +81,3 @@ class ValueMaker:
             caution=caution,
             reason=reason,
         )
-
-
-def rank_caution(declared: Metric, *, n: int) -> str | None:
-    """The sentence for a value that is too small a sample to rank by; None where it may rank."""
-    if declared.min_rankable_n is None or n >= declared.min_rankable_n:
-        return None
-    return (
-        f"{declared.name} is biased upwards at n = {n} and ranks nothing below "
-        f"n = {declared.min_rankable_n:,}; read it beside the real-vs-real floor (arm real)"
-    )

@@ -59,6 +59,18 @@ def held(folder: Path, *, create: bool = False) -> Iterator[None]:
         lock.release()
 
 
+def require_free(folder: Path) -> None:
+    """Return if no process of this machine works on the run in `folder`; writes nothing.
+
+    Raises:
+        BusyError: one does.
+    """
+    holder = RunFolder(folder).holder
+    found = read_process(holder)
+    if found is not None and is_alive(found):
+        raise BusyError(f"{folder.name} is being worked on by {_who(holder)}")
+
+
 def _who(holder: Path) -> str:
     found = read_process(holder)
     if found is None:

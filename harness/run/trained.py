@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.training.checkpoints import CHECKPOINT_NAME, HASHES
+from core.training.committed import CHECKPOINT_NAME, HASHES
 from harness.records.folders import RunFolder
 from harness.records.record import RunIdentity
 from harness.run.plan import PlannedRun

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from core.errors import UsageError, suggestion
+from harness.metrics.decidable import rank_caution
 from harness.metrics.fit import VALIDATION_LOSS
 from harness.metrics.registry import known_metrics
 from harness.metrics.registry import metric as declared
-from harness.metrics.values import rank_caution
 from harness.records.record import RunRecord
 from harness.records.score_kind import Score
 from harness.sweep.record import COSTS, GPU_SECONDS, TRAINABLE_PARAMETERS, Metric

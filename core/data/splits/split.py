@@ -196,7 +196,7 @@ def make_split(
         parts={part: tuple(sorted(parts[index])) for index, part in enumerate(Part)},
         rule=SplitRule(cap=cap, seed=seed, fractions=fractions, official=official),
     )
-    _require_every_part(split)
+    require_every_part(split)
     notices = manifest.notices
     if official is Official.HONOUR:
         notices = (*notices, *_official_notices(split, manifest=manifest))
@@ -311,7 +311,8 @@ def _refuse_sharing(split: Split) -> None:
                     )
 
 
-def _require_every_part(split: Split) -> None:
+def require_every_part(split: Split) -> None:
+    """Raises: DataError where a class is not in every part."""
     sources: dict[str, set[str]] = defaultdict(set)
     for sample in split.samples.values():
         sources[sample.class_name].add(sample.source)

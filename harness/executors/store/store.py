@@ -12,7 +12,8 @@ from pathlib import Path
 
 from core.errors import HarnessError
 from core.files import TEMPORARY_PREFIX, no_space_is_a_sentence, write_atomic
-from core.training.checkpoints import CHECKPOINT_NAME, HASHES, NUM_KEPT
+from core.training.checkpoints import NUM_KEPT
+from core.training.committed import CHECKPOINT_NAME, HASHES
 from harness.executors.store.claim import Claim
 from harness.executors.store.remote import RemoteFolder
 from harness.records.folders import (

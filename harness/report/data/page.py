@@ -62,6 +62,7 @@ REASON_TITLES = {
     Reason.UNMAPPED_LABEL: "Label without a class",
     Reason.NO_MEDIA: "Listed, but not on disk",
     Reason.REPEATED: "Listed twice",
+    Reason.BY_HAND: "Left out by hand",
 }
 FLAG_TITLES = {
     Flag.NEAR_SILENT: "Nearly silent",

@@ -31,6 +31,13 @@ def audit_view(found: Audit) -> RenderableType:
     parts += [
         Text(f"not checked: {plain(sentence)}", style="dim") for sentence in found.not_checked
     ]
+    if found.findings or any(result.suspects for result in found.zero_shot):
+        parts.append(
+            Text(
+                "next, for what you agree with: harness data exclude TARGET ID... --reason TEXT "
+                "--out NEW, harness data relabel TARGET ID CLASS --reason TEXT --out NEW"
+            )
+        )
     return Group(*parts)
 
 

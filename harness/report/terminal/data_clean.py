@@ -45,7 +45,12 @@ def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
         )
     parts.append(Text(f"see and listen: {cleaning.page}"))
     if is_usable:
-        parts.append(Text(f"next: harness data split {cleaning.folder} --out LOCK.json"))
+        parts.append(
+            Text(
+                f"next: harness data audit {cleaning.folder}  (likely mislabels, shared clips)\n"
+                f"then: harness data split {cleaning.folder} --out LOCK.json"
+            )
+        )
     return Group(*parts)
 
 

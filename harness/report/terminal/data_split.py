@@ -24,6 +24,7 @@ def split_view(made: MadeSplit) -> RenderableType:
     sizes = [len(split.parts[part]) for part in Part]
     table.add_row("all", *map(str, sizes), str(sum(sizes)), "", "")
     lines = [Text(f"notice: {plain(notice)}", style="yellow") for notice in split.notices]
+    lines += [Text(f"warning: {plain(warning)}", style="yellow") for warning in made.warnings]
     how = (
         "imported"
         if split.rule.method is Method.IMPORTED

@@ -210,10 +210,11 @@ def test_runs_that_failed_before_they_finished_are_told(
 ) -> None:
     """Catches: a branch of many draws beside a branch of one, and a comparison that is silent."""
     records = matrix(finished.record, {"a": [0.5, 0.6], "b": [0.4, 0.4]})
-    assert compared(records).notices == []
+    *_, of_clips = compared(records).notices
+    assert "test clips" in of_clips  # this split is small
     again = records[1].model_copy(update={"num_earlier_failures": 2})
     once = records[2].model_copy(update={"num_earlier_failures": 1})
-    (notice,) = compared([records[0], again, once, records[3]]).notices
+    *_, notice = compared([records[0], again, once, records[3]]).notices
     told = f"({again.run_id} 2 times, {once.run_id} 1 time; failures.jsonl in a run's folder"
     assert notice.startswith(f"Runs failed before and were made again {told}")
 

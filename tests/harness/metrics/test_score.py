@@ -15,12 +15,12 @@ from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
 from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
 from harness.metrics.batch import FloorPicture
+from harness.metrics.decidable import rank_caution
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.metric import Level
 from harness.metrics.registry import METRICS, metric
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
-from harness.metrics.values import rank_caution
 
 CLASSES = ("dog_barking", "engine", "fire", "siren")
 PER_CLASS = 8
