@@ -7,7 +7,7 @@ cache folder for as long as the code, the profile and the libraries stay.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ def describe_variants(profile_name: str) -> list[DescribedVariant]:
             described.append((counted.get(name) or kept[name]).described)
         except HarnessError as error:
             described.append(DescribedVariant(name, error=str(error)))
+        except ModuleNotFoundError as error:
+            reason = f"needs {error.name} to be counted; pip install 'branch-harness[train]'"
+            if error.name not in _LIBRARIES:
+                reason = f"cannot be built: {type(error).__name__}: {error}"
+            described.append(DescribedVariant(name, error=reason))
         except Exception as error:  # a plug-in's constructor may raise anything
             reason = f"cannot be built: {type(error).__name__}: {error}"
             described.append(DescribedVariant(name, error=reason))
@@ -85,8 +90,15 @@ def _shared_key(profile: Profile, architecture: Architecture) -> dict[str, Any]:
         "architecture": asdict(architecture),
         "core": code_hash([package_folder("core")], leave_out=[package_folder("core.embedded")]),
         "branches": code_hash([Path(__file__).parent]),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": {name: _version(name) for name in _LIBRARIES},
     }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _key(registration: Registration, *, shared: Mapping[str, Any]) -> str:

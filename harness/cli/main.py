@@ -38,6 +38,9 @@ EXIT_CODES = (
     "Ctrl-C and SIGTERM (resumable)."
 )
 
+_FOR_TRAINING = frozenset({"torch", "diffusers", "transformers", "peft", "safetensors"})
+"""What the extra "train" installs, and what no command that reads results needs."""
+
 app = typer.Typer(
     name="harness",
     help="Is my branch really better? Trains conditioning branches of an audio-to-image model on "
@@ -98,6 +101,14 @@ def main() -> None:
         raise
     except HarnessError as error:
         _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in _FOR_TRAINING:
+            raise
+        _fail(
+            f"this command needs {error.name}, which is not installed; "
+            "pip install 'branch-harness[train]' brings what trains and samples",
+            UsageError.exit_code,
+        )
     except OSError as error:
         if error.strerror is None:
             raise

@@ -1,5 +1,7 @@
 """Commands that read and print: they answer at once, without the libraries that compute."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,3 +85,53 @@ def test_branches_are_listed_without_the_heavy_libraries(
     described = describe_variants("tiny")  # counts, and keeps what it counted
     assert len(described) == 5
     assert loaded_by("list") == []
+
+
+WITHOUT_TRAINING = """
+import contextlib, io, os, sys
+
+
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name in ("torch", "diffusers", "transformers", "peft", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent)
+from harness.cli.main import main
+
+def said(*words):
+    sys.argv = ["harness", *words]
+    code = 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stderr(out):
+            try:
+                main()
+            except SystemExit as stop:
+                code = stop.code or 0
+    return code, out.getvalue()
+
+results, run = sys.argv[1:]
+here = ["--results", results]
+for words in (["list"], ["list", "--runs", *here], ["show", run, *here], ["report", run, *here]):
+    code, text = said(*words)
+    assert code == 0, (words, text)
+code, text = said("run", "--variant", "baseline", "--seed", "99", *here)
+assert code == 2, (code, text)
+assert "needs torch, which is not installed; pip install 'branch-harness[train]'" in text, text
+"""
+
+
+def test_an_installation_that_cannot_train_still_reads_results(
+    finished: Any, tmp_path: Path
+) -> None:
+    """Catches: torch asked for by a command that reads, or a traceback by one that trains."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRAINING, str(results), finished.record.run_id],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
