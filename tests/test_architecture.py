@@ -22,8 +22,8 @@ FLOORS = {
                   "corrections"),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
-        "run", "generate", "probe", "executors", "comparison", "sweep", "retention", "report",
-        "bundle", "cli", "testing",
+        "run", "mirror", "generate", "probe", "executors", "comparison", "sweep", "retention",
+        "report", "bundle", "cli", "testing",
     ),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
     SHA256SUMS                    every other file's hash
     bundle.json                   what was asked of the runs; see `BundleFacts`
     looks.json                    earlier comparisons of some of these runs
-    split.json                    the lock of the split, without its media
+    lock_of_split.json            the lock of the split, without its media
     results/reports/NAME/         the comparison and its report, as they were
     results/runs/RUN_ID/          of each run: its record, its scores clip by clip
 
@@ -22,7 +22,7 @@ from harness.records.folders import ResultsFolder
 FORMAT: Literal[1] = 1
 FACTS = "bundle.json"
 LOOKS = "looks.json"
-LOCK = "split.json"
+LOCK = "lock_of_split.json"
 RESULTS = "results"
 
 

@@ -19,6 +19,7 @@ from harness.cli.commands import (
     data,
     features,
     generate,
+    mirror,
     probe,
     report,
     runs,
@@ -64,6 +65,7 @@ app.command()(bundle.verify)
 app.command()(clean.clean)
 app.command()(generate.generate)
 app.command()(probe.probe)
+app.command()(mirror.mirror)
 app.command()(dashboard.dashboard)
 app.command()(features.features)
 app.command()(weights.weights)

@@ -36,6 +36,7 @@
       calibrations/              measured seconds of a step
       environments/              of encoders that cannot share ours
       orders/KEY/                inputs of a run on another machine, while it goes on
+      mirror/                    copies for a tracker, in its own format
 
 What a report adds to a folder is named where it is written (`harness.report`).
 """
@@ -260,6 +261,11 @@ class ResultsFolder:
     def orders(self) -> Path:
         """Inputs of runs on this machine that another one ordered."""
         return self.path / "orders"
+
+    @property
+    def mirror(self) -> Path:
+        """Copies of runs for trackers, in their own formats."""
+        return self.path / "mirror"
 
     def run(self, run_id: str) -> RunFolder:
         """A run that is scored on the test clips."""

@@ -171,7 +171,7 @@ def test_edited_questions_and_locks_are_named(repacked: Callable[..., Path]) -> 
     assert "margin" in refused(
         repacked("bundle.json", lambda facts: edited(facts, ("margins", "listening_rank")))
     )
-    assert refused(repacked("split.json", lambda lock: {**lock, "notices": ["x"]}))
+    assert refused(repacked("lock_of_split.json", lambda lock: {**lock, "notices": ["x"]}))
 
 
 def test_edited_tables_and_headlines_of_the_report_are_named(
