@@ -56,6 +56,12 @@ class BusyError(HarnessError):
     exit_code = 75
 
 
+class LimitReachedError(HarnessError):
+    """A limit on hours or dollars was reached; what is done is kept, to be gone on with."""
+
+    exit_code = 76
+
+
 class MismatchError(HarnessError):
     """Something on disk was made with other settings, data or code than asked for."""
 

@@ -21,6 +21,15 @@ class Architecture:
     unet_config: dict[str, Any]
     text_config: dict[str, Any]
     clap_config: dict[str, Any]
+    vae_config: dict[str, Any]
+
+    def meta_vae(self) -> Any:
+        """The VAE on the meta device."""
+        import torch
+        from diffusers import AutoencoderKL
+
+        with torch.device("meta"):
+            return AutoencoderKL.from_config(self.vae_config)
 
     def meta_unet(self) -> Any:
         """The UNet on the meta device: shapes without memory."""
@@ -56,6 +65,7 @@ def read_architecture(stable_diffusion: str, clap: str) -> Architecture:
         unet_config=_config(pipeline, "unet/config.json"),
         text_config=_config(pipeline, "text_encoder/config.json"),
         clap_config=_config(hearing, "config.json"),
+        vae_config=_config(pipeline, "vae/config.json"),
     )
 
 

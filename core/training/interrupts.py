@@ -20,21 +20,31 @@ class Interrupted(HarnessError):
 
 
 class InterruptFlag:
-    """While entered, notes SIGINT and SIGTERM instead of dying; a second one kills at once."""
+    """While entered, notes SIGINT and SIGTERM instead of dying; a second one kills at once.
+
+    Whoever holds it may ask for the same stop by an error of their own, entered or not.
+    """
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._asked: HarnessError | None = None
         self._previous: dict[int, object] = {}
 
     @property
     def is_set(self) -> bool:
-        """A signal has come."""
-        return self._received is not None
+        """A signal has come, or somebody asked."""
+        return self._received is not None or self._asked is not None
+
+    def ask(self, error: HarnessError) -> None:
+        """Stop where a signal would, with this error; a signal that came goes first."""
+        self._asked = error
 
     def raise_if_set(self) -> None:
-        """Raises Interrupted where a signal has come."""
+        """Raises Interrupted where a signal has come, else what somebody asked with."""
         if self._received is not None:
             raise Interrupted(self._received)
+        if self._asked is not None:
+            raise self._asked
 
     def __enter__(self) -> Self:
         # Only the main thread may set handlers; elsewhere (a test's thread) signals are not ours.

@@ -50,6 +50,7 @@ def train(
     clock: Callable[[], float] = time.process_time,
     on_step: Callable[[StepReport], None] = lambda report: None,
     on_resume: Callable[[int], None] = lambda global_step: None,
+    interrupt: InterruptFlag | None = None,
 ) -> TrainingResult:
     """Train `model` through every stage of `plan`, resuming from the newest checkpoint.
 
@@ -59,6 +60,7 @@ def train(
         only, as it may wait for the device.
     on_resume: called once before the first step with the global step that training goes on
         from, 0 where there is no checkpoint.
+    interrupt: set by signals meanwhile, for who has other reasons to stop after a checkpoint.
 
     Raises:
         GuardError: the run would be void (NaN, a dead or swallowed parameter, a moved frozen one).
@@ -73,7 +75,7 @@ def train(
     data = on_device(data, device=model.device)
     results = [StageResult(**r) for r in newest.state["results"]] if newest else []
     adapter_in_use = False
-    with InterruptFlag() as interrupt:
+    with interrupt or InterruptFlag() as interrupt:
         for index, stage in enumerate(plan.stages):
             adapter_in_use |= ParameterGroup.UNET_ADAPTER in stage.trains
             # By name: a stage of 0 steps leaves no result, so the count says nothing.

@@ -17,9 +17,11 @@ from harness.cli.commands import (
     convert,
     dashboard,
     data,
+    doctor,
     features,
     generate,
     mirror,
+    plan,
     probe,
     report,
     runs,
@@ -54,6 +56,8 @@ app = typer.Typer(
 )
 
 app.command()(runs.run)
+app.command()(plan.plan)
+app.command()(doctor.doctor)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
 app.command()(compare.compare)

@@ -1,14 +1,16 @@
-"""What the missing runs of a comparison will take, from the finished runs there are."""
+"""What the missing runs of a comparison will take: by finished runs, else by the plan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import DataError
-from harness.records.folders import ResultsFolder
-from harness.records.record import RunRecord, Status, load_record
+from harness.costs.clips import clips_of_split
+from harness.costs.expected import expected_time
+from harness.costs.observed import observed_runs
+from harness.costs.span import NOTHING, Span
+from harness.records.record import RunRecord
 from harness.run.plan import PlannedRun
-from harness.wording.numbers import duration
+from harness.wording.numbers import duration, listed
 
 _CHANGES_NO_TIME = ("corpus_seed", "split_seed")
 """Settings of the data that leave the work as much as it was."""
@@ -20,15 +22,16 @@ class Forecast:
 
     missing: dict[str, int]
     """Branch to its runs that are still to be made."""
-    seconds_per_run: dict[str, float]
-    """Branch to the mean of its finished runs with the same schedule; a branch without is not
-    in it."""
-    measured_on: tuple[str, ...]
-    """Devices of those runs."""
+    seconds_per_run: dict[str, Span]
+    """Branch to the seconds of one of them; a branch of which nothing is known is not in it."""
     jobs: int
     """Runs at a time."""
     price_per_hour: float | None
     """Price of the machine."""
+    measured_on: tuple[str, ...] = ()
+    """Devices of the finished runs with the same schedule."""
+    estimated_by: tuple[str, ...] = field(default=())
+    """What the seconds of the other branches rest on."""
 
     @property
     def unknown(self) -> list[str]:
@@ -36,63 +39,84 @@ class Forecast:
         return [name for name, n in self.missing.items() if n and name not in self.seconds_per_run]
 
     @property
-    def hours(self) -> float | None:
-        """Hours on the clock; None while a branch is unknown."""
+    def span(self) -> Span | None:
+        """Seconds on the clock; None while a branch is unknown."""
         if self.unknown:
             return None
-        total = sum(n * self.seconds_per_run[name] for name, n in self.missing.items() if n)
+        total = NOTHING
+        for name, n in self.missing.items():
+            if n:
+                total += self.seconds_per_run[name].times(n)
         at_a_time = max(1, min(self.jobs, sum(self.missing.values())))
-        return total / at_a_time / 3600
+        return total.times(1 / at_a_time)
+
+    @property
+    def hours(self) -> float | None:
+        """Hours on the clock that are expected; None while a branch is unknown."""
+        return None if self.span is None else self.span.mid / 3600
 
     def sentence(self) -> str:
         """Hours and money in words."""
         if not sum(self.missing.values()):
             return "Nothing is left to run."
-        hours = self.hours
-        if hours is None:
+        span = self.span
+        if span is None:
             return (
                 f"How long they take is unknown: no finished run of {', '.join(self.unknown)} "
-                "has this schedule."
+                "has this schedule; `harness plan --measure` measures a few steps."
             )
         at_a_time = "one at a time" if self.jobs == 1 else f"{self.jobs} at a time"
-        devices = ", ".join(self.measured_on)
-        words = f"About {duration(hours * 3_600)}, {at_a_time}, by the finished runs (on {devices})"
+        reasons = []
+        if self.measured_on:
+            reasons.append(f"the finished runs (on {', '.join(self.measured_on)})")
+        if self.estimated_by:
+            reasons.append(f"an estimate ({listed(self.estimated_by)})")
+        words = f"About {duration(span.mid)}{_range(span)}, {at_a_time}, by {' and '.join(reasons)}"
         if self.price_per_hour is not None:
-            words += f"; {hours * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
+            dollars = span.mid / 3600 * self.price_per_hour
+            words += f"; {dollars:.2f} at {self.price_per_hour:g} an hour"
         return words + "."
 
 
 def forecast(
     missing: Sequence[PlannedRun], *, results: Path, jobs: int, price_per_hour: float | None
 ) -> Forecast:
-    """What the runs in `missing` will take, from the records below `results`."""
+    """What the runs in `missing` will take, from the records below `results` or the plan."""
+    firsts: dict[str, PlannedRun] = {}
     counts: dict[str, int] = {}
     for run in missing:
+        firsts.setdefault(run.identity.variant, run)
         counts[run.identity.variant] = counts.get(run.identity.variant, 0) + 1
-    records = _finished(results)
-    seconds: dict[str, float] = {}
+    records = observed_runs(results)
+    seconds: dict[str, Span] = {}
     devices: set[str] = set()
-    for name in counts:
-        planned = next(run for run in missing if run.identity.variant == name)
+    bases: set[str] = set()
+    for name, planned in firsts.items():
         alike = [r for r in records if _is_alike(r, planned)]
         if alike:
-            seconds[name] = sum(r.total_seconds for r in alike) / len(alike)
+            seconds[name] = Span.about(sum(r.total_seconds for r in alike) / len(alike))
             devices |= {r.cost.device for r in alike if r.cost.device is not None}
-    return Forecast(counts, seconds, tuple(sorted(devices)), jobs, price_per_hour)
+            continue
+        found = expected_time(
+            planned.registration,
+            profile=planned.profile,
+            config=planned.config,
+            clips=clips_of_split(planned.prepared.split, source="its split"),
+            results=results,
+            device=planned.request.device,
+        )
+        if found is not None:
+            seconds[name] = found.each + found.shared.times(1 / len(missing))
+            bases.add(found.basis)
+    return Forecast(
+        counts, seconds, jobs, price_per_hour, tuple(sorted(devices)), tuple(sorted(bases))
+    )
 
 
-def _finished(results: Path) -> list[RunRecord]:
-    records = []
-    for path in ResultsFolder(results).run_records:
-        try:
-            record = load_record(path)
-        except DataError:
-            continue  # `harness list --runs` names it; an estimate needs it not
-        cost = record.cost
-        is_timed = bool(cost.seconds) and cost.device is not None
-        if record.status is Status.FINISHED and is_timed:
-            records.append(record)
-    return records
+def _range(span: Span) -> str:
+    if span.low == span.high:
+        return ""
+    return f" ({duration(span.low)} to {duration(span.high)})"
 
 
 def _is_alike(record: RunRecord, planned: PlannedRun) -> bool:

@@ -33,7 +33,8 @@
         features/                  of the frozen encoders
         scorer_features/           of the scorers, for real pictures and sounds
         embeddings/ENCODER/        exported ones
-      calibrations/              measured seconds of a step
+        counted/                   FLOPs of branches that the shipped table lacks
+      calibrations/              measured seconds of a step, and of what stands around it
       environments/              of encoders that cannot share ours
       orders/KEY/                inputs of a run on another machine, while it goes on
       mirror/                    copies for a tracker, in its own format
@@ -246,6 +247,11 @@ class ResultsFolder:
     def embeddings(self) -> Path:
         """Exported embeddings, a folder for each encoder."""
         return self.path / "cache" / "embeddings"
+
+    @property
+    def counted(self) -> Path:
+        """FLOPs of branches that the shipped table lacks."""
+        return self.path / "cache" / "counted"
 
     @property
     def calibrations(self) -> Path:

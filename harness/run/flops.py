@@ -1,6 +1,7 @@
 """What an optimiser step costs in FLOPs, counted on the meta device."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,38 +19,58 @@ from harness.run.budget import STAGES
 from harness.settings.profile import Profile
 
 
+@dataclass(frozen=True)
+class MicroBatch:
+    """What one forward and backward pass of a stage is; all 0 where the stage trains nothing."""
+
+    forward_flops: int
+    """Of the forward pass."""
+    flops: int
+    """Of both passes."""
+    trainable: int
+    """Parameters that get a gradient."""
+
+
 def step_flops(
     profile: Profile, *, variant: type[Variant], config: VariantConfig, num_classes: int
 ) -> dict[str, float]:
     """FLOPs of one optimiser step of each stage: forward and backward, over all micro-batches.
 
-    Counted by torch's FlopCounterMode on the meta device, which sees matrix products,
-    convolutions and attention; element-wise work, a selective scan among it, counts nothing.
     A stage in which the variant trains nothing costs nothing.
     """
-    architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
+    counted = micro_batches(profile, variant=variant, config=config, num_classes=num_classes)
+    return {name: float(one.flops * profile.training.accumulation) for name, one in counted.items()}
+
+
+def micro_batches(
+    profile: Profile, *, variant: type[Variant], config: VariantConfig, num_classes: int
+) -> dict[str, MicroBatch]:
+    """One micro-batch of each stage.
+
+    Counted by torch's FlopCounterMode on the meta device, which sees matrix products,
+    convolutions and attention; element-wise work, a selective scan among it, counts nothing.
+    """
+    built = meta_model(
+        variant,
+        config=config,
+        profile=profile,
+        architecture=read_architecture(
+            profile.foundation.stable_diffusion, profile.foundation.clap
+        ),
+        num_classes=num_classes,
+    )
     costs = {}
-    for name, seen in zip(STAGES, _trained_so_far(), strict=True):
-        built = meta_model(
-            variant,
-            config=config,
-            profile=profile,
-            architecture=architecture,
-            num_classes=num_classes,
-        )
-        with torch.device("meta"):
-            groups = STAGE_GROUPS[STAGES.index(name)]
-            costs[name] = 0.0
-            if built.attached.parameters(groups):
-                uses_adapter = ParameterGroup.UNET_ADAPTER in seen
-                one = _micro_batch_flops(
+    for name, groups, seen in zip(STAGES, STAGE_GROUPS, _trained_so_far(), strict=True):
+        costs[name] = MicroBatch(0, 0, 0)
+        if built.attached.parameters(groups):
+            with torch.device("meta"):
+                costs[name] = _micro_batch(
                     built.attached,
                     groups=groups,
-                    uses_adapter=uses_adapter,
+                    uses_adapter=ParameterGroup.UNET_ADAPTER in seen,
                     shapes=built.shapes,
                     batch=profile.training.micro_batch,
                 )
-                costs[name] = float(one * profile.training.accumulation)
     return costs
 
 
@@ -61,14 +82,14 @@ def _trained_so_far() -> list[set[ParameterGroup]]:
     ]
 
 
-def _micro_batch_flops(
+def _micro_batch(
     model: AttachedVariant,
     *,
     groups: Sequence[ParameterGroup],
     uses_adapter: bool,
     shapes: FoundationShapes,
     batch: int,
-) -> int:
+) -> MicroBatch:
     if uses_adapter:
         model.adapter.enable()
     else:
@@ -89,5 +110,7 @@ def _micro_batch_flops(
         predicted = model.predict(noisy_BCHW, timesteps_B, conditioning.context())
         auxiliary = model.variant.auxiliary_losses(inputs, conditioning, stage=STAGES[0])
         loss = per_sample_mse(predicted, noisy_BCHW).mean()
+        forward = int(counter.get_total_flops())
         torch.stack([loss, *auxiliary.values()]).sum().backward()
-    return int(counter.get_total_flops())
+    trainable = sum(parameter.numel() for parameter in model.parameters(groups).values())
+    return MicroBatch(forward, int(counter.get_total_flops()), trainable)

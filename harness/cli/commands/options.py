@@ -83,6 +83,10 @@ Store = Annotated[
         "such as s3://BUCKET/FOLDER; from there they are copied to --results.",
     ),
 ]
+PricePerHour = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="DOLLARS", help="Price of this machine per hour."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -62,9 +62,9 @@ def run(
     from harness.wording.display import open_display
 
     if config is not None:
-        found = load_run_config(config)
-        found.require_agreement(config, variant=variant, profile=profile)
-        variant, profile = found.variant, profile or found.profile
+        tuned = load_run_config(config)
+        tuned.require_agreement(config, variant=variant, profile=profile)
+        variant, profile = tuned.variant, profile or tuned.profile
     if variant is None:
         raise UsageError(
             "no branch was given; name one with --variant (`harness list` shows them) or give its "
@@ -83,10 +83,11 @@ def run(
     )
     with open_display() as display:
         if dry_run:
-            planned = runs.plan_run(request, display=display)
-            if planned.finished_record is None:
-                planned.registration.load()  # one that cannot be imported would not run
-            print_result(show.plan(planned), as_json=as_json, data=show.plan_data(planned))
+            from harness.costs.dry import dry_run as plan_dry
+            from harness.report.terminal.dry_run import dry_run_data, dry_run_view
+
+            found = plan_dry(request, display=display)
+            print_result(dry_run_view(found), as_json=as_json, data=dry_run_data(found))
             return
         record = runs.run(request, display=display)
     path = RunFolder(results / score.folder / record.run_id).record

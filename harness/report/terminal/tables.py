@@ -21,7 +21,6 @@ from harness.wording.plain_text import plain
 
 if TYPE_CHECKING:
     from harness.branches.described import DescribedVariant
-    from harness.run.plan import PlannedRun
 
 _PLAIN_WIDTH = 120
 
@@ -31,52 +30,6 @@ def console() -> Console:
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return Console(highlight=False)
     return Console(highlight=False, width=_PLAIN_WIDTH)
-
-
-def plan(planned: "PlannedRun") -> RenderableType:
-    """What a run would do."""
-    rows = plan_data(planned)
-    lines = [f"{key}: {_flat(value)}" for key, value in rows.items()]
-    return Text("\n".join(lines))
-
-
-def plan_data(planned: "PlannedRun") -> dict[str, Any]:
-    """The same for scripts."""
-    found = planned.finished_record
-    return {
-        "run_id": planned.identity.run_id,
-        "status": "finished" if found else ("started" if planned.folder.is_dir() else "new"),
-        "variant": planned.identity.variant,
-        "profile": planned.identity.profile,
-        "seed": planned.identity.seed,
-        "split": planned.identity.split_hash,
-        "samples": {str(part): len(ids) for part, ids in planned.prepared.split.parts.items()},
-        "steps": {stage.name: stage.steps for stage in planned.plan.stages},
-        "batch_size": planned.plan.batch_size,
-        "settings": planned.identity.settings,
-        "variant_config": planned.identity.variant_config,
-        "folder": str(planned.folder),
-        "training_id": planned.identity.training_id,
-        "device": _device_of(planned),
-    }
-
-
-def _device_of(planned: "PlannedRun") -> str:
-    """What it would run on, or why it would not."""
-    from core.errors import UsageError
-    from harness.run.device import device_sentence, require_fit_device
-
-    try:
-        device = require_fit_device(planned.profile, asked=planned.request.device)
-    except UsageError as error:
-        return f"none: {error}"
-    return device_sentence(device)
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(inner)}" for key, inner in value.items())
-    return str(value)
 
 
 def record(found: RunRecord, *, folder: Path) -> RenderableType:

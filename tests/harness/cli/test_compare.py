@@ -150,7 +150,7 @@ def test_a_metric_that_may_not_rank_decides_nothing(finished: Any) -> None:
 def test_the_forecast_speaks_only_of_what_was_measured(
     finished: Any, small_request: MakeRequest, tmp_path: Path
 ) -> None:
-    """Catches: hours made up for a branch or a schedule that never ran."""
+    """Catches: hours made up for a branch that never ran, a schedule's passed for another's."""
     results = tmp_path / "of this run alone"
     shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
 
@@ -167,9 +167,15 @@ def test_the_forecast_speaks_only_of_what_was_measured(
     assert "2 at a time, by the finished runs (on cpu)" in known.sentence()
     assert "at 3 an hour" in known.sentence()
     assert told("stage1.lr=0.5").hours == pytest.approx(known.hours)
-    for other in (told("stage1.steps=9"), told(variant="cutting_edge")):
-        assert other.hours is None
-        assert "is unknown" in other.sentence()
+    longer = told("stage1.steps=9")
+    per_step = finished.record.stages[0].seconds / finished.record.stages[0].steps_done
+    assert longer.hours == pytest.approx(known.hours + 3 * 7 * per_step / 2 / 3600, rel=0.2)
+    assert "by an estimate (1 finished run on cpu)" in longer.sentence()
+    assert " to " in longer.sentence()
+    # Another rank is in no table, and nothing is counted for a forecast.
+    unknown = told("lora.rank=3")
+    assert unknown.hours is None
+    assert "is unknown" in unknown.sentence()
     nothing = forecast([], results=results, jobs=1, price_per_hour=None)
     assert nothing.sentence() == "Nothing is left to run."
 

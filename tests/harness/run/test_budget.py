@@ -9,6 +9,7 @@ from core.errors import UsageError
 from core.foundation.foundation import Foundation
 from harness.branches.registry import find_variant
 from harness.comparison.budgeting import EqualBudget
+from harness.costs.known import known_work
 from harness.run.budget import (
     STAGES,
     budget_overrides,
@@ -112,6 +113,9 @@ def test_a_step_of_full_size_costs_the_frozen_unet_and_hardly_more() -> None:
     flops = step_flops(profile, variant=variant, config=variant.Config(), num_classes=8)
     assert 1671e9 < flops["stage1"] <= 1.01 * 1671e9
     assert 1722e9 < flops["stage2"] <= 1.01 * 1722e9
+    known = known_work(find_variant("baseline"), profile=profile, config=variant.Config())
+    assert known is not None
+    assert {stage: own.flops for stage, own in known.stages.items()} == flops
 
 
 def test_flops_of_a_step_are_those_of_the_real_modules() -> None:

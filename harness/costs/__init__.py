@@ -1,0 +1,1 @@
+"""What runs take: work, time, money, memory and disk, before and while they are made."""

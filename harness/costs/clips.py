@@ -1,0 +1,69 @@
+"""How many clips a run trains on, validates with and is scored on."""
+
+from dataclasses import dataclass
+
+from core.data.splits.split import Part, Split, load_split
+from core.embedded.corpus.classes import CLASS_COUNTS
+from core.errors import UsageError
+from core.files import expanded
+from harness.records.folders import SPLIT
+from harness.settings.profile import DataSettings
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips by part."""
+
+    train: int
+    val: int
+    test: int
+    source: str
+    """Where the numbers come from, in words."""
+
+    @property
+    def total(self) -> int:
+        """All."""
+        return self.train + self.val + self.test
+
+
+EMBEDDED = "embedded:corpus"
+ASSUMED = sum(CLASS_COUNTS.values())
+"""Clips where nobody says how many: as many as the embedded corpus has."""
+
+
+def clips_of(data: str | None, *, number: int | None, settings: DataSettings) -> Clips:
+    """The clips of a lock file or a folder with one, a number, or an assumption.
+
+    Nothing is decoded and no folder is scanned.
+
+    Raises:
+        UsageError: both are given, or `data` is neither a lock file nor a folder with one.
+        DataError: the lock file cannot be read.
+    """
+    if data is not None and number is not None:
+        raise UsageError("--data and --clips cannot be combined; drop one of them")
+    if data is not None:
+        path = expanded(data)
+        lock = path / SPLIT if path.is_dir() else path
+        if not lock.is_file():
+            raise UsageError(
+                f"no lock file of a split at {lock}; `harness data split` makes one, or say how "
+                "many clips there are with --clips N"
+            )
+        return clips_of_split(load_split(lock), source=str(lock))
+    if number is not None:
+        return _divided(number, source="--clips")
+    embedded = "the embedded corpus" if settings.source == EMBEDDED else None
+    return _divided(ASSUMED, source=embedded or "assumed")
+
+
+def clips_of_split(split: Split, *, source: str) -> Clips:
+    """The clips of a split."""
+    sizes = {part: len(split.parts[part]) for part in Part}
+    return Clips(sizes[Part.TRAIN], sizes[Part.VAL], sizes[Part.TEST], source)
+
+
+def _divided(total: int, *, source: str) -> Clips:
+    """As `core.data.splits.split.make_split` divides by default."""
+    train, val = total * 8 // 10, total // 10
+    return Clips(train, val, total - train - val, source)

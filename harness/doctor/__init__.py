@@ -1,0 +1,1 @@
+"""What keeps this machine from a run, and the command that mends it."""
