@@ -22,8 +22,8 @@ FLOORS = {
                   "corrections"),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
-        "run", "costs", "doctor", "mirror", "generate", "probe", "executors", "comparison",
-        "sweep", "retention", "report", "bundle", "cli", "testing",
+        "run", "costs", "doctor", "mirror", "generate", "probe", "export", "demo", "executors",
+        "comparison", "votes", "sweep", "retention", "report", "bundle", "cli", "testing",
     ),
 }  # fmt: skip
 

@@ -64,6 +64,60 @@ def initial_noise(
     )
 
 
+class Guided:
+    """The prediction of a branch, guided by text and sound independently.
+
+    After Brooks et al. 2023, eq. 3, with text as the first condition:
+    e = e(none) + s_text (e(text) - e(none)) + s_audio (e(text, audio) - e(text)).
+    A term that cancels is not computed: without audio tokens, or with a weight of 1.
+    """
+
+    def __init__(
+        self,
+        model: AttachedVariant,
+        *,
+        conditioning: Conditioning,
+        null_text_LC: Tensor,
+        guidance: Guidance,
+        precision: Precision = Precision.FLOAT32,
+    ) -> None:
+        self._model = model
+        self._precision = precision
+        self.device = model.device
+        num_rows = conditioning.text_BLC.shape[0]
+        everything_B = torch.ones(num_rows, dtype=torch.bool, device=self.device)
+        silent = conditioning.with_audio_dropped(everything_B)
+        null = silent.with_text_dropped(everything_B, null_text_LC=null_text_LC.to(self.device))
+        is_heard = conditioning.audio_BNC is not None and not _is_absent(conditioning)
+
+        # Weights of the full, the text-only and the null prediction; they sum to 1.
+        audio_weight = guidance.audio if is_heard else 0.0
+        weighted = [
+            (conditioning, audio_weight),
+            (silent, guidance.text - audio_weight),
+            (null, 1.0 - guidance.text),
+        ]
+        passes = [(c, w) for c, w in weighted if w != 0.0]
+        self._weights = [weight for _, weight in passes]
+        self._context_BKC = torch.cat([condition.context() for condition, _ in passes])
+        model.set_training(False)
+
+    def __call__(self, noisy_BCHW: Tensor, timestep: Tensor) -> Tensor:
+        """Guided prediction [B, C, H, W], float32."""
+        num = len(self._weights)
+        with autocast(self._precision, device=self.device):
+            predicted = self._model.predict(
+                torch.cat([noisy_BCHW] * num),
+                timestep.expand(noisy_BCHW.shape[0] * num),
+                self._context_BKC,
+            ).float()
+        chunks = predicted.chunk(num)
+        return sum(
+            (weight * chunk for weight, chunk in zip(self._weights, chunks, strict=True)),
+            start=torch.zeros_like(chunks[0]),
+        )
+
+
 @torch.no_grad()
 def sample_latents(
     model: AttachedVariant,
@@ -76,48 +130,31 @@ def sample_latents(
     guidance: Guidance,
     precision: Precision = Precision.FLOAT32,
     on_step: Callable[[int], None] = lambda step: None,
+    skipped: int = 0,
+    after_step: Callable[[int, Tensor], Tensor] = lambda done, latents_BCHW: latents_BCHW,
 ) -> Tensor:
-    """Scaled latents [B, C, H, W] sampled under `conditioning`, float32.
+    """Scaled latents [B, C, H, W] sampled under `conditioning`, float32; see `Guided`.
 
-    The prediction is guided by text and sound independently (after Brooks et al. 2023, eq. 3,
-    with text as the first condition):
-    e = e(none) + s_text (e(text) - e(none)) + s_audio (e(text, audio) - e(text)).
-    A term that cancels is not computed: without audio tokens, or with a weight of 1.
+    skipped: of the solver's steps, how many are left out at the start; `noise_BCHW` are then
+    latents at the noise of the first that is taken. after_step: gets the number of steps done,
+    skipped ones among them, and the latents, and returns those to go on with.
     """
-    device = model.device
-    num_rows = noise_BCHW.shape[0]
-    everything_B = torch.ones(num_rows, dtype=torch.bool, device=device)
-    silent = conditioning.with_audio_dropped(everything_B)
-    null = silent.with_text_dropped(everything_B, null_text_LC=null_text_LC.to(device))
-    is_heard = conditioning.audio_BNC is not None and not _is_absent(conditioning)
-
-    # Weights of the full, the text-only and the null prediction; they sum to 1.
-    audio_weight = guidance.audio if is_heard else 0.0
-    weighted = [
-        (conditioning, audio_weight),
-        (silent, guidance.text - audio_weight),
-        (null, 1.0 - guidance.text),
-    ]
-    passes = [(c, w) for c, w in weighted if w != 0.0]
-    context_BKC = torch.cat([condition.context() for condition, _ in passes])
-
-    model.set_training(False)
-    solver.set_timesteps(steps, device=device)
-    latents_BCHW = noise_BCHW.to(device) * solver.init_noise_sigma
-    for index, timestep in enumerate(solver.timesteps):
+    guided = Guided(
+        model,
+        conditioning=conditioning,
+        null_text_LC=null_text_LC,
+        guidance=guidance,
+        precision=precision,
+    )
+    solver.set_timesteps(steps, device=guided.device)
+    latents_BCHW = noise_BCHW.to(guided.device)
+    if skipped == 0:
+        latents_BCHW = latents_BCHW * solver.init_noise_sigma
+    for index, timestep in enumerate(solver.timesteps[skipped:], start=skipped):
         noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
-        with autocast(precision, device=device):
-            predicted = model.predict(
-                torch.cat([noisy_BCHW] * len(passes)),
-                timestep.expand(num_rows * len(passes)),
-                context_BKC,
-            ).float()
-        chunks = predicted.chunk(len(passes))
-        guided_BCHW = sum(
-            (weight * chunk for (_, weight), chunk in zip(passes, chunks, strict=True)),
-            start=torch.zeros_like(chunks[0]),
-        )
+        guided_BCHW = guided(noisy_BCHW, timestep)
         latents_BCHW = solver.step(guided_BCHW, timestep, latents_BCHW).prev_sample
+        latents_BCHW = after_step(index + 1, latents_BCHW)
         on_step(index + 1)
     return latents_BCHW.float()
 

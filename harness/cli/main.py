@@ -17,7 +17,10 @@ from harness.cli.commands import (
     convert,
     dashboard,
     data,
+    demo,
     doctor,
+    edit,
+    export,
     features,
     generate,
     mirror,
@@ -28,6 +31,7 @@ from harness.cli.commands import (
     score,
     sweep,
     variants,
+    vote,
     weights,
 )
 from harness.cli.paths import with_home_folders
@@ -68,7 +72,11 @@ app.command()(bundle.bundle)
 app.command()(bundle.verify)
 app.command()(clean.clean)
 app.command()(generate.generate)
+app.command()(edit.edit)
+app.command()(export.export)
 app.command()(probe.probe)
+app.command()(vote.vote)
+app.command()(demo.demo)
 app.command()(mirror.mirror)
 app.command()(dashboard.dashboard)
 app.command()(features.features)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import UsageError
 from harness.comparison.runs import load_runs
 from harness.records.names import named_comparison, named_sweep
 from harness.report.comparison.write import write_runs_report
 from harness.report.draw import write_report
 from harness.report.page.page import Written
+from harness.votes.record import VotesRecord
 
 
 def write_reports(targets: Sequence[str], *, results: Path, max_bytes: int) -> list[Written]:
@@ -38,3 +40,22 @@ def write_reports(targets: Sequence[str], *, results: Path, max_bytes: int) -> l
     if runs:
         written.append(write_runs_report(runs, results=results, max_bytes=max_bytes))
     return written
+
+
+def scored_votes(target: str, *, files: Sequence[Path], results: Path) -> VotesRecord:
+    """The votes on the comparison that `target` names, scored and kept with it.
+
+    Raises:
+        UsageError: it names no comparison.
+        DataError: a file that is no vote file.
+        MismatchError: files on something else.
+    """
+    from harness.votes.of_comparison import score_comparison
+
+    folder = named_comparison(target, results=results)
+    if folder is None:
+        raise UsageError(
+            f"--votes scores one comparison, and '{target}' names none; write harness report "
+            "COMPARISON --votes FILE..."
+        )
+    return score_comparison(folder, paths=files)

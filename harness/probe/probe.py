@@ -30,7 +30,7 @@ from harness.probe.record import (
     Response,
 )
 from harness.probe.responses import follow
-from harness.statistics.multiplicity import holm
+from harness.statistics.multiplicity import benjamini_hochberg
 
 Array = NDArray[np.float64]
 Place = tuple[Cell, int]
@@ -58,7 +58,7 @@ class ProbeOptions:
 
     properties: tuple[Property, ...]
     """Which are altered."""
-    num_draws: int = 2
+    num_draws: int = 1
     """Noises of each sound and level."""
     noise_seed: int = 0
     """Seed of the noises."""
@@ -307,7 +307,7 @@ def _responses(
                     responds=False,
                 )
             )
-    adjusted = holm([math.nan if r.p is None else r.p for r in found])
+    adjusted = benjamini_hochberg([math.nan if r.p is None else r.p for r in found])
     return [
         response
         if math.isnan(p)

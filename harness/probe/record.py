@@ -88,7 +88,7 @@ class Response(Part):
     p: float | None
     """Of a slope of 0; None where it was not tested."""
     adjusted_p: float | None
-    """Holm over everything that was tested of the run."""
+    """Benjamini-Hochberg over everything that was tested of the run."""
     responds: bool
     """Whether `adjusted_p` is at most 0.05."""
 

@@ -22,6 +22,8 @@
         question.json              what was asked of the runs, when for the first time, and every
                                    look at it
         contact_sheet.png          the same clips as each branch generates them
+        votes/PLAN.json            what listeners were asked, and what is behind each image
+        votes.json                 their answers, scored
       sweeps/NAME/               a sweep
         sweep.json                 every trial
         journal.log                the study, unless --storage puts it elsewhere
@@ -172,6 +174,15 @@ class ReportFolder:
     def contact_sheet(self) -> Path:
         """The same clips as each branch generates them."""
         return self.path / "contact_sheet.png"
+
+    @property
+    def votes(self) -> Path:
+        """Listeners' answers, scored."""
+        return self.path / "votes.json"
+
+    def vote_plan(self, plan_id: str) -> Path:
+        """What listeners were asked, and what is behind each image."""
+        return self.path / "votes" / f"{plan_id}.json"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,14 @@
 """Generated images side by side: sounds and draws down, branches and audio scales across."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.files import write_atomic
 from harness.generate.generate import Generated
 from harness.generate.sounds import Sound
 from harness.report.contact_sheet import SheetRow, contact_sheet
@@ -42,6 +48,27 @@ def draw_generated(images: Sequence[Generated], *, out: Path) -> list[Path]:
         part = in_order[start : start + _MAX_ROWS]
         paths.append(contact_sheet(part, columns=columns, out=out / name, hides_absent_real=True))
     return paths
+
+
+def side_by_side(pictures: Mapping[str, NDArray[np.uint8]], *, out: Path) -> Path:
+    """Write uint8 [H, W, 3] pictures in a row, each under its name; returns `out`."""
+    from matplotlib import font_manager
+    from PIL import ImageFont
+
+    cell, gap, head = 256, 12, 32
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 15)
+    size = (gap + len(pictures) * (cell + gap), head + cell + gap)
+    sheet = Image.new("RGB", size, (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+    for index, (name, pixels_HWC) in enumerate(pictures.items()):
+        left = gap + index * (cell + gap)
+        draw.text((left + cell / 2, 8), name, font=font, fill=(28, 32, 38), anchor="ma")
+        picture = Image.fromarray(pixels_HWC).resize((cell, cell), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left, head))
+    content = BytesIO()
+    sheet.save(content, format="PNG")
+    write_atomic(out, content=content.getvalue())
+    return out
 
 
 def _label(sound: Sound) -> str:

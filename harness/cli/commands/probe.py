@@ -30,7 +30,7 @@ def probe(
     ] = None,
     clips: Annotated[
         int, typer.Option(min=1, help="Without --audio: how many test clips, chosen by hash.")
-    ] = 8,
+    ] = 16,
     text: Annotated[str, typer.Option(help="With --audio: caption of every sound.")] = "",
     only: Annotated[
         list[str] | None,
@@ -42,7 +42,7 @@ def probe(
     ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, max=64, help="Noises that each altered sound is sampled from.")
-    ] = 2,
+    ] = 1,
     noise_seed: Annotated[int, typer.Option(min=0, help="Seed of the noises.")] = 0,
     out: Annotated[
         Path, typer.Option(file_okay=False, help="Folder for images, strips, numbers and page.")

@@ -1,7 +1,7 @@
 """`harness report`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,14 @@ def report(
             "runs (id, the start of an id, or path) get one together, side by side.",
         ),
     ],
+    votes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            dir_okay=False,
+            help="With one comparison: a listener's file from the page of `harness vote`; repeat "
+            "it, or list several after it.",
+        ),
+    ] = None,
     results: Results = Path("results"),
     max_mb: Annotated[
         float,
@@ -31,9 +39,19 @@ def report(
     """Write the report of comparisons, sweeps or runs: an HTML page, Markdown and all numbers."""
     from rich.text import Text
 
-    from harness.cli.report_targets import write_reports
+    from harness.cli.report_targets import scored_votes, write_reports
 
+    scored = None
+    if votes:
+        targets, files = targets[:1], [*votes, *(Path(word) for word in targets[1:])]
+        scored = scored_votes(targets[0], files=files, results=results)
     written = write_reports(targets, results=results, max_bytes=int(max_mb * 1e6))
     lines = [f"{report.verdict}\nreport  {report.page}" for report in written]
-    data = {"reports": [report.data() for report in written]}
+    data: dict[str, Any] = {"reports": [report.data() for report in written]}
+    if scored is not None:
+        left_out = [
+            f"left out  {one.name}: {one.left_out}" for one in scored.listeners if one.left_out
+        ]
+        lines.insert(0, "\n".join([*(q.sentence for q in scored.questions), *left_out]))
+        data["votes"] = scored.model_dump(mode="json")
     print_result(Text("\n\n".join(lines)), as_json=as_json, data=data)

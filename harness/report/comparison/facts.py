@@ -16,11 +16,12 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.metric import Level, Metric
 from harness.metrics.registry import known_metrics, metric
-from harness.records.folders import RunFolder
+from harness.records.folders import ReportFolder, RunFolder
 from harness.records.names import split_of
 from harness.records.parts import ForeignMetric
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
+from harness.votes.record import VotesRecord, load_votes
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,12 @@ class Facts:
     def clip_word(self) -> str:
         """What the scored clips are called: those of a sweep's trial are not the test clips."""
         return "test clip" if self.score is Score.TEST else "validation clip"
+
+    @cached_property
+    def votes(self) -> VotesRecord | None:
+        """Listeners' votes, scored; None where nobody has voted."""
+        path = ReportFolder(self.folder).votes
+        return load_votes(path) if path.is_file() else None
 
     @cached_property
     def branches(self) -> tuple[str, ...]:

@@ -95,8 +95,8 @@ def _sections(record: ProbeRecord, strips: dict[str, str]) -> list[Section]:
     first = Section(
         id="heard",
         title="What the branches hear",
-        lead="A response is named where a slope differs from 0 after Holm's adjustment over "
-        "everything that was tested of the branch (p at most 0.05). None found is not none there.",
+        lead="A response is named where a slope differs from 0 at a false discovery rate of 0.05 "
+        "over everything that was tested of the branch. None found is not none there.",
         parts=[
             Bullets(tuple(heard(record, run) for run in record.runs)),
             Figure(

@@ -15,18 +15,20 @@ from harness.report.comparison.sections.runs import run_list
 from harness.report.comparison.sections.sheet import contact_sheet, sheet_clips
 from harness.report.comparison.sections.sweeps import sweep_fairness
 from harness.report.comparison.sections.verdict import verdict
+from harness.report.comparison.sections.votes import listeners_votes
 from harness.report.page.content import Section
 from harness.report.page.media import MediaStore
 
 
 def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
-    """All sections, in order; one with nothing to show says why."""
+    """All sections, in order; one with nothing to show says why, but for votes nobody gave."""
     clips = sheet_clips(facts, media=media)
-    return (
+    found = (
         verdict(facts, clips=clips),
         contact_sheet(facts, clips=clips),
         forest_plot(facts),
         seed_slopes(facts),
+        listeners_votes(facts),
         listening_controls(facts),
         class_heat_map(facts),
         all_metrics(facts),
@@ -39,3 +41,4 @@ def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
         limits(facts),
         run_list(facts),
     )
+    return [section for section in found if section is not None]

@@ -1,0 +1,1 @@
+"""A trained branch as a folder that plain diffusers loads, without this package."""

@@ -1,0 +1,220 @@
+"""An image edited towards a sound: inverted to noise, then sampled with the sound's guidance.
+
+Shape legend: C latent channels, H W height and width.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.choices import Sampler
+from core.data.media.decode_image import decode_image, to_square
+from core.data.media.errors import MediaError
+from core.errors import DataError, UsageError
+from core.sampling.inversion import invert_latents
+from core.sampling.sampler import Guidance, Guided, build_solver, sample_latents
+from harness.generate.answer import Answer, pixels
+from harness.generate.sounds import Sound
+from harness.generate.trained import TrainedBranch, loaded_branch
+
+_FEATHER_PX = 2
+"""Inside the mask, over which the edit fades in; outside it nothing is touched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions:
+    """How to edit."""
+
+    text: str = ""
+    """Caption of the image as it should become."""
+    source_text: str = ""
+    """Caption of the image as it is; the inversion is conditioned on it."""
+    strength: float = 0.7
+    """Share of the steps that are taken back and sampled anew: near 0 the image stays, at 1 its
+    noise alone is kept."""
+    audio_scale: float = 1.0
+    """Multiplies the run's audio guidance."""
+    text_guidance: float | None = None
+    """Guidance of the caption; None: the run's."""
+    steps: int = 50
+    """DDIM steps of the inversion and of the sampling."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Edited:
+    """An edited image and what the inversion cost."""
+
+    image_HWC: NDArray[np.uint8]
+    """The edit."""
+    source_HWC: NDArray[np.uint8]
+    """What was edited: the centre square at the branch's size."""
+    reconstruction_HWC: NDArray[np.uint8]
+    """The inverted noise sampled again without the sound: what an edit of nothing gives."""
+    inversion_rmse: float
+    """Root mean square error of the reconstruction against the image as the VAE alone gives it
+    back, of pixels in 0 to 1: what the inversion itself loses."""
+    vae_rmse: float
+    """The same of the VAE alone against the image."""
+    change_inside: float
+    """Root mean square change of the edit inside the mask (without one: everywhere)."""
+    change_outside: float | None
+    """The same outside it; None without a mask."""
+    steps_taken: int
+    """Of `steps`, by strength."""
+    notices: tuple[str, ...]
+    """What may make it differ from the branch's images."""
+
+
+def edit(
+    run: Path,
+    *,
+    image: Path,
+    sound: Sound,
+    options: EditOptions,
+    mask: Path | None = None,
+) -> Edited:
+    """The image edited by the branch of a finished run.
+
+    mask: an image of any size whose bright pixels may change. Outside it the pixels of the
+    source are kept as they are.
+
+    Raises:
+        UsageError: the run cannot generate; a strength or a mask that leaves nothing to edit.
+        DataError: a file that is not an image.
+    """
+    if not 0 < options.strength <= 1:
+        raise UsageError(f"--strength {options.strength:g}; expected a number above 0 and up to 1")
+    with loaded_branch(run, device=options.device) as branch:
+        size = branch.foundation.image_size
+        source_HWC = _square(image, size=size)
+        mask_HW = None if mask is None else read_mask(mask, size=size)
+        taken = max(1, round(options.strength * options.steps))
+        answer = Answer(branch, [sound.waveform_S], text=options.text)
+        source = Answer(branch, [sound.waveform_S], text=options.source_text)
+        mean_BCHW, _ = branch.foundation.encode_images(_tensor(source_HWC))
+        clean_BCHW = mean_BCHW * branch.foundation.vae.config.scaling_factor
+        plain = Guidance(text=1.0, audio=0.0)
+        guided = Guided(
+            branch.model,
+            conditioning=source.conditioning,
+            null_text_LC=source.null_text_LC,
+            guidance=plain,
+            precision=branch.profile.training.precision,
+        )
+        levels = invert_latents(guided, clean_BCHW, solver=_ddim(branch), steps=options.steps)
+        start_BCHW = levels[taken]
+        skipped = options.steps - taken
+        kept_1HW = None if mask_HW is None else _at_latents(mask_HW, like=clean_BCHW)
+
+        def sampled(how: Answer, guidance: Guidance, *, is_blended: bool) -> Tensor:
+            def after_step(done: int, latents_BCHW: Tensor) -> Tensor:
+                # Outside the mask the image's own way back from noise (Avrahami et al. 2022).
+                if kept_1HW is None or not is_blended:
+                    return latents_BCHW
+                own_BCHW = levels[options.steps - done]
+                return kept_1HW * latents_BCHW + (1 - kept_1HW) * own_BCHW
+
+            return sample_latents(
+                branch.model,
+                conditioning=how.conditioning,
+                null_text_LC=how.null_text_LC,
+                noise_BCHW=start_BCHW,
+                solver=_ddim(branch),
+                steps=options.steps,
+                guidance=guidance,
+                precision=branch.profile.training.precision,
+                skipped=skipped,
+                after_step=after_step,
+            )
+
+        text = branch.profile.sampling.text_guidance
+        wanted = Guidance(
+            text=text if options.text_guidance is None else options.text_guidance,
+            audio=branch.profile.sampling.audio_guidance * options.audio_scale,
+        )
+        edited_HWC = pixels(branch, sampled(answer, wanted, is_blended=True))[0]
+        again_HWC = pixels(branch, sampled(source, plain, is_blended=False))[0]
+        coded_HWC = pixels(branch, clean_BCHW)[0]
+        notices = branch.notices
+    if mask_HW is not None:
+        edited_HWC = _pasted(edited_HWC, source_HWC, mask_HW=mask_HW)
+    inside_HW = np.ones(source_HWC.shape[:2], dtype=bool) if mask_HW is None else mask_HW
+    return Edited(
+        image_HWC=edited_HWC,
+        source_HWC=source_HWC,
+        reconstruction_HWC=again_HWC,
+        inversion_rmse=_rmse(again_HWC, coded_HWC),
+        vae_rmse=_rmse(coded_HWC, source_HWC),
+        change_inside=_rmse(edited_HWC[inside_HW], source_HWC[inside_HW]),
+        change_outside=(
+            None if mask_HW is None else _rmse(edited_HWC[~inside_HW], source_HWC[~inside_HW])
+        ),
+        steps_taken=taken,
+        notices=notices,
+    )
+
+
+def read_mask(path: Path, *, size: int) -> NDArray[np.bool_]:
+    """[size, size]: where an image may change, its pixels above half of white.
+
+    Raises:
+        DataError: the file is not an image.
+        UsageError: nothing, or everything, may change.
+    """
+    mask_HW = np.asarray(_square(path, size=size).mean(axis=2) > 127.5)
+    share = float(mask_HW.mean())
+    if share in (0.0, 1.0):
+        where = "nowhere" if share == 0 else "everywhere"
+        raise UsageError(
+            f"{path} is bright {where}; expected a mask with white where the image may change and "
+            "black where it stays"
+        )
+    return mask_HW
+
+
+def _square(path: Path, *, size: int) -> NDArray[np.uint8]:
+    try:
+        return to_square(decode_image(path), size=size)
+    except (MediaError, OSError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _ddim(branch: TrainedBranch) -> Any:
+    return build_solver(Sampler.DDIM, noise_scheduler=branch.foundation.noise_scheduler)
+
+
+def _tensor(pixels_HWC: NDArray[np.uint8]) -> Tensor:
+    """[1, 3, H, W] in [-1, 1]."""
+    image = torch.from_numpy(pixels_HWC.copy()).permute(2, 0, 1)[None].float()
+    return image / 127.5 - 1.0
+
+
+def _at_latents(mask_HW: NDArray[np.bool_], *, like: Tensor) -> Tensor:
+    """[1, h, w]: 1 where any pixel of the latent may change."""
+    mask = torch.from_numpy(mask_HW.astype(np.float32))[None, None]
+    pooled = torch.nn.functional.adaptive_max_pool2d(mask, like.shape[-2:])[0]
+    return pooled.to(like.device)
+
+
+def _pasted(
+    edited_HWC: NDArray[np.uint8], source_HWC: NDArray[np.uint8], *, mask_HW: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The edit inside the mask, fading in over its rim; the source's own pixels outside."""
+    from scipy import ndimage
+
+    depth_HW = ndimage.distance_transform_edt(np.pad(mask_HW, 1, mode="edge"))[1:-1, 1:-1]
+    share_HW1 = np.clip(depth_HW / (_FEATHER_PX + 1), 0, 1)[..., None]
+    mixed_HWC = share_HW1 * edited_HWC + (1 - share_HW1) * source_HWC
+    return np.asarray(mixed_HWC.round().astype(np.uint8))
+
+
+def _rmse(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    difference = (one.astype(np.float64) - other.astype(np.float64)) / 255
+    return math.sqrt(float((difference**2).mean()))

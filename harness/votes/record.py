@@ -1,0 +1,115 @@
+"""What the votes say, on disk: the only thing that reports read of them."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from core.errors import DataError
+from core.files import write_atomic
+from harness.votes.plan import Part
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class ListenerFacts(Part):
+    """One listener."""
+
+    name: str
+    """What they call themselves."""
+    num_votes: int
+    """Answers that count, repeats and catch trials not among them."""
+    catch_right: int
+    """Catch trials answered right."""
+    num_catch: int
+    """Catch trials answered."""
+    repeats_alike: int
+    """Repeats answered as the first time."""
+    num_repeats: int
+    """Repeats of which both askings were answered."""
+    left_out: str | None
+    """Why none of it counts; None where it does."""
+
+
+class QuestionResult(Part):
+    """One pair of branches, or one branch's matching against a mismatched sound."""
+
+    kind: str
+    """`branches` or `sound`."""
+    first: str
+    """What a vote of 1 is for: a branch."""
+    second: str
+    """A branch, or `mismatched`."""
+    share: float
+    """Of the votes for the first."""
+    low: float | None
+    """Lower end of the 95 % interval, for other listeners, clips and trainings; None: no factor
+    has two groups."""
+    high: float | None
+    """Upper end."""
+    p: float | None
+    """Two-sided, against one half."""
+    adjusted_p: float | None
+    """Holm over the questions."""
+    num_votes: int
+    num_listeners: int
+    num_clips: int
+    num_trainings: int
+    winner: str | None
+    """The first or second where `adjusted_p` is at most 0.05 and at least three listeners voted."""
+    sentence: str
+    """All of it in words."""
+
+
+class MetricAgreement(Part):
+    """How far a per-clip metric agrees with the ears, over the trials of all questions."""
+
+    metric: str
+    """Name in the registry."""
+    correlation: float
+    """Spearman's, of the metric's difference and the share of votes; above 0 they agree."""
+    low: float | None
+    """Lower end of its 95 % bootstrap interval, clips and listeners drawn anew."""
+    high: float | None
+    """Upper end."""
+    num_trials: int
+    """Trials with a value of both images."""
+
+
+class VotesRecord(Part):
+    """Votes on one comparison, scored."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Format of this record."""
+    comparison: str
+    plan_id: str
+    """What was asked."""
+    most_catch_misses: int
+    """The rule by which listeners were left out, set in the plan."""
+    listeners: tuple[ListenerFacts, ...]
+    questions: tuple[QuestionResult, ...]
+    reliability: float | None
+    """Share of repeats answered as the first time, over the listeners who count; None without
+    repeats. 0.5 is guessing."""
+    num_repeats: int
+    """Behind it."""
+    agreement: tuple[MetricAgreement, ...]
+    notices: tuple[str, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write it. Raises: NoSpaceError."""
+        write_atomic(path, content=(self.model_dump_json(indent=2) + "\n").encode())
+
+
+def load_votes(path: Path) -> VotesRecord:
+    """The scored votes in a file.
+
+    Raises: DataError.
+    """
+    try:
+        return VotesRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"no scored votes at {path} ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{path} does not hold scored votes: {first['msg']}") from None
