@@ -131,9 +131,9 @@ def _differences(
 
 
 def comparable(record: ComparisonRecord) -> dict[str, Any]:
-    """The record as JSON, without when it was made and where its runs lay."""
+    """The record as JSON, without when and from what it was made, and where its runs lay."""
     return record.model_dump(
-        mode="json", exclude={"created_at": True, "runs": {"__all__": {"folder"}}}
+        mode="json", exclude={"created_at": True, "basis": True, "runs": {"__all__": {"folder"}}}
     )
 
 

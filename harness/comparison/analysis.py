@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from core.errors import UsageError
-from core.files import file_sha256, json_sha256
+from core.files import file_sha256
 from harness.comparison.clips import (
     NO_CLIPS,
     ClipEvidence,
@@ -208,12 +208,6 @@ def analyse(
         to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
         listening=listening_of(done, branches=branches, primary=metric),
     )
-
-
-def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str, float]) -> str:
-    """Name of a comparison's folder: the same runs and question, the same folder."""
-    content = {"runs": sorted(run_ids), "metric": metric, "margins": dict(margins)}
-    return f"compare-{json_sha256(content)[:12]}"
 
 
 # Pairs -----------------------------------------------------------------------------------

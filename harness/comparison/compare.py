@@ -9,18 +9,15 @@ from core.choices import BudgetKind
 from core.data.splits.split import Part, Split
 from core.errors import HarnessError, UsageError
 from harness.branches.registry import find_variant
-from harness.comparison.analysis import analyse, comparison_name
-from harness.comparison.budgeting import equal_budget
 from harness.comparison.eligibility import require_comparable
-from harness.comparison.forecast import forecast
 from harness.comparison.hindsight import left_out, note_question, question_notices
 from harness.comparison.looks import looks_notices, looks_so_far, note_look
-from harness.comparison.power import power_sentence
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import (
     CompareOptions,
     CompareRequest,
     Question,
+    comparison_name,
     margins_text,
     plan_matrix,
     require_branches,
@@ -29,12 +26,13 @@ from harness.comparison.request import (
     settle_question,
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
-from harness.executors.opening import ExecutorKind, ExecutorOptions, open_executor
-from harness.executors.run_all import run_all
+from harness.comparison.stored import basis_of, stored_comparison
+from harness.executors.opening import ExecutorKind
 from harness.metrics.decidable import rank_caution, too_small
 from harness.metrics.registry import metric as declared
 from harness.records.folders import ResultsFolder
 from harness.records.names import split_of
+from harness.run.plan import PlannedRun
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
 from harness.wording.display import Display
@@ -52,6 +50,8 @@ class Comparison:
     """Its runs that did not fail."""
     split: Split | None
     """Where their clips lie now; None where they are no longer there."""
+    is_stored: bool = False
+    """Whether it was made before, and nothing has changed since."""
 
 
 def compare(request: CompareRequest, *, display: Display) -> Comparison:
@@ -76,6 +76,8 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     question = settle_question(request.options, settings=profile.deciding)
     budgets: dict[str, tuple[str, ...]] = {}
     if request.budget is not BudgetKind.SAMPLES:
+        from harness.comparison.budgeting import equal_budget  # torch
+
         budget = equal_budget(
             request.budget,
             base=request.base,
@@ -86,18 +88,12 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         display.say(budget.sentence())
         budgets = {name: budget.overrides(name) for name in request.variants}
     planned = plan_matrix(request, budgets=budgets, display=display)
-    caution = rank_caution(
-        declared(question.metric), n=len(planned[0].prepared.split.parts[Part.TEST])
-    )
+    num_test = len(planned[0].prepared.split.parts[Part.TEST])
+    caution = rank_caution(declared(question.metric), n=num_test)
     if caution is not None:
         raise UsageError(
             f"{caution}; choose another primary metric; this one is in the report anyway"
         )
-    counts = planned[0].prepared.split.counts
-    for sentence in too_small(
-        {name: row[Part.TEST] for name, row in counts.items()}, metric=declared(question.metric)
-    ):
-        display.say(f"warning: {sentence}")
     missing = [run for run in planned if run.finished_record is None]
     for name in {run.identity.variant for run in missing}:
         find_variant(name).load()  # one that cannot be imported stops here, before any run
@@ -105,27 +101,10 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     asked_at = note_question(
         _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
     )
-    if missing and request.executor.kind is ExecutorKind.LOCAL:
-        from harness.run.device import require_fit_device
-
-        require_fit_device(planned[0].profile, asked=request.device)
-    # Where nothing is missing, no cluster has to be there.
-    options = request.executor if missing else ExecutorOptions()
-    num_threads = planned[0].profile.training.num_threads
-    with open_executor(options, num_threads=num_threads, display=display) as executor:
-        expected = forecast(
-            missing,
-            results=request.options.results,
-            jobs=executor.capacity,
-            price_per_hour=request.price_per_hour,
-        )
-        display.say(
-            f"{len(planned)} runs ({len(request.variants)} branches x {request.num_seeds} seeds), "
-            f"{len(planned) - len(missing)} of them done. {expected.sentence()}"
-        )
-        display.say(power_sentence(request.num_seeds, num_branches=len(request.variants)))
-        display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
-        run_all(missing, executor=executor, metric=question.metric, display=display)
+    if missing:
+        _make(missing, of=len(planned), request=request, question=question, display=display)
+    else:
+        display.say(f"{_matrix_words(request, len(planned))}, all of them done.")
     runs = [load_run(run.folder) for run in planned]
     # With the scorers of the request: they say what the profile decides by.
     scorers = [item for item in request.overrides if item.strip().startswith("scorers.")]
@@ -142,6 +121,51 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         split=planned[0].prepared.split,
         tuning={run.identity.variant: run.tuning for run in planned if run.tuning is not None},
     )
+
+
+def _make(
+    missing: Sequence[PlannedRun],
+    *,
+    of: int,
+    request: CompareRequest,
+    question: Question,
+    display: Display,
+) -> None:
+    """Make the runs that are missing of `of`, after a word on what they take and can find."""
+    from harness.comparison.forecast import forecast
+    from harness.comparison.power import power_sentence
+    from harness.executors.opening import open_executor
+    from harness.executors.run_all import run_all
+
+    counts = missing[0].prepared.split.counts
+    for sentence in too_small(
+        {name: row[Part.TEST] for name, row in counts.items()}, metric=declared(question.metric)
+    ):
+        display.say(f"warning: {sentence}")
+    profile = missing[0].profile
+    if request.executor.kind is ExecutorKind.LOCAL:
+        from harness.run.device import require_fit_device
+
+        require_fit_device(profile, asked=request.device)
+    with open_executor(
+        request.executor, num_threads=profile.training.num_threads, display=display
+    ) as executor:
+        expected = forecast(
+            missing,
+            results=request.options.results,
+            jobs=executor.capacity,
+            price_per_hour=request.price_per_hour,
+        )
+        display.say(
+            f"{_matrix_words(request, of)}, {of - len(missing)} of them done. {expected.sentence()}"
+        )
+        display.say(power_sentence(request.num_seeds, num_branches=len(request.variants)))
+        display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
+        run_all(missing, executor=executor, metric=question.metric, display=display)
+
+
+def _matrix_words(request: CompareRequest, num_planned: int) -> str:
+    return f"{num_planned} runs ({len(request.variants)} branches x {request.num_seeds} seeds)"
 
 
 def compare_existing(
@@ -195,7 +219,7 @@ def conclude(
     notices: Sequence[str] = (),
     tuning: Mapping[str, Tuning] | None = None,
 ) -> Comparison:
-    """Compare loaded runs and save the comparison.
+    """Compare loaded runs and save the comparison, or return it where it is saved already.
 
     split: where their clips lie now. tuning: how branches were tuned, beyond what the runs'
     records say.
@@ -215,25 +239,40 @@ def conclude(
         planned=options.looks,
         results=options.results,
     )
-    record = analyse(
+    notices = [
+        *notices,
+        *left_out([run.record for run in runs], results=options.results),
+        *looks_notices(looks),
+    ]
+    basis = basis_of(
         runs,
-        metric=question.metric,
-        margins=question.margins,
+        question=question,
         folder=folder,
-        command=command,
         allow_mixed_environment=options.allow_mixed_environment,
-        notices=[
-            *notices,
-            *left_out([run.record for run in runs], results=options.results),
-            *looks_notices(looks),
-        ],
-        tuning=tuning,
+        notices=notices,
         looks=looks,
+        tuning=tuning or {},
     )
-    record.save(folder)
-    note_look(folder, record=record)
+    stored = stored_comparison(folder, basis=basis, runs=runs)
+    record = stored
+    if record is None:
+        from harness.comparison.analysis import analyse  # pandas and scipy
+
+        record = analyse(
+            runs,
+            metric=question.metric,
+            margins=question.margins,
+            folder=folder,
+            command=command,
+            allow_mixed_environment=options.allow_mixed_environment,
+            notices=notices,
+            tuning=tuning,
+            looks=looks,
+        ).model_copy(update={"basis": basis})
+        record.save(folder)
+        note_look(folder, record=record)
     finished = [run for run in runs if run.record.run_id not in record.failed]
-    return Comparison(record, folder, finished, split)
+    return Comparison(record, folder, finished, split, is_stored=stored is not None)
 
 
 def _folder(run_ids: Sequence[str], question: Question, options: CompareOptions) -> Path:

@@ -12,7 +12,6 @@ from harness.comparison.evidence import Looks
 from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.record import now
-from harness.statistics.looks import level_of_looks
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
 
@@ -117,8 +116,12 @@ def looks_among(
             is_planned = bool(planned) and look.planned == list(planned)
             earlier[look.num_seeds] = earlier.get(look.num_seeds, True) and is_planned
     unplanned = sorted(seeds for seeds, is_planned in earlier.items() if not is_planned)
-    # A plan that was kept has paid for its own looks; together with others it has not.
-    level = level_of_looks(sorted({*earlier, num_seeds})) if unplanned else None
+    level = None
+    if unplanned:
+        # A plan that was kept has paid for its own looks; together with others it has not.
+        from harness.statistics.looks import level_of_looks  # scipy
+
+        level = level_of_looks(sorted({*earlier, num_seeds}))
     return Looks(planned=list(planned), earlier=sorted(earlier), unplanned=unplanned, level=level)
 
 

@@ -356,6 +356,9 @@ class ComparisonRecord(Part):
     """What would decide an undecided comparison."""
     listening: list[Listening] = Field(default_factory=list)
     """Who conditions on its sound, by branch; empty where no run was given mismatched sounds."""
+    basis: str | None = None
+    """Hash of all that this record follows from (`harness.comparison.stored`): asked again, it is
+    made again only where that has changed."""
 
     @property
     def lost_branches(self) -> list[str]:

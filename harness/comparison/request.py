@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.choices import BudgetKind
 from core.errors import UsageError
+from core.files import json_sha256
 from harness.executors.opening import ExecutorOptions
 from harness.metrics.registry import deciding_metric
 from harness.records.names import require_folder_name
@@ -129,6 +130,12 @@ def settle_question(options: CompareOptions, *, settings: ComparisonSettings) ->
             raise UsageError(f"--margin {options.margin:g}; expected more than 0, in {metric}")
         margins[metric] = options.margin
     return Question(metric, margins)
+
+
+def comparison_name(run_ids: Sequence[str], *, metric: str, margins: Mapping[str, float]) -> str:
+    """Name of a comparison's folder: the same runs and question, the same folder."""
+    content = {"runs": sorted(run_ids), "metric": metric, "margins": dict(margins)}
+    return f"compare-{json_sha256(content)[:12]}"
 
 
 def settings_of_profile(

@@ -55,5 +55,5 @@ def rank_caution(declared: Metric, *, n: int) -> str | None:
         return None
     return (
         f"{declared.name} is biased upwards at n = {n} and ranks nothing below "
-        f"n = {declared.min_rankable_n:,}; read it beside the real-vs-real floor (arm real)"
+        f"n = {declared.min_rankable_n:,}; read it next to the real-vs-real floor (arm real)"
     )

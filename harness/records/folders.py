@@ -24,6 +24,7 @@
         contact_sheet.png          the same clips as each branch generates them
         votes/PLAN.json            what listeners were asked, and what is behind each image
         votes.json                 their answers, scored
+        index.html                 its report; a sweep has one too
       sweeps/NAME/               a sweep
         sweep.json                 every trial
         journal.log                the study, unless --storage puts it elsewhere
@@ -41,7 +42,7 @@
       orders/KEY/                inputs of a run on another machine, while it goes on
       mirror/                    copies for a tracker, in its own format
 
-What a report adds to a folder is named where it is written (`harness.report`).
+What else a report adds to a folder is named where it is written (`harness.report`).
 """
 
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ QUESTION = "question.json"
 SWEEP = "sweep.json"
 JOURNAL = "journal.log"
 SPLIT = "split.json"
+PAGE = "index.html"
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,11 @@ class ReportFolder:
         """What listeners were asked, and what is behind each image."""
         return self.path / "votes" / f"{plan_id}.json"
 
+    @property
+    def page(self) -> Path:
+        """Its report."""
+        return self.path / PAGE
+
 
 @dataclass(frozen=True)
 class SweepFolder:
@@ -206,6 +213,11 @@ class SweepFolder:
     def lock(self) -> Path:
         """Held while a process writes the two."""
         return self.path / "sweep.lock"
+
+    @property
+    def page(self) -> Path:
+        """Its report."""
+        return self.path / PAGE
 
     def config(self, branch: str) -> Path:
         """A branch's best settings."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.records.folders import ReportFolder
-from harness.report.comparison.contact_sheet import draw_sheet
-from harness.report.draw import write_report
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,31 @@ class DrawnComparison:
 def draw_comparison(comparison: Comparison) -> DrawnComparison:
     """Write the contact sheet, where its clips are still there, and then the report around it.
 
+    What was drawn of a stored comparison stays as it is.
+
     Raises:
         NoSpaceError: the disk is full.
     """
+    folder = ReportFolder(comparison.folder)
+    if comparison.is_stored and _is_drawn(folder):
+        drawn = folder.contact_sheet if folder.contact_sheet.is_file() else None
+        return DrawnComparison(comparison, drawn, folder.page)
+    from harness.report.comparison.contact_sheet import draw_sheet
+    from harness.report.draw import write_report
+
     sheet = None
     if comparison.finished and comparison.split is not None:
         sheet = draw_sheet(
             [run.record for run in comparison.finished],
             folders={run.record.run_id: run.folder for run in comparison.finished},
             split=comparison.split,
-            out=ReportFolder(comparison.folder).contact_sheet,
+            out=folder.contact_sheet,
         )
     return DrawnComparison(comparison, sheet, write_report(comparison.folder).page)
+
+
+def _is_drawn(folder: ReportFolder) -> bool:
+    """Whether the page is there and was written after the numbers that it shows."""
+    if not folder.page.is_file():
+        return False
+    return folder.page.stat().st_mtime_ns >= folder.comparison.stat().st_mtime_ns

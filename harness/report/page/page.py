@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_atomic
+from harness.records.folders import PAGE
 from harness.report.page.content import Head, Section
 from harness.report.page.media import MediaStore
 from harness.report.page.render import encoded, html, markdown
 
-PAGE = "index.html"
 TWIN = "report.md"
 MAX_BYTES = 20_000_000
 """Largest page with everything inside it; a larger one keeps sounds and pictures beside it."""

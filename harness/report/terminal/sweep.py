@@ -84,7 +84,8 @@ def _settings(facts: SweepFacts, branch: BranchSweep) -> Table:
 
 
 def _files(facts: SweepFacts) -> list[tuple[str, Path]]:
-    found = [("sweep", SweepFolder(facts.folder).record), ("report", facts.folder / "index.html")]
+    folder = SweepFolder(facts.folder)
+    found = [("sweep", folder.record), ("report", folder.page)]
     found += [
         (plain(branch.variant), config)
         for branch in facts.branches

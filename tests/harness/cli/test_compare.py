@@ -33,22 +33,6 @@ from harness.wording.display import Display
 MakeRequest = Callable[..., RunRequest]
 
 
-@pytest.fixture(scope="module")
-def two_runs(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The one real run, and a copy of it as another branch, in a place of their own."""
-    folders = []
-    for name in ("one", "other"):
-        folder = tmp_path_factory.mktemp("elsewhere") / name
-        shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("checkpoints"))
-        record = finished.record
-        if name == "other":
-            identity = record.identity.model_copy(update={"variant": "sonic"})
-            record = record.model_copy(update={"identity": identity, "run_id": identity.run_id})
-            record.save(folder)
-        folders.append(folder)
-    return folders[0], folders[1]
-
-
 def test_runs_that_were_moved_compare_and_the_command_says_how(
     two_runs: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -447,9 +448,13 @@ def test_a_comparison_that_cannot_be_is_refused_at_once(
 
 
 def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
-    finished: Any, small_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+    finished: Any,
+    small_request: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded_by: Callable[..., list[str]],
 ) -> None:
-    """Catches: finished runs trained again, a pair that is not in the records, no sheet."""
+    """Catches: finished runs trained again, a pair that is not in the records, no sheet; and
+    torch imported for a comparison of which nothing is left to do."""
     started: list[str] = []
     start = LocalExecutor.start
 
@@ -489,6 +494,7 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
         assert min(sheet.size) > 200
     started.clear()
     again = compare(asked, display=Display())
-    assert again.record.verdict == found.record.verdict
+    assert again.record == found.record
     assert again.folder == found.folder
     assert started == []
+    assert loaded_by(*shlex.split(asked.command)[1:]) == []

@@ -54,6 +54,7 @@ ADDED_TO_COMPARISONS: dict[str, Any] = {
     "trainings": None,
     "to_add": None,
     "listening": [],
+    "basis": None,
 }
 SPENT = {"allowed": None, "planned": None, "step_cost": None}
 """The same of each run's budget in a comparison that was made by samples."""
