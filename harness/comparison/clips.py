@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.comparison.evidence import Interval, OtherClips, Variance
-from harness.comparison.record import ClipBootstrap
+from harness.comparison.evidence import ClipBootstrap, Interval, OtherClips, Variance
 from harness.comparison.runs import LoadedRun
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric as declared

@@ -24,6 +24,21 @@ class Interval(Part):
     """Nominal coverage, such as 0.95."""
 
 
+class ClipBootstrap(Part):
+    """Interval of a paired difference by resampling seeds, classes and clips."""
+
+    interval: Interval
+    """Where the mean difference would fall for other seeds, classes and clips."""
+    num_seeds: int
+    """Seeds drawn from."""
+    num_classes: int
+    """Classes drawn from."""
+    num_clips: int
+    """Clips drawn from."""
+    classes_drawn: bool
+    """Whether it speaks of other classes too; False: of these classes only."""
+
+
 class OtherClips(Part):
     """A paired difference, tested for other trainings and other clips (or classes) at once."""
 

@@ -14,6 +14,7 @@ from core.choices import BudgetKind
 from core.errors import DataError
 from core.files import write_atomic
 from harness.comparison.evidence import (
+    ClipBootstrap,
     Interval,
     Listening,
     Looks,
@@ -30,21 +31,6 @@ from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import Outcome, Population, Strength
 
 SCHEMA_VERSION: Literal[1] = 1
-
-
-class ClipBootstrap(Part):
-    """Interval of a paired difference by resampling seeds, classes and clips."""
-
-    interval: Interval
-    """Where the mean difference would fall for other seeds, classes and clips."""
-    num_seeds: int
-    """Seeds drawn from."""
-    num_classes: int
-    """Classes drawn from."""
-    num_clips: int
-    """Clips drawn from."""
-    classes_drawn: bool
-    """Whether it speaks of other classes too; False: of these classes only."""
 
 
 class PairResult(Part):
