@@ -7,6 +7,7 @@ it came to the format later, or the run had nothing to say of it.
 from pydantic import BaseModel, ConfigDict
 
 from core.choices import BudgetKind
+from core.errors import DataError
 
 
 class Part(BaseModel):
@@ -246,6 +247,60 @@ class TrainingBudget(BaseModel):
     """By stage, what one optimiser step costs the branch; empty: by samples."""
     schedule: dict[str, int] = {}
     """By stage, the steps that were scaled to the amount; empty: by samples."""
+
+
+class FoundationSources(BaseModel):
+    """Where a run's frozen models came from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    stable_diffusion: str | None = None
+    """What generated."""
+    clap: str | None = None
+    """What encoded the sounds."""
+
+
+class SoundSettings(BaseModel):
+    """How a run cut its sounds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    window_s: float
+    """Seconds of a sound that were used."""
+
+
+class SharedSettings(BaseModel):
+    """What readers of a record ask of its settings; those of other versions may say more or less.
+
+    The settings whole are a table, since they are what an id is the hash of.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    foundation: FoundationSources = FoundationSources()
+    """Where the frozen models came from."""
+    scorers: dict[str, str | None] = {}
+    """By role, where a scorer came from; None: the run had none."""
+    data: SoundSettings | None = None
+    """How sounds were cut; None in a record that does not say."""
+    budget: TrainingBudget = TrainingBudget()
+    """What training might spend."""
+
+    @property
+    def window_s(self) -> float:
+        """Seconds of a sound that were used.
+
+        Raises:
+            DataError: the record does not say.
+        """
+        if self.data is None:
+            raise DataError("the record does not say data.window_s, so its sounds cannot be read")
+        return self.data.window_s
+
+    def source_of(self, role: str) -> str | None:
+        """Where the model of a role came from, as the profile named it; None for another role."""
+        known = {**self.foundation.model_dump(), **self.scorers}
+        return known.get(role)
 
 
 class Evaluation(Part):

@@ -26,6 +26,7 @@ from harness.records.parts import (
     Evaluation,
     ListeningMargin,
     MetricValue,
+    SharedSettings,
     SplitFacts,
     StageFacts,
     TrainingBudget,
@@ -95,7 +96,7 @@ class RunIdentity(BaseModel):
         settings = {k: v for k, v in self.settings.items() if k not in _OF_SCORES}
         training = dict(settings.get("training", {}))
         training.pop("checkpoint_every", None)
-        scorers = self.settings.get("scorers", {})
+        scorers = self.shared.scorers
         return (
             {**settings, "training": training},
             self.variant_config,
@@ -111,9 +112,14 @@ class RunIdentity(BaseModel):
         return f"{self.variant}-s{self.seed}-{json_sha256(content)[:12]}"
 
     @property
+    def shared(self) -> SharedSettings:
+        """What readers ask of the settings."""
+        return SharedSettings.model_validate(self.settings)
+
+    @property
     def budget(self) -> TrainingBudget:
         """What its settings allow it to spend on training; by samples in a run without a word."""
-        return TrainingBudget.model_validate(self.settings.get("budget", {}))
+        return self.shared.budget
 
     @property
     def settings_hash(self) -> str:

@@ -45,7 +45,7 @@ class ClipMedia:
 
     def _sound(self, sample: Sample) -> Heard:
         words = f"Sound of {label(sample.class_name)}, clip {plain(sample.id)}"
-        window_s = float(self.facts.finished[0].record.identity.settings["data"]["window_s"])
+        window_s = self.facts.finished[0].record.identity.shared.window_s
         try:
             content, samples = sound(self.split.root / sample.audio_path, window_s=window_s)
         except (MediaError, OSError) as error:

@@ -23,7 +23,7 @@ def draw_sheet(
     """
     seed = min(r.identity.seed for r in records)
     of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
-    window_s = next(iter(of_seed.values())).identity.settings["data"]["window_s"]
+    window_s = next(iter(of_seed.values())).identity.shared.window_s
     clips = choose_clips(
         [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],
         per_class=_SHEET_CLIPS_PER_CLASS,

@@ -294,5 +294,5 @@ class Facts:
 
 def is_embedded(record: RunRecord) -> bool:
     """Whether the run generated with the small models that this package ships."""
-    foundation = record.identity.settings.get("foundation", {})
-    return str(foundation.get("stable_diffusion", "")).startswith("embedded:")
+    source = record.identity.shared.foundation.stable_diffusion
+    return source is not None and source.startswith("embedded:")

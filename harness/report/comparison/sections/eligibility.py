@@ -49,7 +49,7 @@ def eligibility(facts: Facts) -> Section:
 
 def _equalities(facts: Facts) -> Table:
     first = facts.runs[0].record.identity
-    scorers = set(first.settings.get("scorers", {}))
+    scorers = set(first.shared.scorers)
     models = sorted(_shared_models(facts))
     rows = [
         _equal("split", [run.record.identity.split_hash for run in facts.runs]),
@@ -105,12 +105,8 @@ def _equal(name: str, found: Sequence[Any], *, note: str = "") -> tuple[Cell, ..
 
 def _source(run: ReportRun, name: str) -> str:
     """What a model's hash belongs to, as the settings name it."""
-    settings = run.record.identity.settings
-    for part in ("foundation", "scorers"):
-        source = settings.get(part, {}).get(name)
-        if isinstance(source, str):
-            return plain(source)
-    return ""
+    source = run.record.identity.shared.source_of(name)
+    return "" if source is None else plain(source)
 
 
 def _absent(facts: Facts) -> list[Part]:
