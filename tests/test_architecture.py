@@ -18,8 +18,10 @@ FLOORS = {
         "errors", "choices", "text", "randomness", "files", "code", "locks", "conditioning", "data",
         "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
-    "core.data": ("revisions", "manifest", "labels", "media", "ingest", "cleaning", "splits",
-                  "corrections"),
+    "core.data": (
+        "revisions", "groups", "manifest", "labels", "media", "ingest", "cleaning", "splits",
+        "corrections",
+    ),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
         "run", "costs", "doctor", "mirror", "generate", "probe", "export", "demo", "executors",

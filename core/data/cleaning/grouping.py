@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from core.data.groups import joined
 from core.data.manifest import Item, Status
 from core.data.media.decode_audio import AudioFacts
 from core.data.media.decode_image import ImageFacts
@@ -60,30 +63,26 @@ def mark_near_duplicates(items: Sequence[Item], *, contents: Contents) -> list[I
 
 def group_linked(items: Sequence[Item]) -> tuple[Item, ...]:
     """The items; those linked by a source or by content get one group."""
-    parent: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
+    place: dict[str, int] = {}
+    links: list[tuple[int, int]] = []
     first: dict[str, str] = {}
     duplicate_of: dict[str, str] = {}
     included = [item for item in items if item.status is Status.INCLUDED]
     for item in included:
         for content in (f"audio {item.audio_sha256}", f"image {item.image_sha256}"):
-            parent[find(content)] = find(f"source {item.source}")
+            source = place.setdefault(f"source {item.source}", len(place))
+            links.append((source, place.setdefault(content, len(place))))
             if first.setdefault(content, item.id) != item.id:
                 duplicate_of.setdefault(item.id, first[content])
-    sources: dict[str, list[str]] = defaultdict(list)
+    head = joined(np.arange(len(place)), *np.array(links, dtype=np.int64).reshape(-1, 2).T)
+    names: dict[int, list[str]] = defaultdict(list)
     for item in included:
-        sources[find(f"source {item.source}")].append(str(item.source))
-    group = {root: min(members) for root, members in sources.items()}
+        names[head[place[f"source {item.source}"]]].append(str(item.source))
+    group = {root: min(members) for root, members in names.items()}
     return tuple(
         replace(
             item,
-            group=group[find(f"source {item.source}")],
+            group=group[head[place[f"source {item.source}"]]],
             duplicate_of=duplicate_of.get(item.id),
         )
         if item.status is Status.INCLUDED

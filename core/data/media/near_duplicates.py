@@ -15,7 +15,7 @@ hyperplanes for sounds, Charikar 2002; disjoint blocks of bits for pictures), an
 table only with their next neighbours, so the cost stays linear in the number of items.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -24,6 +24,7 @@ import numpy as np
 import scipy.fft
 from PIL import Image
 
+from core.data.groups import joined
 from core.randomness import rng
 
 MIN_SOUND_SIMILARITY = 0.8
@@ -71,12 +72,6 @@ def sound_fingerprint(mono_S: np.ndarray, *, rate_hz: int) -> bytes | None:
     return np.rint(values * (_QUANTUM / np.abs(values).max())).astype(np.int8).tobytes()
 
 
-def sound_similarity(first: bytes, second: bytes) -> float:
-    """Cosine of two fingerprints, -1 to 1."""
-    rows = _unit_rows([first, second])
-    return float(rows[0] @ rows[1])
-
-
 def picture_hash(image: Image.Image) -> int:
     """64-bit perceptual hash of an upright picture."""
     return int(str(imagehash.phash(image, hash_size=_HASH_SIDE)), 16)
@@ -91,16 +86,20 @@ def near_duplicate_sounds(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
     if len(keys) < 2:
         return {}
     rows_ND = _unit_rows([fingerprints[key] for key in keys])
+
+    def sound_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        similarity = np.einsum("nd,nd->n", rows_ND[first], rows_ND[second])
+        return similarity >= MIN_SOUND_SIMILARITY
+
     planes_DP = _planes(rows_ND.shape[1])
-    groups = _Groups(len(keys))
+    head_N = np.arange(len(keys))
     weights = 1 << np.arange(_BITS_PER_TABLE)
     for table in range(_NUM_TABLES):
         bits = slice(table * _BITS_PER_TABLE, (table + 1) * _BITS_PER_TABLE)
         buckets_N = ((rows_ND @ planes_DP[:, bits]) > 0) @ weights
-        for first, second in _neighbours(buckets_N, reach=_SOUND_NEIGHBOURS):
-            similarity = np.einsum("nd,nd->n", rows_ND[first], rows_ND[second])
-            groups.join(first, second, np.flatnonzero(similarity >= MIN_SOUND_SIMILARITY))
-    return groups.heads(keys)
+        pairs = _neighbours(buckets_N, reach=_SOUND_NEIGHBOURS)
+        head_N = _linked(head_N, pairs, are_alike=sound_alike)
+    return _least_keys(head_N, keys)
 
 
 def near_duplicate_pictures(hashes: Mapping[str, int]) -> dict[str, str]:
@@ -111,37 +110,36 @@ def near_duplicate_pictures(hashes: Mapping[str, int]) -> dict[str, str]:
     """
     keys = sorted(hashes)
     hashes_N = np.array([hashes[key] for key in keys], dtype=np.uint64)
-    groups = _Groups(len(keys))
+
+    def look_alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.bitwise_count(hashes_N[first] ^ hashes_N[second]) <= MAX_PICTURE_BITS
+
+    head_N = np.arange(len(keys))
     bounds = np.linspace(0, _HASH_BITS, MAX_PICTURE_BITS + 2).astype(int)
     for low, high in pairwise(bounds):
         mask = np.uint64((1 << int(high - low)) - 1)
         buckets_N = (hashes_N >> np.uint64(low)) & mask
-        for first, second in _neighbours(buckets_N, reach=_PICTURE_NEIGHBOURS):
-            num_bits = np.bitwise_count(hashes_N[first] ^ hashes_N[second])
-            groups.join(first, second, np.flatnonzero(num_bits <= MAX_PICTURE_BITS))
-    return groups.heads(keys)
+        pairs = _neighbours(buckets_N, reach=_PICTURE_NEIGHBOURS)
+        head_N = _linked(head_N, pairs, are_alike=look_alike)
+    return _least_keys(head_N, keys)
 
 
-class _Groups:
-    """Union-find over places; the least place of a group stands for it."""
+def _linked(
+    head_N: np.ndarray,
+    pairs: Iterator[tuple[np.ndarray, np.ndarray]],
+    *,
+    are_alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """The heads of the groups once those of the pairs are joined that are alike."""
+    alike = []
+    for first, second in pairs:
+        is_alike = are_alike(first, second)
+        alike.append(np.stack([first[is_alike], second[is_alike]]))
+    return joined(head_N, *np.concatenate(alike, axis=1)) if alike else head_N
 
-    def __init__(self, num_items: int) -> None:
-        self._parent = list(range(num_items))
 
-    def _find(self, place: int) -> int:
-        while self._parent[place] != place:
-            self._parent[place] = self._parent[self._parent[place]]
-            place = self._parent[place]
-        return place
-
-    def join(self, first: np.ndarray, second: np.ndarray, which: np.ndarray) -> None:
-        for index in which:
-            low, high = sorted((self._find(int(first[index])), self._find(int(second[index]))))
-            self._parent[high] = low
-
-    def heads(self, keys: Sequence[str]) -> dict[str, str]:
-        found = {key: keys[self._find(place)] for place, key in enumerate(keys)}
-        return {key: head for key, head in found.items() if head != key}
+def _least_keys(head_N: np.ndarray, keys: Sequence[str]) -> dict[str, str]:
+    return {keys[place]: keys[head] for place, head in enumerate(head_N) if head != place}
 
 
 def _neighbours(buckets_N: np.ndarray, *, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,11 +1,12 @@
 """PROVENANCE.json: how each shipped model was made, how good it is, and every file's hash."""
 
-import hashlib
 import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from core.files import file_sha256
 
 FILE = "PROVENANCE.json"
 _LIBRARIES = ("torch", "diffusers", "transformers", "tokenizers", "numpy", "scipy", "pillow")
@@ -41,6 +42,4 @@ def _forget_paths(out: Path) -> None:
 def file_hashes(out: Path) -> dict[str, str]:
     """SHA-256 of every model file under `out`, by path relative to it."""
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.parent != out)
-    return {
-        p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
-    }
+    return {p.relative_to(out).as_posix(): file_sha256(p) for p in files}
