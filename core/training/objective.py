@@ -159,7 +159,9 @@ def add_noise(
     )
 
 
-def sample_latents(data: TrainingData, ids: Sequence[str], flipped: Sequence[bool], eps: Tensor):
+def sample_latents(
+    data: TrainingData, ids: Sequence[str], flipped: Sequence[bool], eps: Tensor
+) -> Tensor:
     """Scaled latents [B, C, H, W] drawn from the cached posterior with noise `eps`."""
     mean_BCHW, std_BCHW = data.features.latent_moments(ids, flipped)
     return (mean_BCHW + std_BCHW * to_device(eps, mean_BCHW.device)) * data.scaling_factor

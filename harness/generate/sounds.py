@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.ingest.scan import AUDIO_SUFFIXES
+from core.data.ingest.endings import AUDIO_SUFFIXES
 from core.data.ingest.video_cut import require_pyav
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, channel_mean, decode_audio, resample
 from core.data.media.errors import MediaError

@@ -93,7 +93,7 @@ class KernelDistance:
     @property
     def num_images(self) -> int:
         """See `Distance.num_images`."""
-        return min(self.between_NM.shape)
+        return int(min(self.between_NM.shape))
 
     def between(self, rows: Indices | None = None, columns: Indices | None = None) -> float:
         """See `Distance.between`."""

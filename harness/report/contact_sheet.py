@@ -286,7 +286,8 @@ def mel_db(
     power = np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE), axis=1)) ** 2
     highest_hz = min(_MEL_RANGE_HZ[1], sample_rate_hz / 2)
     filters = mel_filters(num_bands, _FFT_SIZE, sample_rate_hz, _MEL_RANGE_HZ[0], highest_hz)
-    return 10.0 * np.log10(filters @ power.T + 1e-12)
+    decibels: NDArray[np.float64] = 10.0 * np.log10(filters @ power.T + 1e-12)
+    return decibels
 
 
 def mel_shade(mel: NDArray[np.float64], *, loudest_db: float) -> NDArray[np.float64]:

@@ -74,7 +74,7 @@ def weights_from_counts(
         if rule is ClassWeighting.EXPLICIT:
             return given[name]
         if rule is ClassWeighting.SQRT:
-            return (largest / count) ** 0.5
+            return float((largest / count) ** 0.5)
         if rule is ClassWeighting.INVERSE:
             return largest / count
         if rule is ClassWeighting.EFFECTIVE:

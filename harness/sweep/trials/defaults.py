@@ -23,13 +23,15 @@ class DefaultTrial:
         """The default, or the lowest value."""
         if self._lies_within(name, low, high):
             return self._trial.suggest_float(name, low, high, **words)
-        return self._defaults.get(name, low)
+        value: float = self._defaults.get(name, low)
+        return value
 
     def suggest_int(self, name: str, low: int, high: int, **words: Any) -> int:
         """The default, or the lowest value."""
         if self._lies_within(name, low, high):
             return self._trial.suggest_int(name, low, high, **words)
-        return self._defaults.get(name, low)
+        value: int = self._defaults.get(name, low)
+        return value
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """The default, or the first choice."""
