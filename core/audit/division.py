@@ -19,7 +19,7 @@ def check_official(listing: Listing) -> Iterator[Finding]:
     if not ids:
         return
     is_learnt = listing.part in (Part.TRAIN, Part.VAL)
-    told = (
+    note = (
         f"; it is used for {listing.part.value}, so scores on the official test part mean nothing"
         if is_learnt and listing.part
         else ""
@@ -27,7 +27,7 @@ def check_official(listing: Listing) -> Iterator[Finding]:
     yield Finding(
         Kind.OFFICIAL_TEST_IS_TRAINED if is_learnt else Kind.OFFICIAL_TEST_CLIPS,
         f"{listing.name}: {len(ids)} of {len(listing.clips)} clips belong to the data set's "
-        f"official test part{told}",
+        f"official test part{note}",
         ids,
         {"list": listing.name, "part": listing.part.value if listing.part else None},
     )

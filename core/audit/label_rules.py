@@ -17,14 +17,14 @@ def check_labels(listing: Listing, *, labels: LabelMap) -> Iterator[Finding]:
             groups[clip.class_name, label].append(clip.id)
     for (class_name, label), ids in sorted(groups.items(), key=lambda group: -len(group[1])):
         means = labels.class_of(label)
-        told = (
+        then = (
             labels.why_unmapped(label)
             if means is None
             else f"the label map {labels.name} says that {label!r} means {means}"
         )
         yield Finding(
             Kind.UNMAPPED_LABEL if means is None else Kind.LABEL_OF_ANOTHER_CLASS,
-            f"{listing.name}: {len(ids)} of class {class_name} are labelled {label!r}; {told}",
+            f"{listing.name}: {len(ids)} of class {class_name} are labelled {label!r}; {then}",
             tuple(sorted(ids)),
             {"list": listing.name, "class": class_name, "label": label, "means": means},
         )

@@ -77,11 +77,11 @@ def _one_of_each(listings: Sequence[Listing]) -> dict[Part, Listing]:
     found = Counter(listing.part for listing in listings)
     if found == Counter(Part):
         return {listing.part: listing for listing in listings if listing.part is not None}
-    told = ", ".join(f"{x.name} ({x.part.value if x.part else 'no part'})" for x in listings)
+    files = ", ".join(f"{x.name} ({x.part.value if x.part else 'no part'})" for x in listings)
     shared = [sharing for sharing in find_sharing(listings) if sharing.is_leak]
     leak = "".join(f"\n  {sharing.sentence()}" for sharing in shared)
     raise UsageError(
-        f"a split is imported from three files, one for each of train, val and test; got {told}. "
+        f"a split is imported from three files, one for each of train, val and test; got {files}. "
         "The part is read from the file's name, or given as train=FILE"
         + (f". Together these files share clips between parts:{leak}" if leak else "")
     )
@@ -98,9 +98,9 @@ def _left_out(
         for reason in [reasons.get(clip.id)]
     )
     if missing:
-        told = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
         num = len(listing.clips)
-        yield f"{listing.name}: {missing.total()} of {num} clips are left out: {told}"
+        yield f"{listing.name}: {missing.total()} of {num} clips are left out: {reasons}"
 
 
 def _relabelled(listing: Listing, *, known: Mapping[str, Sample]) -> Iterator[str]:

@@ -77,7 +77,7 @@ def check_features_differ(inputs: ConditioningInputs) -> None:
         if float(spread) <= 1e-4 * float(flat.norm(dim=1).mean()):
             raise GuardError(
                 f"feature {feature} is the same for all of {len(inputs)} different clips: the "
-                "sound is lost before the variant sees it"
+                "sound does not reach the variant"
             )
 
 

@@ -48,9 +48,9 @@ def configs_by_branch(
         if config.profile is not None:
             profiles.setdefault(config.profile, path)
     if len(profiles) > 1:
-        told = ", ".join(f"{path} for {name}" for name, path in profiles.items())
+        shown = ", ".join(f"{path} for {name}" for name, path in profiles.items())
         raise UsageError(
-            f"the configs are for different profiles ({told}); branches are compared with equal "
+            f"the configs are for different profiles ({shown}); branches are compared with equal "
             "settings, so tune them on one profile"
         )
     return Configs(found, next(iter(profiles), None))

@@ -9,15 +9,15 @@ from harness.wording.numbers import count
 
 def earlier_failures_sentence(records: Sequence[RunRecord]) -> str:
     """Which runs failed before and how often; blank where none did."""
-    told = ", ".join(
+    shown = ", ".join(
         f"{record.run_id} {count(record.num_earlier_failures, 'time')}"
         for record in records
         if record.num_earlier_failures
     )
-    if not told:
+    if not shown:
         return ""
     return (
-        f"Runs failed before and were made again ({told}; {FAILURES} in a run's folder says why): "
+        f"Runs failed before and were made again ({shown}; {FAILURES} in a run's folder says why): "
         "if such failures are due to chance, such as a loss that is not a number, the finished "
         "runs are a selection among several tries."
     )

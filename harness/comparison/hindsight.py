@@ -44,7 +44,7 @@ def question_notices(
         what = f"{question.metric} instead of the profile's {default.metric}"
     return [
         f"{what} was asked for when {len(earlier)} of {len(runs)} runs were finished; what it "
-        "decides holds only if nobody had seen their results"
+        "decides is valid only if nobody had seen their results"
     ]
 
 

@@ -153,9 +153,9 @@ def looks_notices(looks: Looks) -> list[str]:
     """What the looks before this one mean for it."""
     if not looks.unplanned or looks.level is None:
         return []
-    told = ", ".join(f"{seeds} seeds" for seeds in looks.unplanned)
+    shown = ", ".join(f"{seeds} seeds" for seeds in looks.unplanned)
     return [
-        f"some of these runs were compared before: at {told}, without a plan that names them. "
+        f"some of these runs were compared before: at {shown}, without a plan that names them. "
         "Whoever adds seeds until there is a win finds one between equal branches in up to "
         f"{looks.level:.1%} of cases, so what is found here is exploratory; name the looks "
         "beforehand with --looks"

@@ -48,8 +48,8 @@ def power_sentence(num_seeds: int, *, num_branches: int = 2) -> str:
             f"often where it is {whole:.2f} ahead of each"
         )
     return (
-        f"{sentence}. That speaks of these test clips; for other clips it takes more, the more the "
-        "branches differ clip by clip, which the finished runs will tell."
+        f"{sentence}. That is for these test clips. For other clips the difference must be larger, "
+        "by how much the branches differ clip by clip; the finished runs will show it."
     )
 
 

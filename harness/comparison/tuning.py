@@ -45,29 +45,31 @@ def inequalities(
     untuned = [branch for branch in branches if branch not in tuned]
     if untuned:
         found.append(
-            f"{', '.join(tuned)} by a sweep and {', '.join(untuned)} not at all, and a tuned "
-            "branch against untuned ones says nothing about the branches"
+            f"{', '.join(tuned)} by a sweep and {', '.join(untuned)} not at all, so a difference "
+            "between them may come from the tuning alone"
         )
     if len({one.num_made for one in tuned.values()}) > 1:
-        told = ", ".join(f"{branch} {one.num_made}" for branch, one in tuned.items())
-        found.append(f"with unequal numbers of trials ({told}), and more trials find better scores")
+        shown = ", ".join(f"{branch} {one.num_made}" for branch, one in tuned.items())
+        found.append(
+            f"with unequal numbers of trials ({shown}), and more trials find better scores"
+        )
     if len({one.metric for one in tuned.values()}) > 1:
-        told = ", ".join(f"{branch} {one.metric or 'unknown'}" for branch, one in tuned.items())
-        found.append(f"for different metrics ({told})")
+        shown = ", ".join(f"{branch} {one.metric or 'unknown'}" for branch, one in tuned.items())
+        found.append(f"for different metrics ({shown})")
     changed = [branch for branch, one in tuned.items() if one.is_changed]
     if changed:
         found.append(f"{', '.join(changed)} with settings that were changed after the sweep")
     if len({one.shared_settings_hash for one in tuned.values()} - {None}) > 1:
-        found.append("beside different shared settings (steps, rates and the like)")
+        found.append("with different shared settings (steps, learning rates and so on)")
     elsewhere = {
         branch: str(one.split_hash)[:12]
         for branch, one in tuned.items()
         if one.split_hash not in (None, split_hash)
     }
     if elsewhere:
-        told = ", ".join(f"{branch} on {short}" for branch, short in elsewhere.items())
+        shown = ", ".join(f"{branch} on {short}" for branch, short in elsewhere.items())
         found.append(
-            f"on another split than this one ({told}), so clips they were chosen by may be test "
+            f"on another split than this one ({shown}), so clips used to choose them may be test "
             "clips here"
         )
     return found
@@ -78,10 +80,10 @@ def chosen_by_sentence(tuning: Mapping[str, Tuning], *, seeds: Sequence[int]) ->
     chosen = {branch: one.seed for branch, one in tuning.items() if one.seed in seeds}
     if not chosen:
         return ""
-    told = ", ".join(f"{branch} with seed {seed}" for branch, seed in chosen.items())
+    shown = ", ".join(f"{branch} with seed {seed}" for branch, seed in chosen.items())
     return (
-        f"Settings were chosen with a seed that is compared here ({told}): its luck is part of why "
-        "they were chosen, so that this seed flatters them; compare without it."
+        f"Settings were chosen with a seed that is compared here ({shown}): that seed's luck is "
+        "part of why they were chosen, so it overstates them; compare without it."
     )
 
 

@@ -149,7 +149,7 @@ def require_sound(branch: TrainedBranch) -> None:
     if not variant.audio_features:
         raise UsageError(f"variant '{name}' does not condition on sound; there is nothing to hear")
     if variant.reads_class:
-        raise UsageError(f"variant '{name}' is told the class of a clip, which a sound has not")
+        raise UsageError(f"variant '{name}' is given the class of a clip, and a sound has none")
     for feature in sorted(variant.audio_features):
         if feature is AudioFeature.MSCLAP_POOLED or (
             f"exported.{feature.value}" in branch.record.identity.models

@@ -76,7 +76,7 @@ METRICS = (
         extractor=Extractor.JOINT,
         unit="share of clips",
         definition="share of all other scored clips whose sound fits the image less than the "
-        "own sound does; ties count half",
+        "matching sound does; ties count half",
         shows_listening=True,
         reading="The class alone lifts it far above 0.5: read its margin over `shuffled`.",
         lowest=0.0,
@@ -92,7 +92,7 @@ METRICS = (
         role=Role.AGREEMENT,
         extractor=Extractor.JOINT,
         unit="cosine",
-        definition="cosine of the image and the clip's own sound in a space that both share",
+        definition="cosine of the image and the matching sound in a space that both share",
         shows_listening=True,
         reading="It rises with the class alone; values of different scorers are not comparable.",
         lowest=-1.0,

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 FRECHET_MIN_N = 2048
 """Below it a Frechet distance ranks nothing: its bias, of the order D^2 / n, differs by branch."""
 _GUARD = (
-    "A guard of quality: it hardly rewards listening. Read it beside the real-vs-real floor (arm "
+    "A guard of quality: it hardly rewards listening. Read it next to the real-vs-real floor (arm "
     "`real`); it may be negative."
 )
 _BIASED = (
-    f"Biased upwards at small n: it ranks nothing below n = {FRECHET_MIN_N:,}. Read it beside the "
+    f"Biased upwards at small n: it ranks nothing below n = {FRECHET_MIN_N:,}. Read it next to the "
     "real-vs-real floor (arm `real`) at the same n."
 )
 

@@ -82,7 +82,7 @@ def _lpips_diversity(batch: "Batch") -> "Array":
     return mean_distance_to_others(groups, distance=lambda i, j: apart[i, j])
 
 
-_READING = "More is not better by itself, since noise is diverse: read it beside the distances."
+_READING = "More is not better by itself, since noise is diverse: read it next to the distances."
 
 METRICS = (
     ClipMetric(

@@ -40,7 +40,7 @@ METRICS = (
         extractor=Extractor.JOINT,
         unit="share of clips",
         definition="share of the other scored clips of the same class whose sound fits the "
-        "image less than the own sound does; ties count half",
+        "image less than the matching sound does; ties count half",
         shows_listening=True,
         reading="The class cannot help, since the caption gives it away: above 0.5 the image "
         "shows what the sound alone says.",

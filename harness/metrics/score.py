@@ -192,7 +192,7 @@ def _require_sound_input(
         if key in seen:
             raise ValueError(f"two images for clip, arm, draw {key}; expected one")
         if image.sample_id not in by_id:
-            raise ValueError(f"an image of clip '{image.sample_id}', which is no test clip")
+            raise ValueError(f"an image of clip '{image.sample_id}', which is not a test clip")
         seen.add(key)
 
 

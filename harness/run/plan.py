@@ -327,31 +327,31 @@ def _tuning_of(
     notices = []
     if config.is_edited:
         notices.append(
-            f"the settings in its config were changed after they were tuned ({tuning.sweep}): what "
-            "the sweep found is not of this run"
+            f"the settings in its config were changed after they were tuned ({tuning.sweep}): the "
+            "sweep's result does not apply to this run"
         )
     if identity.score is Score.TEST and tuning.seed == identity.seed:
         notices.append(
             f"seed {tuning.seed} is the one that its settings were chosen with ({tuning.sweep}): "
-            "its luck is part of why they were chosen, so that this run flatters them"
+            "that seed's luck is part of why they were chosen, so this run overstates them"
         )
     if tuning.split_hash not in (None, identity.split_hash):
         notices.append(
-            f"its settings were tuned ({tuning.sweep}) on another split, "
-            f"{str(tuning.split_hash)[:12]} and not {identity.split_hash[:12]}: clips they were "
-            "chosen by may be test clips here"
+            f"its settings were tuned ({tuning.sweep}) on split {str(tuning.split_hash)[:12]}, but "
+            f"this run uses split {identity.split_hash[:12]}: clips used to choose them may be "
+            "test clips here"
         )
     if tuning.shared_settings_hash not in (None, identity.settings_hash):
         notices.append(
-            f"its settings were tuned ({tuning.sweep}) beside other shared settings (steps, rates "
-            "and the like) than this run's: what the sweep found may not hold for it"
+            f"its settings were tuned ({tuning.sweep}) with other shared settings (steps, learning "
+            "rates and so on) than this run's: the sweep's result may not apply to it"
         )
     own = ("variant.", f"variants.{identity.variant}.")
     changed = [item for item in overrides if item.strip().startswith(own)]
     if changed:
         notices.append(
-            f"{', '.join(changed)} was set on top of tuned settings ({tuning.sweep}): what the "
-            "sweep found is not of this run"
+            f"{', '.join(changed)} was set on top of tuned settings ({tuning.sweep}): the "
+            "sweep's result does not apply to this run"
         )
     is_changed = bool(changed) or config.is_edited
     return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)

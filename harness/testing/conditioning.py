@@ -107,8 +107,8 @@ class ConditioningChecks(Bench):
             least = min(difference(other[row], own[row]) for row in range(len(inputs)))
             require(
                 least > HEARD,
-                f"{what} changes the output by {least:.2g} only: it is lost on its way, or asked "
-                "for and not read",
+                f"{what} changes the output by only {least:.2g}: the variant asks for it and does "
+                "not use it",
             )
 
     def test_tokens_depend_on_nothing_undeclared(self) -> None:
@@ -146,8 +146,8 @@ class ConditioningChecks(Bench):
         else:
             require(
                 other_class is not None and torch.equal(other_class, own),
-                "the audio tokens change with the class index: the variant is told the answer "
-                "that it should hear; a control that does so declares `reads_class`",
+                "the audio tokens change with the class index: the variant is given the answer "
+                "that it should take from the sound; a control that does so declares `reads_class`",
             )
 
     def test_training_and_sampling_see_the_same_conditioning(self) -> None:

@@ -138,7 +138,7 @@ class KeepingChecks(Bench):
         changed = difference(painted, expected)
         require(
             changed <= 100 * ROUNDING,
-            f"a plain pipeline paints other latents than our sampler (difference {changed:.2g}): "
+            f"a plain pipeline samples other latents than our sampler (difference {changed:.2g}): "
             "what the layers need must be in the context, not in the order of rows or in state "
             "that only our own code sets",
         )

@@ -131,7 +131,7 @@ def _read(place: Place, options: Options) -> Scan:
         return made
     # Media that lie beside the shards are input too, and no part of any of them.
     found = place.found
-    loose = found.loose(set(), detail="beside the shards, in none of them")
+    loose = found.loose(set(), detail="next to the shards, in none of them")
     unread_text = unread(found, because="the captions are those inside the shards")
     rest = make_scan(place.resolved, [*found.exclusions, *loose], classes=(), notices=unread_text)
     return (
@@ -389,7 +389,7 @@ def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], option
 
 KIND = SourceKind(
     name="webdataset",
-    summary="a tar shard, or a folder of them: <key>.wav beside <key>.jpg (or <key>.mp4), "
+    summary="a tar shard, or a folder of them: <key>.wav next to <key>.jpg (or <key>.mp4), "
     "<key>.cls or <key>.json with the class; copied into DIR/media as they stream by",
     claims=_claims,
     read=_read,

@@ -99,7 +99,7 @@ def train(
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
     average = Average(parameters, decay=recipe.ema_decay)
-    started, told, smooth = time.monotonic(), time.monotonic(), math.nan
+    started, last_s, smooth = time.monotonic(), time.monotonic(), math.nan
     every = max(1, recipe.steps // (num_snapshots + 1))
     for step in range(recipe.steps):
         for module in modules:
@@ -115,10 +115,10 @@ def train(
         optimizer.step()
         average.update()
         smooth = loss.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss.item()
-        if time.monotonic() - told > 15 or step + 1 == recipe.steps:
-            told = time.monotonic()
+        if time.monotonic() - last_s > 15 or step + 1 == recipe.steps:
+            last_s = time.monotonic()
             print(
-                f"{name}: {step + 1}/{recipe.steps} loss {smooth:.4f} {told - started:.0f} s",
+                f"{name}: {step + 1}/{recipe.steps} loss {smooth:.4f} {last_s - started:.0f} s",
                 flush=True,
             )
         if snapshot and recipe.steps >= 100 and (step + 1) % every == 0 and step + 1 < recipe.steps:

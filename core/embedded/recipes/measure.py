@@ -42,16 +42,16 @@ def measure_diffusion(plan: Plan, pipeline: Pipeline, judge: Judge) -> Diffusion
     # Golden-ratio steps through the levels: every word meets every class, without a draw.
     grid = (np.arange(len(class_N))[:, None] * np.array([0.618, 0.414, 0.732, 0.236])) % 1.0
     codes = SEEN.codes(class_N, grid)
-    told = judge_images(judge, _paint(plan, pipeline, [SEEN.text(code) for code in codes]))
+    judgement = judge_images(judge, _paint(plan, pipeline, [SEEN.text(code) for code in codes]))
     middles = np.stack(
         [(codes[:, 1 + k] + 0.5) / len(words) for k, words in enumerate(SEEN.levels)], axis=1
     )
-    judged = told.attributes.double().numpy()
+    judged = judgement.attributes.double().numpy()
     by_class = named.reshape(len(CLASSES), count).mean(axis=1)
     return DiffusionQuality(
         class_accuracy=float(named.mean()),
         class_accuracy_by_class=dict(zip(CLASSES, map(float, by_class), strict=True)),
-        word_class_accuracy=float(_named_right(told.class_logits, class_N).mean()),
+        word_class_accuracy=float(_named_right(judgement.class_logits, class_N).mean()),
         attribute_correlation={
             name: float(np.corrcoef(middles[:, k], judged[:, k])[0, 1])
             for k, name in enumerate(ATTRIBUTES)

@@ -134,14 +134,14 @@ def _tell(
     as_json: bool,
     note: str = "",
 ) -> None:
-    told = [f"wrote {out}{note}"]
+    lines = [f"wrote {out}{note}"]
     if settings:
-        told.append("  ".join(f"{name} {value}" for name, value in settings.items()))
+        lines.append("  ".join(f"{name} {value}" for name, value in settings.items()))
     if left_out:
-        told.append(f"left out, not needed: {', '.join(left_out)}")
-    told.append(f"use it with {use}")
+        lines.append(f"left out, not needed: {', '.join(left_out)}")
+    lines.append(f"use it with {use}")
     if not as_json:
-        typer.echo("\n".join(told))  # plain, for the last line is there to be copied
+        typer.echo("\n".join(lines))  # plain, for the last line is there to be copied
         return
     payload = {"folder": str(out), "settings": settings, "left_out": list(left_out), "use": use}
     print_result(None, as_json=True, data=payload)

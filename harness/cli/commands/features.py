@@ -62,8 +62,8 @@ def features(
         return
     run_export(export)
     embeddings = ExportedEmbeddings.load(export.out)
-    told = (
+    message = (
         f"{len(embeddings.keys)} sounds embedded, {embeddings.width} wide, in {export.out}\n"
         f"condition on them with: --set {export.setting}"
     )
-    print_result(told, as_json=as_json, data=payload)
+    print_result(message, as_json=as_json, data=payload)

@@ -118,10 +118,10 @@ def caution(facts: SweepFacts) -> str:
         best = f"The best of {next(iter(chosen.values()))} noisy validation values looks"
     else:
         best = "The best of many noisy validation values looks"
-    told = listed(f"{name} {number}" for name, number in chosen.items())
+    shown = listed(f"{name} {number}" for name, number in chosen.items())
     return (
         f"{best} better than it is (the winner's curse), and more so with more trials"
-        + (f" (with a value: {told})" if len(facts.branches) > 1 else "")
+        + (f" (with a value: {shown})" if len(facts.branches) > 1 else "")
         + ": part of its lead is due to the training seed and the validation clips."
     )
 
@@ -155,9 +155,9 @@ def _headline_of_test(facts: SweepFacts) -> str:
         found[said] = found.get(said, 0) + 1
     if len(facts.branches) == 1:
         return f"On the test clips, the best settings against the defaults: {next(iter(found))}."
-    told = listed(f"{said} in {n}" for said, n in found.items())
+    shown = listed(f"{said} in {n}" for said, n in found.items())
     branches = count(len(facts.branches), "branch", "branches")
-    return f"On the test clips, the best settings against the defaults: {told} of {branches}."
+    return f"On the test clips, the best settings against the defaults: {shown} of {branches}."
 
 
 def _said_of_test(test: OnTest) -> str:

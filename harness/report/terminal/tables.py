@@ -150,8 +150,8 @@ def _trained(variant: "DescribedVariant") -> Table:
     table = Table("stage", "steps", "trainable", "modules", box=None, pad_edge=False)
     for stage, count in variant.stages.items():
         parts = [f"{module} {number:,}" for module, number in variant.modules[stage].items()]
-        told = ", ".join(parts) or "nothing to train: the stage is skipped"
-        table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", told)
+        trained = ", ".join(parts) or "nothing to train: the stage is skipped"
+        table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", trained)
     return table
 
 

@@ -149,17 +149,18 @@ class BranchStudy:
         better the study is told the negated loss. A trial that is no longer ours is not noted
         and not pruned; `complete` tells.
         """
-        told = loss_sign(self.metrics) * loss
-        if claim.losses.get(step) != told:  # a run that goes on from a checkpoint repeats itself
+        value = loss_sign(self.metrics) * loss
+        # A run that goes on from a checkpoint repeats itself.
+        if claim.losses.get(step) != value:
             try:
                 self._storage.patiently(
                     lambda: self._study_storage.set_trial_intermediate_value(
-                        claim.trial_id, step, told
+                        claim.trial_id, step, value
                     )
                 )
             except UpdateFinishedTrialError:
                 return False
-            claim.losses[step] = told
+            claim.losses[step] = value
         if claim.is_default or isinstance(self._pruner, NopPruner):
             return False
         return self._storage.patiently(

@@ -54,16 +54,16 @@ def fairness(facts: SweepFacts) -> Section:
 
 def _warnings(facts: SweepFacts) -> list[str]:
     counted = {plain(branch.variant): num_counted(branch) for branch in facts.branches}
-    told = listed(f"{name} {number}" for name, number in counted.items())
+    numbers = listed(f"{name} {number}" for name, number in counted.items())
     found = []
     if not facts.is_finished:
         found.append(
-            f"The sweep is not finished: {told} of {facts.record.num_trials} trials"
+            f"The sweep is not finished: {numbers} of {facts.record.num_trials} trials"
             f"{' each' if len(counted) > 1 else ''}."
         )
     if len(set(counted.values())) > 1:
         found.append(
-            f"The branches have unequal numbers of trials ({told}), and more trials mean more "
+            f"The branches have unequal numbers of trials ({numbers}), and more trials mean more "
             "chances, so their best values are not comparable."
         )
     sizes = {len(branch.space) for branch in facts.branches}

@@ -209,18 +209,18 @@ def learning_curves(facts: SweepFacts) -> Section:
 
 def _curves_figure(facts: SweepFacts, branch: BranchSweep) -> Part:
     name, index = plain(branch.variant), index_of(facts, branch)
-    told = [t for t in branch.trials if any(math.isfinite(y) for _, y in t.validation_losses)]
-    if not told:
+    drawn = [t for t in branch.trials if any(math.isfinite(y) for _, y in t.validation_losses)]
+    if not drawn:
         return Blank(f"{name}: no trial has reported a validation loss.")
-    stages, is_common = _stages(branch, told)
+    stages, is_common = _stages(branch, drawn)
     wide, narrow = figures.curves(
-        [_line(branch, trial) for trial in told],
+        [_line(branch, trial) for trial in drawn],
         stages=stages,
         branch=index,
         name=f"curves-{index}",
     )
-    pruned = sum(trial.state is TrialState.PRUNED for trial in told)
-    last = {trial.number: trial.validation_losses[-1] for trial in told}
+    pruned = sum(trial.state is TrialState.PRUNED for trial in drawn)
+    last = {trial.number: trial.validation_losses[-1] for trial in drawn}
     rows = tuple(
         (
             trial_cell(facts, branch, trial),
@@ -230,7 +230,7 @@ def _curves_figure(facts: SweepFacts, branch: BranchSweep) -> Part:
             Cell(significant(last[trial.number][1])),
             Cell(significant(min(y for _, y in trial.validation_losses))),
         )
-        for trial in told
+        for trial in drawn
     )
     default = default_trial(branch)
     best = facts.best(branch)
@@ -245,7 +245,7 @@ def _curves_figure(facts: SweepFacts, branch: BranchSweep) -> Part:
     return Figure(
         f"curves-{index}-plot",
         f"{name}: validation loss over the optimiser steps",
-        alt=f"Validation loss of {count(len(told), 'trial')} of {name}, {pruned} pruned"
+        alt=f"Validation loss of {count(len(drawn), 'trial')} of {name}, {pruned} pruned"
         + (f"; {ends}" if ends else "")
         + ".",
         wide=wide,
@@ -285,9 +285,9 @@ def _line(branch: BranchSweep, trial: TrialRecord) -> Line:
     )
 
 
-def _stages(branch: BranchSweep, told: list[TrialRecord]) -> tuple[list[tuple[str, float]], bool]:
+def _stages(branch: BranchSweep, drawn: list[TrialRecord]) -> tuple[list[tuple[str, float]], bool]:
     """Name and last step of each stage, of the defaults where trials differ; whether they agree."""
-    planned = [trial for trial in told if trial.stage_ends]
+    planned = [trial for trial in drawn if trial.stage_ends]
     if not planned:
         return [], True
     first = next((t for t in planned if t == default_trial(branch)), planned[0])

@@ -78,12 +78,12 @@ def _lowered(sentence: str) -> str:
 def _how_to_know(facts: SweepFacts) -> list[Part]:
     waiting = [branch for branch in facts.branches if not branch.test_runs]
     names = ", ".join(plain(branch.variant) for branch in waiting)
-    told = "" if len(facts.branches) == len(waiting) else f"{names}: "
+    who = "" if len(facts.branches) == len(waiting) else f"{names}: "
     lines = [facts.test_command]
     lines += [line for branch in waiting for line in facts.run_commands(branch)]
     return [
         Paragraph(
-            f"{told}{'N' if not told else 'n'}o run has scored these settings on the test clips, "
+            f"{who}{'N' if not who else 'n'}o run has scored these settings on the test clips, "
             "so their effect there is unknown. The first command trains the best settings and "
             "the defaults again with each seed and compares them on the test clips; each further "
             "command scores the best settings of one branch on them once."
