@@ -1,6 +1,7 @@
 """The one-way imports that the folder names promise, read off the syntax trees."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +166,40 @@ def test_the_page_on_architecture_names_every_room() -> None:
         table = page.split(f"## `{package}`")[1].split("\n## ")[0]
         named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
         assert named == list(FLOORS[package])
+
+
+def place_of(module: str) -> str | None:
+    """The node of the page's graph that a module belongs to; None for a package's own face."""
+    parts = module.split(".")
+    if parts[0] == "variants":
+        return "variants"
+    return None if len(parts) == 1 or parts[1] == "__main__" else ".".join(parts[:2])
+
+
+def arrows_of_imports() -> set[str]:
+    """`a --> b` for each room that imports another, less what a path of other arrows says."""
+    needs: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        place = place_of(module)
+        if place is not None:
+            others = {place_of(other) for other in imported_modules(path)}
+            needs.setdefault(place, set()).update(o for o in others if o not in (None, place))
+
+    def reached(place: str) -> set[str]:
+        below = needs.get(place, set())
+        return below.union(*(reached(other) for other in below))
+
+    return {
+        f"{place} --> {other}"
+        for place, others in needs.items()
+        for other in others
+        if not any(other in reached(between) for between in others - {other})
+    }
+
+
+def test_the_page_on_architecture_draws_every_import() -> None:
+    """Catches: an arrow that nobody imports along any more, or an import that no arrow says."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^ *(\S+ --> \S+)$", page, flags=re.MULTILINE))
+    imports = arrows_of_imports()
+    assert (sorted(imports - drawn), sorted(drawn - imports)) == ([], []), "(to add, to remove)"
