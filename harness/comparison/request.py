@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from core.choices import BudgetKind
@@ -24,6 +24,7 @@ class CompareOptions:
 
     results: Path
     """Folder of runs and reports."""
+    _: KW_ONLY
     metric: str | None = None
     """What the verdict rests on; None: what the profile says."""
     margin: float | None = None
@@ -55,6 +56,7 @@ class CompareRequest:
     """What to compare: `num_seeds` runs of each branch, equal in everything else."""
 
     variants: tuple[str, ...]
+    _: KW_ONLY
     num_seeds: int
     profile: str
     overrides: tuple[str, ...]
@@ -77,11 +79,10 @@ class CompareRequest:
         its config, seed and budget alone."""
         return RunRequest(
             self.variants[0],
-            self.profile,
-            0,
-            self.overrides,
-            self.data,
-            self.options.results,
+            profile=self.profile,
+            overrides=self.overrides,
+            data=self.data,
+            results=self.options.results,
             device=self.device,
         )
 

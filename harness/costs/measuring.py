@@ -85,7 +85,11 @@ def measure_matrix(request: MatrixRequest, *, display: Display) -> MatrixRequest
         branch = plan_branch(name, request)
         display.say(f"measuring {name}: {NUM_STEPS} steps of each stage")
         run_request = RunRequest(
-            name, request.profile, 0, request.overrides, request.data, request.results
+            name,
+            profile=request.profile,
+            overrides=request.overrides,
+            data=request.data,
+            results=request.results,
         )
         measure(run_request, branch.work, display=display)
     device = this_device()

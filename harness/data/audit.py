@@ -1,7 +1,7 @@
 """An audit of folders, locks and metadata files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class AuditRequest:
     """What `harness data audit` was asked for."""
 
     targets: tuple[Path, ...]
+    _: KW_ONLY
     official: Path | None = None
     label_map: str | None = None
     """With an official list the map of VGGSound is used unless another is named."""

@@ -1,6 +1,6 @@
 """The executor that was asked for. Light to import: what an executor needs comes with it."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ class ExecutorOptions:
 
     kind: ExecutorKind = ExecutorKind.LOCAL
     """Processes of this machine, or tasks of a Ray cluster."""
+    _: KW_ONLY
     jobs: int = 0
     """Runs at a time; 0: as many as there is room for."""
     gpu_share: float = 1.0

@@ -3,7 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -44,6 +44,7 @@ class RunRequest:
     """What the user asked for."""
 
     variant: str
+    _: KW_ONLY
     profile: str = "tiny"
     seed: int = 0
     overrides: tuple[str, ...] = ()

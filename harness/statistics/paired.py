@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 _RELATIVE_ROUNDING = 1e-12  # two sums of the same numbers in another order differ by less
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """Two branches over the same seeds. NaN where the number of seeds does not allow a value."""
 
@@ -64,8 +64,17 @@ def paired_difference(
         raise ValueError("a seed's value is not finite; leave that seed out on both sides")
     n, mean = len(difference), float(difference.mean())
     if n < 2:
-        nan = math.nan
-        return PairedDifference(n, mean, nan, nan, nan, level, nan, 1.0, 1.0)
+        return PairedDifference(
+            n=n,
+            mean=mean,
+            sd=math.nan,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            t_p=math.nan,
+            sign_flip_p=1.0,
+            smallest_sign_flip_p=1.0,
+        )
     sd = float(difference.std(ddof=1))
     error = sd / math.sqrt(n)
     half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error

@@ -49,11 +49,11 @@ class SweepRequest:
         """The branch as the profile has it, as a trial."""
         return RunRequest(
             variant,
-            self.profile,
-            self.seed,
-            self.overrides,
-            self.data,
-            self.results,
+            profile=self.profile,
+            seed=self.seed,
+            overrides=self.overrides,
+            data=self.data,
+            results=self.results,
             score=self.score,
             device=self.device,
         )

@@ -189,11 +189,11 @@ class _Sweeping:
         request = self.request
         return RunRequest(
             branch.name,
-            request.profile,
-            seed,
-            request.overrides,
-            request.data,
-            request.results,
+            profile=request.profile,
+            seed=seed,
+            overrides=request.overrides,
+            data=request.data,
+            results=request.results,
             device=request.device,
         )
 

@@ -105,6 +105,8 @@ def compare(
     """Train the branches that are not trained yet, pair them by seed and clip, and compare.
 
     With --from, nothing is trained and the branches, seeds and profile are those of the runs.
+    Asked again, it shows the comparison as it was stored, unless a run, the question or the code
+    has changed.
     """
     from core.errors import UsageError
     from harness.comparison.compare import compare as compare_branches
@@ -116,9 +118,16 @@ def compare(
     from harness.report.terminal.tables import console
     from harness.wording.display import open_display
 
-    executor_options = ExecutorOptions(executor, jobs, gpu_share, ray_address, store)
+    executor_options = ExecutorOptions(
+        executor, jobs=jobs, gpu_share=gpu_share, ray_address=ray_address, store=store
+    )
     options = CompareOptions(
-        results, metric, margin, name, allow_mixed_environment, planned_looks(looks)
+        results,
+        metric=metric,
+        margin=margin,
+        name=name,
+        allow_mixed_environment=allow_mixed_environment,
+        looks=planned_looks(looks),
     )
     overrides = tuple(set_ or ())
     if bool(runs) != from_:
@@ -138,16 +147,16 @@ def compare(
         configs = configs_by_branch(config or (), variants=names, profile=profile)
         request = CompareRequest(
             names,
-            seeds,
-            profile or configs.profile or DEFAULT_PROFILE,
-            overrides,
-            data,
-            options,
-            executor_options,
-            price_per_hour,
-            budget,
-            configs.paths,
-            None if device is None else device.value,
+            num_seeds=seeds,
+            profile=profile or configs.profile or DEFAULT_PROFILE,
+            overrides=overrides,
+            data=data,
+            options=options,
+            executor=executor_options,
+            price_per_hour=price_per_hour,
+            budget=budget,
+            configs=configs.paths,
+            device=None if device is None else device.value,
         )
         with open_display() as display:
             comparison = compare_branches(request, display=display)

@@ -40,11 +40,11 @@ def audit(
 
     request = AuditRequest(
         tuple(targets),
-        official,
-        label_map,
-        profile if clap else None,
-        tuple(set_ or ()),
-        results,
+        official=official,
+        label_map=label_map,
+        profile=profile if clap else None,
+        overrides=tuple(set_ or ()),
+        results=results,
     )
     with open_display() as display:
         found = run_audit(request, display=display)

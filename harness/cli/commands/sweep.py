@@ -109,7 +109,9 @@ def sweep(
         overrides=tuple(set_ or ()),
         data=data,
         results=results,
-        executor=ExecutorOptions(executor, jobs, gpu_share, ray_address, store),
+        executor=ExecutorOptions(
+            executor, jobs=jobs, gpu_share=gpu_share, ray_address=ray_address, store=store
+        ),
         storage=storage,
         name=name,
         test_seeds=test_seeds,

@@ -67,8 +67,9 @@ def test_one_run_twice_is_refused(two_runs: tuple[Path, Path], tmp_path: Path) -
 def test_seconds_of_this_machine_are_no_budget_for_a_cluster(tmp_path: Path) -> None:
     """Catches: GPU runs whose steps were counted out by the seconds of a laptop."""
     request = CompareRequest(
-        ("baseline", "sonic"), 1, "tiny", (), None, CompareOptions(tmp_path),
-        executor=ExecutorOptions(ExecutorKind.RAY), budget=BudgetKind.GPU_SECONDS,
+        ("baseline", "sonic"), num_seeds=1, profile="tiny", overrides=(), data=None,
+        options=CompareOptions(tmp_path), executor=ExecutorOptions(ExecutorKind.RAY),
+        budget=BudgetKind.GPU_SECONDS,
     )  # fmt: skip
     with pytest.raises(UsageError, match="use --budget flops"):
         compare(request, display=Display())

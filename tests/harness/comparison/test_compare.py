@@ -442,7 +442,14 @@ def test_a_comparison_that_cannot_be_is_refused_at_once(
     """Catches: hours of training before a typing mistake is told."""
     request = small_request()
     options = CompareOptions(request.results, metric=metric)
-    asked = CompareRequest(variants, 1, "tiny", request.overrides, request.data, options)
+    asked = CompareRequest(
+        variants,
+        num_seeds=1,
+        profile="tiny",
+        overrides=request.overrides,
+        data=request.data,
+        options=options,
+    )
     with pytest.raises(UsageError, match=message):
         compare(asked, display=Display())
 
@@ -468,14 +475,14 @@ def test_a_comparison_reuses_finished_runs_and_draws_its_sheet(
 
     monkeypatch.setattr(LocalExecutor, "start", noted)
     own = small_request()
-    options = CompareOptions(own.results, METRIC)
+    options = CompareOptions(own.results, metric=METRIC)
     asked = CompareRequest(
         ("baseline", "sonic"),
-        1,
-        "tiny",
-        own.overrides,
-        own.data,
-        options,
+        num_seeds=1,
+        profile="tiny",
+        overrides=own.overrides,
+        data=own.data,
+        options=options,
         executor=ExecutorOptions(jobs=1),
     )
     found = compare(asked, display=display)

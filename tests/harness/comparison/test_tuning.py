@@ -148,11 +148,11 @@ def test_a_comparison_runs_each_branch_as_its_config_says(
     path = config(tmp_path, "sonic", num_tokens=4)
     request = CompareRequest(
         ("baseline", "sonic"),
-        1,
-        "tiny",
-        small_request().overrides,
-        str(small_request().data),
-        CompareOptions(tmp_path, metric="aic"),
+        num_seeds=1,
+        profile="tiny",
+        overrides=small_request().overrides,
+        data=str(small_request().data),
+        options=CompareOptions(tmp_path, metric="aic"),
         configs={"sonic": path},
     )
     words = shlex.split(request.command)

@@ -74,12 +74,12 @@ def request_of(words: list[str]) -> RunRequest:
     named: dict[str, Any] = dict(pairs)
     return RunRequest(
         named["--variant"],
-        named["--profile"],
-        int(named["--seed"]),
-        tuple(value for name, value in pairs if name == "--set"),
-        named["--data"],
-        Path(named["--results"]),
-        Path(named["--config"]),
+        profile=named["--profile"],
+        seed=int(named["--seed"]),
+        overrides=tuple(value for name, value in pairs if name == "--set"),
+        data=named["--data"],
+        results=Path(named["--results"]),
+        config=Path(named["--config"]),
     )
 
 
