@@ -116,9 +116,9 @@ class GraphedCompute:
     def _replay(self, batch: StepBatch) -> StepNumbers:
         assert self._buffers is not None
         assert self._numbers is not None
-        held = self._buffers.tensors()
+        buffers = self._buffers.tensors()
         for name, tensor in batch.tensors().items():
-            held[name].copy_(tensor)
+            buffers[name].copy_(tensor)
         self._recorder.replay()
         numbers = self._numbers
         return StepNumbers(

@@ -197,11 +197,11 @@ class TrainingStep:
         variant = self.model.variant
         with self._autocast():
             conditioning = variant.condition(batch.inputs)
-            heard = conditioning.with_text_dropped(
+            kept = conditioning.with_text_dropped(
                 batch.drop_text_S, null_text_LC=self.null_text_LD
             ).with_audio_dropped(batch.drop_audio_S)
             prediction = self.model.predict(
-                batch.noised.noisy_BCHW, batch.noised.timesteps_B, heard.context()
+                batch.noised.noisy_BCHW, batch.noised.timesteps_B, kept.context()
             )
             auxiliary: Mapping[str, Tensor] = {}
             if self.plan.accumulation == 1:  # the micro-batch is the whole step
@@ -231,9 +231,9 @@ class TrainingStep:
 
 def set_rate(group: dict[str, object], rate: float) -> None:
     """Set the learning rate of an optimiser's group, on the device where it lies there."""
-    held = group["lr"]
-    if isinstance(held, Tensor):
-        held.fill_(rate)
+    current = group["lr"]
+    if isinstance(current, Tensor):
+        current.fill_(rate)
     else:
         group["lr"] = rate
 

@@ -31,7 +31,7 @@ class GeneratedImage:
     """One PNG of a run."""
 
     sample_id: str
-    """The test clip it was made for; every score compares it with this clip, whatever it heard."""
+    """The test clip it was made for, with which every score compares it, whatever it was given."""
     arm: Arm
     """What the model was given."""
     draw: int

@@ -102,7 +102,7 @@ def score_images(
 ) -> RunScores:
     """Score a run's images against the test clips.
 
-    Whatever an image heard, it is compared with its own clip: sound, caption and attributes.
+    Whatever an image was given, it is compared with its own clip: sound, caption and attributes.
     The reference sounds are those of `clips`, the whole test split, so that a rank means the
     same in every run on the split.
 

@@ -8,9 +8,9 @@ from harness.records.folders import RUNS, VALIDATION
 class Score(StrEnum):
     """What follows training. Only `TEST` reads the test clips, so only it may be compared."""
 
-    TEST = "test"  # every arm, painted for the test clips and scored on them
-    VALIDATION = "validation"  # the own sound, painted for the validation clips, and their loss
-    LOSS = "loss"  # the validation loss of the finished model; nothing is painted
+    TEST = "test"  # every arm, generated for the test clips and scored on them
+    VALIDATION = "validation"  # the matching sound for the validation clips, and their loss
+    LOSS = "loss"  # the validation loss of the finished model; nothing is generated
 
     @property
     def folder(self) -> str:

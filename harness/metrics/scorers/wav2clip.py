@@ -120,7 +120,7 @@ def _checkpoint(source: Source) -> dict[str, Tensor]:
             return load_file(path)
         try:
             # weights_only: a pickle from elsewhere must not run code here.
-            held: Any = torch.load(path, map_location="cpu", weights_only=True)
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             reason = str(error).strip().splitlines()[0]
             raise MismatchError(
@@ -128,7 +128,7 @@ def _checkpoint(source: Source) -> dict[str, Tensor]:
                 f"`harness convert wav2clip {path} --out FOLDER` leaves model.safetensors, its "
                 "tensors alone"
             ) from error
-        return dict(held.get("state_dict", held))
+        return dict(state.get("state_dict", state))
     raise MissingWeightsError(
         f"no weights of Wav2CLIP in {source.location}; expected {' or '.join(WAV2CLIP_NAMES)}"
     )

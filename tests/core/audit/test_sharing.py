@@ -41,7 +41,7 @@ def test_a_clip_is_counted_once_by_the_strongest_tie():
     assert find_sharing([test, Listing("c", Part.TRAIN, (clip("q"),), family="c")]) == ()
 
 
-def test_two_locks_of_one_folder_are_held_against_each_other(manifest_of, tmp_path):
+def test_two_locks_of_one_folder_are_compared(manifest_of, tmp_path):
     """Catches: a test clip of one split training in another, with nobody comparing the locks."""
     manifest = manifest_of({"rain": 20, "fire": 20})
     for seed in (0, 1):
@@ -56,7 +56,7 @@ def test_two_locks_of_one_folder_are_held_against_each_other(manifest_of, tmp_pa
     assert find_sharing(same) == ()
 
 
-def test_one_sound_under_two_classes_is_told():
+def test_one_sound_under_two_classes_is_reported():
     """Catches: the same recording teaching two classes."""
     listing = Listing(
         "folder",

@@ -55,7 +55,7 @@ def test_a_trained_clip_gives_way_to_its_twin_in_the_test_part(manifest):
     )
 
 
-def test_clips_without_sound_files_are_counted_and_other_classes_told(manifest):
+def test_clips_without_sound_files_are_counted_and_other_classes_reported(manifest):
     """Catches: a smaller split than the user's, or another class, without a word."""
     parts = divided(manifest)
     parts[Part.TRAIN] = [*parts[Part.TRAIN], "gone1", "gone2"]

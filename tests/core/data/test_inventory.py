@@ -148,7 +148,7 @@ def test_exactly_the_clean_pairs_are_kept(cleaned, real_metadata):
     assert cleaned.manifest.class_counts() == CLASS_COUNTS
 
 
-def test_exactly_the_corrupted_clips_are_told_as_corrupted(cleaned):
+def test_exactly_the_corrupted_clips_are_reported_as_corrupted(cleaned):
     """Catches: the header-only clips called merely unlisted, or a lone header called a clip."""
     expected = {path for path in cleaned.sizes if path.startswith("backup_corrupted/audio/")}
     assert len(expected) == 54

@@ -32,7 +32,7 @@ def test_the_shipped_map_names_the_eight_classes():
     assert labels.class_of("sea waves") == labels.class_of("ocean burbling") == "ocean_waves"
 
 
-def test_an_unmapped_label_is_told_with_the_closest_one():
+def test_an_unmapped_label_is_reported_with_the_closest_one():
     """Catches: a typing error that costs a class its clips without a hint."""
     told = load_label_map("vggsound").why_unmapped("ambulence siren")
     assert "'ambulence siren' is not in the label map vggsound" in told

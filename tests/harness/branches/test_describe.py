@@ -56,7 +56,7 @@ def test_stages_add_up_and_train_what_they_should(full_size: dict[str, Described
         assert modules["stage3"].keys() <= {"gates"}
 
 
-def test_controls_are_told_from_branches(full_size: dict[str, DescribedVariant]) -> None:
+def test_controls_are_distinguished_from_branches(full_size: dict[str, DescribedVariant]) -> None:
     """Catches: a control that a report draws as a branch."""
     controls = {name for name, variant in full_size.items() if variant.is_control}
     assert controls == {"text_only", "class_embedding"}

@@ -206,7 +206,7 @@ def test_a_failed_run_stays_in_and_decides_nothing(
     assert (own.mean, own.values[5], own.reason) == (None, None, "its run failed")
 
 
-def test_runs_that_failed_before_they_finished_are_told(
+def test_runs_that_failed_before_they_finished_are_reported(
     finished: Any, compared: Callable[..., ComparisonRecord]
 ) -> None:
     """Catches: a branch of many draws beside a branch of one, and a comparison that is silent."""
@@ -317,7 +317,7 @@ def test_runs_that_differ_in_more_than_branch_and_seed_are_refused(
             require_comparable(pair)
 
 
-def test_a_mixed_environment_can_be_allowed_and_is_then_told(
+def test_a_mixed_environment_can_be_allowed_and_is_then_reported(
     finished: Any, compared: Callable[..., ComparisonRecord], tmp_path: Path
 ) -> None:
     """Catches: two versions of torch in one comparison that nobody is told of."""
@@ -368,7 +368,7 @@ def test_a_third_branch_hides_no_difference_between_two(finished: Any) -> None:
                 require_comparable(order)
 
 
-def test_a_finished_run_that_names_no_version_is_told(finished: Any) -> None:
+def test_a_finished_run_that_names_no_version_is_reported(finished: Any) -> None:
     """Catches: an older record without a field taken for one that agrees in it."""
     first, second = matrix(finished.record, {"a": [0.5], "b": [0.5]})
     silent = {k: v for k, v in second.environment.items() if k != "torch"}

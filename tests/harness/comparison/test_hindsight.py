@@ -34,7 +34,7 @@ def of_seed(record: RunRecord, seed: int) -> RunRecord:
         (Question("listening_rank", {"listening_rank": 0.1}), "2999", "--margin was asked for"),
     ],
 )
-def test_a_question_that_came_after_the_runs_is_told(
+def test_a_question_that_came_after_the_runs_is_reported(
     finished: Any, question: Question, asked_at: str, said: str | None
 ) -> None:
     """Catches: a metric or margin chosen for what the finished runs show, without a word."""

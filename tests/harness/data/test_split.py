@@ -171,7 +171,7 @@ def test_a_folder_that_was_not_cleaned_says_what_comes_first(call, small_corpus,
     assert "run harness data clean" in err
 
 
-def test_the_users_own_files_become_a_split_with_their_faults_told(
+def test_the_users_own_files_become_a_split_with_their_faults_reported(
     call, cleaned, metadata, tmp_path
 ):
     """Catches: an import that redraws, drops clips in silence, or hides a missing seed."""
@@ -220,7 +220,7 @@ def test_importing_two_splits_together_names_the_clips_they_share(
     assert "54 of the 67 clips of test_metadata_balanced.json" in " ".join(out.split())
 
 
-def test_an_imported_split_is_held_against_another(real_metadata, tmp_path):
+def test_an_imported_split_is_compared_with_another(real_metadata, tmp_path):
     """Catches: an import that does not see the test clips of the other train set."""
     from core.audit.listing import read_part_file
     from core.audit.split_import import import_split

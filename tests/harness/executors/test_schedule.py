@@ -296,7 +296,7 @@ def test_an_interrupt_stops_every_task_and_waits(planned: PlannedRun) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_child_without_a_record_is_told_with_its_last_words(
+def test_a_child_without_a_record_is_reported_with_its_last_line(
     planned: PlannedRun, finished: Any
 ) -> None:
     """Catches: an older failed record taken for what the dead process left."""

@@ -224,7 +224,7 @@ def test_a_folder_whose_identity_was_edited_is_refused(
 
 
 @pytest.mark.parametrize("content", ["", "{", "null"])
-def test_a_damaged_record_is_told_and_kept(small_request: MakeRequest, content: str) -> None:
+def test_a_damaged_record_is_reported_and_kept(small_request: MakeRequest, content: str) -> None:
     """Catches: a traceback, or a damaged record overwritten without a word."""
     planned = plan_run(small_request(seed=3), display=Display())
     planned.folder.mkdir(parents=True, exist_ok=True)
@@ -304,7 +304,7 @@ def test_a_corpus_folder_that_was_changed_is_a_sentence(tmp_path: Path) -> None:
     assert (media / "notes.txt").read_text() == "mine"
 
 
-def test_missing_weights_are_told_before_the_data_is_read(tmp_path: Path) -> None:
+def test_missing_weights_are_reported_before_the_data_is_read(tmp_path: Path) -> None:
     """Catches: hours of cleaning before it turns out that there is no model."""
     request = RunRequest("sonic", profile="sd15", data=str(tmp_path / "none"), results=tmp_path)
     with pytest.raises(HarnessError, match="hf download") as missing:

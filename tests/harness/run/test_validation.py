@@ -148,7 +148,7 @@ def test_training_is_that_of_a_test_run(finished: Any, blind: Blind, score: Scor
     assert events[0] == events[1]
 
 
-def test_a_loss_run_records_its_validation_loss_and_nothing_painted(blind: Blind) -> None:
+def test_a_loss_run_records_its_validation_loss_and_no_image(blind: Blind) -> None:
     """Catches: a loss of other clips than the loop's, or a value that no table can print."""
     folder = blind.folders[Score.LOSS]
     record = load_record(folder)

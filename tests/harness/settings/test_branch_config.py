@@ -228,7 +228,7 @@ def test_how_settings_were_found_makes_no_other_run(
     assert run(planned.request, display=Display()).run_id == finished.record.run_id
 
 
-def test_what_keeps_a_run_from_what_was_tuned_is_told(
+def test_what_keeps_a_run_from_what_was_tuned_is_reported(
     small_request: MakeRequest, tmp_path: Path
 ) -> None:
     """Catches: settings chosen by clips that are test clips now, or changed since, unsaid."""

@@ -303,7 +303,7 @@ def test_a_trial_whose_workers_keep_dying_fails_and_counts(tmp_path: Path) -> No
     assert (last.state, last.error) == (TrialState.FAILED, "its worker died 3 times")
 
 
-def test_a_tell_whose_answer_was_lost_is_told_once(url: str) -> None:
+def test_a_tell_whose_answer_was_lost_is_reported_once(url: str) -> None:
     """Catches: a crash or a second value where the database restarted between tell and answer."""
     with worker.open_storage(url) as storage:
         study = worker.open_study(storage)

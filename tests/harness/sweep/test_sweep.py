@@ -301,7 +301,7 @@ def test_several_metrics_are_traded_and_read_from_validation_images(
         (("--variant", "text_only"), "no search space"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(
+def test_a_mistake_is_reported_in_a_sentence(
     small_request: MakeRequest,
     more: tuple[str, ...],
     said: str,

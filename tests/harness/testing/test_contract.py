@@ -508,7 +508,7 @@ def test_a_defect_is_caught_by_its_check_and_no_other(cls: type[Variant]) -> Non
         raise AssertionError(found[f"test_{check}"])
 
 
-def test_a_variant_that_draws_when_it_samples_is_told_so() -> None:
+def test_a_variant_that_draws_when_it_samples_is_reported() -> None:
     """Catches: an image that could not be made again. Every comparison bit by bit may fail too."""
     found = violations(contract_of(Wavering))
     assert "be repeated" in found["test_training_and_sampling_see_the_same_conditioning"]

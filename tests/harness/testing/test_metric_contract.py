@@ -64,7 +64,7 @@ def test_each_defect_is_found(metric: Any, check: str) -> None:
     assert check in broken(metric)
 
 
-def test_a_defect_is_told_in_a_sentence() -> None:
+def test_a_defect_is_reported_in_a_sentence() -> None:
     """Catches: a check that says `assert False` to whoever wrote the metric."""
     told: Callable[[Any], dict[str, str]] = lambda m: violations(  # noqa: E731
         type("TestIt", (MetricContract,), {"metric": m})

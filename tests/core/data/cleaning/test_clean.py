@@ -58,7 +58,7 @@ def test_included_and_excluded_are_the_input(dirty):
     assert all(e.detail for e in manifest.exclusions)
 
 
-def test_both_faults_of_a_pair_are_told(write_listed):
+def test_both_faults_of_a_pair_are_reported(write_listed):
     """Catches: repairing the sound only to learn next that the picture is broken too."""
     root = write_listed({"rain": 2})
     (root / "audio/rain0.wav").write_bytes(b"")

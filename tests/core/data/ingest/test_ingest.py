@@ -164,7 +164,7 @@ def test_an_empty_class_that_was_taken_away_is_noticed(tmp_path, classes):
     assert "empty" not in Manifest.load(tmp_path / "out").named_classes
 
 
-def test_what_changed_in_the_sources_is_told(tmp_path, classes, write_wav, write_png):
+def test_what_changed_in_the_sources_is_reported(tmp_path, classes, write_wav, write_png):
     """Catches: new clips that never arrive, or gone ones that stay in the table."""
     ingest([classes], tmp_path / "out", options=Options())
     write_wav(classes / "rain/new.wav", seed=7)

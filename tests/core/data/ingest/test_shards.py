@@ -156,7 +156,7 @@ def test_a_shard_cut_short_keeps_what_was_whole(tmp_path, write_shard, media_byt
     assert "two" in manifest.exclusions[0].detail
 
 
-def test_text_renamed_to_tar_is_told(tmp_path):
+def test_text_renamed_to_tar_is_reported(tmp_path):
     """Catches: tarfile's own error reaching the user."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/0.tar").write_text("not found")
@@ -250,7 +250,7 @@ def test_members_without_a_class_take_the_users(tmp_path, write_shard, media_byt
     assert {item.status for item in manifest.items} == {Status.CANDIDATE}
 
 
-def test_a_folder_without_shards_read_as_shards_is_told(tmp_path, write_wav):
+def test_a_folder_without_shards_read_as_shards_is_reported(tmp_path, write_wav):
     """Catches: an empty manifest for a mistyped --kind."""
     write_wav(tmp_path / "in/a.wav")
     with pytest.raises(DataError, match="holds no shard"):

@@ -99,14 +99,16 @@ def test_a_rotated_video_is_shown_upright(tmp_path, write_video):
         ({"has_picture": False}, Reason.MISSING_IMAGE, "no picture"),
     ],
 )
-def test_a_video_without_sound_or_picture_is_told(tmp_path, write_video, options, reason, words):
+def test_a_video_without_sound_or_picture_is_reported(
+    tmp_path, write_video, options, reason, words
+):
     """Catches: silence or a black picture made up for what is not there."""
     with pytest.raises(MediaError, match=words) as caught:
         cut_pair(write_video(tmp_path / "v.mp4", **options), start_s=0.0, window_s=1.0)
     assert caught.value.reason is reason
 
 
-def test_a_start_behind_the_end_is_told(video):
+def test_a_start_behind_the_end_is_reported(video):
     """Catches: a clip of no length."""
     with pytest.raises(MediaError) as caught:
         cut_pair(video, start_s=60.0, window_s=1.0)
@@ -122,7 +124,7 @@ def test_a_start_behind_the_end_is_told(video):
         b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.7,\nclip.mp4\n#EXT-X-ENDLIST\n",
     ],
 )
-def test_what_is_no_video_is_told_and_a_playlist_opens_nothing(tmp_path, video, content):
+def test_what_is_no_video_is_reported_and_a_playlist_opens_nothing(tmp_path, video, content):
     """Catches: a playlist renamed to .mp4 that makes the decoder read other files or addresses."""
     shutil.copy(video, tmp_path / "clip.mp4")
     path = tmp_path / "v.mp4"
@@ -132,7 +134,7 @@ def test_what_is_no_video_is_told_and_a_playlist_opens_nothing(tmp_path, video, 
     assert caught.value.reason is Reason.UNDECODABLE_VIDEO
 
 
-def test_a_video_cut_in_half_is_told(tmp_path, video):
+def test_a_video_cut_in_half_is_reported(tmp_path, video):
     """Catches: a crash of the demuxer on a download that broke off."""
     path = tmp_path / "half.mp4"
     path.write_bytes(video.read_bytes()[: video.stat().st_size // 2])

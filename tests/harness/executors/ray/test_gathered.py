@@ -262,7 +262,7 @@ def test_a_run_that_was_taken_over_is_stopped(planned: PlannedRun, url: str) -> 
     assert json.loads(place.read_text())["key"] == "successor"
 
 
-def test_a_store_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_used_is_reported_before_anything_starts(tmp_path: Path) -> None:
     """Catches: a mistyped bucket that is met when the first run has ended."""
     (tmp_path / "file").touch()
     options = ExecutorOptions(ExecutorKind.RAY, store=f"file://{tmp_path}/file/runs")

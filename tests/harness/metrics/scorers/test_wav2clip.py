@@ -214,7 +214,7 @@ def test_agreement_without_judges_is_clips_with_wav2clip(folder, tmp_path):
     assert scores.summary["attribute_error"].reason == "this profile has no image judge"
 
 
-def test_vit_b32_is_told_by_its_shape(tmp_path, monkeypatch):
+def test_vit_b32_is_reported_by_its_shape(tmp_path, monkeypatch):
     """Catches: a check that no model passes."""
     scorer = Scorers.load(clip="embedded:clip").clip
     assert not scorer.is_vit_b32

@@ -110,7 +110,7 @@ def test_who_listens_is_counted_run_by_run(results: Any) -> None:
     assert listening_of(silent, branches=["baseline"], primary="listening_rank") == []
 
 
-def test_a_branch_is_never_said_to_be_deaf() -> None:
+def test_a_branch_is_never_said_not_to_listen() -> None:
     """Catches: "does not listen" where only no advantage was shown."""
 
     def row(branch: str, *, runs: int, above: int, below: int = 0) -> Listening:

@@ -106,7 +106,7 @@ def test_a_tuned_branch_against_an_untuned_one_is_warned_of(root: Path) -> None:
     assert "baseline defaults profile and command line" in text
 
 
-def test_what_the_records_do_not_know_is_told_too(root: Path) -> None:
+def test_what_the_records_do_not_know_is_reported_too(root: Path) -> None:
     """Catches: a sweep that ends in settings which had been run before, and so goes unmentioned."""
     page, notices = compared(root, sonic=found(root), baseline=found(root, num_trials=9, trials={}))
     assert "(baseline 9, sonic 30)" in notices[0]

@@ -180,7 +180,7 @@ def test_a_copied_record_is_not_the_run_whose_folder_it_lies_in(made: Any, tmp_p
     assert found.outcome is None
 
 
-def test_a_test_run_that_failed_before_is_told_beside_the_numbers(
+def test_a_test_run_that_failed_before_is_reported_next_to_the_numbers(
     made: Any, tmp_path: Path, saved: Save
 ) -> None:
     """Catches: the best settings drawn again until a run ends well, and a page that is silent."""
