@@ -200,7 +200,10 @@ def _key(name: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A setting in TOML's words, as `--set KEY=VALUE` takes it too; None is "none"."""
+    """A setting in TOML's words, as `--set KEY=VALUE` takes it too; None is "none".
+
+    By hand, since the known writers spread a list over lines, which an option cannot take.
+    """
     value = _plain(value)
     if isinstance(value, bool):
         return "true" if value else "false"
