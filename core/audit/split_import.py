@@ -98,9 +98,9 @@ def _left_out(
         for reason in [reasons.get(clip.id)]
     )
     if missing:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
+        shown = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
         num = len(listing.clips)
-        yield f"{listing.name}: {missing.total()} of {num} clips are left out: {reasons}"
+        yield f"{listing.name}: {missing.total()} of {num} clips are left out: {shown}"
 
 
 def _relabelled(listing: Listing, *, known: Mapping[str, Sample]) -> Iterator[str]:
