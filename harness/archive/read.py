@@ -65,6 +65,16 @@ def extract_archive(path: Path, folder: Path, *, progress: Progress | None = Non
     return held
 
 
+def listed_hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of each file of an archive, as its list says; only the list is read.
+
+    Raises:
+        DataError, MismatchError: as `check_archive`.
+    """
+    with path.open("rb") as file, naming(path):
+        return _listed(path, file)[0]
+
+
 def _walk(path: Path, *, into: Path | None, progress: Progress | None) -> Iterator[Held]:
     try:
         file = path.open("rb")
@@ -75,6 +85,8 @@ def _walk(path: Path, *, into: Path | None, progress: Progress | None) -> Iterat
             raise DataError(f"{path} is not a file")
         total = os.fstat(file.fileno()).st_size
         hashes, place = _listed(path, file)
+        if into is not None:
+            (into / LIST).write_bytes(listing(hashes))
         for name, expected in hashes.items():
             held, start = _held(path, file, place)
             if held.name != name:

@@ -23,7 +23,9 @@ from harness.cli.commands import (
     export,
     features,
     generate,
+    launch,
     mirror,
+    pack,
     plan,
     probe,
     report,
@@ -71,6 +73,10 @@ app.command()(report.report)
 app.command()(bundle.bundle)
 app.command()(bundle.verify)
 app.command()(clean.clean)
+app.command()(pack.pack)
+app.command()(pack.unpack)
+app.command()(launch.launch)
+app.command("keep", hidden=True)(launch.keep)
 app.command()(generate.generate)
 app.command()(edit.edit)
 app.command()(export.export)

@@ -14,7 +14,7 @@ from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
 from core.conditioning.variant import Variant
 from core.data.media.decode_image import decode_image, to_square
-from core.data.splits.split import verify
+from core.data.splits.split import Part, is_absent, verify
 from core.data.splits.weights import ClassWeights
 from core.errors import MismatchError
 from core.features.exported import ExportedEmbeddings
@@ -68,7 +68,14 @@ class _Preparation:
     def prepare(self) -> PreparedModel:
         profile = self.planned.profile
         with self.findings.timed("verify"):
-            verify(self.split, parts=self.planned.parts)
+            parts = self.planned.parts
+            if is_absent(self.split, Part.TRAIN) and not is_absent(self.split, Part.VAL):
+                parts = tuple(part for part in parts if part is not Part.TRAIN)
+                self.findings.notices.append(
+                    "the media that are trained on are not on this machine: features of them came "
+                    "from the cache, known by the hashes of the locked files"
+                )
+            verify(self.split, parts=parts)
         self._check_settings()
         weights = weights_of(self.split, settings=profile.data)
         foundation = Foundation(
@@ -193,7 +200,12 @@ class _Preparation:
     def _check_latents(
         self, foundation: Foundation, features: SplitFeatures, ids: Sequence[str]
     ) -> None:
-        """Decode the cached latents of some clips and hold them against the files."""
+        """Decode the cached latents of some clips and hold them against the files.
+
+        Where those that are trained on are not on this machine, as many of the validation part.
+        """
+        if is_absent(self.split, Part.TRAIN):
+            ids = self.split.val[: len(ids)]
         mean_BCHW, _ = features.latent_moments(ids, [False] * len(ids))
         scaled_BCHW = mean_BCHW * float(foundation.vae.config.scaling_factor)
         size = foundation.image_size

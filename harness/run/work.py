@@ -11,7 +11,7 @@ import torch
 
 from core.conditioning.attached import AttachedVariant
 from core.data.media.decode_audio import decode_audio
-from core.data.splits.split import Part, verify_sample
+from core.data.splits.split import Part, is_absent, verify_sample
 from core.errors import BusyError, HarnessError, NoSpaceError
 from core.files import no_space_is_a_sentence, write_atomic
 from core.foundation.mamba.selective_scan import scan_kind
@@ -282,7 +282,11 @@ class _Work:
                 if self.score is Score.TEST
                 else None
             ),
-            training_images=pictures(split.train) if self.score is Score.TEST else None,
+            training_images=(
+                pictures(split.train)
+                if self.score is Score.TEST and not is_absent(split, Part.TRAIN)
+                else None
+            ),
             split_hash=split.hash,
             cache=cache,
         )

@@ -265,6 +265,16 @@ def verify(
             progress(done, len(samples))
 
 
+def is_absent(split: Split, part: Part) -> bool:
+    """Whether not one media file of a part is there: it came as features alone."""
+    samples = split.samples_of([part]).values()
+    return not any(
+        (split.root / path).exists()
+        for sample in samples
+        for path in (sample.audio_path, sample.image_path)
+    )
+
+
 def verify_sample(sample: Sample, *, root: Path) -> None:
     """The same for one sample whose paths are relative to `root`. Raises: MismatchError."""
     for kind, relative, expected in (

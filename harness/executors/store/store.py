@@ -25,6 +25,8 @@ from harness.records.folders import (
     RECORD,
     RUN_LOCK,
     RUN_LOG,
+    RUNS,
+    VALIDATION,
 )
 from harness.records.journals import FailureJournal, OpeningJournal
 
@@ -65,6 +67,15 @@ class RunStore:
     def check(self) -> None:
         """Write something and remove it again."""
         self._remote.check()
+
+    def runs(self) -> list[str]:
+        """Places of the runs that it holds, as they are below a results folder."""
+        found = {
+            f"{parent}/{name.split('/')[0]}"
+            for parent in (RUNS, VALIDATION)
+            for name in self._remote.names(parent)
+        }
+        return sorted(found)
 
     def claim(self, folder: Path) -> Claim:
         """The claim on a run, yet to be taken."""

@@ -1,0 +1,169 @@
+"""Makes a pack."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import MismatchError
+from core.files import file_sha256
+from harness.archive.write import Member, write_archive
+from harness.branches.registry import find_variant
+from harness.data.source import PreparedSplit, prepare_split
+from harness.pack.command import Command, Packed, folder_of, weights_words
+from harness.pack.contents import FACTS, SCRIPT, TASK, DataMode, PackFacts
+from harness.pack.data import PackedData, packed_data
+from harness.pack.runs import RunToPack, named_runs, open_runs
+from harness.pack.script import TASK as TASK_TEXT
+from harness.pack.script import script_text
+from harness.pack.source import harness_version, project_members
+from harness.settings.load import load_profile
+from harness.wording.display import Display
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What is packed."""
+
+    words: tuple[str, ...]
+    """The command that goes on there, after `harness`; empty: that of each run in `runs`."""
+    runs: tuple[str, ...]
+    """Runs to take along, by name; empty: every half-finished one of the command's split."""
+    results: Path
+    """Where the runs lie, when no command says so."""
+    data: DataMode
+    """What of the data goes along."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack that was made."""
+
+    path: Path
+    """The file."""
+    sha256: str
+    """Of the file."""
+    num_bytes: int
+    """Its size."""
+    facts: PackFacts
+    """What is in it."""
+
+
+def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
+    """Write the pack to `out`.
+
+    Raises:
+        UsageError: a command that cannot be packed, or an unknown run.
+        MismatchError: a run of another split than the commands are of.
+        DataError: data or a checkpoint that is damaged.
+        BusyError: a process works on a run.
+    """
+    named = named_runs(request.runs, results=request.results)
+    commands = [Command.of(request.words)] if request.words else _commands_of(named)
+    prepared = _prepared(commands, display=display) if commands else None
+    runs = named
+    if prepared is not None and not named:
+        results = folder_of(commands[0])
+        runs = open_runs(results, split_hash=prepared.split.hash)
+    packed = Packed()
+    words = [packed.words(command) for command in commands]
+    weights = [
+        weights_words(command, profile=own[own.index("--profile") + 1])
+        if "--profile" in own
+        else weights_words(command, profile=command.profile)
+        for command, own in zip(commands, words, strict=True)
+    ]
+    data = PackedData((), {})
+    if prepared is not None:
+        _require_same_split(runs, prepared)
+        data = packed_data(prepared, results=folder_of(commands[0]), mode=request.data)
+    facts = PackFacts(
+        made_by=harness_version(),
+        commands=words,
+        weights=[list(own) for own in dict.fromkeys(map(tuple, weights))],
+        data=request.data,
+        split_hash=None if prepared is None else prepared.split.hash,
+        rows=data.rows,
+        runs=[run.facts() for run in runs],
+        notices=_notices(runs, commands, mode=request.data),
+    )
+    script = script_text(weights=facts.weights, commands=facts.commands)
+    members = [
+        Member(FACTS, (facts.model_dump_json(indent=2) + "\n").encode()),
+        Member(SCRIPT, script.encode(), is_program=True),
+        Member(TASK, TASK_TEXT.encode(), is_program=True),
+        *project_members(),
+        *packed.members.values(),
+        *data.members,
+        *(member for run in runs for member in run.members()),
+    ]
+    write_archive(
+        out, members=members, progress=lambda done, n: display.phase("packing bytes", done, n)
+    )
+    return Pack(out, file_sha256(out), out.stat().st_size, facts)
+
+
+def _commands_of(runs: Sequence[RunToPack]) -> list[Command]:
+    return [Command.of(run.command()) for run in runs if not run.is_finished]
+
+
+def _prepared(commands: Sequence[Command], *, display: Display) -> PreparedSplit:
+    """The one split of the commands.
+
+    Raises:
+        MismatchError: they are of several.
+    """
+    found = [
+        prepare_split(
+            command.last("--data"),
+            settings=load_profile(command.profile, overrides=command.overrides).data,
+            results=folder_of(command),
+            progress=display.phase,
+        )
+        for command in commands
+    ]
+    if len({prepared.split.hash for prepared in found}) > 1:
+        raise MismatchError("the runs are of different splits; make a pack of each")
+    return found[0]
+
+
+def _require_same_split(runs: Sequence[RunToPack], prepared: PreparedSplit) -> None:
+    for run in runs:
+        if run.identity.split_hash != prepared.split.hash:
+            raise MismatchError(
+                f"{run.folder.name} was made on another split than the command names "
+                f"({run.identity.split_hash[:12]}... against {prepared.split.hash[:12]}...); pack "
+                "it by itself, or give its own --data"
+            )
+
+
+def _notices(
+    runs: Sequence[RunToPack], commands: Sequence[Command], *, mode: DataMode
+) -> list[str]:
+    notices = []
+    if mode is DataMode.NONE and commands:
+        notices.append(
+            "no sounds and pictures are in it: put them into work/data/media there, as the lock "
+            "names them"
+        )
+    if mode is DataMode.FEATURES:
+        notices.append(
+            "the clips that are trained on are in it as features alone; what is missing among "
+            "those cannot be computed there"
+        )
+    names = {run.identity.variant for run in runs}
+    for command in commands:
+        named = command.last("--variants") or command.last("--variant") or ""
+        names |= {name.strip() for name in named.split(",") if name.strip() not in ("", "all")}
+    foreign = sorted(name for name in names if not find_variant(name).is_built_in)
+    notices += [
+        f"branch {name} comes from another package ({find_variant(name).module}), which has to be "
+        "installed there"
+        for name in foreign
+    ]
+    for command in commands:
+        for item in command.overrides:
+            _, _, value = item.partition("=")
+            if item.strip().startswith(("foundation.", "scorers.")) and Path(value).is_dir():
+                notices.append(f"{shlex.quote(value)} has to be there under the same path")
+    return list(dict.fromkeys(notices))
