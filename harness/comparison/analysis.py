@@ -125,6 +125,7 @@ def analyse(
     )
     trainings = trainings_of(done, metric, pairs) if is_tested else None
     num_pairs = math.comb(len(branches), 2)
+    num_decided = sum(pair.outcome is not Outcome.UNDECIDED for pair in pairs)
     return ComparisonRecord(
         name=folder.name,
         created_at=now(),
@@ -141,6 +142,8 @@ def analyse(
             winner=winner,
             population=population,
             caution=caution,
+            num_pairs=len(pairs),
+            num_decided=num_decided,
         ),
         outcome=outcome,
         winner=winner,
@@ -154,6 +157,7 @@ def analyse(
             population=population,
             trainings=trainings,
             looks=looks,
+            num_decided=num_decided,
         ),
         branches=branches,
         seeds=seeds,

@@ -132,6 +132,7 @@ def _make(
     display: Display,
 ) -> None:
     """Make the runs that are missing of `of`, after a word on what they take and can find."""
+    from harness.comparison.earlier import variance_sentence
     from harness.comparison.forecast import forecast
     from harness.comparison.power import power_sentence
     from harness.executors.opening import open_executor
@@ -160,6 +161,14 @@ def _make(
             f"{_matrix_words(request, of)}, {of - len(missing)} of them done. {expected.sentence()}"
         )
         display.say(power_sentence(request.num_seeds, num_branches=len(request.variants)))
+        known = variance_sentence(
+            request.options.results,
+            metric=question.metric,
+            variants=request.variants,
+            profile=missing[0].identity.profile,
+        )
+        if known:
+            display.say(known)
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
         run_all(missing, executor=executor, metric=question.metric, display=display)
 

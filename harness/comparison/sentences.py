@@ -18,11 +18,14 @@ def verdict_sentence(
     winner: str | None,
     population: Population = Population.THESE_CLIPS,
     caution: str | None = None,
+    num_pairs: int = 0,
+    num_decided: int = 0,
 ) -> str:
     """The verdict.
 
     records: the finished runs. population: what the outcome speaks of. caution: why
-    the metric cannot rank here, if it cannot.
+    the metric cannot rank here, if it cannot. num_pairs: of branches. num_decided: those of them
+    that are won or tied.
     """
     seeds = len({r.identity.seed for r in records})
     counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
@@ -48,6 +51,11 @@ def verdict_sentence(
             f"undecided: {counted} exploratory, a win on {metric} needs at least "
             f"{MIN_SEEDS_FOR_A_WIN}"
         )
+    if num_decided:
+        return (
+            f"undecided: {seeds} seeds single out no branch on {metric}; {num_decided} of "
+            f"{num_pairs} pairs {'is' if num_decided == 1 else 'are'} decided"
+        )
     return f"undecided: {seeds} seeds do not separate the branches on {metric}"
 
 
@@ -65,12 +73,13 @@ def claim_sentence(
     population: Population = Population.THESE_CLIPS,
     trainings: Trainings | None = None,
     looks: Looks | None = None,
+    num_decided: int = 0,
 ) -> str:
     """What the outcome rests on, and so what may be claimed.
 
     is_tested: whether the metric was tested at all; a failed run, a blank value or a metric that
     ranks nothing leaves nothing to test. population: what the outcome speaks of. trainings: how
-    they are distributed. looks: how often it was decided.
+    they are distributed. looks: how often it was decided. num_decided: pairs that are won or tied.
     """
     if not is_tested:
         return "Nothing was tested, so nothing is claimed."
@@ -79,6 +88,12 @@ def claim_sentence(
         return (
             f"Exploratory: {counted} can suggest a difference and its size, but not establish "
             f"it; at least {MIN_SEEDS_FOR_A_WIN} seeds are needed for that."
+        )
+    if outcome is Outcome.UNDECIDED and num_decided and not (looks and looks.unplanned):
+        return (
+            f"No best branch is established: {num_decided} of {num_pairs} pairs "
+            f"{'is' if num_decided == 1 else 'are'} decided over {num_seeds} paired training "
+            "seeds, the others are not, which does not mean that their branches are equal."
         )
     if outcome is Outcome.UNDECIDED:
         return (
@@ -118,6 +133,16 @@ def claim_sentence(
 def _speaks(trainings: Trainings) -> str:
     if trainings.speaks is Speaks.MEAN:
         return "It speaks of the mean over trainings."
+    collapsed = [
+        f"{len(seeds)} of {trainings.num_seeds} of {branch}"
+        for branch, seeds in trainings.collapsed.items()
+        if seeds
+    ]
+    if collapsed:
+        return (
+            f"It speaks of a typical training: some collapsed ({', '.join(collapsed)}), so it is "
+            "no claim about the mean over all."
+        )
     return (
         "It speaks of a typical training: with "
         f"{trainings.num_seeds} seeds, up to {trainings.unseen_share:.0%} of a branch's trainings "
@@ -132,7 +157,7 @@ def shape_notices(trainings: Trainings) -> list[str]:
         if seeds:
             found.append(
                 f"{len(seeds)} of {trainings.num_seeds} trainings of {branch} collapsed (seed "
-                f"{_listed(seeds)}): far below the branch's own median. They are counted, and "
+                f"{_listed(seeds)}): far worse than the branch's own median. They are counted, and "
                 "what is claimed speaks of a typical training, not of the mean"
             )
     if trainings.skewed:
@@ -162,7 +187,7 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
             what += f"; {pair.ahead} is ahead"
     numbers = f"difference {found.mean:+.3g}"
     if found.n > 1:
-        numbers += f", {found.level:.0%} interval {found.low:+.3g} to {found.high:+.3g}"
+        numbers += f", {found.level:.0%} interval {found.low:+.3g} to {found.high:+.3g} by itself"
         numbers += f", adjusted p {pair.adjusted_p:.3g}"
     counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
     note = "" if is_primary else "; a secondary metric, which does not decide the verdict"

@@ -10,6 +10,7 @@ from harness.records.record import RunRecord
 from harness.statistics.crossed import Components
 from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome
 from harness.statistics.verdict import PairVerdict
+from harness.wording.numbers import count
 
 _MOST_CLIPS = 10
 """Times the clips there are, beyond which more of them are no advice."""
@@ -112,15 +113,19 @@ def _sentence(
         f"If the difference between {pair.first} and {pair.second} and its spread over these "
         f"{pair.difference.n} seeds are as seen, "
     )
+    # An expected interval that just leaves out 0 leaves it out about every second time.
+    decide = "would decide this pair in about half of cases"
     if seeds is None and clips is None:
-        return f"{start}neither more seeds nor more clips in reach would decide this pair."
-    of_seeds = f"about {seeds} more seeds of each branch"
-    of_clips = f"about {clips} more test clips (another split, so every run is made again)"
+        return f"{start}neither more seeds nor more clips in reach {decide}."
+    of_seeds = f"about {count(seeds, 'more seed')} of each branch"
+    of_clips = f"about {count(clips, 'more test clip')} (another split, so every run is made again)"
     if clips is None:
-        return f"{start}{of_seeds} would decide this pair; more clips alone would not."
+        return f"{start}{of_seeds} {decide}; more clips alone would not."
     if seeds is None:
-        return f"{start}{of_clips} would decide this pair; more seeds alone would not."
+        return f"{start}{of_clips} {decide}; more seeds alone would not."
     cheaper, dearer = of_seeds, of_clips
     if for_seeds is not None and for_clips is not None and for_clips < for_seeds:
         cheaper, dearer = of_clips, of_seeds
-    return f"{start}{cheaper} would decide this pair for less device time than {dearer}."
+    if for_seeds is None or for_clips is None:
+        return f"{start}{of_seeds}, or {of_clips}, {decide}."
+    return f"{start}{cheaper} {decide}, for less device time than {dearer}."

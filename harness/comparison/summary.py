@@ -6,7 +6,7 @@ The page, its Markdown twin and the terminal show the same ones in the same orde
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.comparison.evidence import Interval, Listening
+from harness.comparison.evidence import Interval, Listening, Selection
 from harness.comparison.next_step import next_step
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
@@ -21,6 +21,8 @@ from harness.wording.numbers import (
 
 _MOST_OTHERS = 3
 """Branches that the leading one is set against, nearest first; the table of pairs has all."""
+_SLIGHT = 1.05
+"""Factor of exaggeration that is not worth two digits."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,20 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
         over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
         sentences.append(f"For other clips of these classes too, the lead{over} alone: {between}.")
     if nearest.selection is not None:
-        least = "at least " if nearest.selection.is_at_least else ""
-        shrunken = number(abs(nearest.selection.shrunken), digits=digits, signed=True)
-        sentences.append(
-            f"Only large differences win, so this one is likely {least}"
-            f"{nearest.selection.factor:.2g} times the true one; shrunken, it is {shrunken}."
-        )
+        sentences.append(_exaggeration(nearest.selection, digits=digits))
     return tuple(sentences)
+
+
+def _exaggeration(selection: Selection, *, digits: int) -> str:
+    """A win's expected exaggeration (type M)."""
+    if selection.factor < _SLIGHT and not selection.is_at_least:
+        return "Only large differences win; this one is likely exaggerated by less than 5 %."
+    least = "at least " if selection.is_at_least else ""
+    shrunken = number(abs(selection.shrunken), digits=digits, signed=True)
+    return (
+        f"Only large differences win, so this one is likely {least}{selection.factor:.2g} times "
+        f"the true one; shrunken, it is {shrunken}."
+    )
 
 
 def _other(pair: PairResult, best: str) -> str:

@@ -9,17 +9,18 @@ from harness.report.page.page import MAX_BYTES, Written
 from harness.report.sweep.write import write_sweep_report
 
 
-def write_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Written:
-    """Write the report of the comparison or sweep in `folder` beside its record.
+def write_report(folder: Path, *, out: Path | None = None, max_bytes: int = MAX_BYTES) -> Written:
+    """Write the report of the comparison or sweep in `folder`.
 
-    max_bytes: of the page with its media inside; above it they lie beside it.
+    out: where it is written; None: beside its record. max_bytes: of the page with its media
+    inside; above it they lie beside it.
 
     Raises:
         DataError: there is no such record in the folder, or one that cannot be read.
         NoSpaceError: the disk is full.
     """
     if ReportFolder(folder).comparison.is_file():
-        return write_comparison_report(folder, max_bytes=max_bytes)
+        return write_comparison_report(folder, out=out, max_bytes=max_bytes)
     if SweepFolder(folder).record.is_file():
-        return write_sweep_report(folder)
+        return write_sweep_report(folder, out=out)
     raise DataError(f"no comparison and no sweep in {folder}")

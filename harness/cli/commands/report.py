@@ -26,6 +26,14 @@ def report(
         ),
     ] = None,
     results: Results = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder to write to instead, such as for a read-only results folder; several "
+            "reports get a folder each in it.",
+        ),
+    ] = None,
     max_mb: Annotated[
         float,
         typer.Option(
@@ -39,13 +47,19 @@ def report(
     """Write the report of comparisons, sweeps or runs: an HTML page, Markdown and all numbers."""
     from rich.text import Text
 
+    from core.errors import UsageError
     from harness.cli.report_targets import scored_votes, write_reports
 
     scored = None
+    if votes and out is not None:
+        raise UsageError(
+            "--votes keeps its scores with the comparison, so it cannot be combined with --out; "
+            "score the votes first, then write the report elsewhere"
+        )
     if votes:
         targets, files = targets[:1], [*votes, *(Path(word) for word in targets[1:])]
         scored = scored_votes(targets[0], files=files, results=results)
-    written = write_reports(targets, results=results, max_bytes=int(max_mb * 1e6))
+    written = write_reports(targets, results=results, max_bytes=int(max_mb * 1e6), out=out)
     lines = [f"{report.verdict}\nreport  {report.page}" for report in written]
     data: dict[str, Any] = {"reports": [report.data() for report in written]}
     if scored is not None:

@@ -1,11 +1,11 @@
 """Every number of a report in one long table, for people with tools of their own."""
 
 import io
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.files import write_atomic
@@ -25,9 +25,8 @@ Row = tuple[Any, ...]
 
 def numbers(facts: Facts) -> pd.DataFrame:
     """One row a number, with `COLUMNS`; a missing one has a reason instead of a value."""
-    rows = [row for run in facts.runs for row in _of_run(run)]
-    rows += _pairs(facts)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    tables = [part for run in facts.runs for part in (_table(_of_run(run)), _of_clips(run))]
+    table = pd.concat([*tables, _table(_pairs(facts))], ignore_index=True)
     return table.astype(
         {
             **dict.fromkeys(("run", "branch", "arm", "metric", "level", "item", "reason"), "str"),
@@ -36,6 +35,32 @@ def numbers(facts: Facts) -> pd.DataFrame:
             "n": "Int64",
         }
     )
+
+
+def _table(rows: Iterable[Row]) -> pd.DataFrame:
+    # As objects, so that a part without values does not decide the type of a column.
+    return pd.DataFrame(list(rows), columns=list(COLUMNS), dtype=object)
+
+
+def _of_clips(run: ReportRun) -> pd.DataFrame:
+    """The scores of single clips, by columns: they are most of the table."""
+    scores = run.clip_scores
+    is_defined = np.isfinite(scores["value"].to_numpy(dtype="float64"))
+    return pd.DataFrame(
+        {
+            "run": run.run_id,
+            "branch": run.branch,
+            "seed": run.seed,
+            "arm": scores["arm"],
+            "metric": scores["metric"],
+            "level": "clip",
+            "item": [_text(item) for item in scores["sample_id"]],
+            "value": scores["value"],
+            "n": 1,
+            "reason": np.where(is_defined, "", "undefined for this clip"),
+        },
+        columns=list(COLUMNS),
+    ).astype(object)
 
 
 def save_numbers(facts: Facts) -> tuple[Path, Path]:
@@ -60,11 +85,6 @@ def _of_run(run: ReportRun) -> Iterator[Row]:
             yield (*head, arm, name, "run", "", score.value, score.n, score.reason or "")
             for class_name, (mean, size) in run_classes(run, name, arm=arm).items():
                 yield (*head, arm, name, "class", _text(class_name), mean, size, "")
-    table = run.clip_scores
-    for arm, name, item, value in zip(
-        table["arm"], table["metric"], table["sample_id"], table["value"], strict=True
-    ):
-        yield (*head, arm, name, "clip", _text(item), value, 1, _undefined(value))
     for margin in run.record.controls:
         for item in ("mean", "sd", "z", "low", "high"):
             value = getattr(margin, item)
@@ -129,10 +149,6 @@ def _pairs(facts: Facts) -> list[Row]:
                 (*head, seed, "audio", pair.metric, "pair", "difference of the seed", value, 1, "")
             )
     return rows
-
-
-def _undefined(value: float) -> str:
-    return "" if math.isfinite(value) else "undefined for this clip"
 
 
 def _text(value: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import DataError
+from core.files import write_atomic
 from harness.comparison.record import load_comparison
 from harness.comparison.runs import LoadedRun, load_run
 from harness.records.folders import ReportFolder, ResultsFolder
@@ -19,8 +20,12 @@ from harness.report.page.render import markdown
 from harness.wording.numbers import plain
 
 
-def write_comparison_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Written:
+def write_comparison_report(
+    folder: Path, *, out: Path | None = None, max_bytes: int = MAX_BYTES
+) -> Written:
     """Write the report of the comparison in `folder`; a run that is gone is named as such.
+
+    out: where it is written; None: beside the comparison.
 
     Raises:
         DataError: there is no comparison in the folder.
@@ -35,13 +40,13 @@ def write_comparison_report(folder: Path, *, max_bytes: int = MAX_BYTES) -> Writ
             absent[run.run_id] = str(error)
     facts = Facts(
         name=comparison.name,
-        folder=folder,
+        folder=folder if out is None else out,
         runs=tuple(runs),
         comparison=comparison,
         absent=absent,
         rows=comparison.metrics,
     )
-    return _write(facts, max_bytes=max_bytes)
+    return _write(facts, source=folder, max_bytes=max_bytes)
 
 
 def comparison_text(facts: Facts) -> str:
@@ -55,9 +60,15 @@ def comparison_text(facts: Facts) -> str:
 
 
 def write_runs_report(
-    runs: Sequence[LoadedRun], *, results: Path, max_bytes: int = MAX_BYTES
+    runs: Sequence[LoadedRun],
+    *,
+    results: Path,
+    out: Path | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Written:
-    """Write a report of runs side by side, without a verdict, below `results/reports`.
+    """Write a report of runs side by side, without a verdict.
+
+    out: where it is written; None: below `results/reports`.
 
     Raises:
         NoSpaceError: the disk is full.
@@ -71,18 +82,20 @@ def write_runs_report(
     else:
         name = f"runs-{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}"
     found = tuple(ReportRun(run) for run in unique.values())
-    bare = Facts(name=name, folder=ResultsFolder(results).report(name).path, runs=found)
+    folder = ResultsFolder(results).report(name).path if out is None else out
+    bare = Facts(name=name, folder=folder, runs=found)
     primary = bare.primary.name if bare.primary is not None else None
     rows = metric_rows(
         [run.record for run in bare.finished], branches=bare.branches, primary=primary
     )
     facts = Facts(name=name, folder=bare.folder, runs=found, rows=rows)
-    return _write(facts, max_bytes=max_bytes)
+    return _write(facts, source=facts.folder, max_bytes=max_bytes)
 
 
-def _write(facts: Facts, *, max_bytes: int) -> Written:
+def _write(facts: Facts, *, source: Path, max_bytes: int) -> Written:
+    """source: the folder that holds the record and the contact sheet."""
     media = MediaStore()
-    folder = ReportFolder(facts.folder)
+    folder = ReportFolder(source)
     page = Page(
         head=_head(facts),
         sections=sections(facts, media=media),
@@ -90,6 +103,9 @@ def _write(facts: Facts, *, max_bytes: int) -> Written:
         sheet=folder.contact_sheet.name if folder.contact_sheet.is_file() else None,
     )
     csv, parquet = save_numbers(facts)
+    beside = ReportFolder(facts.folder).contact_sheet
+    if page.sheet is not None and beside.resolve() != folder.contact_sheet.resolve():
+        write_atomic(beside, content=folder.contact_sheet.read_bytes())
     return page.write(
         facts.folder,
         files={

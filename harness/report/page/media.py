@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ MEDIA_FOLDER = "media"
 AUDIO_TYPE = "audio/mpeg"
 _LARGEST_PX = 256  # what a sheet shows; the run's folder keeps the whole image
 _AUDIO_HZ = 48_000
+_OWN_NAME = re.compile(r"[0-9a-f]{16}\.(png|webp|mp3|jpg)")
 _TYPES = {"png": "image/png", "webp": "image/webp", "mp3": AUDIO_TYPE, "jpg": "image/jpeg"}
 
 
@@ -33,6 +35,11 @@ class MediaStore:
     def has_files(self) -> bool:
         """Whether anything was added."""
         return bool(self._files)
+
+    @property
+    def embedded_bytes(self) -> int:
+        """Least size of a page that holds all files, each once, in base64."""
+        return sum(4 * len(content) // 3 for content in self._files.values())
 
     def add(self, content: bytes, *, suffix: str) -> str:
         """Keep a file and return its key."""
@@ -59,7 +66,7 @@ class MediaStore:
         kept = set() if self.is_embedded else set(self._files)
         if target.is_dir():
             for path in target.iterdir():
-                if path.name not in kept and path.suffix.lstrip(".") in _TYPES:
+                if path.name not in kept and _OWN_NAME.fullmatch(path.name):
                     path.unlink()
             if not kept and not any(target.iterdir()):
                 target.rmdir()

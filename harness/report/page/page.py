@@ -78,8 +78,10 @@ class Page:
         Raises:
             NoSpaceError: the disk is full.
         """
+        # A page that is too large for its media alone is not drawn with them first.
+        self.media.is_embedded = self.media.embedded_bytes <= max_bytes
         page = self.html()
-        if len(page) > max_bytes and self.media.has_files:
+        if len(page) > max_bytes and self.media.is_embedded and self.media.has_files:
             self.media.is_embedded = False
             page = self.html()
         twin = encoded(markdown(self.head, content=self.sections, sheet=self.sheet))

@@ -36,8 +36,10 @@ _FIXED = (
 )
 
 
-def write_sweep_report(folder: Path) -> Written:
-    """Write the report of the sweep in `folder` beside its record; also of an unfinished one.
+def write_sweep_report(folder: Path, *, out: Path | None = None) -> Written:
+    """Write the report of the sweep in `folder`; also of an unfinished one.
+
+    out: where it is written; None: beside its record.
 
     Raises:
         DataError: there is no sweep in the folder.
@@ -45,10 +47,11 @@ def write_sweep_report(folder: Path) -> Written:
     """
     facts = SweepFacts(load_sweep(folder), folder)
     page = Page(head=_head(facts), sections=sections(facts))
-    write_atomic(folder / TRIALS, content=encoded(trials_csv(facts)))
+    target = folder if out is None else out
+    write_atomic(target / TRIALS, content=encoded(trials_csv(facts)))
     return page.write(
-        folder,
-        files={"trials_csv": folder / TRIALS, "sweep": SweepFolder(folder).record},
+        target,
+        files={"trials_csv": target / TRIALS, "sweep": SweepFolder(folder).record},
         counts={"num_trials": sum(len(branch.trials) for branch in facts.branches)},
     )
 

@@ -23,6 +23,7 @@ from harness.report.comparison import write as writing
 from harness.report.comparison.choice import NUM_EXTREME, Advantage, chosen_clips
 from harness.report.comparison.write import write_comparison_report
 from harness.report.draw import write_report
+from harness.report.page.media import MediaStore
 from harness.report.page.page import Written
 from harness.report.page.render import md
 
@@ -395,3 +396,38 @@ def test_a_page_is_whole_or_not_there(copied: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(DataError):
         write_report(copied)
     assert not (copied / "index.html").exists()
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_report_elsewhere_leaves_the_results_as_they_are(copied: Path, tmp_path: Path) -> None:
+    """Catches: a file written into a read-only folder, a page without its links or its sheet."""
+    results, out = copied.parents[1], tmp_path / "else" / "where"
+    (copied / "contact_sheet.png").write_bytes(b"a sheet")
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    words = ["report", copied.name, "--results", str(results), "--out", str(out), "--json"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    (report,) = json.loads(done.stdout)["reports"]
+    assert Path(report["report"]) == out / "index.html"
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+    assert (out / "contact_sheet.png").read_bytes() == b"a sheet"
+    links = {link for link in Anatomy((out / "index.html").read_text()).links if link[0] != "#"}
+    assert [link for link in links if not (out / link).is_file()] == []
+    run = next((results / "runs").iterdir()).name
+    both = write_reports([copied.name, run], results=results, max_bytes=10**8, out=out / "both")
+    assert [written.page.parent for written in both] == [
+        out / "both" / copied.name,
+        out / "both" / "runs",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+    with pytest.raises(UsageError, match="is a file; name a folder"):
+        write_reports([run], results=results, max_bytes=1, out=out / "index.html")
+
+
+def test_pictures_of_others_in_the_folder_are_left(tmp_path: Path) -> None:
+    """Catches: a user's pictures deleted from the folder that a report is written to."""
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "holiday.jpg").write_bytes(b"mine")
+    (tmp_path / "media" / f"{'a' * 16}.png").write_bytes(b"an earlier report's")
+    MediaStore().save(tmp_path)
+    assert [path.name for path in (tmp_path / "media").iterdir()] == ["holiday.jpg"]

@@ -1,0 +1,202 @@
+"""What a report claims, from simulated scores to the words on the page."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks.stand_in import METRIC, World, experiment, stand_in_runs
+from core.randomness import rng
+from harness.comparison.analysis import analyse
+from harness.comparison.earlier import variance_sentence
+from harness.comparison.evidence import Looks
+from harness.comparison.record import ComparisonRecord
+from harness.report.comparison.write import write_comparison_report
+from harness.report.terminal.comparison import comparison_view
+
+WORLD = World(num_seeds=8, effects=(1.5, 0.0))
+Judge = Callable[..., ComparisonRecord]
+Shown = Callable[[ComparisonRecord], dict[str, str]]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Judge:
+    """A comparison of simulated scores [branches, seeds, clips], through the code that judges."""
+
+    def judge(
+        scores: np.ndarray, *, margin: float | None = None, **looks: object
+    ) -> ComparisonRecord:
+        world = replace(WORLD, num_seeds=scores.shape[1], effects=(0.0,) * len(scores))
+        return analyse(
+            stand_in_runs(world, scores),
+            metric=METRIC,
+            margins={} if margin is None else {METRIC: margin},
+            folder=tmp_path / "claims",
+            command="harness compare --variants branch_a,branch_b --seeds 8",
+            looks=Looks.model_validate(looks),
+        )
+
+    return judge
+
+
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """The words of the page, of its twin and of the terminal."""
+    for module in ("differences", "scores", "training"):
+        monkeypatch.setattr(
+            f"harness.report.comparison.figures.{module}.both",
+            lambda *args: ("<svg></svg>", "<svg></svg>"),
+        )
+
+    def words(record: ComparisonRecord) -> dict[str, str]:
+        folder = tmp_path / "claims"
+        record.save(folder)
+        written = write_comparison_report(folder)
+        out = StringIO()
+        Console(file=out, width=10_000).print(comparison_view(record, width=60))
+        return {
+            "page": unescape(written.page.read_text(encoding="utf-8")),
+            "twin": unescape(written.twin.read_text(encoding="utf-8").replace("\\", "")),
+            "terminal": out.getvalue(),
+        }
+
+    return words
+
+
+def everywhere(words: dict[str, str], sentence: str) -> bool:
+    """Whether page, twin and terminal all say it; where not, which does not is in the failure."""
+    assert [place for place, text in words.items() if sentence not in text] == []
+    return True
+
+
+def scores(*, repeat: int = 0, world: World = WORLD) -> np.ndarray:
+    return world.scores(rng(repeat, "claims"))
+
+
+def test_a_collapsed_training_is_counted_and_named(judged: Judge, shown: Shown) -> None:
+    """Catches: a mean over trainings claimed where one failed; "none seen" where one was."""
+    found = scores()
+    found[0] += 10.0
+    found[1, 2] -= 9.0
+    record = judged(found)
+    assert record.trainings is not None
+    assert record.trainings.collapsed["branch_b"] == [2]
+    words = shown(record)
+    everywhere(words, "1 of 8 trainings of branch_b collapsed (seed 2)")
+    everywhere(words, "far worse than the branch's own median")
+    assert record.winner == "branch_a"
+    everywhere(words, "It speaks of a typical training: some collapsed (1 of 8 of branch_b)")
+    assert not any("without one being seen" in text for text in words.values())
+
+
+def test_skewed_differences_are_said_to_be_skewed(judged: Judge, shown: Shown) -> None:
+    """Catches: a claim about the mean from differences of which the t-test holds the median."""
+    world = replace(WORLD, num_seeds=12)
+    found = scores(world=world)
+    found[0] += (rng(1, "skew").standard_exponential(12) ** 3)[:, None]
+    record = judged(found)
+    assert record.trainings is not None
+    assert record.trainings.skewed == ["branch_a - branch_b"]
+    everywhere(shown(record), "the differences over seeds are skewed (branch_a - branch_b)")
+
+
+def test_a_win_says_how_much_it_exaggerates(judged: Judge, shown: Shown) -> None:
+    """Catches: the size of a selected difference printed as if nothing had been selected."""
+    small = replace(WORLD, effects=(0.5, 0.0))
+    record = next(
+        found
+        for repeat in range(20)
+        if (found := judged(scores(repeat=repeat, world=small))).winner
+    )
+    (pair,) = record.pairs
+    assert pair.selection is not None
+    assert pair.selection.factor > 1.05
+    words = shown(record)
+    everywhere(words, f"{pair.selection.factor:.2g} times the true one; shrunken, it is")
+    large = judged(scores(world=replace(WORLD, effects=(5.0, 0.0))))
+    everywhere(shown(large), "this one is likely exaggerated by less than 5 %")
+
+
+def test_a_tie_says_its_margin(judged: Judge, shown: Shown) -> None:
+    """Catches: "equal" where only "within the margin" was shown."""
+    record = judged(scores(world=replace(WORLD, effects=(0.0, 0.0), training_sd=0.05)), margin=1.0)
+    assert record.outcome.value == "tie"
+    words = shown(record)
+    everywhere(words, "branch_a and branch_b tie on listening_rank, within 1")
+    everywhere(words, "two one-sided t-tests, which place every difference within the margin")
+
+
+def test_a_win_on_these_clips_alone_says_so_everywhere(judged: Judge, shown: Shown) -> None:
+    """Catches: a win that other clips may not repeat, in words that leave that out."""
+    world = replace(WORLD, num_seeds=10, effects=(0.0, 0.0), interaction_sd=2.0, training_sd=0.02)
+    record = next(
+        found
+        for repeat in range(60)
+        if (found := judged(scores(repeat=repeat, world=world))).strength.value == "these_clips"
+    )
+    words = shown(record)
+    everywhere(words, "on these clips")
+    everywhere(words, "whether other clips would is not shown")
+    everywhere(words, "It is decided on these clips.")
+    everywhere(words, "For other clips of these classes too, the lead alone:")
+
+
+def test_an_unplanned_look_is_no_confirmation(judged: Judge, shown: Shown) -> None:
+    """Catches: a second look that reads like the first."""
+    record = judged(scores(), earlier=[6], unplanned=[6], level=0.068)
+    words = shown(record)
+    everywhere(words, "Exploratory: it was also decided at 6 seeds, which no plan names")
+    assert not any("Confirmed" in text for text in words.values())
+
+
+def test_one_decided_pair_is_not_nothing(shown: Shown) -> None:
+    """Catches: "do not separate the branches" above a pair of which one beats the other."""
+    world = World(num_seeds=6, effects=(0.3, 0.0, 0.0))
+    record = next(
+        found
+        for repeat in range(40)
+        if (found := experiment(world, repeat=repeat)).winner is None
+        and any(pair.winner for pair in found.pairs)
+    )
+    num = sum(pair.winner is not None for pair in record.pairs)
+    assert f"single out no branch on listening_rank; {num} of 3 pairs" in record.verdict
+    words = shown(record)
+    everywhere(words, f"No best branch is established: {num} of 3 pairs")
+    assert not any("Nothing is established" in text for text in words.values())
+
+
+def test_no_sentence_of_a_report_equals_photographs(judged: Judge, shown: Shown) -> None:
+    """Catches: a claim of indistinguishable images, which no test here makes."""
+    for text in shown(judged(scores())).values():
+        assert "cannot be told" not in text
+        assert "indistinguishable" not in text
+
+
+def test_the_report_says_what_would_narrow_the_interval(judged: Judge, shown: Shown) -> None:
+    """Catches: variance components that stay in the record; advice that is not the best of them."""
+    record = judged(scores(world=replace(WORLD, interaction_sd=2.0)))
+    (pair,) = record.pairs
+    assert pair.variance is not None
+    assert pair.variance.best == "clips"
+    page = shown(record)["page"]
+    row = page[page.index("doubled, narrows it most") :]
+    row = row[row.index("<tbody>") : row.index("</tbody>")]
+    assert ">clips</td>" in row
+
+
+def test_the_plan_knows_what_an_earlier_comparison_found(judged: Judge, tmp_path: Path) -> None:
+    """Catches: advice before training that ignores the runs there are, or takes other ones."""
+    record = judged(scores(world=replace(WORLD, interaction_sd=2.0)))
+    record.save(tmp_path / "results" / "reports" / "claims")
+    asked = {"metric": METRIC, "variants": record.branches, "profile": record.profile}
+    sentence = variance_sentence(tmp_path / "results", **asked)
+    assert sentence.startswith("By reports/claims (8 seeds, 66 clips), branch_a minus branch_b")
+    assert sentence.endswith("so more clips narrow it most.")
+    assert variance_sentence(tmp_path / "results", **asked | {"metric": "aic"}) == ""
+    assert variance_sentence(tmp_path / "results", **asked | {"variants": ["branch_a", "c"]}) == ""
+    assert variance_sentence(tmp_path / "none", **asked) == ""
