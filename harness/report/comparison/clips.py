@@ -1,6 +1,6 @@
 """Sounds, real pictures and images of clips, read once each and put into the media store."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -35,21 +35,25 @@ class ClipMedia:
     """Where the clips lie now."""
     media: MediaStore
     """Where sounds and pictures go."""
-    _heard: dict[str, Heard] = field(default_factory=dict)
+    _heard: dict[tuple[str, bool], Heard] = field(default_factory=dict)
+    _real: dict[str, Picture] = field(default_factory=dict)
 
-    def heard(self, sample: Sample) -> Heard:
-        """A clip's sound with its spectrogram, decoded once however often it is played."""
-        if sample.id not in self._heard:
-            self._heard[sample.id] = self._sound(sample)
-        return self._heard[sample.id]
+    def heard(self, sample: Sample, *, has_spectrogram: bool = True) -> Heard:
+        """A clip's sound, decoded once however often it is played."""
+        key = (sample.id, has_spectrogram)
+        if key not in self._heard:
+            self._heard[key] = self._sound(sample, has_spectrogram=has_spectrogram)
+        return self._heard[key]
 
-    def _sound(self, sample: Sample) -> Heard:
+    def _sound(self, sample: Sample, *, has_spectrogram: bool) -> Heard:
         words = f"Sound of {label(sample.class_name)}, clip {plain(sample.id)}"
         window_s = self.facts.finished[0].record.identity.shared.window_s
         try:
             content, samples = sound(self.split.root / sample.audio_path, window_s=window_s)
         except (MediaError, OSError) as error:
             return Heard(words, None, reason=f"the sound cannot be read: {plain(error)}")
+        if not has_spectrogram:
+            return Heard(words, self.media.add(content, suffix="mp3"))
         bands, frames = _SPECTROGRAM
         mel = mel_db(samples, sample_rate_hz=48_000, num_bands=bands, num_frames=frames)
         shade = mel_shade(mel, loudest_db=float(mel.max()))
@@ -81,6 +85,18 @@ class ClipMedia:
             note=number(score),
             media=self.media,
         )
+
+    def training(self, sample: Sample, *, similarity: float) -> Picture:
+        """A training picture, read once however many images it is nearest to."""
+        if sample.id not in self._real:
+            self._real[sample.id] = shown_picture(
+                self.split.root / sample.image_path,
+                title="nearest training picture",
+                alt=f"Training picture {plain(sample.id)}",
+                note="",
+                media=self.media,
+            )
+        return replace(self._real[sample.id], note=number(similarity))
 
     def image(self, run: ReportRun, sample: Sample, *, arm: str) -> Picture:
         """What a run generated for the clip in an arm, or why there is nothing."""

@@ -219,6 +219,42 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """One choice of which tiles of a wall are shown."""
+
+    key: str
+    """What the tiles it shows hold in `keys`."""
+    title: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One clip of a wall: its sound, its picture, and each run's image."""
+
+    title: str
+    sample_id: str
+    caption: str
+    heard: Heard
+    real: Picture
+    pairs: tuple[tuple[Picture, Picture | None], ...]
+    """Each run's image, and the training picture that is nearest to it."""
+    keys: tuple[str, ...]
+    """Of the filters that show it."""
+
+
+@dataclass(frozen=True)
+class Wall:
+    """All clips, of which a reader chooses: by class, the best, the worst."""
+
+    kind: ClassVar[str] = "wall"
+    id: str
+    legend: str
+    filters: tuple[Filter, ...]
+    """Beside the first, which shows all."""
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Pictures side by side, each with what it is compared with."""
 
@@ -271,7 +307,7 @@ class Examples:
 
 Part = (
     Answers | Blank | Bullets | Cards | Command | Examples | Figure | Gallery | Glance | Paragraph
-    | Sheet | Strip | Table
+    | Sheet | Strip | Table | Wall
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.cost import quality_against_cost
 from harness.report.comparison.sections.differences import forest_plot, seed_slopes
 from harness.report.comparison.sections.eligibility import eligibility
+from harness.report.comparison.sections.gallery import gallery
 from harness.report.comparison.sections.learning import learning_curves
 from harness.report.comparison.sections.limits import limits
 from harness.report.comparison.sections.listening import class_heat_map, listening_controls
@@ -26,6 +27,8 @@ def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
     found = (
         verdict(facts, clips=clips),
         contact_sheet(facts, clips=clips),
+        # A comparison's page stays short; its runs have pages of their own.
+        *([] if facts.comparison is not None else [gallery(facts, media=media)]),
         forest_plot(facts),
         seed_slopes(facts),
         listeners_votes(facts),

@@ -61,9 +61,14 @@ class Results:
     """A caption that would end the style, mention someone and break a table."""
 
 
-def write_results(root: Path, *, seeds: int = 2, fails: bool = False) -> Results:
-    """Runs of both branches; with `fails` the last one ended in an error."""
-    split = _write_media(root / "data" / "pairs")
+def write_results(
+    root: Path, *, seeds: int = 2, fails: bool = False, test_clips: int = 4
+) -> Results:
+    """Runs of both branches; with `fails` the last one ended in an error.
+
+    test_clips: of each class.
+    """
+    split = _write_media(root / "data" / "pairs", test_clips=test_clips)
     folders = []
     for seed in range(seeds):
         for branch in BRANCHES:
@@ -108,17 +113,19 @@ def written(comparison_folder: Path) -> Written:
     return write_comparison_report(comparison_folder)
 
 
-def _write_media(folder: Path) -> Split:
+def _write_media(folder: Path, *, test_clips: int) -> Split:
     samples: dict[str, Sample] = {}
     parts: dict[Part, list[str]] = {part: [] for part in Part}
     for class_index, class_name in enumerate((HOSTILE_CLASS, PLAIN_CLASS)):
-        for number in range(6):
+        for number in range(test_clips + 2):
             is_hostile = class_index == 0 and number == 0
             id_ = HOSTILE_ID if is_hostile else f"clip{class_index}{number}"
             audio, image = folder / "media" / f"{id_}.wav", folder / "media" / f"{id_}.png"
             audio.parent.mkdir(parents=True, exist_ok=True)
             time_S = np.arange(24_000) / 48_000
-            tone_S = 0.3 * np.sin(2 * np.pi * (220 + 60 * (6 * class_index + number)) * time_S)
+            tone_S = 0.3 * np.sin(
+                2 * np.pi * (220 + 20 * ((test_clips + 2) * class_index + number)) * time_S
+            )
             soundfile.write(audio, tone_S.astype(np.float32), 48_000, subtype="PCM_16")
             _picture(class_index, number).save(image)
             samples[id_] = Sample(
@@ -132,20 +139,23 @@ def _write_media(folder: Path) -> Split:
                 image_sha256=_sha256(image),
                 duration_s=0.5,
             )
-            part = Part.TEST if number < 4 else Part.VAL if number == 4 else Part.TRAIN
+            part = Part.TEST if number < test_clips else Part.VAL
+            part = Part.TRAIN if number > test_clips else part
             parts[part].append(id_)
     split = Split(
         root=folder,
         samples=samples,
         parts={part: tuple(sorted(ids)) for part, ids in parts.items()},
-        rule=SplitRule(cap=6, seed=0, fractions=(0.2, 0.2, 0.6)),
+        rule=SplitRule(cap=test_clips + 2, seed=0, fractions=(0.2, 0.2, 0.6)),
     )
     split.save(folder / "split.json")
     return split
 
 
 def _picture(red: int, green: int) -> Image.Image:
-    pixels = np.full((16, 16, 3), (60 * red + 60, 35 * green + 30, 120), dtype=np.uint8)
+    pixels = np.full(
+        (16, 16, 3), (60 * red + 60, (35 * green + 30) % 256, 120 - green % 100), dtype=np.uint8
+    )
     pixels[4:12, 4:12] = 230
     return Image.fromarray(pixels)
 
