@@ -170,6 +170,8 @@ class Facts:
     """Where it is written."""
     runs: tuple[ReportRun, ...]
     """Finished and failed runs, by seed and branch."""
+    source: Path | None = None
+    """The folder that holds the comparison; None: where the report is written."""
     comparison: ComparisonRecord | None = None
     """What is said of the runs together; None for a report of runs that were not compared."""
     absent: dict[str, str] = field(default_factory=dict)
@@ -200,7 +202,7 @@ class Facts:
     @cached_property
     def votes(self) -> VotesRecord | None:
         """Listeners' votes, scored; None where nobody has voted."""
-        path = ReportFolder(self.folder).votes
+        path = ReportFolder(self.source or self.folder).votes
         return load_votes(path) if path.is_file() else None
 
     @cached_property

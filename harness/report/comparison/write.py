@@ -41,6 +41,7 @@ def write_comparison_report(
     facts = Facts(
         name=comparison.name,
         folder=folder if out is None else out,
+        source=folder,
         runs=tuple(runs),
         comparison=comparison,
         absent=absent,
