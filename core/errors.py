@@ -62,6 +62,18 @@ class LimitReachedError(HarnessError):
     exit_code = 76
 
 
+class PausedError(HarnessError):
+    """Another terminal asked for a pause; what is done is kept, to be gone on with."""
+
+    exit_code = 77
+
+
+class CancelledError(HarnessError):
+    """Another terminal asked for an end; the run counts as failed, its checkpoint is kept."""
+
+    exit_code = 77
+
+
 class MismatchError(HarnessError):
     """Something on disk was made with other settings, data or code than asked for."""
 

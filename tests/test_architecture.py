@@ -26,8 +26,8 @@ FLOORS = {
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",
         "run", "costs", "doctor", "mirror", "generate", "probe", "export", "demo", "executors",
-        "comparison", "votes", "sweep", "retention", "report", "bundle", "pack", "launch", "cli",
-        "testing",
+        "comparison", "votes", "sweep", "retention", "watch", "report", "bundle", "pack", "launch",
+        "cli", "testing",
     ),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.stage import Stage
+from core.training.ledger import DATA, TRANSFER, Ledger
 from core.training.objective import (
     NoisedBatch,
     StepDraws,
@@ -90,6 +91,7 @@ class Batches:
         latent_shape: Sequence[int],
         seed: int,
         device: torch.device,
+        ledger: Ledger | None = None,
     ) -> None:
         self.data = data
         self.plan = plan
@@ -99,13 +101,18 @@ class Batches:
         self.latent_shape = latent_shape
         self.seed = seed
         self.device = device
+        self._ledger = ledger or Ledger()
         self._timestep_weight_T = timestep_weights(
             plan.loss_weighting, alphas_cumprod_T=scheduler.alphas_cumprod
         ).to(device)
 
     def at(self, step: int) -> StepBatch:
         """The batch of the stage's optimiser step number `step`."""
-        data, draws, device = self.data, self._draws(step), self.device
+        with self._ledger.spending(DATA):
+            return self._made(step)
+
+    def _made(self, step: int) -> StepBatch:
+        data, draws = self.data, self._draws(step)
         chosen = batch_indices(
             self.first_step + step,
             batch_size=self.plan.batch_size,
@@ -116,23 +123,27 @@ class Batches:
         latents_SCHW = sample_latents(data, ids, draws.flipped.tolist(), draws.latent_noise)
         noised = add_noise(
             self.scheduler,
-            to_device(latents_SCHW, device),
-            noise_BCHW=to_device(draws.noise, device),
-            timesteps_B=to_device(torch.from_numpy(draws.timesteps), device),
+            self._moved(latents_SCHW),
+            noise_BCHW=self._moved(draws.noise),
+            timesteps_B=self._moved(torch.from_numpy(draws.timesteps)),
         )
-        class_weight_S = to_device(torch.tensor([data.class_weight[i] for i in ids]), device)
+        class_weight_S = self._moved(torch.tensor([data.class_weight[i] for i in ids]))
         inputs = data.inputs(ids, crop_draws=draws.crops.tolist())
         return StepBatch(
             inputs=ConditioningInputs(
-                text_BLC=to_device(inputs.text_BLC, device),
-                audio={name: to_device(values, device) for name, values in inputs.audio.items()},
-                class_index_B=to_device(inputs.class_index_B, device),
+                text_BLC=self._moved(inputs.text_BLC),
+                audio={name: self._moved(values) for name, values in inputs.audio.items()},
+                class_index_B=self._moved(inputs.class_index_B),
             ),
             noised=noised,
-            drop_text_S=to_device(torch.from_numpy(draws.drop_text), device),
-            drop_audio_S=to_device(torch.from_numpy(draws.drop_audio), device),
+            drop_text_S=self._moved(torch.from_numpy(draws.drop_text)),
+            drop_audio_S=self._moved(torch.from_numpy(draws.drop_audio)),
             weight_S=class_weight_S * self._timestep_weight_T[noised.timesteps_B],
         )
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        with self._ledger.spending(TRANSFER):
+            return to_device(tensor, self.device)
 
     def _draws(self, step: int) -> StepDraws:
         plan = self.plan

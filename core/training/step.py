@@ -17,13 +17,16 @@ from torch import Tensor, nn
 
 from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
+from core.conditioning.conditioning import Conditioning
 from core.conditioning.stage import Stage
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.batches import StepBatch
+from core.training.ledger import BACKWARD, ENCODE, FORWARD, OPTIMISER, Ledger
 from core.training.objective import per_sample_mse
 from core.training.plan import TrainingPlan, learning_rate_factor
 from core.training.precision import autocast
+from core.training.results import StepReport
 from core.training.scaling import LossScaler
 from core.training.watch import GradientWatch
 
@@ -45,6 +48,30 @@ class StepOutcome:
     def is_skipped(self) -> bool:
         """Whether an overflow of float16 kept the step from being applied."""
         return self.grad_norm is None
+
+    def report(
+        self,
+        stage: Stage,
+        *,
+        step: int,
+        global_step: int,
+        total_steps: int,
+        validation_loss: float | None,
+    ) -> StepReport:
+        """The same for the event log, with where in the schedule it is."""
+        return StepReport(
+            stage=stage.name,
+            step=step,
+            stage_steps=stage.steps,
+            global_step=global_step,
+            total_steps=total_steps,
+            loss=self.loss,
+            losses=self.losses,
+            grad_norm=self.grad_norm,
+            lr=self.lr,
+            gates=self.gates,
+            validation_loss=validation_loss,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,7 @@ class TrainingStep:
         trained: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer,
         null_text_LD: Tensor,
+        ledger: Ledger | None = None,
     ) -> None:
         self.model = model
         self.plan = plan
@@ -121,6 +149,9 @@ class TrainingStep:
         self.parameters = list(trained.values())
         self.optimizer = optimizer
         self.null_text_LD = null_text_LD.to(model.device)
+        # On a GPU the host only launches what is computed later; nobody reads that one.
+        is_timed = model.device.type == "cpu"
+        self.ledger = (ledger if is_timed else None) or Ledger()
         self.watch = GradientWatch(list(trained), device=model.device)
         is_scaled = plan.precision == Precision.FLOAT16
         self.scaler = LossScaler(device=model.device) if is_scaled else None
@@ -155,13 +186,14 @@ class TrainingStep:
         shared = self._step_losses(batch)
         if shared:
             self._backward(torch.stack(list(shared.values())).sum())
-        if self.scaler is not None:
-            self.scaler.unscale_(self.parameters)
-        grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.grad_clip)
         losses = [value.detach().float() for micro in (*terms, shared) for value in micro.values()]
-        is_finite = torch.isfinite(torch.stack([*losses, grad_norm])).all()
-        self.watch.note(self.parameters, is_finite=is_finite)
-        self._update(is_finite)
+        with self.ledger.spending(OPTIMISER):
+            if self.scaler is not None:
+                self.scaler.unscale_(self.parameters)
+            grad_norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.grad_clip)
+            is_finite = torch.isfinite(torch.stack([*losses, grad_norm])).all()
+            self.watch.note(self.parameters, is_finite=is_finite)
+            self._update(is_finite)
         scale = grad_norm.new_ones(()) if self.scaler is None else self.scaler.scale.clone()
         gates = self.model.variant.gate_factors()
         rest = [value.detach().to(grad_norm) for value in (grad_norm, scale, *gates.values())]
@@ -179,7 +211,8 @@ class TrainingStep:
         return losses
 
     def _backward(self, loss: Tensor) -> None:
-        (loss if self.scaler is None else self.scaler.scaled(loss)).backward()
+        with self.ledger.spending(BACKWARD):
+            (loss if self.scaler is None else self.scaler.scaled(loss)).backward()
 
     def _update(self, is_finite: Tensor) -> None:
         """Let the optimiser step, unless the step is not finite."""
@@ -195,8 +228,8 @@ class TrainingStep:
     def _micro_losses(self, batch: StepBatch) -> dict[str, Tensor]:
         """The terms of one micro-batch's loss, scalars by name."""
         variant = self.model.variant
-        with self._autocast():
-            conditioning = variant.condition(batch.inputs)
+        with self.ledger.spending(FORWARD), self._autocast():
+            conditioning = self._condition(batch)
             kept = conditioning.with_text_dropped(
                 batch.drop_text_S, null_text_LC=self.null_text_LD
             ).with_audio_dropped(batch.drop_audio_S)
@@ -208,8 +241,13 @@ class TrainingStep:
                 auxiliary = variant.auxiliary_losses(
                     batch.inputs, conditioning, stage=self.stage.name
                 )
-        mse_B = per_sample_mse(prediction, batch.noised.target_BCHW)
-        return {"diffusion": (batch.weight_S * mse_B).mean(), **auxiliary}
+        with self.ledger.spending(FORWARD):
+            mse_B = per_sample_mse(prediction, batch.noised.target_BCHW)
+            return {"diffusion": (batch.weight_S * mse_B).mean(), **auxiliary}
+
+    def _condition(self, batch: StepBatch) -> Conditioning:
+        with self.ledger.spending(ENCODE):
+            return self.model.variant.condition(batch.inputs)
 
     def _step_losses(self, batch: StepBatch) -> dict[str, Tensor]:
         """The variant's own terms over all samples of the step.
@@ -221,8 +259,8 @@ class TrainingStep:
         variant = self.model.variant
         if self.plan.accumulation == 1 or not variant.has_auxiliary_losses(self.stage.name):
             return {}
-        with self._autocast():
-            conditioning = variant.condition(batch.inputs)
+        with self.ledger.spending(FORWARD), self._autocast():
+            conditioning = self._condition(batch)
             return dict(variant.auxiliary_losses(batch.inputs, conditioning, stage=self.stage.name))
 
     def _autocast(self) -> AbstractContextManager[object]:

@@ -15,9 +15,11 @@ from harness.cli.commands import (
     clean,
     compare,
     convert,
+    ctl,
     dashboard,
     data,
     demo,
+    diff,
     doctor,
     edit,
     export,
@@ -31,6 +33,7 @@ from harness.cli.commands import (
     report,
     runs,
     score,
+    status,
     sweep,
     variants,
     vote,
@@ -43,7 +46,8 @@ EXIT_CODES = (
     "Exit codes: 0 done (also: undecided), 1 failed (also: every run of a compared branch), 2 "
     "wrong usage, 65 unusable data, 66 missing weights, 69 a sweep's database or a store cannot "
     "be reached, 70 a guard stopped the run, 74 disk full, 75 the run is held by another "
-    "process, 78 a file on disk does not match, 129, 130 and 143 stopped by a closed terminal, "
+    "process, 77 paused or cancelled by `harness ctl`, 78 a file on disk does not match, 129, 130 "
+    "and 143 stopped by a closed terminal, "
     "Ctrl-C and SIGTERM (resumable)."
 )
 
@@ -66,6 +70,9 @@ app.command()(plan.plan)
 app.command()(doctor.doctor)
 app.command("list")(runs.list_)
 app.command("show")(runs.show_)
+app.command()(status.status)
+app.command()(ctl.ctl)
+app.command()(diff.diff)
 app.command()(compare.compare)
 app.command()(score.score)
 app.command()(sweep.sweep)

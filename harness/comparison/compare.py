@@ -12,6 +12,7 @@ from harness.branches.registry import find_variant
 from harness.comparison.eligibility import require_comparable
 from harness.comparison.hindsight import left_out, note_question, question_notices
 from harness.comparison.looks import looks_notices, looks_so_far, note_look
+from harness.comparison.matrix import note_matrix
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import (
     CompareOptions,
@@ -30,8 +31,10 @@ from harness.comparison.stored import basis_of, stored_comparison
 from harness.executors.opening import ExecutorKind
 from harness.metrics.decidable import rank_caution, too_small
 from harness.metrics.registry import metric as declared
-from harness.records.folders import ResultsFolder
+from harness.records.control import Asked
+from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.names import split_of
+from harness.records.sessions import attending
 from harness.run.plan import PlannedRun
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
@@ -98,13 +101,28 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
     for name in {run.identity.variant for run in missing}:
         find_variant(name).load()  # one that cannot be imported stops here, before any run
     run_ids = [run.identity.run_id for run in planned]
-    asked_at = note_question(
-        _folder(run_ids, question, request.options), asked=_default_name(run_ids, question)
-    )
-    if missing:
-        _make(missing, of=len(planned), request=request, question=question, display=display)
-    else:
+    folder = _folder(run_ids, question, request.options)
+    asked_at = note_question(folder, asked=_default_name(run_ids, question))
+    if not missing:
         display.say(f"{_matrix_words(request, len(planned))}, all of them done.")
+        return _concluded(planned, request=request, question=question, asked_at=asked_at)
+    note_matrix(folder, planned, command=request.command, metric=question.metric)
+    with attending(ReportFolder(folder).sessions, command=request.command):
+        _make(
+            missing,
+            of=len(planned),
+            request=request,
+            question=question,
+            folder=folder,
+            display=display,
+        )
+        return _concluded(planned, request=request, question=question, asked_at=asked_at)
+
+
+def _concluded(
+    planned: Sequence[PlannedRun], *, request: CompareRequest, question: Question, asked_at: str
+) -> Comparison:
+    """What the finished runs of the matrix show."""
     runs = [load_run(run.folder) for run in planned]
     # With the scorers of the request: they say what the profile decides by.
     scorers = [item for item in request.overrides if item.strip().startswith("scorers.")]
@@ -129,6 +147,7 @@ def _make(
     of: int,
     request: CompareRequest,
     question: Question,
+    folder: Path,
     display: Display,
 ) -> None:
     """Make the runs that are missing of `of`, after a word on what they take and can find."""
@@ -170,7 +189,13 @@ def _make(
         if known:
             display.say(known)
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
-        run_all(missing, executor=executor, metric=question.metric, display=display)
+        run_all(
+            missing,
+            executor=executor,
+            metric=question.metric,
+            display=display,
+            asked=Asked(folder, name=folder.name),
+        )
 
 
 def _matrix_words(request: CompareRequest, num_planned: int) -> str:

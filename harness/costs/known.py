@@ -65,11 +65,12 @@ def known_work(
     """What a branch computes, by the table that ships; None where it lacks these settings."""
     if not registration.is_built_in:
         return None
-    return _table().get(work_key(registration.name, profile=profile, config=config))
+    return shipped_work().get(work_key(registration.name, profile=profile, config=config))
 
 
 @cache
-def _table() -> dict[str, BranchWork]:
+def shipped_work() -> dict[str, BranchWork]:
+    """The counts that ship, by `work_key`."""
     rows = json.loads((files("harness.costs") / TABLE).read_text(encoding="utf-8"))
     return {key: BranchWork.model_validate(row) for key, row in rows.items()}
 

@@ -3,26 +3,40 @@
 from collections import deque
 from collections.abc import Sequence
 
-from core.errors import HarnessError
+from core.errors import HarnessError, PausedError
 from harness.executors.base import Executor, Task
 from harness.executors.schedule import Outcome, Work, drive
+from harness.records.control import Asked
 from harness.records.record import Status
 from harness.run.plan import PlannedRun
 from harness.wording.display import Display
-from harness.wording.numbers import fixed
+from harness.wording.numbers import fixed, listed
 
 
 def run_all(
-    planned: Sequence[PlannedRun], *, executor: Executor, metric: str, display: Display
+    planned: Sequence[PlannedRun],
+    *,
+    executor: Executor,
+    metric: str,
+    display: Display,
+    asked: Asked | None = None,
 ) -> None:
-    """Make each run through the executor; a failed run does not stop the others.
+    """Make each run through the executor; a failed, cancelled or paused run stops no other.
 
-    metric: whose value is told of each run as it ends.
+    metric: whose value is told of each run as it ends. asked: what another terminal asks of all.
     Raises:
         Interrupted: a signal came; every child was told to write a checkpoint and has ended.
+        PausedError: another terminal paused one or all of them.
+        CancelledError: likewise, for good.
         HarnessError: a child ended without a record, more often than is tried again.
     """
-    drive(_Matrix(planned, metric=metric, display=display), executor, display=display)
+    matrix = _Matrix(planned, metric=metric, display=display)
+    drive(matrix, executor, display=display, asked=asked)
+    if matrix.paused:
+        raise PausedError(
+            f"the others are done, and {listed(matrix.paused)} was paused from another terminal; "
+            "the same command goes on with what is missing"
+        )
 
 
 class _Matrix(Work):
@@ -32,6 +46,7 @@ class _Matrix(Work):
         self._waiting = deque(planned)
         self._metric = metric
         self._display = display
+        self.paused: list[str] = []
 
     def next(self) -> Task | None:
         if not self._waiting:
@@ -50,6 +65,10 @@ class _Matrix(Work):
             HarnessError: it left no record.
         """
         record = outcome.record
+        if record is None and outcome.exit_code == PausedError.exit_code:
+            self.paused.append(task.name)
+            self._display.say(f"{task.name} paused from another terminal; the others go on")
+            return
         if record is None:
             error = HarnessError(outcome.error)
             error.exit_code = max(1, outcome.exit_code)

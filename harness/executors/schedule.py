@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import BusyError
+from core.errors import BusyError, PausedError
 from core.training.interrupts import InterruptFlag
 from core.training.results import StepReport
 from harness.executors.base import UNGATHERED, Executor, Task
+from harness.records.control import Asked
 from harness.records.events import EventTail
 from harness.records.folders import RunFolder
+from harness.records.progress import read_progress
 from harness.records.record import RunRecord, load_record
 from harness.records.score_kind import Score
 from harness.wording.display import Display, describe
@@ -21,6 +23,7 @@ _TICK_S = 1.0
 _HELD_PAUSE_S = 10.0
 _HELD_S = 300.0
 """How long a run that another process holds is waited for without any step being made."""
+_AFTER_TRAINING = ("sampling", "scoring")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def drive(
     display: Display,
     max_retries: int = 3,
     interrupt: InterruptFlag | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """Do all of the work, `executor.capacity` tasks at a time.
 
@@ -74,10 +78,12 @@ def drive(
     to `max_retries` times a task. A run that another process holds is waited for.
 
     interrupt: set by signals meanwhile, for who waits within `work`.
+    asked: looked at about once a second: what another terminal asks of the whole.
 
     Raises:
         Interrupted: a signal came; every task was told to write a checkpoint and has ended, and
             `on_end` was not called for them.
+        PausedError, CancelledError: likewise, asked for from another terminal.
     """
     going: list[_Going] = []
     ticked = time.monotonic()
@@ -95,6 +101,8 @@ def drive(
                 if time.monotonic() - ticked >= _TICK_S:
                     ticked = time.monotonic()
                     work.tick()
+                    if asked is not None and (error := asked.look()) is not None:
+                        interrupt.ask(error)
                 for one in list(going):
                     outcome = one.watch(work)
                     if outcome is not None:
@@ -141,7 +149,7 @@ class _Going:
             total = self.task.planned.plan.total_steps
             self._display.phase(self.task.name, total, total)
             return Outcome(record, code, None)
-        if self._is_told_to_stop:
+        if self._is_told_to_stop or code == PausedError.exit_code:
             return Outcome(None, code, None)
         if code == BusyError.exit_code:
             return self._wait_for_holder(code)
@@ -196,10 +204,16 @@ class _Going:
         is_trained = self._last.global_step >= total
         detail = f"{self._last.stage} {describe(self._last)}"
         if is_trained:
-            is_scored = self.task.planned.request.score is not Score.LOSS
-            detail = "sampling, scoring" if is_scored else "ending"
+            detail = self._after_training()
         done = min(self._last.global_step, total - 1)
         self._display.phase(self.task.name, done, total, self._place + detail)
+
+    def _after_training(self) -> str:
+        progress = read_progress(RunFolder(self.task.planned.folder).progress)
+        if progress is not None and progress.phase in _AFTER_TRAINING:
+            return f"{progress.phase} {progress.done}/{progress.total}"
+        is_scored = self.task.planned.request.score is not Score.LOSS
+        return "sampling, scoring" if is_scored else "ending"
 
     @property
     def _place(self) -> str:

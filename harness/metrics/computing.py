@@ -3,7 +3,7 @@
 Shape legend: I images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +60,15 @@ class Computed:
         ]
 
 
-def compute_all(batch: Batch, metrics: Mapping[str, ClipMetric | SetMetric]) -> Computed:
+def compute_all(
+    batch: Batch,
+    metrics: Mapping[str, ClipMetric | SetMetric],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Computed:
     """Compute each metric on the batch.
+
+    progress: told how many of all metrics are done, before the first and after each.
 
     A metric of another package that fails has a reason in place of values: it must not cost the
     run that was trained for it.
@@ -69,7 +76,8 @@ def compute_all(batch: Batch, metrics: Mapping[str, ClipMetric | SetMetric]) -> 
     wholes: list[ClipScores] = []
     parts: list[ClipScores] = []
     sets: list[SetScores] = []
-    for declared in metrics.values():
+    for number, declared in enumerate(metrics.values()):
+        progress(number, len(metrics))
         if isinstance(declared, SetMetric):
             sets.append(SetScores(declared, _of_sets(declared, batch)))
             continue
@@ -78,6 +86,7 @@ def compute_all(batch: Batch, metrics: Mapping[str, ClipMetric | SetMetric]) -> 
         wholes.append(ClipScores(declared, found, chance))
         if declared.parts is not None and not isinstance(found, Absent):
             parts += _parts(declared, batch)
+    progress(len(metrics), len(metrics))
     return Computed([*wholes, *parts], sets)
 
 

@@ -3,7 +3,7 @@
 Shape legend: I images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def score_images(
     training_images: Mapping[str, Path] | None = None,
     split_hash: str | None = None,
     cache: FeatureCache | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> RunScores:
     """Score a run's images against the test clips.
 
@@ -113,6 +114,7 @@ def score_images(
         the Frechet distances; without them the test clips are halved, and both have half the n.
     training_images: the training pictures by id, among which each image's nearest is sought.
     split_hash: goes into every value. cache: features of real media; None computes them.
+    progress: told how many of all metrics are done.
 
     Raises:
         ValueError: no images, a doubled image, or an image of a clip that is not in `clips`.
@@ -132,7 +134,7 @@ def score_images(
         floor=floor_images,
         waveform_of=waveform_of,
     )
-    scores = compute_all(batch, computed_metrics())
+    scores = compute_all(batch, computed_metrics(), progress=progress)
     table = _table(batch, scores)
     means = clip_means(table)
     values = ValueMaker(scorers, split_hash)

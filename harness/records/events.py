@@ -88,3 +88,22 @@ def _step_of(line: str) -> float:
         return int(json.loads(line)["global_step"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return math.inf
+
+
+_TAIL_BYTES = 1 << 16
+
+
+def last_steps(path: Path) -> list[StepReport]:
+    """The last steps in a log, as many as its last 64 kB hold; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - _TAIL_BYTES)
+            file.seek(start)
+            lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return []
+    if start:  # it begins somewhere in a line
+        lines = lines[1:]
+    found = [_report_of(line) for line in lines if line.endswith(b"\n")]
+    return [step for step in found if step is not None]

@@ -7,12 +7,16 @@
         events.jsonl               a line for each optimiser step
         checkpoints/step-N/        the newest ones, verified; of no use after the run
         weights.safetensors        the trained branch
+        previews/STEP/CLIP.png     what it made of a few validation clips while it trained
         images/ARM/CLIP-DRAW.png   what it generated
         per_clip.csv               every score of every image
         distance_contributions.csv what each clip adds to each kernel distance
         nearest_training.csv       the training picture nearest to each image
         record.json                everything about it, written when it ends; a failed one too
         test_openings.jsonl        a line for each time that it read the test clips
+        sessions.jsonl             a line when a process begins on it, and one when it ends
+        progress.json              how far it is, written anew every few seconds while it goes on
+        control.json               what another terminal asks of the process on it
         failures.jsonl             a line for each failure
         traceback.txt              where in the code the last unexpected failure came from
         run.log                    what its process said, where another one started it
@@ -21,6 +25,8 @@
         comparison.json            every number of the comparison
         question.json              what was asked of the runs, when for the first time, and every
                                    look at it
+        matrix.json                the runs that it makes, written when it starts
+        sessions.jsonl             as of a run; control.json likewise
         contact_sheet.png          the same clips as each branch generates them
         votes/PLAN.json            what listeners were asked, and what is behind each image
         votes.json                 their answers, scored
@@ -29,6 +35,7 @@
         sweep.json                 every trial
         journal.log                the study, unless --storage puts it elsewhere
         sweep.lock                 held while a process writes the two
+        sessions.jsonl             as of a run
         BRANCH.toml                a branch's best settings
       data/NAME/                 a folder of pairs as it was read
         split.json                 its split, locked; the other files belong to `core.data`
@@ -56,16 +63,22 @@ SWEEPS = "sweeps"
 RECORD = "record.json"
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
+PREVIEWS = "previews"
 PER_CLIP = "per_clip.csv"
 CONTRIBUTIONS = "distance_contributions.csv"
 NEAREST = "nearest_training.csv"
+IDENTITY = "identity.json"
 OPENINGS = "test_openings.jsonl"
+SESSIONS = "sessions.jsonl"
+PROGRESS = "progress.json"
+CONTROL = "control.json"
 FAILURES = "failures.jsonl"
 RUN_LOG = "run.log"
 RUN_LOCK = "run.lock"
 HOLDER = "holder.json"
 COMPARISON = "comparison.json"
 QUESTION = "question.json"
+MATRIX = "matrix.json"
 SWEEP = "sweep.json"
 JOURNAL = "journal.log"
 SPLIT = "split.json"
@@ -87,7 +100,7 @@ class RunFolder:
     @property
     def identity(self) -> Path:
         """What the run is, from its start on."""
-        return self.path / "identity.json"
+        return self.path / IDENTITY
 
     @property
     def events(self) -> Path:
@@ -110,6 +123,11 @@ class RunFolder:
         return self.path / "images"
 
     @property
+    def previews(self) -> Path:
+        """Folder of what it generated while it trained, by step."""
+        return self.path / PREVIEWS
+
+    @property
     def per_clip(self) -> Path:
         """Every score of every image."""
         return self.path / PER_CLIP
@@ -128,6 +146,16 @@ class RunFolder:
     def openings(self) -> Path:
         """A line for each time that it read the test clips."""
         return self.path / OPENINGS
+
+    @property
+    def sessions(self) -> Path:
+        """When processes began on it, and how they ended."""
+        return self.path / SESSIONS
+
+    @property
+    def progress(self) -> Path:
+        """How far the process on it is."""
+        return self.path / PROGRESS
 
     @property
     def failures(self) -> Path:
@@ -171,6 +199,16 @@ class ReportFolder:
     def question(self) -> Path:
         """What was asked of the runs, and when for the first time."""
         return self.path / QUESTION
+
+    @property
+    def matrix(self) -> Path:
+        """The runs that it makes."""
+        return self.path / MATRIX
+
+    @property
+    def sessions(self) -> Path:
+        """When processes began on it, and how they ended."""
+        return self.path / SESSIONS
 
     @property
     def contact_sheet(self) -> Path:
@@ -218,6 +256,11 @@ class SweepFolder:
     def page(self) -> Path:
         """Its report."""
         return self.path / PAGE
+
+    @property
+    def sessions(self) -> Path:
+        """When processes began on it, and how they ended."""
+        return self.path / SESSIONS
 
     def config(self, branch: str) -> Path:
         """A branch's best settings."""
@@ -323,6 +366,21 @@ class ResultsFolder:
         return sorted(self.validation.glob(f"*/{RECORD}"))
 
     @property
+    def run_folders(self) -> list[Path]:
+        """The runs that are scored on the test clips, those without a record too, by id."""
+        return _with_any(self.runs, IDENTITY, RECORD)
+
+    @property
+    def trial_folders(self) -> list[Path]:
+        """The runs that are not, those without a record too, by id."""
+        return _with_any(self.validation, IDENTITY, RECORD)
+
+    @property
+    def comparison_folders(self) -> list[Path]:
+        """The comparisons, those that are not concluded too, by name."""
+        return _with_any(self.reports, MATRIX, COMPARISON)
+
+    @property
     def comparisons(self) -> list[Path]:
         """The records of the comparisons, by name."""
         return sorted(self.reports.glob(f"*/{COMPARISON}"))
@@ -336,3 +394,8 @@ class ResultsFolder:
     def sweep_records(self) -> list[Path]:
         """The records of the sweeps, by name."""
         return sorted(self.sweeps.glob(f"*/{SWEEP}"))
+
+
+def _with_any(parent: Path, *names: str) -> list[Path]:
+    """The folders below `parent` with a file of one of the names."""
+    return sorted({path.parent for name in names for path in parent.glob(f"*/{name}")})

@@ -36,7 +36,7 @@ class LineJournal:
         # Half a line, left by a kill, is of what happened or was about to: count it.
         return len([line for line in self._path.read_bytes().split(b"\n") if line])
 
-    def _append(self, line: Mapping[str, str]) -> None:
+    def _append(self, line: Mapping[str, object]) -> None:
         """Count one more; it is on disk when this returns."""
         with naming(self._path), self._path.open("ab+") as file:
             start = b""

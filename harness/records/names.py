@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.data.splits.split import Split, load_split
 from core.errors import DataError, HarnessError, MismatchError, UsageError
-from harness.records.folders import COMPARISON, SWEEP, ResultsFolder
+from harness.records.folders import COMPARISON, MATRIX, SWEEP, ResultsFolder, RunFolder
 from harness.records.record import RunRecord
 
 _FOLDER_NAME = re.compile(r"\w[\w.-]*")
@@ -41,7 +41,7 @@ class Named:
 
 
 def named(word: str, *, results: Path) -> Named:
-    """The comparison, else the sweep, else the run that a word names.
+    """The comparison, else the sweep, else the run that a word names, ended or not.
 
     A word is the path of a folder or of the record in it, a name in its place below `results`, or
     the start of one name there.
@@ -53,7 +53,30 @@ def named(word: str, *, results: Path) -> Named:
         return Named(Kind.COMPARISON, folder)
     if (folder := named_sweep(word, results=results)) is not None:
         return Named(Kind.SWEEP, folder)
+    if (folder := _open_comparison(word, results=results)) is not None:
+        return Named(Kind.COMPARISON, folder)
+    if (folder := _open_run(word, results=results)) is not None:
+        return Named(Kind.RUN, folder)
     return Named(Kind.RUN, named_run(word, results=results))
+
+
+def _open_comparison(word: str, *, results: Path) -> Path | None:
+    parent = ResultsFolder(results).reports
+    return _folder(word, file=MATRIX, parent=parent, kind="comparisons")
+
+
+def _open_run(word: str, *, results: Path) -> Path | None:
+    """The folder of the run without a record that a word names; None where one has a record."""
+    if not word or Path(word).exists():
+        return None
+    below = ResultsFolder(results)
+    for folders in (below.run_folders, below.trial_folders):
+        found = _of_name(word, folders)
+        if any(RunFolder(folder).record.is_file() for folder in found):
+            return None
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def named_comparison(word: str, *, results: Path) -> Path | None:

@@ -5,13 +5,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.training import ledger
+from core.training.ledger import Ledger
 from core.training.results import NOTHING_TO_TRAIN, TrainingResult
+
+_PARTS = {
+    "verify": ledger.PREPARE,
+    "build": ledger.PREPARE,
+    "features": ledger.FEATURES,
+    "train": ledger.PREPARE,
+    "validate": ledger.VALIDATION,
+    "sample": ledger.SAMPLING,
+    "score": ledger.SCORING,
+}
+"""To what a phase's time is booked where nothing inside it says otherwise."""
 
 
 @dataclass
 class Findings:
     """Filled while the phases of a run go by."""
 
+    ledger: Ledger = field(default_factory=Ledger)
+    """To which the seconds are booked."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
     guards: list[str] = field(default_factory=list)
@@ -26,7 +41,8 @@ class Findings:
         """Leave the seconds of a phase, also when it fails."""
         started = time.monotonic()
         try:
-            yield
+            with self.ledger.spending(_PARTS[phase]):
+                yield
         finally:
             self.seconds[phase] = time.monotonic() - started
 

@@ -270,6 +270,7 @@ class Planner:
         # Neither how often it can be resumed from, nor what changes roundings of pictures alone and
         # shrinks by itself where memory is short.
         settings["training"].pop("checkpoint_every")
+        settings["training"].pop("preview_every")
         settings["sampling"].pop("batch_size")
         # Likewise embeddings: what made them is in `models`.
         settings["foundation"].pop("exported")

@@ -70,7 +70,7 @@ def sample_arms(
     def sampled(batch: Sequence[SampleRequest]) -> np.ndarray:
         latents_BCHW = sample_latents(
             model,
-            conditioning=_conditioning(model, batch, features=features, arm=batch[0].arm),
+            conditioning=conditioning_of(model, batch, features=features, arm=batch[0].arm),
             null_text_LC=features.null_text,
             noise_BCHW=initial_noise(
                 [request.sample_id for request in batch],
@@ -83,7 +83,7 @@ def sample_arms(
             guidance=Guidance(text=settings.text_guidance, audio=settings.audio_guidance),
             precision=precision,
         )
-        pixels = _pixels(foundation, latents_BCHW)
+        pixels = pixels_of(foundation, latents_BCHW)
         require_pictures(latents_BCHW, pixels, batch)
         return pixels
 
@@ -159,7 +159,7 @@ def sample_requests(
 
 
 @torch.no_grad()
-def _conditioning(
+def conditioning_of(
     model: AttachedVariant, batch: Sequence[SampleRequest], *, features: SplitFeatures, arm: Arm
 ) -> Conditioning:
     """What training saw, from `Variant.condition`, with the arm's sound in place of the own."""
@@ -186,7 +186,7 @@ def _conditioning(
     return conditioning
 
 
-def _pixels(foundation: Foundation, latents_BCHW: torch.Tensor) -> np.ndarray:
+def pixels_of(foundation: Foundation, latents_BCHW: torch.Tensor) -> np.ndarray:
     images_B3HW = foundation.decode_latents(latents_BCHW)
     rounded = (images_B3HW * 255).round().to(torch.uint8)
     return rounded.permute(0, 2, 3, 1).contiguous().numpy()

@@ -5,28 +5,24 @@ import shutil
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from core.conditioning.attached import AttachedVariant
-from core.data.media.decode_audio import decode_audio
-from core.data.splits.split import Part, is_absent, verify_sample
-from core.errors import BusyError, HarnessError, NoSpaceError
+from core.data.splits.split import Part
+from core.errors import BusyError, HarnessError, NoSpaceError, PausedError
 from core.files import no_space_is_a_sentence, write_atomic
 from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
+from core.training.ledger import CHECKPOINT, PREPARE
 from core.training.loop import train
 from core.training.results import StepReport, TrainingResult
 from harness.data.source import weights_of
-from harness.metrics.arms import GeneratedImage, ScoredClip
-from harness.metrics.batch import FloorPicture
-from harness.metrics.feature_cache import FeatureCache
-from harness.metrics.score import RunScores, score_images
-from harness.metrics.scorers.scorers import Scorers
+from harness.metrics.arms import GeneratedImage
+from harness.metrics.score import RunScores
 from harness.records.events import EventLog
-from harness.records.folders import FAILURES, ResultsFolder, RunFolder
+from harness.records.folders import FAILURES, RunFolder
 from harness.records.journals import FailureJournal, OpeningJournal
 from harness.records.parts import (
     ClassWeightTable,
@@ -43,6 +39,7 @@ from harness.records.record import (
     now,
 )
 from harness.records.score_kind import Score
+from harness.records.sessions import End, end_of
 from harness.records.unaltered import file_hashes
 from harness.run.determinism import (
     determinism_facts,
@@ -61,7 +58,10 @@ from harness.run.device import (
 from harness.run.findings import Findings, stage_notices
 from harness.run.plan import PlannedRun
 from harness.run.prepare import PreparedModel, prepare_model
+from harness.run.previews import previews_of
 from harness.run.sample import headline_arm, sample_arms
+from harness.run.scoring import score_run
+from harness.run.session import RunSession
 from harness.run.trained import take_over_training
 from harness.run.validation import measured_loss
 from harness.wording.display import Display
@@ -74,12 +74,20 @@ def execute(planned: PlannedRun, *, display: Display) -> RunRecord:
     Raises:
         HarnessError: a sentence and an exit code; a failed run leaves a record that says so.
     """
+    device = require_fit_device(planned.profile, asked=planned.request.device)
+    with RunSession(planned, device=device_name(device)) as session:
+        return _execute(planned, device=device, session=session, display=session.showing(display))
+
+
+def _execute(
+    planned: PlannedRun, *, device: str, session: RunSession, display: Display
+) -> RunRecord:
     started_at = now()
-    work = _Work(planned, display=display)
+    work = _Work(planned, device=device, session=session, display=display)
     try:
         with no_space_is_a_sentence(planned.folder):
             record = work.finish(started_at=started_at)
-    except (Interrupted, NoSpaceError, BusyError):
+    except (Interrupted, PausedError, NoSpaceError, BusyError):
         raise  # the run is not over: the same command goes on with it
     except torch.OutOfMemoryError as error:
         failure = HarnessError(
@@ -102,15 +110,18 @@ def execute(planned: PlannedRun, *, display: Display) -> RunRecord:
 class _Work:
     """The phases of one run; each leaves its seconds."""
 
-    def __init__(self, planned: PlannedRun, *, display: Display) -> None:
+    def __init__(
+        self, planned: PlannedRun, *, device: str, session: RunSession, display: Display
+    ) -> None:
         self.planned = planned
+        self.session = session
         self.display = display
         self.folder = planned.folder
         self.files = RunFolder(planned.folder)
         self.split = planned.prepared.split
         self.score = planned.request.score
         self.part = Part.TEST if self.score is Score.TEST else Part.VAL
-        self.findings = Findings()
+        self.findings = Findings(ledger=session.ledger)
         self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
         self.openings = OpeningJournal(planned.folder)
@@ -121,7 +132,7 @@ class _Work:
                 f"it failed {count(self.num_earlier_failures, 'time')} before this try "
                 f"({FAILURES} in its folder says why)"
             )
-        self.device = require_fit_device(planned.profile, asked=planned.request.device)
+        self.device = device
         display.say(f"{planned.identity.run_id} {device_sentence(self.device)}")
         torch.set_num_threads(planned.profile.training.num_threads)
         self.is_deterministic = planned.profile.training.deterministic
@@ -130,16 +141,18 @@ class _Work:
 
     def finish(self, *, started_at: str) -> RunRecord:
         """All phases, one after the other."""
-        ready = prepare_model(
-            self.planned, device=self.device, findings=self.findings, display=self.display
-        )
-        self._take_over()
+        with self.session.ledger.spending(PREPARE):
+            ready = prepare_model(
+                self.planned, device=self.device, findings=self.findings, display=self.display
+            )
+            self._take_over()
         with self.findings.timed("train"):
             self.training = self._train(ready)
         self.findings.guards += self.training.guards_passed
         loss = None
         if self.score is Score.TEST:
-            self._save_weights(ready.model)
+            with self.session.ledger.spending(CHECKPOINT):
+                self._save_weights(ready.model)
         else:
             with self.findings.timed("validate"):
                 loss = measured_loss(ready, planned=self.planned)
@@ -186,6 +199,9 @@ class _Work:
                 clock=partial(device_seconds, self.device),
                 on_step=on_step,
                 on_resume=lambda step: self._resumed(step, events),
+                ledger=self.session.ledger,
+                interrupt=self.session.interrupt,
+                preview=previews_of(ready, planned=self.planned, say=self._note),
             )
         self.findings.notices += checkpoints.notices
         self.findings.notices += stage_notices(result, variant=self.planned.request.variant)
@@ -233,73 +249,14 @@ class _Work:
             )
 
     def _score(self, images: Sequence[GeneratedImage]) -> RunScores:
-        profile, split = self.planned.profile, self.split
-        self.display.phase("scoring", 0, len(images))
-        scorers = Scorers.load(
-            **profile.scorers.model_dump(),
-            conditioners=[profile.foundation.stable_diffusion, profile.foundation.clap],
-            device=self.device,
-        )
-        window_s = profile.data.window_s
-        code = self.planned.identity.code
-        cache = FeatureCache(
-            ResultsFolder(self.planned.request.results).scorer_features,
-            context={
-                "split": split.hash,
-                "core": code["core"],
-                "metrics": code["metrics"],
-                "window_s": window_s,
-                "device": self.device,
-            },
-            verify=self._verify_media,
-        )
-
-        def pictures(ids: Sequence[str]) -> dict[str, Path]:
-            return {i: split.root / split.samples[i].image_path for i in ids}
-
-        scores = score_images(
+        return score_run(
             images,
-            clips=[
-                ScoredClip(
-                    sample_id=sample_id,
-                    class_name=split.samples[sample_id].class_name,
-                    caption=split.samples[sample_id].caption,
-                    image=split.root / split.samples[sample_id].image_path,
-                    attributes=split.samples[sample_id].attributes,
-                )
-                for sample_id in split.parts[self.part]
-            ],
-            scorers=scorers,
-            waveform_of=lambda sample_id: decode_audio(
-                split.root / split.samples[sample_id].audio_path, window_s=window_s
-            ),
-            # Where validation clips are scored, their halves are the floor.
-            floor_images=(
-                {
-                    sample_id: FloorPicture(split.samples[sample_id].class_name, path)
-                    for sample_id, path in pictures(split.val).items()
-                }
-                if self.score is Score.TEST
-                else None
-            ),
-            training_images=(
-                pictures(split.train)
-                if self.score is Score.TEST and not is_absent(split, Part.TRAIN)
-                else None
-            ),
-            split_hash=split.hash,
-            cache=cache,
+            planned=self.planned,
+            part=self.part,
+            device=self.device,
+            findings=self.findings,
+            display=self.display,
         )
-        self.findings.notices += cache.notices
-        for name, content in scores.files().items():
-            write_atomic(self.folder / name, content=content)
-        self.display.phase("scoring", len(images), len(images))
-        return scores
-
-    def _verify_media(self, ids: Sequence[str]) -> None:
-        """Refuse media that changed since the split was locked, while the run trained."""
-        for sample_id in ids:
-            verify_sample(self.split.samples[sample_id], root=self.split.root)
 
     # Records -----------------------------------------------------------------------------
 
@@ -307,7 +264,8 @@ class _Work:
         """Leave a record that says why the run failed, and a line that outlasts it."""
         message = str(error) or type(error).__name__
         self.failures.note(now(), error=message)
-        self._record(started_at=started_at, error=message).save(self.folder)
+        how = end_of(error)
+        self._record(started_at=started_at, error=message, how=how).save(self.folder)
         self.planned.leave_numbers()
 
     def _record(
@@ -317,7 +275,9 @@ class _Work:
         scores: RunScores | None = None,
         loss: MetricValue | None = None,
         error: str | None = None,
+        how: End = End.FAILED,
     ) -> RunRecord:
+        self.session.close(End.FINISHED if error is None else how)
         metrics = scores.summary if scores is not None else {}
         arms = scores.arms if scores is not None else {}
         if loss is not None:  # the first of the scores
@@ -356,6 +316,8 @@ class _Work:
                 ),
                 device=device_name(self.device),
                 resumed_from_step=self.training.resumed_from if self.training else None,
+                dollars=self.session.dollars,
+                sessions=self.session.facts,
             ),
             environment=environment()
             | {"selective_scan": scan_kind(self.device).value}

@@ -174,6 +174,8 @@ class TrainingSettings(_Settings):
     deterministic: bool = True
     """On a GPU, kernels that add in a fixed order: the same command and a resumed run give the same
     bits on one kind of card. Off is faster, and pairing by seed is then approximate."""
+    preview_every: int = Field(default=0, ge=0)
+    """Optimiser steps between images of a few validation clips; 0: none. Changes no number."""
     num_threads: int = Field(default=1, ge=1)
     """CPU threads of a run; another number gives other roundings, so it is a setting."""
 
@@ -266,11 +268,13 @@ class SweepSettings(_Settings):
 
 
 class HardwareSettings(_Settings):
-    """What a run is made for; it changes no number and no run id."""
+    """What a run is made for and on; it changes no number and no run id."""
 
     needs_gpu: bool = False
     """Whether a machine without a GPU is refused unless `--device cpu` asks for it: at full size
     a CPU would be at it for weeks."""
+    price_per_hour: float | None = Field(default=None, ge=0)
+    """Dollars per hour of the machine, for what runs cost; None: nobody named a price."""
 
 
 class Profile(_Settings):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import BusyError, HarnessError, MismatchError, UsageError
+from core.errors import BusyError, HarnessError, MismatchError, PausedError, UsageError
 from core.training.checkpoints import CheckpointFolder
 from core.training.results import StepReport
 from harness.executors.base import Task
@@ -172,6 +172,11 @@ class SweepWork(Work):
             return f"pruned after step {going.last_step}"
         record = outcome.record
         if record is None:
+            if outcome.exit_code == PausedError.exit_code:
+                raise PausedError(
+                    f"{task.name} was paused from another terminal, and the sweep with it; the "
+                    "same command goes on"
+                )
             if outcome.exit_code >= 0:
                 error = HarnessError(outcome.error)
                 error.exit_code = max(1, outcome.exit_code)

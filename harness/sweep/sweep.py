@@ -14,7 +14,9 @@ from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
 from harness.executors.schedule import drive
+from harness.records.control import Asked
 from harness.records.folders import ResultsFolder, SweepFolder
+from harness.records.sessions import attending
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best
@@ -83,7 +85,10 @@ class _Sweeping:
                 self.branches = [
                     self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
                 ]
-                self._save()
+                record = self._save()
+            stack.enter_context(
+                attending(SweepFolder(self.folder).sessions, command=record.command)
+            )
             self._announce()
             executor = stack.enter_context(
                 open_executor(
@@ -108,7 +113,8 @@ class _Sweeping:
         interrupt = InterruptFlag()
         self.storage.interrupt = interrupt
         try:
-            drive(work, executor, display=self.display, interrupt=interrupt)
+            asked = Asked(self.folder, name=self.name)
+            drive(work, executor, display=self.display, interrupt=interrupt, asked=asked)
         finally:
             work.release_all()
             self._save()
@@ -183,7 +189,8 @@ class _Sweeping:
         missing = [run for run in unique.values() if run.finished_record is None]
         self.display.say(f"best and defaults on the test clips: {len(missing)} runs")
         metric = self.bases[0].profile.deciding.metric
-        run_all(missing, executor=executor, metric=metric, display=self.display)
+        asked = Asked(self.folder, name=self.name)
+        run_all(missing, executor=executor, metric=metric, display=self.display, asked=asked)
 
     def _test_request(self, branch: Branch, seed: int) -> RunRequest:
         request = self.request

@@ -1,5 +1,8 @@
 """`harness compare`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +17,14 @@ from harness.cli.commands.options import (
     ExecutorOption,
     GpuShare,
     Jobs,
+    Notify,
+    PreviewEvery,
     ProfileOverConfig,
     RayAddress,
     Results,
     Set,
     Store,
+    preview_words,
     print_result,
 )
 from harness.executors.opening import ExecutorKind, ExecutorOptions
@@ -83,7 +89,12 @@ def compare(
     ray_address: RayAddress = None,
     store: Store = None,
     price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="Price of the machine per hour, for the forecast.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Price of the machine per hour, for the forecast and what the runs record; the "
+            "same as --set hardware.price_per_hour=PRICE.",
+        ),
     ] = None,
     budget: Annotated[
         BudgetKind,
@@ -100,6 +111,15 @@ def compare(
             "so.",
         ),
     ] = False,
+    preview_every: PreviewEvery = None,
+    notify: Notify = None,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="For the shell, once the report is written: $HARNESS_COMPARISON is its folder.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the branches that are not trained yet, pair them by seed and clip, and compare.
@@ -116,6 +136,7 @@ def compare(
     from harness.report.comparison.draw import draw_comparison
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
+    from harness.watch.notify import Notifier
     from harness.wording.display import open_display
 
     executor_options = ExecutorOptions(
@@ -130,6 +151,9 @@ def compare(
         looks=planned_looks(looks),
     )
     overrides = tuple(set_ or ())
+    if price_per_hour is not None and not from_:
+        overrides += (f"hardware.price_per_hour={price_per_hour!r}",)
+    overrides += preview_words(preview_every if not from_ else None)
     if bool(runs) != from_:
         raise UsageError(
             f"got {', '.join(runs)} without --from; write harness compare --from RUN RUN"
@@ -159,13 +183,26 @@ def compare(
             device=None if device is None else device.value,
         )
         with open_display() as display:
-            comparison = compare_branches(request, display=display)
+            what = f"comparison of {', '.join(names)}"
+            with Notifier(notify, what=what, results=results, say=display.say):
+                comparison = compare_branches(request, display=display)
     drawn = draw_comparison(comparison)
     view = comparison_view(comparison.record, files=drawn.files, width=console().width)
     print_result(view, as_json=as_json, data=drawn.data())
+    if then is not None:
+        _go_on_with(then, folder=comparison.folder)
     if lost := comparison.record.lost_branches:
         typer.echo(f"harness: every run of {', '.join(lost)} failed", err=True)
         raise typer.Exit(1)
+
+
+def _go_on_with(command: str, *, folder: Path) -> None:
+    """Run the user's command; how it ends is told and changes nothing."""
+    # What it prints must not stand between what --json prints.
+    environment = {**os.environ, "HARNESS_COMPARISON": str(folder.resolve())}
+    done = subprocess.run(command, shell=True, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode:
+        typer.echo(f"harness: --then ended with exit code {done.returncode}", err=True)
 
 
 def _of_runs_to_make(context: typer.Context) -> list[str]:

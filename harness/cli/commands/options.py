@@ -87,7 +87,29 @@ PricePerHour = Annotated[
     float | None,
     typer.Option(min=0, metavar="DOLLARS", help="Price of this machine per hour."),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND|URL",
+        help="Told at the end, when a run fails and when one stands still for ten minutes: a "
+        "command for the shell ($HARNESS_MESSAGE), or a URL that takes JSON. It is kept nowhere.",
+    ),
+]
+PreviewEvery = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="STEPS",
+        help="Every so many optimiser steps, generate images for a few validation clips: in the "
+        "run's folder and the report. It changes no number.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def preview_words(every: int | None) -> tuple[str, ...]:
+    """The setting that `--preview-every` stands for, as `--set` takes it."""
+    return () if every is None else (f"training.preview_every={every}",)
 
 
 def print_result(view: Any, *, as_json: bool, data: Any) -> None:

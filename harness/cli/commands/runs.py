@@ -10,10 +10,13 @@ from harness.cli.commands.options import (
     AsJson,
     Data,
     DeviceOption,
+    Notify,
+    PreviewEvery,
     ProfileOption,
     ProfileOverConfig,
     Results,
     Set,
+    preview_words,
     print_result,
 )
 from harness.records.score_kind import Score
@@ -46,6 +49,8 @@ def run(
             "results/validation and are not compared."
         ),
     ] = Score.TEST,
+    preview_every: PreviewEvery = None,
+    notify: Notify = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run, and stop.")
     ] = False,
@@ -59,6 +64,7 @@ def run(
     from harness.report.terminal import tables as show
     from harness.run import run as runs
     from harness.settings.branch_config import load_run_config
+    from harness.watch.notify import Notifier
     from harness.wording.display import open_display
 
     if config is not None:
@@ -74,7 +80,7 @@ def run(
         variant=variant,
         profile=profile or DEFAULT_PROFILE,
         seed=seed,
-        overrides=tuple(set_ or ()),
+        overrides=(*(set_ or ()), *preview_words(preview_every)),
         data=data,
         results=results,
         config=config,
@@ -89,7 +95,9 @@ def run(
             found = plan_dry(request, display=display)
             print_result(dry_run_view(found), as_json=as_json, data=dry_run_data(found))
             return
-        record = runs.run(request, display=display)
+        what = f"{variant} seed {seed}"
+        with Notifier(notify, what=what, results=results, say=display.say):
+            record = runs.run(request, display=display)
     path = RunFolder(results / score.folder / record.run_id).record
     payload = {
         "run_id": record.run_id,
@@ -104,6 +112,9 @@ def list_(
     profile: ProfileOption = "tiny",
     results: Results = Path("results"),
     runs: Annotated[bool, typer.Option("--runs", help="List runs instead of branches.")] = False,
+    comparisons: Annotated[
+        bool, typer.Option("--comparisons", help="List comparisons instead of branches.")
+    ] = False,
     sweeps: Annotated[
         bool, typer.Option("--sweeps", help="List sweeps instead of branches.")
     ] = False,
@@ -112,19 +123,31 @@ def list_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List branches and controls with what each trains at the profile's size, or runs or sweeps."""
+    """List branches and controls with what each trains at the profile's size.
+
+    Or runs, comparisons or sweeps: those that go on, were interrupted or failed, and the finished.
+    """
     from core.errors import UsageError
     from harness.report.terminal import tables as show
 
-    if runs and sweeps:
-        raise UsageError("--runs and --sweeps cannot be combined; choose either one")
+    if runs + comparisons + sweeps > 1:
+        raise UsageError(
+            "--runs, --comparisons and --sweeps cannot be combined; choose one of them"
+        )
+    if comparisons:
+        from harness.report.terminal.lists import comparisons_data, comparisons_view
+
+        print_result(comparisons_view(results), as_json=as_json, data=comparisons_data(results))
+        return
     if sweeps:
         from harness.report.terminal.sweeps import sweeps_data, sweeps_view
 
         print_result(sweeps_view(results), as_json=as_json, data=sweeps_data(results))
         return
     if runs:
-        print_result(show.runs(results), as_json=as_json, data=show.runs_data(results))
+        from harness.report.terminal.lists import runs_data, runs_view
+
+        print_result(runs_view(results), as_json=as_json, data=runs_data(results))
         return
     from rich.console import Group
     from rich.text import Text
@@ -148,8 +171,8 @@ def show_(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about a run, a comparison or a sweep."""
-    from harness.records.folders import ReportFolder
+    """Show everything about a run, a comparison or a sweep, ended or not."""
+    from harness.records.folders import IDENTITY, MATRIX, ReportFolder, RunFolder
     from harness.records.names import Kind, named
     from harness.records.record import load_record
     from harness.records.unaltered import require_unaltered
@@ -157,6 +180,16 @@ def show_(
 
     target = named(run, results=results)
     folder = target.folder
+    is_open = {
+        Kind.COMPARISON: not ReportFolder(folder).comparison.is_file(),
+        Kind.RUN: not target.path.is_file() and not RunFolder(folder).record.is_file(),
+    }.get(target.kind, False)
+    if is_open and (folder / IDENTITY).is_file() | (folder / MATRIX).is_file():
+        from harness.report.terminal.looking import Look
+
+        data, status = Look(results, name=str(folder)).now()
+        print_result(status, as_json=as_json, data=data)
+        return
     if target.kind is Kind.COMPARISON:
         from harness.comparison.record import load_comparison
         from harness.report.terminal.comparison import comparison_view

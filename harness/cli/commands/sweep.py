@@ -13,6 +13,7 @@ from harness.cli.commands.options import (
     ExecutorOption,
     GpuShare,
     Jobs,
+    Notify,
     ProfileOption,
     RayAddress,
     Results,
@@ -81,6 +82,7 @@ def sweep(
     gpu_share: GpuShare = 1.0,
     ray_address: RayAddress = None,
     store: Store = None,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Search the settings of a branch, or of several with equal trials, on the validation clips.
@@ -95,6 +97,7 @@ def sweep(
     from harness.sweep.objectives import parse_metrics, score_for
     from harness.sweep.request import SweepRequest, branch_names
     from harness.sweep.sweep import sweep as search
+    from harness.watch.notify import Notifier
     from harness.wording.display import open_display
 
     metrics = tuple(parse_metrics(metric))
@@ -118,7 +121,9 @@ def sweep(
         device=None if device is None else device.value,
     )
     with open_display() as display:
-        found = search(request, display=display)
+        what = f"sweep of {', '.join(request.variants)}"
+        with Notifier(notify, what=what, results=results, say=display.say):
+            found = search(request, display=display)
     report = write_report(found.folder).page
     view = sweep_view(found.record, folder=found.folder)
     print_result(view, as_json=as_json, data=found.data(report=report))

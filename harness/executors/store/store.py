@@ -18,19 +18,22 @@ from harness.executors.store.claim import Claim
 from harness.executors.store.remote import RemoteFolder
 from harness.records.folders import (
     CHECKPOINTS,
+    CONTROL,
     EVENTS,
     FAILURES,
     HOLDER,
     OPENINGS,
+    PROGRESS,
     RECORD,
     RUN_LOCK,
     RUN_LOG,
     RUNS,
+    SESSIONS,
     VALIDATION,
 )
-from harness.records.journals import FailureJournal, OpeningJournal
+from harness.records.journals import FailureJournal, LineJournal, OpeningJournal
 
-_OF_THIS_MACHINE = (RUN_LOCK, HOLDER)
+_OF_THIS_MACHINE = (RUN_LOCK, HOLDER, CONTROL)
 
 
 @dataclass
@@ -85,7 +88,7 @@ class RunStore:
         """Make the run's folder what the store has of it; whether it has anything.
 
         A folder here that is ahead of the store, by its newest checkpoint, stays as it is.
-        Openings of the test split and failures are never lost: those of both are kept.
+        Openings of the test split, failures and sessions are never lost: those of both are kept.
 
         Raises:
             NoSpaceError: the disk is full.
@@ -96,6 +99,7 @@ class RunStore:
         for name, journal in (
             (OPENINGS, OpeningJournal(folder)),
             (FAILURES, FailureJournal(folder)),
+            (SESSIONS, LineJournal(folder / SESSIONS)),
         ):
             if name in plain:
                 journal.merge(self._remote.read(f"{where}/{name}") or b"")
@@ -113,8 +117,8 @@ class RunStore:
         return bool(names)
 
     def pull_logs(self, folder: Path) -> None:
-        """Fetch the log of steps and what the run's processes said, where the store has them."""
-        for name in (EVENTS, RUN_LOG):
+        """Fetch how far the run is and what its processes said, where the store has them."""
+        for name in (EVENTS, RUN_LOG, PROGRESS, SESSIONS):
             content = self._remote.read(f"{_place(folder)}/{name}")
             path = folder / name
             if content is not None and not (path.is_file() and path.read_bytes() == content):

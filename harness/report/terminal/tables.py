@@ -4,18 +4,18 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.errors import DataError
+from harness.costs.peak import share_of_peak
 from harness.metrics.plugins import found_plugins
-from harness.metrics.registry import HEADLINE, METRICS, known_metrics
-from harness.records.folders import ResultsFolder
+from harness.metrics.registry import METRICS, known_metrics
 from harness.records.parts import ListeningMargin, MetricValue, StageFacts
-from harness.records.record import RunRecord, load_record
+from harness.records.record import RunRecord
+from harness.report.terminal.spending import spending_lines
 from harness.wording.numbers import fixed
 from harness.wording.plain_text import plain
 
@@ -53,6 +53,7 @@ def record(found: RunRecord, *, folder: Path) -> RenderableType:
         total = found.total_seconds
         detail = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
         parts += [Text(""), Text(f"{total:.0f} s on {found.cost.device} ({detail})")]
+        parts += spending_lines(found.cost, share_of_peak=share_of_peak(found))
     parts += [Text(f"notice: {plain(notice)}", style="yellow") for notice in found.notices]
     return Group(*parts)
 
@@ -152,54 +153,4 @@ def _trained(variant: "DescribedVariant") -> Table:
         parts = [f"{module} {number:,}" for module, number in variant.modules[stage].items()]
         trained = ", ".join(parts) or "nothing to train: the stage is skipped"
         table.add_row(stage, f"{variant.steps[stage]:,}" if parts else "0", f"{count:,}", trained)
-    return table
-
-
-def runs_data(results: Path) -> list[dict[str, Any]]:
-    """Every run with a record, newest first."""
-    rows = []
-    for path in ResultsFolder(results).run_records:
-        try:
-            found = load_record(path)
-        except DataError as error:
-            rows.append(_unreadable(path.parent.name, error))
-            continue
-        score = found.value(HEADLINE.name)
-        rows.append(
-            {
-                "run_id": found.run_id,
-                "status": found.status.value,
-                "profile": found.identity.profile,
-                "finished_at": found.finished_at,
-                HEADLINE.name: score,
-            }
-        )
-    return sorted(rows, key=lambda row: row["finished_at"], reverse=True)
-
-
-def _unreadable(run_id: str, error: DataError) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "status": "unreadable",
-        "profile": "",
-        "finished_at": "",
-        HEADLINE.name: None,
-        "error": str(error),
-    }
-
-
-def runs(results: Path) -> RenderableType:
-    """The same as a table."""
-    rows = runs_data(results)
-    if not rows:
-        return Text(
-            f"no runs in {ResultsFolder(results).runs} yet; start with: "
-            "harness run --variant baseline"
-        )
-    table = Table("run", "status", "profile", "finished", HEADLINE.label, box=None)
-    for column in table.columns:
-        column.overflow = "fold"  # an id that is cut names nothing
-    for row in rows:
-        rank = fixed(row[HEADLINE.name])
-        table.add_row(row["run_id"], row["status"], row["profile"], row["finished_at"], rank)
     return table

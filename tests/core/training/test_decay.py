@@ -11,9 +11,9 @@ from core.conditioning.attached import AttachedVariant
 from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.training.decay import undecayed
-from core.training.loop import _StageLoop
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.stage_loop import StageLoop
 
 
 def undecayed_names(model: nn.Module) -> set[str]:
@@ -65,7 +65,7 @@ def test_the_loop_decays_matrices_and_nothing_else(
 ) -> None:
     """Catches: a rule that is written down and not followed, or a parameter in no group."""
     model = make_model()
-    loop = _StageLoop(
+    loop = StageLoop(
         model,
         data=data,
         plan=plan,

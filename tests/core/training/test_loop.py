@@ -14,7 +14,7 @@ from torch import nn
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.stage import ParameterGroup, StopCriterion
 from core.errors import GuardError, MismatchError
-from core.training import loop
+from core.training import stage_loop
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
 from core.training.loop import train
@@ -169,7 +169,7 @@ def test_a_stage_that_the_gates_end_early_validates_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches: a stage boundary without a validation loss, which a search waits for."""
-    monkeypatch.setattr(loop, "GATE_WINDOW", (0.0, 1.0))
+    monkeypatch.setattr(stage_loop, "GATE_WINDOW", (0.0, 1.0))
     first = replace(plan.stages[0], stop=StopCriterion.GATE_WINDOW)
     plan = replace(plan, stages=(first, *plan.stages[1:]), validate_every=99)
     reports: list[StepReport] = []
@@ -312,7 +312,7 @@ def test_a_nan_validation_loss_stops_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches: weights kept by a loss that is below every other because nothing is below NaN."""
-    monkeypatch.setattr("core.training.loop.planned_loss", lambda *_, **__: math.nan)
+    monkeypatch.setattr("core.training.stage_loop.planned_loss", lambda *_, **__: math.nan)
     with pytest.raises(GuardError, match=r"stage1 step \d+: the validation loss is nan"):
         run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
 

@@ -54,6 +54,10 @@ def test_a_run_is_shown_and_listed_without_the_heavy_libraries(
     assert loaded_by("show", finished.record.run_id, "--results", results) == []
     assert loaded_by("list", "--runs", "--results", results) == []
     assert loaded_by("list", "--sweeps", "--results", results) == []
+    assert loaded_by("list", "--comparisons", "--results", results) == []
+    assert loaded_by("status", "--results", results) == []
+    run_id = finished.record.run_id
+    assert loaded_by("diff", run_id, run_id, "--results", results) == []
 
 
 def test_a_manifest_is_shown_without_the_heavy_libraries(

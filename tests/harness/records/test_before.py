@@ -19,6 +19,7 @@ RUNS = sorted(KEPT.glob("*/*/record.json.gz"))
 ADDED: dict[str, Any] = {
     "results": None,
     "cost.dollars": None,
+    "cost.sessions": [],
     "evaluation.foreign_metrics": {},
 }
 """Fields that every run's record has since, with the value that one without them reads as."""

@@ -17,7 +17,7 @@ from harness.records.record import (
     load_record,
 )
 from harness.records.score_kind import Score
-from harness.report.terminal.tables import runs_data
+from harness.report.terminal.lists import runs_data
 
 IDENTITY: dict[str, Any] = {
     "variant": "sonic",

@@ -38,7 +38,7 @@ def sections(facts: Facts, *, media: MediaStore) -> Sequence[Section]:
         distances_against_n(facts),
         nearest_training(facts, media=media),
         quality_against_cost(facts),
-        learning_curves(facts),
+        learning_curves(facts, media=media),
         sweep_fairness(facts),
         eligibility(facts),
         limits(facts),

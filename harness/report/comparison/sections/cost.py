@@ -1,5 +1,7 @@
 """Quality against cost."""
 
+from harness.costs.peak import share_of_peak
+from harness.records.spending import ONE_GRAPH, advice, is_unsplit
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.figures import CostPoint
@@ -8,6 +10,7 @@ from harness.report.page.content import Blank, Cell, Column, Figure, Paragraph, 
 from harness.wording.numbers import count, duration, label, listed, metric_label, number, size
 
 _TITLE = "Quality against cost"
+_MOST_ADVICE = 6
 
 
 def quality_against_cost(facts: Facts) -> Section:
@@ -20,7 +23,8 @@ def quality_against_cost(facts: Facts) -> Section:
         parts.append(
             Paragraph(
                 f"{count(len(resumed), 'run')} of {len(facts.finished)} resumed: training time is "
-                "that of all their processes, a step that was made twice counted once."
+                "that of all their processes, a step that was made twice counted once; dollars are "
+                "for every second of them."
             )
         )
     points = cost_points(facts)
@@ -57,7 +61,7 @@ def quality_against_cost(facts: Facts) -> Section:
                 + (f" Worse in both: {listed(beaten)}." if beaten else "")
             )
         )
-    parts += [_table(facts), _phases(facts)]
+    parts += [_table(facts), _phases(facts), *_spending(facts)]
     if not any(_dollars(run) is not None for run in facts.finished):
         parts.append(Blank("Dollars: no price per hour was recorded with these runs."))
     return Section(
@@ -151,6 +155,57 @@ def _table(facts: Facts) -> Table:
         ),
         tuple(rows),
     )
+
+
+def _spending(facts: Facts) -> list[Part]:
+    """Where the seconds went, over all processes, and what to do about it."""
+    known = [run for run in facts.finished if run.record.cost.parts]
+    if not known:
+        return []
+    names = list(dict.fromkeys(name for run in known for name in run.record.cost.parts))
+    rows = []
+    for branch in facts.branches:
+        parts = [run.record.cost.parts for run in known if run.branch == branch]
+        if not parts:
+            continue
+        whole = sum(sum(own.values()) for own in parts)
+        shares = [share_of_peak(run.record) for run in known if run.branch == branch]
+        peak = mean([share for share in shares if share is not None])
+        cells = [
+            branch_cell(facts, branch),
+            Cell(duration(whole / len(parts))),
+            Cell("" if peak is None else _share(peak)),
+        ]
+        for name in names:
+            seconds = sum(own.get(name, 0.0) for own in parts)
+            cells.append(Cell(_share(seconds / whole) if seconds else ""))
+        rows.append(tuple(cells))
+    table = Table(
+        "Where the seconds went, share of the wall time of all processes, mean over runs",
+        (
+            Column("branch"),
+            Column("per run", is_number=True),
+            Column("of the card's peak", is_number=True),
+            *(Column(label(name), is_number=True) for name in names),
+        ),
+        tuple(rows),
+        is_folded=True,
+    )
+    found: list[Part] = [table]
+    if any(is_unsplit(run.record.cost.parts) for run in known):
+        found.append(Paragraph(f"{ONE_GRAPH[0].upper()}{ONE_GRAPH[1:]}."))
+    told = dict.fromkeys(
+        f"{branch}: {line}."
+        for branch in facts.branches
+        for run in known
+        if run.branch == branch
+        for line in advice(run.record.cost, share_of_peak=share_of_peak(run.record))
+    )
+    return found + [Paragraph(line) for line in list(told)[:_MOST_ADVICE]]
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f}\u202f%"
 
 
 def _phases(facts: Facts) -> Table:

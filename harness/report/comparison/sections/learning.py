@@ -3,14 +3,16 @@
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_cell, run_cell
+from harness.report.comparison.sections.previews import preview_sheet
 from harness.report.page.content import Blank, Cell, Column, Figure, Section, Table
+from harness.report.page.media import MediaStore
 from harness.wording.numbers import label, listed, number, plain
 
 _TITLE = "Learning curves"
 
 
-def learning_curves(facts: Facts) -> Section:
-    """Losses and gates over the steps, with the stages' boundaries."""
+def learning_curves(facts: Facts, *, media: MediaStore) -> Section:
+    """Losses and gates over the steps, with the stages' boundaries, and previews."""
     logged = [run for run in facts.runs if not run.events.empty]
     if not logged:
         return Section("learning", _TITLE, [Blank("No run left an event log.")])
@@ -41,7 +43,7 @@ def learning_curves(facts: Facts) -> Section:
     return Section(
         "learning",
         _TITLE,
-        [figure, _stage_table(facts)],
+        [figure, _stage_table(facts), *preview_sheet(facts, media=media)],
         lead="Losses and gates of every run over its steps, and where each stage ended.",
         is_folded=True,
     )

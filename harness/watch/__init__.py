@@ -1,0 +1,1 @@
+"""What goes on in a results folder, read from its files, from any terminal."""
