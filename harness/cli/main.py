@@ -46,9 +46,9 @@ EXIT_CODES = (
     "Exit codes: 0 done (also: undecided), 1 failed (also: every run of a compared branch), 2 "
     "wrong usage, 65 unusable data, 66 missing weights, 69 a sweep's database or a store cannot "
     "be reached, 70 a guard stopped the run, 74 disk full, 75 the run is held by another "
-    "process, 77 paused or cancelled by `harness ctl`, 78 a file on disk does not match, 129, 130 "
-    "and 143 stopped by a closed terminal, "
-    "Ctrl-C and SIGTERM (resumable)."
+    "process, 76 a limit on hours or dollars was reached (resumable), 77 paused or cancelled by "
+    "`harness ctl`, 78 a file on disk does not match, 129, 130 and 143 stopped by a closed "
+    "terminal, Ctrl-C and SIGTERM (resumable)."
 )
 
 _FOR_TRAINING = frozenset({"torch", "diffusers", "transformers", "peft", "safetensors"})

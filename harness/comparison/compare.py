@@ -27,6 +27,7 @@ from harness.comparison.request import (
     settle_question,
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
+from harness.comparison.spending import run_at_its_share, spending_limit
 from harness.comparison.stored import basis_of, stored_comparison
 from harness.executors.opening import ExecutorKind
 from harness.metrics.decidable import rank_caution, too_small
@@ -34,7 +35,8 @@ from harness.metrics.registry import metric as declared
 from harness.records.control import Asked
 from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.names import split_of
-from harness.records.sessions import attending
+from harness.records.sessions import SessionJournal, attending
+from harness.run.limit import SpendingLimit
 from harness.run.plan import PlannedRun
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
@@ -107,13 +109,16 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
         display.say(f"{_matrix_words(request, len(planned))}, all of them done.")
         return _concluded(planned, request=request, question=question, asked_at=asked_at)
     note_matrix(folder, planned, command=request.command, metric=question.metric)
-    with attending(ReportFolder(folder).sessions, command=request.command):
+    sessions = ReportFolder(folder).sessions
+    limit = spending_limit(request, sessions=SessionJournal(sessions).sessions)
+    with attending(sessions, command=request.command):
         _make(
             missing,
             of=len(planned),
             request=request,
             question=question,
             folder=folder,
+            limit=limit,
             display=display,
         )
         return _concluded(planned, request=request, question=question, asked_at=asked_at)
@@ -148,6 +153,7 @@ def _make(
     request: CompareRequest,
     question: Question,
     folder: Path,
+    limit: SpendingLimit,
     display: Display,
 ) -> None:
     """Make the runs that are missing of `of`, after a word on what they take and can find."""
@@ -189,12 +195,15 @@ def _make(
         if known:
             display.say(known)
         display.say(f"{question.metric} decides. {margins_text(question.margins, question.metric)}")
+        if request.executor.kind is ExecutorKind.LOCAL:
+            missing = [run_at_its_share(run, of=executor.capacity) for run in missing]
         run_all(
             missing,
             executor=executor,
             metric=question.metric,
             display=display,
             asked=Asked(folder, name=folder.name),
+            limit=limit,
         )
 
 

@@ -72,6 +72,10 @@ class CompareRequest:
     """By branch, the file of its settings (`harness.settings.branch_config`)."""
     device: str | None = None
     """As `RunRequest.device`."""
+    max_hours: float | None = None
+    """Hours of this machine, over all processes on the comparison, after which it stops."""
+    max_cost: float | None = None
+    """Likewise in dollars; requires the price."""
 
     @property
     def base(self) -> RunRequest:

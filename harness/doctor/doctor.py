@@ -94,7 +94,7 @@ def _weights(models: list[NeededModel], *, profile_name: str) -> Finding:
     can_fetch = all(model.command is not None for model in missing)
     return bad(
         "weights",
-        f"{listed(model.role for model in missing)} of {len(models)} missing{about}"
+        f"missing: {listed(model.role for model in missing)}{about}"
         + ("" if can_fetch else f": {missing[0].problem}"),
         f"harness weights get --profile {profile_name}" if can_fetch else None,
     )

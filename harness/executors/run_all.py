@@ -8,6 +8,7 @@ from harness.executors.base import Executor, Task
 from harness.executors.schedule import Outcome, Work, drive
 from harness.records.control import Asked
 from harness.records.record import Status
+from harness.run.limit import SpendingLimit
 from harness.run.plan import PlannedRun
 from harness.wording.display import Display
 from harness.wording.numbers import fixed, listed
@@ -20,18 +21,22 @@ def run_all(
     metric: str,
     display: Display,
     asked: Asked | None = None,
+    limit: SpendingLimit | None = None,
 ) -> None:
     """Make each run through the executor; a failed, cancelled or paused run stops no other.
 
     metric: whose value is told of each run as it ends. asked: what another terminal asks of all.
+    limit: on all of them together.
     Raises:
         Interrupted: a signal came; every child was told to write a checkpoint and has ended.
+        LimitReachedError: likewise, before the limit is passed.
         PausedError: another terminal paused one or all of them.
         CancelledError: likewise, for good.
         HarnessError: a child ended without a record, more often than is tried again.
     """
-    matrix = _Matrix(planned, metric=metric, display=display)
-    drive(matrix, executor, display=display, asked=asked)
+    matrix = _Matrix(planned, metric=metric, display=display, limit=limit)
+    flag = None if limit is None else limit.flag
+    drive(matrix, executor, display=display, asked=asked, interrupt=flag)
     if matrix.paused:
         raise PausedError(
             f"the others are done, and {listed(matrix.paused)} was paused from another terminal; "
@@ -42,7 +47,15 @@ def run_all(
 class _Matrix(Work):
     """The runs in their order."""
 
-    def __init__(self, planned: Sequence[PlannedRun], *, metric: str, display: Display) -> None:
+    def __init__(
+        self,
+        planned: Sequence[PlannedRun],
+        *,
+        metric: str,
+        display: Display,
+        limit: SpendingLimit | None,
+    ) -> None:
+        self._limit = limit
         self._waiting = deque(planned)
         self._metric = metric
         self._display = display
@@ -57,6 +70,10 @@ class _Matrix(Work):
     @property
     def is_over(self) -> bool:
         return not self._waiting
+
+    def tick(self) -> None:
+        if self._limit is not None:
+            self._limit.note_step()
 
     def on_end(self, task: Task, outcome: Outcome) -> None:
         """Tell how the run ended.

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from core.errors import CancelledError, PausedError
+from core.errors import CancelledError, LimitReachedError, PausedError
 from core.locks import is_alive, this_process
 from core.training.interrupts import Interrupted
 from harness.records.control import take_back
@@ -118,7 +118,7 @@ def end_of(error: BaseException) -> End:
         return End.PAUSED
     if isinstance(error, CancelledError):
         return End.CANCELLED
-    is_stopped = isinstance(error, Interrupted | SystemExit | KeyboardInterrupt)
+    is_stopped = isinstance(error, Interrupted | LimitReachedError | SystemExit | KeyboardInterrupt)
     return End.STOPPED if is_stopped else End.FAILED
 
 

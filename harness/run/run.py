@@ -4,6 +4,7 @@ from core.files import no_space_is_a_sentence
 from harness.records.lock import held
 from harness.records.record import RunRecord
 from harness.run.identity import require_same_identity
+from harness.run.limit import require_price
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.wording.display import Display
 
@@ -30,6 +31,7 @@ def run_planned(planned: PlannedRun, *, display: Display) -> RunRecord:
     from harness.run.device import require_fit_device
     from harness.run.work import execute
 
+    require_price(planned.profile.hardware)
     planned.registration.load()  # a branch that cannot be imported leaves no folder
     require_fit_device(planned.profile, asked=planned.request.device)
     with no_space_is_a_sentence(planned.folder):

@@ -21,6 +21,7 @@ from harness.records.sessions import (
     new_session,
     utc,
 )
+from harness.run.limit import SpendingLimit, spent_before
 from harness.wording.display import Display
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RunSession(AbstractContextManager["RunSession"]):
             device=device,
             price_per_hour=planned.profile.hardware.price_per_hour,
         )
+        self._hardware = planned.profile.hardware
         self._started = clock()
         self._step: int | None = None
         self._is_closed = False
@@ -61,6 +63,14 @@ class RunSession(AbstractContextManager["RunSession"]):
     def __enter__(self) -> Self:
         take_back(self._folder)
         close_lost(self._folder)
+        hardware = self._hardware
+        self.limit = SpendingLimit(
+            hardware,
+            before=spent_before(self.facts, price_per_hour=hardware.price_per_hour),
+            started=self._started,
+            flag=self.interrupt,
+            clock=self._clock,
+        )
         self._journal.begin(self._session)
         self.progress.__enter__()
         return self
@@ -113,6 +123,7 @@ class RunSession(AbstractContextManager["RunSession"]):
     def note_step(self, report: "StepReport") -> None:
         """Take note of an optimiser step."""
         self._step = report.global_step
+        self.limit.note_step()
         self.progress.step(report)
         if (error := self._asked.look()) is not None:
             self.interrupt.ask(error)

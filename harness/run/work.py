@@ -10,7 +10,7 @@ import torch
 
 from core.conditioning.attached import AttachedVariant
 from core.data.splits.split import Part
-from core.errors import BusyError, HarnessError, NoSpaceError, PausedError
+from core.errors import BusyError, HarnessError, LimitReachedError, NoSpaceError, PausedError
 from core.files import no_space_is_a_sentence, write_atomic
 from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder
@@ -87,7 +87,7 @@ def _execute(
     try:
         with no_space_is_a_sentence(planned.folder):
             record = work.finish(started_at=started_at)
-    except (Interrupted, PausedError, NoSpaceError, BusyError):
+    except (Interrupted, LimitReachedError, PausedError, NoSpaceError, BusyError):
         raise  # the run is not over: the same command goes on with it
     except torch.OutOfMemoryError as error:
         failure = HarnessError(
@@ -141,7 +141,7 @@ class _Work:
 
     def finish(self, *, started_at: str) -> RunRecord:
         """All phases, one after the other."""
-        with self.session.ledger.spending(PREPARE):
+        with self.session.limit.watching(), self.session.ledger.spending(PREPARE):
             ready = prepare_model(
                 self.planned, device=self.device, findings=self.findings, display=self.display
             )
@@ -149,6 +149,11 @@ class _Work:
         with self.findings.timed("train"):
             self.training = self._train(ready)
         self.findings.guards += self.training.guards_passed
+        with self.session.limit.watching():
+            return self._evaluated(ready, started_at=started_at)
+
+    def _evaluated(self, ready: PreparedModel, *, started_at: str) -> RunRecord:
+        """What follows training."""
         loss = None
         if self.score is Score.TEST:
             with self.session.ledger.spending(CHECKPOINT):

@@ -275,6 +275,10 @@ class HardwareSettings(_Settings):
     a CPU would be at it for weeks."""
     price_per_hour: float | None = Field(default=None, ge=0)
     """Dollars per hour of the machine, for what runs cost; None: nobody named a price."""
+    max_hours: float | None = Field(default=None, gt=0)
+    """Hours of all processes on a run after which it stops, to be continued; None: no limit."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """Likewise in dollars; requires the price."""
 
 
 class Profile(_Settings):

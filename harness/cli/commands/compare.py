@@ -17,8 +17,11 @@ from harness.cli.commands.options import (
     ExecutorOption,
     GpuShare,
     Jobs,
+    MaxCost,
+    MaxHours,
     Notify,
     PreviewEvery,
+    PricePerHour,
     ProfileOverConfig,
     RayAddress,
     Results,
@@ -26,6 +29,7 @@ from harness.cli.commands.options import (
     Store,
     preview_words,
     print_result,
+    spending_settings,
 )
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.statistics.outcome import MAX_SEEDS
@@ -88,14 +92,9 @@ def compare(
     gpu_share: GpuShare = 1.0,
     ray_address: RayAddress = None,
     store: Store = None,
-    price_per_hour: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Price of the machine per hour, for the forecast and what the runs record; the "
-            "same as --set hardware.price_per_hour=PRICE.",
-        ),
-    ] = None,
+    price_per_hour: PricePerHour = None,
+    max_hours: MaxHours = None,
+    max_cost: MaxCost = None,
     budget: Annotated[
         BudgetKind,
         typer.Option(
@@ -152,7 +151,7 @@ def compare(
     )
     overrides = tuple(set_ or ())
     if price_per_hour is not None and not from_:
-        overrides += (f"hardware.price_per_hour={price_per_hour!r}",)
+        overrides += spending_settings(price_per_hour=price_per_hour)
     overrides += preview_words(preview_every if not from_ else None)
     if bool(runs) != from_:
         raise UsageError(
@@ -181,6 +180,8 @@ def compare(
             budget=budget,
             configs=configs.paths,
             device=None if device is None else device.value,
+            max_hours=max_hours,
+            max_cost=max_cost,
         )
         with open_display() as display:
             what = f"comparison of {', '.join(names)}"

@@ -104,6 +104,20 @@ PreviewEvery = Annotated[
         "run's folder and the report. It changes no number.",
     ),
 ]
+MaxHours = Annotated[
+    float | None,
+    typer.Option(
+        metavar="H",
+        help="Stop after a checkpoint before H hours are passed, over all processes so far; the "
+        "same command with a higher limit goes on.",
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DOLLARS", help="Likewise, before DOLLARS are passed; requires --price-per-hour."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -120,3 +134,11 @@ def print_result(view: Any, *, as_json: bool, data: Any) -> None:
     from harness.report.terminal.tables import console
 
     console().print(view)
+
+
+def spending_settings(
+    *, price_per_hour: float | None, max_hours: float | None = None, max_cost: float | None = None
+) -> tuple[str, ...]:
+    """The options on a run's hours and dollars as `--set` items."""
+    given = {"price_per_hour": price_per_hour, "max_hours": max_hours, "max_cost": max_cost}
+    return tuple(f"hardware.{name}={v!r}" for name, v in given.items() if v is not None)

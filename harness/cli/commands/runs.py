@@ -10,14 +10,18 @@ from harness.cli.commands.options import (
     AsJson,
     Data,
     DeviceOption,
+    MaxCost,
+    MaxHours,
     Notify,
     PreviewEvery,
+    PricePerHour,
     ProfileOption,
     ProfileOverConfig,
     Results,
     Set,
     preview_words,
     print_result,
+    spending_settings,
 )
 from harness.records.score_kind import Score
 
@@ -51,6 +55,9 @@ def run(
     ] = Score.TEST,
     preview_every: PreviewEvery = None,
     notify: Notify = None,
+    price_per_hour: PricePerHour = None,
+    max_hours: MaxHours = None,
+    max_cost: MaxCost = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run, and stop.")
     ] = False,
@@ -80,7 +87,13 @@ def run(
         variant=variant,
         profile=profile or DEFAULT_PROFILE,
         seed=seed,
-        overrides=(*(set_ or ()), *preview_words(preview_every)),
+        overrides=(
+            *(set_ or ()),
+            *preview_words(preview_every),
+            *spending_settings(
+                price_per_hour=price_per_hour, max_hours=max_hours, max_cost=max_cost
+            ),
+        ),
         data=data,
         results=results,
         config=config,
