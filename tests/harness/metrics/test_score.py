@@ -296,7 +296,7 @@ def test_inputs_that_do_not_belong_together_are_refused(world, scorers):
         world.score([], scorers)
     with pytest.raises(ValueError, match="two images"):
         world.score([*images, images[0]], scorers)
-    with pytest.raises(ValueError, match="no test clip"):
+    with pytest.raises(ValueError, match="is not a test clip"):
         world.score([replace(images[0], sample_id="elsewhere")], scorers)
     with pytest.raises(ValueError, match="same id"):
         world.score(images, scorers, clips=[*world.clips, world.clips[0]])
