@@ -11,11 +11,18 @@ from core.errors import DataError, UsageError
 from core.training.committed import committed_checkpoints, is_verified
 from harness.archive.write import Member
 from harness.pack.contents import WORK, PackedRun
-from harness.records.folders import CHECKPOINTS, ResultsFolder, RunFolder
+from harness.records.folders import (
+    CHECKPOINTS,
+    HOLDER,
+    RUN_LOCK,
+    RUN_LOG,
+    ResultsFolder,
+    RunFolder,
+)
 from harness.records.lock import require_free
 from harness.records.record import RunIdentity, Status, load_record
 
-_MACHINE = frozenset({"run.lock", "run.lock.held", "holder.json", "run.log"})
+_MACHINE = frozenset({RUN_LOCK, f"{RUN_LOCK}.held", HOLDER, RUN_LOG})
 """Files that are of a process here, and mean nothing elsewhere."""
 
 

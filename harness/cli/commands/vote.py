@@ -53,7 +53,7 @@ def vote(
     from rich.text import Text
 
     from harness.comparison.record import load_comparison
-    from harness.records.folders import ReportFolder
+    from harness.records.folders import ReportFolder, ResultsFolder
     from harness.records.names import named_comparison
     from harness.report.votes.page import write_ballot
     from harness.statistics.crossed_votes import VoteSpread, detectable_share
@@ -64,9 +64,8 @@ def vote(
         raise UsageError(f"--kind {kind!r}; expected branches or sound")
     folder = named_comparison(comparison, results=results)
     if folder is None:
-        raise UsageError(
-            f"no comparison is named '{comparison}'; see the folders in {results / 'reports'}"
-        )
+        reports = ResultsFolder(results).reports
+        raise UsageError(f"no comparison is named '{comparison}'; see the folders in {reports}")
     options = VoteOptions(
         kind=Kind(kind), num_trials=trials, num_repeats=repeats, num_catch=catch, seed=seed
     )

@@ -170,14 +170,14 @@ class Facts:
     """Where it is written."""
     runs: tuple[ReportRun, ...]
     """Finished and failed runs, by seed and branch."""
-    source: Path | None = None
-    """The folder that holds the comparison; None: where the report is written."""
     comparison: ComparisonRecord | None = None
     """What is said of the runs together; None for a report of runs that were not compared."""
     absent: dict[str, str] = field(default_factory=dict)
     """Runs of the comparison that are no longer on disk, with the reason."""
     rows: Sequence[MetricRow] = ()
     """The table of all metrics."""
+    source: Path | None = None
+    """The folder that holds the comparison; None: where the report is written."""
 
     @property
     def finished(self) -> tuple[ReportRun, ...]:

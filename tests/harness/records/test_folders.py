@@ -34,6 +34,7 @@ def test_no_file_below_results_is_named_twice() -> None:
     spelt = {path.relative_to(HARNESS).as_posix(): texts(path) & NAMES for path in others}
     allowed = {
         "cli/commands/report.py": {"reports"},  # a key of what it prints
+        "costs/times.py": {"checkpoints"},  # likewise
         "watch/state.py": {"sweeps"},  # likewise
         "records/names.py": {"sweeps"},  # a word of a sentence
         "testing/keeping.py": {"weights.safetensors"},  # in a folder of the kit's own
