@@ -111,7 +111,7 @@ def test_a_run_stops_at_its_limit_and_goes_on_to_the_same_weights(
 ) -> None:
     """Catches: a stop without a checkpoint, a record that calls the run failed, a limit that is
     part of what the run is."""
-    request = small_request("hardware.max_hours=1", seed=5)
+    request = small_request("hardware.max_hours=1", seed=95)
     noted = []
 
     def soon(self: SpendingLimit) -> None:
@@ -127,7 +127,7 @@ def test_a_run_stops_at_its_limit_and_goes_on_to_the_same_weights(
     files = RunFolder(planned.folder)
     assert not files.record.exists()
     assert len(list(files.checkpoints.glob("step-*"))) == 1
-    record = runs.run(small_request(seed=5), display=Display())
+    record = runs.run(small_request(seed=95), display=Display())
     assert record.run_id == planned.identity.run_id
     assert record.cost.resumed_from_step == 2
     assert [session.how for session in record.cost.sessions] == ["stopped", "finished"]
