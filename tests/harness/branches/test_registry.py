@@ -90,6 +90,7 @@ def test_a_signal_while_a_plug_in_is_imported_stops_the_command(
 ) -> None:
     """Catches: Ctrl-C taken for a fault of the plug-in, so that the command goes on."""
     plug_in("bad", "raise KeyboardInterrupt")
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         find_variant("bad").load()
     monkeypatch.setattr(signal, "getsignal", lambda number: print)

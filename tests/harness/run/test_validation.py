@@ -163,6 +163,8 @@ def test_a_loss_run_records_its_validation_loss_and_no_image(blind: Blind) -> No
         "record.json",
         "identity.json",
         "events.jsonl",
+        "progress.json",
+        "sessions.jsonl",
         "run.lock",
     }
 

@@ -236,7 +236,7 @@ def test_what_keeps_a_run_from_what_was_tuned_is_reported(
     write_run_config(RunConfig(variant="baseline", tuning=TUNING), path)
     elsewhere = plan_run(small_request("variant.num_tokens=4", config=path), display=Display())
     assert len(elsewhere.notices) == 2
-    assert "tuned (small) on another split, aaaaaaaaaaaa" in elsewhere.notices[0]
+    assert "tuned (small) on split aaaaaaaaaaaa, but this run uses" in elsewhere.notices[0]
     assert "variant.num_tokens=4 was set on top of tuned settings" in elsewhere.notices[1]
     same = TUNING.model_copy(update={"split_hash": elsewhere.identity.split_hash})
     write_run_config(RunConfig(variant="baseline", tuning=same), path)
@@ -272,7 +272,7 @@ def test_a_record_says_how_its_settings_were_found(
     request = small_request(config=tmp_path / "c.toml", score=Score.LOSS)
     record = run(request, display=Display())
     assert record.tuning == TUNING
-    assert any("tuned (small) on another split" in notice for notice in record.notices)
+    assert any("tuned (small) on split" in notice for notice in record.notices)
     assert f"--config {tmp_path / 'c.toml'}" in record.command
     assert load_record(request.results / Score.LOSS.folder / record.run_id) == record
 
