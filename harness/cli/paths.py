@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 from core.files import expanded
 
-_TEXT_OPTIONS = frozenset({"--class", "--id", "--name", "--flag", "--set", "--reason", "--caption"})
+_TEXT_OPTIONS = frozenset(
+    {"--class", "--id", "--name", "--flag", "--set", "--reason", "--caption", "--text"}
+    | {"--source-text", "--notify", "--then"}
+)
 """Their values are no paths."""
 _PART_OPTION = "--import"
 """Takes a path, or `PART=PATH`."""

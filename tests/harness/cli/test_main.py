@@ -257,7 +257,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(
     code, _, told = call("data", "show", "~/set")
     assert code == 65
     assert f"no manifest at {tmp_path}/home/set" in told
-    code, _, _ = call("list", "--results=~/r", "--json")
+    code, _, _ = call("list", "--runs", "--results=~/r", "--json")
     assert (code, list(tmp_path.iterdir())) == (0, [])
     for words in (("run", "--data", "~nobody-here/y"), ("list", "--results=~nobody-here/y")):
         code, _, told = call(*words)
