@@ -36,7 +36,7 @@ def tuning(num_trials: int = 30, **changes: Any) -> Tuning:
     [
         ({}, []),
         ({"a": tuning(), "b": tuning()}, []),
-        ({"b": tuning()}, ["b by a sweep and a not at all, and a tuned branch against untuned"]),
+        ({"b": tuning()}, ["b by a sweep and a not at all, so a difference between them may come"]),
         ({"a": tuning(), "b": tuning(50)}, ["unequal numbers of trials (a 30, b 50)"]),
         (
             # Asked for as many, and given up half way.
@@ -46,7 +46,7 @@ def tuning(num_trials: int = 30, **changes: Any) -> Tuning:
         ({"a": tuning(), "b": tuning(metric="kid")}, ["metrics (a validation_loss, b kid)"]),
         (
             {"a": tuning(shared_settings_hash="b"), "b": tuning(shared_settings_hash="c")},
-            ["beside different shared settings"],
+            ["with different shared settings"],
         ),
         (
             {"a": tuning(shared_settings_hash="b"), "b": tuning(shared_settings_hash=None)},

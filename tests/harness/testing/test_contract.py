@@ -432,9 +432,9 @@ CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
     OpenFromTheStart: ("fresh_variant_is_the_identity_exactly_where_it_says", "a gate is open"),
     ShutUnsaid: ("fresh_variant_is_the_identity_exactly_where_it_says", "has to say"),
     BatchStatistic: ("batch_equals_singles", "something mixes clips"),
-    Deaf: ("every_feature_it_asks_for_is_heard", "clap_pooled changes the output by 0 only"),
+    Deaf: ("every_feature_it_asks_for_is_heard", "clap_pooled changes the output by only 0"),
     UnreadFeature: ("every_feature_it_asks_for_is_heard", "another clip's log_mel"),
-    ToldTheClass: ("tokens_depend_on_nothing_undeclared", "told the answer"),
+    ToldTheClass: ("tokens_depend_on_nothing_undeclared", "given the answer"),
     ReadsTheCaption: ("tokens_depend_on_nothing_undeclared", "change with the caption"),
     BlindToItsClass: ("every_feature_it_asks_for_is_heard", "another class changes the output"),
     OtherOrderInTraining: (
