@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CancelledError, LimitReachedError, PausedError
+from core.files import write_atomic
 from core.locks import is_alive, this_process
 from core.training.interrupts import Interrupted
 from harness.records.control import take_back
@@ -73,6 +74,20 @@ class SessionJournal(LineJournal):
             mode="json", include={"session", "ended_at", "how", "seconds", "parts", "step"}
         )
         self._append({"ended": ended})
+
+    def carry_out(self, command: str) -> bool:
+        """Say of every session that it carried out this command; whether one said another.
+
+        For a run that a node made under a command with paths of its own, and that has ended there.
+        """
+        lines = list(self._lines())
+        begun = [line["begun"] for line in lines if isinstance(line.get("begun"), dict)]
+        if all(session.get("command") == command for session in begun):
+            return False
+        for session in begun:
+            session["command"] = command
+        write_atomic(self._path, content="".join(json.dumps(x) + "\n" for x in lines).encode())
+        return True
 
     @property
     def sessions(self) -> list[Session]:

@@ -15,6 +15,7 @@ from harness.executors.store.store import RunStore
 from harness.records.folders import RunFolder
 from harness.records.lock import held
 from harness.records.record import RunRecord, Status, load_record
+from harness.records.sessions import SessionJournal
 from harness.run.plan import PlannedRun
 
 _POLL_S = 0.2
@@ -121,12 +122,15 @@ class GatheredJob(Job):
 def _bring(planned: PlannedRun, store: RunStore) -> Status | None:
     """Fetch the run; its record, here and in the store, then says what one made here would."""
     store.pull(planned.folder)
-    if not RunFolder(planned.folder).record.is_file():
+    files = RunFolder(planned.folder)
+    is_changed = SessionJournal(files.sessions).carry_out(planned.request.command)
+    if not files.record.is_file():
         return None
     found = load_record(planned.folder)
     record = _as_made_here(found, planned)
     if record != found:
         record.save(planned.folder)
+    if record != found or is_changed:
         store.push(planned.folder)
     return record.status
 
