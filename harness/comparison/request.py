@@ -171,7 +171,21 @@ def plan_matrix(
     Raises:
         UsageError: a branch, setting or profile that is not there.
     """
-    requests = {
+    requests = run_requests(request, budgets=budgets)
+    planner = Planner(display)
+    # Seed by seed, so that an interrupted comparison has whole pairs.
+    return [
+        planner.plan(replace(requests[variant], seed=seed))
+        for seed in range(request.num_seeds)
+        for variant in request.variants
+    ]
+
+
+def run_requests(
+    request: CompareRequest, *, budgets: Mapping[str, tuple[str, ...]]
+) -> dict[str, RunRequest]:
+    """By branch, what is asked of its run of seed 0. budgets: as in `plan_matrix`."""
+    return {
         variant: replace(
             request.base,
             variant=variant,
@@ -180,13 +194,6 @@ def plan_matrix(
         )
         for variant in request.variants
     }
-    planner = Planner(display)
-    # Seed by seed, so that an interrupted comparison has whole pairs.
-    return [
-        planner.plan(replace(requests[variant], seed=seed))
-        for seed in range(request.num_seeds)
-        for variant in request.variants
-    ]
 
 
 def require_branches(variants: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.errors import UsageError
 from harness.costs.clips import Clips
 from harness.costs.work import BranchWork
+from harness.records.score_kind import Score
 from harness.settings.profile import Profile
 from harness.settings.weights import needed_models
 
@@ -52,6 +53,12 @@ def disk_of(works: Sequence[BranchWork], *, num_seeds: int, profile: Profile, cl
         runs += checkpoint_bytes(work) * (_KEPT + 1) + work.trainable * 4
         runs += images * image_size**2 * _PER_PIXEL
     return Disk(_weights(profile), clips.total * (latents + sounds), runs * num_seeds)
+
+
+def trial_bytes(work: BranchWork, *, score: Score, profile: Profile, clips: Clips) -> float:
+    """What a run leaves that never reads the test clips: no checkpoint, and images if any."""
+    images = clips.val * profile.sampling.images_per_clip if score is Score.VALIDATION else 0
+    return work.trainable * 4 + images * work.image_size**2 * _PER_PIXEL
 
 
 def checkpoint_bytes(work: BranchWork) -> float:

@@ -1,7 +1,10 @@
-"""What a run would be and take, also where its models or data are not here yet."""
+"""What a run would be and take, also where its models or data are not here yet.
+
+Nothing is written: a folder that was not read yet is not read for this, and the id stays open.
+"""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,14 @@ from core.conditioning.config import VariantConfig
 from core.errors import MissingWeightsError, UsageError
 from harness.branches.registry import Registration, find_variant
 from harness.costs.clips import Clips, clips_of, clips_of_split
-from harness.costs.disk import disk_of
+from harness.costs.disk import disk_of, trial_bytes
 from harness.costs.expected import expected_time
 from harness.costs.known import known_work
 from harness.costs.times import RunTime
-from harness.run.plan import PlannedRun, RunRequest, plan_run
+from harness.data.source import NotPreparedError, split_as_prepared
+from harness.records.score_kind import Score
+from harness.run.budget import schedule_of
+from harness.run.plan import PlannedRun, Planner, RunRequest
 from harness.settings.branch_config import load_run_config
 from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import Profile
@@ -31,21 +37,39 @@ class DryRun:
 
     request: RunRequest
     profile: Profile
+    config: VariantConfig
+    """The branch's own settings."""
     planned: PlannedRun | None
-    """None while something is missing: its id depends on it."""
+    """None while something is missing or unread: its id depends on it."""
     missing: tuple[str, ...]
     """What a run would be refused for, with the way to get it."""
+    unread: str | None
+    """Why its split is not known yet, where that is because nobody has read its data."""
     clips: Clips
     time: RunTime | None
     """What it takes on this machine's device; None where nothing is known."""
     disk_bytes: float | None
     """What it leaves on disk beside shared caches; None where that is not known."""
+    features_bytes: float | None = None
+    """Of the features that all runs on these data share."""
     changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Settings that differ from the defaults: what they are here, and the default."""
 
+    @property
+    def steps(self) -> dict[str, int]:
+        """Optimiser steps by stage."""
+        return schedule_of(self.profile)
 
-def dry_run(request: RunRequest, *, display: Display) -> DryRun:
-    """Plan a run as far as that goes without computing anything.
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step."""
+        return self.profile.training.micro_batch * self.profile.training.accumulation
+
+
+def dry_run(request: RunRequest, *, display: Display, planner: Planner | None = None) -> DryRun:
+    """Plan a run as far as that goes without computing or writing anything.
+
+    planner: of `dry_planner`, where several runs are planned.
 
     Raises:
         UsageError, DataError, MismatchError: what is wrong with the request itself.
@@ -53,40 +77,64 @@ def dry_run(request: RunRequest, *, display: Display) -> DryRun:
     registration, profile, config = _settings(request)
     missing: list[str] = []
     planned: PlannedRun | None = None
+    unread: str | None = None
     if request.data is None and profile.data.source is None:
         missing.append("no data: pass a folder of pairs or a lock file with --data")
     try:
         if not missing:
-            planned = plan_run(request, display=display)
+            planned = (planner or dry_planner(display)).plan(request)
             if planned.finished_record is None:
                 planned.registration.load()  # one that cannot be imported would not run
     except MissingWeightsError as error:
         missing += _missing_weights(request, profile) or [str(error)]
+    except NotPreparedError as error:
+        unread = str(error)
     if planned is None and request.data is None:
         missing += _missing_weights(request, profile)
     clips = _clips(request, profile, planned)
     work = known_work(registration, profile=profile, config=config)
+    time = expected_time(
+        registration,
+        profile=profile,
+        config=config,
+        clips=clips,
+        results=request.results,
+        device=request.device,
+    )
+    disk = None if work is None else disk_of([work], num_seeds=1, profile=profile, clips=clips)
+    disk_bytes = None if disk is None else disk.runs
+    if work is not None and request.score is not Score.TEST:
+        disk_bytes = trial_bytes(work, score=request.score, profile=profile, clips=clips)
+        if time is not None:
+            time = of_score(time, request.score, clips=clips, num_arms=work.num_arms)
     return DryRun(
         request=request,
         profile=profile,
+        config=config,
         planned=planned,
         missing=tuple(dict.fromkeys(missing)),
+        unread=unread,
         clips=clips,
-        time=expected_time(
-            registration,
-            profile=profile,
-            config=config,
-            clips=clips,
-            results=request.results,
-            device=request.device,
-        ),
-        disk_bytes=(
-            None
-            if work is None
-            else disk_of([work], num_seeds=1, profile=profile, clips=clips).runs
-        ),
+        time=time,
+        disk_bytes=disk_bytes,
+        features_bytes=None if disk is None else disk.features,
         changed=changed_settings(profile),
     )
+
+
+def dry_planner(display: Display) -> Planner:
+    """Plans runs and writes nothing."""
+    return Planner(display, prepare=split_as_prepared)
+
+
+def of_score(time: RunTime, score: Score, *, clips: Clips, num_arms: int) -> RunTime:
+    """The time of a run that reads no test clip, by that of one that scores all arms of them."""
+    share = clips.val / (clips.test * num_arms) if score is Score.VALIDATION else 0.0
+    phases = {
+        name: span.times(share) if name in ("sample", "score") else span
+        for name, span in time.phases.items()
+    }
+    return replace(time, phases=phases)
 
 
 def changed_settings(profile: Profile) -> dict[str, tuple[Any, Any]]:

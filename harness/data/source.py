@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import MANIFEST_FILE, Manifest
@@ -40,6 +40,15 @@ class PreparedSplit:
     num_input: int | None
 
 
+class Prepare(Protocol):
+    """What makes a split of `--data`."""
+
+    def __call__(
+        self, data: str | None, *, settings: DataSettings, results: Path, progress: Progress
+    ) -> PreparedSplit:
+        """As `prepare_split`."""
+
+
 def prepare_split(
     data: str | None, *, settings: DataSettings, results: Path, progress: Progress
 ) -> PreparedSplit:
@@ -55,9 +64,7 @@ def prepare_split(
             "this profile has no data; pass a folder of pairs or a lock file with --data"
         )
     if source == _EMBEDDED_CORPUS:
-        folder = (
-            ResultsFolder(results).data / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
-        )
+        folder = _embedded_corpus(settings, results=results)
         with _one_at_a_time(folder.parent):
             try:
                 write_corpus(
@@ -70,17 +77,68 @@ def prepare_split(
             except FileExistsError as error:
                 raise MismatchError(f"{error}, or delete this one") from None
             return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
-    path = expanded(source)
+    path = _existing(source)
     if path.is_file():
         return PreparedSplit(load_split(path), path, {}, None)
-    if not path.exists():
-        raise DataError(f"no folder or lock file at {path}; --data requires one of them")
-    name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    work = ResultsFolder(results).data / f"{path.resolve().name}-{name}"
+    work = _work_of(path, results=results)
     with _one_at_a_time(work):
         if (path / MANIFEST_FILE).is_file():
-            return _from_manifest(path, settings=settings, work=work)
+            found = _from_manifest(path, settings=settings, lock=work / SPLIT)
+            found.split.save(found.lock)
+            return found
         return _from_folder(path, settings=settings, work=work, progress=progress)
+
+
+def split_as_prepared(
+    data: str | None, *, settings: DataSettings, results: Path, progress: Progress
+) -> PreparedSplit:
+    """As `prepare_split`, where that needs neither to write a file nor to read a medium.
+
+    Raises:
+        NotPreparedError: it does.
+        UsageError, DataError: as `prepare_split`.
+    """
+    source = data if data is not None else settings.source
+    if source is None:
+        return prepare_split(data, settings=settings, results=results, progress=progress)
+    if source == _EMBEDDED_CORPUS:
+        path = _embedded_corpus(settings, results=results)
+        work = path.parent
+    else:
+        path = _existing(source)
+        if path.is_file():
+            return PreparedSplit(load_split(path), path, {}, None)
+        work = _work_of(path, results=results)
+        if (path / MANIFEST_FILE).is_file():
+            return _from_manifest(path, settings=settings, lock=work / SPLIT)
+    found = _as_before(path, signature=_signature(path, settings), work=work)
+    if found is None:
+        what = "the embedded corpus" if source == _EMBEDDED_CORPUS else str(path)
+        raise NotPreparedError(
+            f"{what} was not read for this results folder yet; the first run does, and splits it"
+        )
+    return found
+
+
+class NotPreparedError(DataError):
+    """The split of a folder is not known before its media are read."""
+
+
+def _existing(source: str) -> Path:
+    path = expanded(source)
+    if not path.exists():
+        raise DataError(f"no folder or lock file at {path}; --data requires one of them")
+    return path
+
+
+def _embedded_corpus(settings: DataSettings, *, results: Path) -> Path:
+    return ResultsFolder(results).data / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+
+
+def _work_of(path: Path, *, results: Path) -> Path:
+    """Where the manifest and the lock of a user's folder lie."""
+    name = blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    return ResultsFolder(results).data / f"{path.resolve().name}-{name}"
 
 
 def weights_of(split: Split, *, settings: DataSettings) -> ClassWeights:
@@ -106,11 +164,9 @@ def _from_folder(
     folder: Path, *, settings: DataSettings, work: Path, progress: Progress
 ) -> PreparedSplit:
     signature = _signature(folder, settings)
+    if (before := _as_before(folder, signature=signature, work=work)) is not None:
+        return before
     lock, prepared = work / SPLIT, work / _PREPARED
-    facts = _facts(prepared)
-    if lock.is_file() and facts.get("signature") == signature:
-        split = load_split(lock, root=folder.resolve())
-        return PreparedSplit(split, lock, facts["exclusions"], facts["num_input"])
     from core.data.cleaning.clean import build_manifest
     from core.data.cleaning.journal import JOURNAL_FILE
 
@@ -135,6 +191,16 @@ def _from_folder(
     return found
 
 
+def _as_before(folder: Path, *, signature: str, work: Path) -> PreparedSplit | None:
+    """What the last reading made of the folder; None where it has changed or was never read."""
+    lock = work / SPLIT
+    facts = _facts(work / _PREPARED)
+    if not lock.is_file() or facts.get("signature") != signature:
+        return None
+    split = load_split(lock, root=folder.resolve())
+    return PreparedSplit(split, lock, facts["exclusions"], facts["num_input"])
+
+
 def _facts(prepared: Path) -> dict[str, Any]:
     """What was kept of the last reading; empty where there is none, and the folder is read."""
     try:
@@ -149,11 +215,10 @@ def _exclusions(manifest: Manifest) -> dict[str, int]:
     return {reason.value: count for reason, count in manifest.reason_counts().items()}
 
 
-def _from_manifest(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit:
+def _from_manifest(folder: Path, *, settings: DataSettings, lock: Path) -> PreparedSplit:
     manifest = load_cleaned(folder)
     split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
-    split.save(work / SPLIT)
-    return PreparedSplit(split, work / SPLIT, _exclusions(manifest), manifest.num_input)
+    return PreparedSplit(split, lock, _exclusions(manifest), manifest.num_input)
 
 
 def load_cleaned(folder: Path) -> Manifest:

@@ -90,3 +90,23 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
         store=options.store,
         display=display,
     )
+
+
+def jobs_at_a_time(options: ExecutorOptions, *, num_threads: int) -> tuple[int, str | None]:
+    """Runs at a time without opening anything, and what a reader must know of that number.
+
+    Raises:
+        UsageError: a number of jobs that there is no room for.
+    """
+    if options.kind is ExecutorKind.LOCAL:
+        try:
+            from harness.executors.local import LocalExecutor
+        except ImportError:  # without torch nobody counts GPUs
+            return options.jobs or 1, None
+        found = LocalExecutor(
+            jobs=options.jobs, gpu_share=options.gpu_share, num_threads=num_threads
+        )
+        return found.capacity, None
+    if options.jobs:
+        return options.jobs, None
+    return 1, "the cluster is not asked: hours are for one run at a time"

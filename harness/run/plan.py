@@ -17,7 +17,7 @@ from core.features.exported import ExportedEmbeddings
 from core.foundation.layout import LAYOUTS
 from core.foundation.sources import resolve_source
 from harness.branches.registry import Registration, find_variant
-from harness.data.source import PreparedSplit, prepare_split, weights_of
+from harness.data.source import Prepare, PreparedSplit, prepare_split, weights_of
 from harness.metrics.registry import computed_metrics
 from harness.records.folders import RunFolder
 from harness.records.record import (
@@ -221,8 +221,10 @@ def plan_run(request: RunRequest, *, display: Display) -> PlannedRun:
 class Planner:
     """Plans runs of one command; what they share, data and code, is read once."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, *, prepare: Prepare = prepare_split) -> None:
+        """prepare: what makes a split of `--data`; `split_as_prepared` writes nothing."""
         self._display = display
+        self._prepare = prepare
         self._variants: dict[str, Registration] = {}
         self._splits: dict[tuple[str | None, Path, str], PreparedSplit] = {}
         self._codes: dict[str, dict[str, str]] = {}
@@ -308,7 +310,7 @@ class Planner:
     def _split(self, request: RunRequest, settings: DataSettings) -> PreparedSplit:
         key = (request.data, request.results, settings.model_dump_json())
         if key not in self._splits:
-            self._splits[key] = prepare_split(
+            self._splits[key] = self._prepare(
                 request.data,
                 settings=settings,
                 results=request.results,

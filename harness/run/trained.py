@@ -35,16 +35,21 @@ def take_over_training(planned: PlannedRun) -> str | None:
     """
     if checkpoints_of(planned.folder):
         return None
-    donors = [
-        (checkpoints[-1].name, run) for run, checkpoints in _same_training(planned) if checkpoints
-    ]
-    for name, run in sorted(donors, reverse=True):
+    for name, run in donors_of(planned):
         own, other = RunFolder(planned.folder), RunFolder(run)
         if _link(other.checkpoints / name, own.checkpoints / name):
             if other.events.is_file():
                 shutil.copyfile(other.events, own.events)
             return run.name
     return None
+
+
+def donors_of(planned: PlannedRun) -> list[tuple[str, Path]]:
+    """Newest checkpoint and folder of each other run of the same training, the furthest first."""
+    donors = [
+        (checkpoints[-1].name, run) for run, checkpoints in _same_training(planned) if checkpoints
+    ]
+    return sorted(donors, reverse=True)
 
 
 def _same_training(planned: PlannedRun) -> Iterator[tuple[Path, list[Path]]]:

@@ -3,11 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
-from optuna.trial import FixedTrial
-
 from core.data.splits.split import Part
-from core.errors import MismatchError, UsageError
-from core.files import json_sha256
 from core.locks import FileLock
 from core.training.interrupts import InterruptFlag
 from harness.executors.base import Executor
@@ -21,9 +17,10 @@ from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.settings.load import load_profile
 from harness.sweep.best import write_best
 from harness.sweep.driver import Branch, SweepWork
+from harness.sweep.identity import default_name, require_space, same_sweep, study_names
 from harness.sweep.objectives import require_rankable
 from harness.sweep.outcome import Sweep
-from harness.sweep.record import BranchSweep, SweepRecord, TestRuns, load_sweep
+from harness.sweep.record import BranchSweep, SweepRecord, TestRuns
 from harness.sweep.request import SweepRequest, of_no_branch
 from harness.sweep.trials.opening import open_storage
 from harness.sweep.trials.study import BranchStudy
@@ -54,17 +51,17 @@ class _Sweeping:
         self.num_validation = len(split.parts[Part.VAL])
         require_rankable(request.metrics, num_validation=self.num_validation)
         for base in self.bases:
-            _require_space(base)
+            require_space(base)
         # Also settings of one branch alone may be given; the sweep's own are the same for all.
         self.settings = load_profile(
             request.profile, overrides=request.overrides, variant=request.variants[0]
         ).sweep
-        self.names = [self._study_name(base) for base in self.bases]
-        self.name = request.name or self._default_name()
+        self.names = study_names(self.bases, request=request, settings=self.settings)
+        self.name = request.name or default_name(self.names)
         self.folder = ResultsFolder(request.results).sweep(self.name).path
         self.branches: list[Branch] = []
         self.test_runs: dict[str, list[TestRuns]] = {}
-        self._require_same_sweep()
+        self._read_tests()
 
     def run(self) -> Sweep:
         request, settings = self.request, self.settings
@@ -81,7 +78,7 @@ class _Sweeping:
             )
             # One at a time: two sweeps begun under one name at once must not share a folder.
             with FileLock(SweepFolder(self.folder).lock):
-                self._require_same_sweep()
+                self._read_tests()
                 self.branches = [
                     self._branch(*pair) for pair in zip(self.bases, self.names, strict=True)
                 ]
@@ -232,6 +229,12 @@ class _Sweeping:
         record.save(self.folder)
         return record
 
+    def _read_tests(self) -> None:
+        """Take note of what the folder holds, which must be this sweep."""
+        found = same_sweep(self.folder, request=self.request, bases=self.bases, names=self.names)
+        if found is not None:
+            self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}
+
     def _branch_record(self, branch: Branch) -> BranchSweep:
         study = branch.study
         trials = study.records()
@@ -257,62 +260,3 @@ class _Sweeping:
             num_validation=self.num_validation,
         )
         return found.model_copy(update={"config": path.name})
-
-    # Identity ----------------------------------------------------------------------------
-
-    def _study_name(self, base: PlannedRun) -> str:
-        """Changes with whatever changes a trial's numbers or what is proposed."""
-        settings = self.settings
-        content = {
-            "run": base.identity.run_id,
-            "metrics": [metric.model_dump() for metric in self.request.metrics],
-            "sampler": [settings.sampler, settings.pruner, settings.startup_trials],
-        }
-        return f"{base.request.variant}-s{self.request.seed}-{json_sha256(content)[:12]}"
-
-    def _default_name(self) -> str:
-        if len(self.names) == 1:
-            return self.names[0]
-        return f"{len(self.names)}-branches-{json_sha256(self.names)[:12]}"
-
-    def _require_same_sweep(self) -> None:
-        if not SweepFolder(self.folder).record.is_file():
-            return
-        found = load_sweep(self.folder)
-        self.test_runs = {b.variant: list(b.test_runs) for b in found.branches}
-        if [branch.study for branch in found.branches] != self.names:
-            raise MismatchError(
-                f"{self.folder} holds another sweep ({self._what_differs(found)}); choose another "
-                "--name, or move the folder away"
-            )
-
-    def _what_differs(self, found: SweepRecord) -> str:
-        asked = {
-            "--variants": list(self.request.variants),
-            "--metric": list(self.request.metrics),
-            "--seed": self.request.seed,
-            "--profile": self.request.profile,
-            "--set, --data or --results": self.request.shared_words,
-            "the data": self.bases[0].identity.split_hash,
-        }
-        there = {
-            "--variants": [branch.variant for branch in found.branches],
-            "--metric": found.metrics,
-            "--seed": found.seed,
-            "--profile": found.profile,
-            "--set, --data or --results": found.shared_words,
-            "the data": found.split_hash,
-        }
-        others = [name for name in asked if asked[name] != there[name]]
-        return f"other: {', '.join(others) or 'settings of a branch, code or models'}"
-
-
-def _require_space(base: PlannedRun) -> None:
-    try:
-        drawn = base.variant.search_space(FixedTrial(base.config.in_effect()))
-    except ValueError:  # it draws a parameter that is no setting: so it draws
-        return
-    if not drawn:
-        raise UsageError(
-            f"variant {base.request.variant} has no search space: its search_space() draws nothing"
-        )

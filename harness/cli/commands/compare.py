@@ -14,6 +14,7 @@ from harness.cli.commands.options import (
     AsJson,
     Data,
     DeviceOption,
+    DryRunOption,
     ExecutorOption,
     GpuShare,
     Jobs,
@@ -119,6 +120,7 @@ def compare(
             help="For the shell, once the report is written: $HARNESS_COMPARISON is its folder.",
         ),
     ] = None,
+    dry_run: DryRunOption = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the branches that are not trained yet, pair them by seed and clip, and compare.
@@ -183,6 +185,14 @@ def compare(
             max_hours=max_hours,
             max_cost=max_cost,
         )
+        if dry_run:
+            from harness.comparison.dry import dry_comparison
+            from harness.report.terminal.dry_matrix import dry_comparison_view
+
+            with open_display() as display:
+                planned = dry_comparison(request, display=display)
+            print_result(dry_comparison_view(planned), as_json=as_json, data=planned.data())
+            return
         with open_display() as display:
             what = f"comparison of {', '.join(names)}"
             with Notifier(notify, what=what, results=results, say=display.say):
@@ -218,6 +228,7 @@ def _of_runs_to_make(context: typer.Context) -> list[str]:
         "executor",
         "store",
         "device",
+        "dry_run",
     )
     given = [
         name
@@ -225,4 +236,4 @@ def _of_runs_to_make(context: typer.Context) -> list[str]:
         if (source := context.get_parameter_source(name)) is not None
         and source.name not in ("DEFAULT", "DEFAULT_MAP")
     ]
-    return [f"--{name}" for name in given]
+    return [f"--{name.replace('_', '-')}" for name in given]

@@ -118,6 +118,13 @@ MaxCost = Annotated[
         metavar="DOLLARS", help="Likewise, before DOLLARS are passed; requires --price-per-hour."
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print what would run, what is there already, and what the rest takes; write nothing.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -10,6 +10,7 @@ from harness.cli.commands.options import (
     AsJson,
     Data,
     DeviceOption,
+    DryRunOption,
     MaxCost,
     MaxHours,
     Notify,
@@ -58,9 +59,7 @@ def run(
     price_per_hour: PricePerHour = None,
     max_hours: MaxHours = None,
     max_cost: MaxCost = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run, and stop.")
-    ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train a branch through its three stages and score it on the test clips.
 

@@ -10,6 +10,7 @@ from harness.cli.commands.options import (
     AsJson,
     Data,
     DeviceOption,
+    DryRunOption,
     ExecutorOption,
     GpuShare,
     Jobs,
@@ -83,6 +84,7 @@ def sweep(
     ray_address: RayAddress = None,
     store: Store = None,
     notify: Notify = None,
+    dry_run: DryRunOption = False,
     as_json: AsJson = False,
 ) -> None:
     """Search the settings of a branch, or of several with equal trials, on the validation clips.
@@ -120,6 +122,14 @@ def sweep(
         test_seeds=test_seeds,
         device=None if device is None else device.value,
     )
+    if dry_run:
+        from harness.report.terminal.dry_matrix import dry_sweep_view
+        from harness.sweep.dry import dry_sweep
+
+        with open_display() as display:
+            planned = dry_sweep(request, display=display)
+        print_result(dry_sweep_view(planned), as_json=as_json, data=planned.data())
+        return
     with open_display() as display:
         what = f"sweep of {', '.join(request.variants)}"
         with Notifier(notify, what=what, results=results, say=display.say):

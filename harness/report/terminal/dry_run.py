@@ -1,5 +1,6 @@
 """What `--dry-run` prints of a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -7,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import UsageError
+from harness.costs.clips import Clips
 from harness.costs.dry import DryRun
 from harness.costs.span import Span
-from harness.run.budget import schedule_of
 from harness.run.plan import PlannedRun
 from harness.wording.numbers import duration, size
 from harness.wording.plain_text import plain
@@ -22,10 +23,7 @@ def dry_run_view(found: DryRun) -> RenderableType:
     table.add_column(overflow="fold")
     for name, value in _rows(found).items():
         table.add_row(name, Text(plain(value)))
-    parts: list[RenderableType] = [table]
-    if found.missing:
-        parts += [Text(""), Text("Missing, so that it would not run:", style="bold")]
-        parts += [Text(f"- {plain(line)}") for line in found.missing]
+    parts: list[RenderableType] = [table, *lacks(found.missing, unread=found.unread)]
     if found.changed:
         parts += [Text(""), _changed(found)]
     return Group(*parts)
@@ -36,14 +34,20 @@ def dry_run_data(found: DryRun) -> dict[str, Any]:
     are missing."""
     planned = found.planned
     return {
+        "status": None,
+        "steps": found.steps,
+        "batch_size": found.batch_size,
+        "variant_config": found.config.model_dump(mode="json"),
         **({} if planned is None else _planned_data(planned)),
         "variant": found.request.variant,
         "profile": found.request.profile,
         "seed": found.request.seed,
         "run_id": None if planned is None else planned.identity.run_id,
         "missing": list(found.missing),
-        "device": _device(found),
+        "unread": found.unread,
+        "device": device_words(found),
         "seconds": None if found.time is None else (found.time.each + found.time.shared).data(),
+        "price_per_hour": found.profile.hardware.price_per_hour,
         "basis": None if found.time is None else found.time.basis,
         "disk_bytes": found.disk_bytes,
         "changed": {name: value for name, (value, _) in found.changed.items()},
@@ -55,10 +59,7 @@ def _planned_data(planned: PlannedRun) -> dict[str, Any]:
         "status": _status(planned),
         "split": planned.identity.split_hash,
         "samples": {str(part): len(ids) for part, ids in planned.prepared.split.parts.items()},
-        "steps": {stage.name: stage.steps for stage in planned.plan.stages},
-        "batch_size": planned.plan.batch_size,
         "settings": planned.identity.settings,
-        "variant_config": planned.identity.variant_config,
         "folder": str(planned.folder),
         "training_id": planned.identity.training_id,
     }
@@ -67,25 +68,28 @@ def _planned_data(planned: PlannedRun) -> dict[str, Any]:
 def _rows(found: DryRun) -> dict[str, str]:
     request, planned, profile = found.request, found.planned, found.profile
     training, clips = profile.training, found.clips
-    schedule = schedule_of(profile)
-    steps = " + ".join(f"{n:,}" for n in schedule.values())
+    steps = " + ".join(f"{n:,}" for n in found.steps.values())
     rows = {
-        "run": "its id depends on what is missing" if planned is None else planned.identity.run_id,
+        "run": "its id depends on what is missing or unread"
+        if planned is None
+        else planned.identity.run_id,
         "what": f"{request.variant}, profile {request.profile}, seed {request.seed}",
     }
     if planned is not None:
         rows["status"] = f"{_status(planned)}, in {planned.folder}"
     rows |= {
-        "device": _device(found),
-        "clips": f"{clips.train:,} to train on, {clips.val:,} to validate, {clips.test:,} to test "
-        f"({clips.source})",
+        "device": device_words(found),
+        "clips": clips_words(clips),
         "steps": f"{steps} of {training.micro_batch * training.accumulation} samples "
         f"({training.micro_batch} x {training.accumulation})",
         "time": "unknown; `harness plan` estimates it for rented cards",
         "disk": "" if found.disk_bytes is None else f"{size(found.disk_bytes)} at most",
     }
     if found.time is not None:
-        rows["time"] = f"{_span(found.time.each + found.time.shared)}, by {found.time.basis}"
+        span = found.time.each + found.time.shared
+        rows["time"] = f"{span_words(span)}, by {found.time.basis}"
+        if (price := profile.hardware.price_per_hour) is not None:
+            rows["dollars"] = dollars_words(span, price=price)
     return {name: value for name, value in rows.items() if value}
 
 
@@ -103,8 +107,34 @@ def _word(value: Any) -> str:
     return "none" if value is None else plain(value)
 
 
-def _span(span: Span) -> str:
+def lacks(missing: Sequence[str], *, unread: str | None) -> list[RenderableType]:
+    """What keeps it from running, and what is not known before it runs."""
+    parts: list[RenderableType] = []
+    if missing:
+        parts += [Text(""), Text("Missing, so that it would not run:", style="bold")]
+        parts += [Text(f"- {plain(line)}") for line in missing]
+    if unread is not None:
+        parts += [Text(""), Text(f"Not known yet: {plain(unread)}.")]
+    return parts
+
+
+def clips_words(clips: Clips) -> str:
+    """How many by part, and whence."""
+    return (
+        f"{clips.train:,} to train on, {clips.val:,} to validate, {clips.test:,} to test "
+        f"({clips.source})"
+    )
+
+
+def span_words(span: Span) -> str:
+    """Seconds as a duration, with the ends between which it should lie."""
     return f"about {duration(span.mid)} ({duration(span.low)} to {duration(span.high)})"
+
+
+def dollars_words(seconds: Span, *, price: float) -> str:
+    """What so many seconds cost."""
+    cost = seconds.times(price / 3600)
+    return f"about {cost.mid:.2f} ({cost.low:.2f} to {cost.high:.2f}), at {price:g} an hour"
 
 
 def _status(planned: PlannedRun) -> str:
@@ -113,10 +143,12 @@ def _status(planned: PlannedRun) -> str:
     return "started" if planned.folder.is_dir() else "new"
 
 
-def _device(found: DryRun) -> str:
+def device_words(found: DryRun) -> str:
     """What it would run on, or why it would not."""
-    from harness.run.device import device_sentence, require_fit_device
-
+    try:
+        from harness.run.device import device_sentence, require_fit_device
+    except ImportError:
+        return "unknown: torch is not installed"
     try:
         device = require_fit_device(found.profile, asked=found.request.device)
     except UsageError as error:

@@ -155,7 +155,7 @@ def test_a_results_path_that_is_a_file_is_a_sentence(call: Call, tmp_path: Path)
 
 
 def test_a_dry_run_shows_the_plan_and_makes_no_run_folder(
-    call: Call, small_request: MakeRequest
+    call: Call, small_request: MakeRequest, finished: Any
 ) -> None:
     """Catches: a look that leaves a half-started run behind."""
     request = small_request(seed=77)
