@@ -13,6 +13,7 @@ from harness.data.source import PreparedSplit, prepare_split
 from harness.pack.command import Command, Packed, folder_of, weights_words
 from harness.pack.contents import FACTS, SCRIPT, TASK, DataMode, PackFacts
 from harness.pack.data import PackedData, packed_data
+from harness.pack.encode import encode_missing
 from harness.pack.runs import RunToPack, named_runs, open_runs
 from harness.pack.script import TASK as TASK_TEXT
 from harness.pack.script import script_text
@@ -33,6 +34,8 @@ class PackRequest:
     """Where the runs lie, when no command says so."""
     data: DataMode
     """What of the data goes along."""
+    encodes: bool = True
+    """Whether features that the cache lacks are computed first, where any go along."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,10 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         else weights_words(command, profile=command.profile)
         for command, own in zip(commands, words, strict=True)
     ]
-    data = PackedData((), {})
+    data, notices = PackedData((), {}), []
     if prepared is not None:
+        if request.encodes and request.data is not DataMode.NONE:
+            notices = encode_missing(commands, display=display)
         _require_same_split(runs, prepared)
         data = packed_data(prepared, results=folder_of(commands[0]), mode=request.data)
     facts = PackFacts(
@@ -85,7 +90,7 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         split_hash=None if prepared is None else prepared.split.hash,
         rows=data.rows,
         runs=[run.facts() for run in runs],
-        notices=_notices(runs, commands, mode=request.data),
+        notices=[*_notices(runs, commands, mode=request.data), *notices],
     )
     script = script_text(weights=facts.weights, commands=facts.commands)
     members = [

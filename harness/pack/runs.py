@@ -21,6 +21,7 @@ from harness.records.folders import (
 )
 from harness.records.lock import require_free
 from harness.records.record import RunIdentity, Status, load_record
+from harness.records.sessions import SessionJournal
 
 _MACHINE = frozenset({RUN_LOCK, f"{RUN_LOCK}.held", HOLDER, RUN_LOG})
 """Files that are of a process here, and mean nothing elsewhere."""
@@ -65,17 +66,21 @@ class RunToPack:
             yield Member(f"{WORK}/results/{self.place}/{inner.as_posix()}", path)
 
     def command(self) -> list[str]:
-        """The words of the command that makes it, where its record keeps them.
+        """The words of the command that makes it: of its record, or of the process that had it.
 
         Raises:
-            UsageError: it has no record yet.
+            UsageError: neither says it.
         """
-        if not RunFolder(self.folder).record.is_file():
+        files = RunFolder(self.folder)
+        if files.record.is_file():
+            return shlex.split(load_record(self.folder).command)
+        sessions = SessionJournal(files.sessions).sessions
+        if not sessions:
             raise UsageError(
-                f"{self.folder.name} was interrupted, and its folder does not say by which command "
-                "it is made; give that command after --"
+                f"{self.folder.name} was interrupted, and {files.sessions.name} in its folder does "
+                "not say by which command it is made; give that command after --"
             )
-        return shlex.split(load_record(self.folder).command)
+        return shlex.split(sessions[-1].command)
 
 
 def named_runs(names: Sequence[str], *, results: Path) -> list[RunToPack]:

@@ -14,6 +14,8 @@ DISTRIBUTION = "branch-harness"
 _PACKAGES = ("core", "harness", "variants")
 _BESIDE = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 _TOOLS = ("benchmarks/random_weights.py",)
+_MEASURED = ("cpu-*.json", "gpu-*.json")
+"""Of `benchmarks/results`: what `harness plan` projects from; pyproject puts it into the wheel."""
 _OF_TRAINING = 'extra == "train"'
 _LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
@@ -36,6 +38,12 @@ def project_members() -> list[Member]:
     root = package_folder("core").parent
     if (root / "pyproject.toml").is_file():
         beside = [name for name in (*_BESIDE, *_TOOLS) if (root / name).is_file()]
+        measured = (root / "benchmarks" / "results").glob
+        beside += [
+            path.relative_to(root).as_posix()
+            for pattern in _MEASURED
+            for path in sorted(measured(pattern))
+        ]
         return [*members, *(Member(f"{PROJECT}/{name}", root / name) for name in beside)]
     return [*members, Member(f"{PROJECT}/pyproject.toml", _pyproject().encode())]
 

@@ -55,6 +55,19 @@ def prepare_model(
     return _Preparation(planned, device=device, findings=findings, display=display).prepare()
 
 
+def cache_features(planned: PlannedRun, *, device: str, display: Display) -> int:
+    """Encode what the run needs and the cache lacks, as the run itself would; rows encoded.
+
+    Raises:
+        HarnessError: a changed file, missing weights, or a model that does not fit the settings.
+    """
+    findings = Findings()
+    work = _Preparation(planned, device=device, findings=findings, display=display)
+    work.verify()
+    foundation = work.foundation()
+    return work.features(foundation, work.build_variant(foundation)).num_computed
+
+
 class _Preparation:
     def __init__(
         self, planned: PlannedRun, *, device: str, findings: Findings, display: Display
@@ -68,33 +81,42 @@ class _Preparation:
     def prepare(self) -> PreparedModel:
         profile = self.planned.profile
         with self.findings.timed("verify"):
-            parts = self.planned.parts
-            if is_absent(self.split, Part.TRAIN) and not is_absent(self.split, Part.VAL):
-                parts = tuple(part for part in parts if part is not Part.TRAIN)
-                self.findings.notices.append(
-                    "the media that are trained on are not on this machine: features of them came "
-                    "from the cache, known by the hashes of the locked files"
-                )
-            verify(self.split, parts=parts)
+            self.verify()
         self._check_settings()
         weights = weights_of(self.split, settings=profile.data)
-        foundation = Foundation(
-            stable_diffusion=profile.foundation.stable_diffusion,
-            clap=profile.foundation.clap,
-            device=self.device,
-            dtype=profile.foundation.dtype,
-        )
+        foundation = self.foundation()
         samples = self.split.samples_of(self.planned.parts)
         self.findings.notices += caption_notices(
             {id_: sample.caption for id_, sample in samples.items()},
             tokenizer=foundation.tokenizer,
         )
         with self.findings.timed("build"):
-            variant = self._build_variant(foundation)
+            variant = self.build_variant(foundation)
         with self.findings.timed("features"):
-            features = self._features(foundation, variant)
+            features = self.features(foundation, variant)
         model, data = self._attach(foundation, variant, features=features, weights=weights)
         return PreparedModel(model, data, foundation, features)
+
+    def verify(self) -> None:
+        """Hold the media against the lock; those trained on may be absent."""
+        parts = self.planned.parts
+        if is_absent(self.split, Part.TRAIN) and not is_absent(self.split, Part.VAL):
+            parts = tuple(part for part in parts if part is not Part.TRAIN)
+            self.findings.notices.append(
+                "the media that are trained on are not on this machine: features of them came "
+                "from the cache, known by the hashes of the locked files"
+            )
+        verify(self.split, parts=parts)
+
+    def foundation(self) -> Foundation:
+        """The frozen models."""
+        profile = self.planned.profile
+        return Foundation(
+            stable_diffusion=profile.foundation.stable_diffusion,
+            clap=profile.foundation.clap,
+            device=self.device,
+            dtype=profile.foundation.dtype,
+        )
 
     def _check_settings(self) -> None:
         sampling, training = self.planned.profile.sampling, self.planned.profile.training
@@ -106,7 +128,8 @@ class _Preparation:
         )
         self.findings.guards.append("guidance_was_trained")
 
-    def _build_variant(self, foundation: Foundation) -> Variant:
+    def build_variant(self, foundation: Foundation) -> Variant:
+        """The branch as it is before training."""
         data = self.planned.profile.data
         shapes = foundation.shapes(
             log_mel=(data.log_mel.num_mels, data.log_mel.num_frames),
@@ -115,7 +138,8 @@ class _Preparation:
         with torch_seeded(self.planned.request.seed, "init", "variant"):
             return self.planned.variant(self.planned.config, shapes=shapes).to(self.device)
 
-    def _features(self, foundation: Foundation, variant: Variant) -> SplitFeatures:
+    def features(self, foundation: Foundation, variant: Variant) -> SplitFeatures:
+        """What the frozen models make of the clips, from the cache where it is there."""
         data = self.planned.profile.data
         features = prepare_features(
             self.split,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from core.choices import BudgetKind
+from harness.branches.compared import DEFAULT_VARIANTS
 from harness.cli.commands.options import (
     DEFAULT_PROFILE,
     AsJson,
@@ -42,9 +43,7 @@ def compare(
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="With --from: run ids or paths of runs."),
     ] = None,
-    variants: Annotated[
-        str, typer.Option(help="Branches, comma-separated.")
-    ] = "baseline,sonic,cutting_edge",
+    variants: Annotated[str, typer.Option(help="Branches, comma-separated.")] = DEFAULT_VARIANTS,
     seeds: Annotated[
         int,
         typer.Option(min=1, max=MAX_SEEDS, help="Seeds 0 to N-1 for each branch."),

@@ -22,7 +22,7 @@ def pack(
         typer.Option(
             metavar="RUN",
             help="Take this half-finished run along; repeat it for others (default: every one of "
-            "the command's split). Without a command, that of a failed run's record goes on.",
+            "the command's split). Without a command, the one that made it goes on.",
         ),
     ] = None,
     with_data: Annotated[
@@ -36,6 +36,13 @@ def pack(
             help="Of the clips that are trained on, take cached features alone; smaller.",
         ),
     ] = False,
+    encode: Annotated[
+        bool,
+        typer.Option(
+            help="With data: compute here what the feature cache lacks, so that no paid minute is "
+            "spent on it."
+        ),
+    ] = True,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +62,7 @@ def pack(
     mode = DataMode.NONE
     if with_data or features_only:
         mode = DataMode.MEDIA if with_data else DataMode.FEATURES
-    request = PackRequest(tuple(command or ()), tuple(run or ()), results, mode)
+    request = PackRequest(tuple(command or ()), tuple(run or ()), results, mode, encode)
     with open_display() as display:
         made = make_pack(request, out=out, display=display)
     print_result(pack_view(made), as_json=as_json, data=pack_data(made))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harness.branches.compared import DEFAULT_VARIANTS
 from harness.cli.commands.options import (
     AsJson,
     Data,
@@ -18,9 +19,7 @@ from harness.cli.commands.options import (
 
 def plan(
     profile: ProfileOption = "tiny",
-    variants: Annotated[
-        str, typer.Option(help="Branches, comma-separated.")
-    ] = "baseline,sonic,cutting_edge",
+    variants: Annotated[str, typer.Option(help="Branches, comma-separated.")] = DEFAULT_VARIANTS,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each branch.")] = 3,
     gpu: Annotated[
         str | None,

@@ -129,10 +129,11 @@ def test_a_run_whose_machine_vanishes_twice_ends_as_the_undisturbed_one(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(7200)
 def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: Path) -> None:
     """Catches: the one moment between a checkpoint and its copy at which everything is lost."""
     request = small_request(
-        "stage1.steps=40", "stage2.steps=40", "stage3.steps=20", "training.checkpoint_every=1"
+        "stage1.steps=12", "stage2.steps=12", "stage3.steps=6", "training.checkpoint_every=1"
     )
     pack = tmp_path / "box.tar"
     words = tuple(request.words[1:])

@@ -6,8 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.archive.read import check_archive
 from harness.cli.main import app
 from harness.pack.command import Command, Packed
 from harness.pack.contents import DataMode
+from harness.pack.encode import requests_of
 from harness.pack.keep import keep
 from harness.pack.pack import Pack, PackRequest, make_pack
 from harness.pack.unpack import unpack
@@ -167,6 +169,64 @@ def test_one_changed_byte_is_found_before_and_after_unpacking(
         unpack(half.pack.path, tmp_path / "box", is_checked=True)
     with pytest.raises(UsageError, match="not an empty folder"):
         unpack(half.pack.path, tmp_path / "box", is_checked=False)
+
+
+def test_what_the_cache_lacks_is_computed_before_it_is_packed(
+    half: HalfFinished, small_request: MakeRequest, tmp_path: Path
+) -> None:
+    """Catches: paid minutes in which frozen encoders run, or a pack of features without any."""
+    words = tuple(small_request(results=tmp_path / "results").words[1:])
+    request = PackRequest(words, (), tmp_path / "results", DataMode.FEATURES, encodes=False)
+    bare = make_pack(request, out=tmp_path / "bare.tar", display=Display())
+    assert bare.facts.rows == {}
+    made = make_pack(replace(request, encodes=True), out=tmp_path / "b.tar", display=Display())
+    assert made.facts.rows == half.small.facts.rows
+    assert made.facts.commands == half.small.facts.commands
+
+
+def test_the_branches_of_each_command_are_encoded_for(tmp_path: Path) -> None:
+    """Catches: features of one branch of a comparison, a branch that only its settings name."""
+    config = tmp_path / "c.toml"
+    config.write_text('variant = "sonic"\n')
+    for words, branches in (
+        (["compare"], ["baseline", "sonic", "cutting_edge"]),
+        (["compare", "--variants", "sonic,text_only"], ["sonic", "text_only"]),
+        (["sweep", "--variant", "sonic"], ["sonic"]),
+        (["run", "--config", str(config)], ["sonic"]),
+    ):
+        requests = requests_of(Command.of(words))
+        assert [request.variant for request in requests] == branches
+    assert requests[0].config == config
+    with pytest.raises(UsageError, match="names no branch"):
+        requests_of(Command.of(["run", "--seed", "1"]))
+
+
+def test_an_interrupted_run_goes_on_by_the_command_of_its_last_process(
+    half: HalfFinished, tmp_path: Path
+) -> None:
+    """Catches: a run without a record that cannot be packed by its name."""
+    request = PackRequest((), (half.folder.name,), half.request.results, DataMode.NONE)
+    made = make_pack(request, out=tmp_path / "box.tar", display=Display())
+    assert made.facts.commands == half.pack.facts.commands
+    assert made.facts.runs == half.pack.facts.runs
+    bare = tmp_path / "results" / "runs" / half.folder.name
+    shutil.copytree(half.folder, bare)
+    (bare / "sessions.jsonl").unlink()
+    other = replace(request, results=tmp_path / "results")
+    with pytest.raises(UsageError, match="give that command after --"):
+        make_pack(other, out=tmp_path / "box.tar", display=Display())
+
+
+def test_the_packed_project_has_what_its_wheel_is_built_of(half: HalfFinished) -> None:
+    """Catches: an install over there that ends at a folder which only the checkout has."""
+    root = Path(__file__).parents[3]
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    wanted = [*build["targets"]["wheel"]["packages"], *build["targets"]["wheel"]["force-include"]]
+    names = [file.name for file in check_archive(half.pack.path)]
+    for folder in wanted:
+        assert any(name.startswith(f"project/{folder}/") for name in names), folder
+    measured = [Path(name).name for name in names if "benchmarks/results/" in name]
+    assert {name.partition("-")[0] for name in measured} == {"cpu", "gpu"}
 
 
 def test_a_run_at_work_or_of_another_split_is_not_packed(
