@@ -54,8 +54,12 @@ def write_reports(
     return written
 
 
-def scored_votes(target: str, *, files: Sequence[Path], results: Path) -> VotesRecord:
+def scored_votes(
+    target: str, *, files: Sequence[Path], results: Path, decides: bool = False
+) -> VotesRecord:
     """The votes on the comparison that `target` names, scored and kept with it.
+
+    decides: the verdict rests on them even where their plan does not say so.
 
     Raises:
         UsageError: it names no comparison.
@@ -70,7 +74,7 @@ def scored_votes(target: str, *, files: Sequence[Path], results: Path) -> VotesR
             f"--votes scores one comparison, and '{target}' names none; write harness report "
             "COMPARISON --votes FILE..."
         )
-    return score_comparison(folder, paths=files)
+    return score_comparison(folder, paths=files, decides=decides)
 
 
 def _places(folders: Sequence[Path], *, with_runs: bool, out: Path | None) -> Sequence[Path | None]:

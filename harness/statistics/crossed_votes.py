@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from harness.statistics.outcome import MIN_LISTENERS
+
 Array = NDArray[np.float64]
 
 P_FACTOR = 1.5
 """On p, and in the interval alike: with three trainings Satterthwaite's t finds up to 6 % at a
 stated 5 % (benchmarks/votes_study.py)."""
-MIN_LISTENERS = 3
-"""Fewest listeners from which one may speak of others: the bias of a single one is not a sample."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,66 @@ def planned_error(
         0.25 / (listeners * votes_per_listener),
     )
     return math.sqrt(math.fsum(parts))
+
+
+def listeners_for(
+    share: float,
+    *,
+    clips: int,
+    trainings: int,
+    votes_per_listener: int,
+    spread: VoteSpread,
+    num_branches: int = 2,
+    most: int = 500,
+) -> int | None:
+    """Fewest listeners with whom a branch whose true share against every other one is `share`
+    wins in 80 % of cases; None where no number up to `most` does, since clips and trainings bound
+    what listeners can find.
+    """
+
+    def is_found(listeners: int) -> bool:
+        found = winning_share(
+            num_branches=num_branches,
+            listeners=listeners,
+            clips=clips,
+            trainings=trainings,
+            votes_per_listener=votes_per_listener,
+            spread=spread,
+        )
+        return found <= share
+
+    low, high = MIN_LISTENERS, most
+    if not is_found(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_found(middle) else (middle + 1, high)
+    return low
+
+
+def winning_share(
+    *,
+    num_branches: int,
+    listeners: int,
+    clips: int,
+    trainings: int,
+    votes_per_listener: int,
+    spread: VoteSpread,
+) -> float:
+    """True share against every other branch with which one wins in 80 % of cases; at most 1.
+
+    By the whole rule: every pair at the level that Holm's first step leaves it, and the branch's
+    pairs together as if independent. Both are careful, so that more than 80 % are found.
+    """
+    return detectable_share(
+        listeners=listeners,
+        clips=clips,
+        trainings=trainings,
+        votes_per_listener=votes_per_listener,
+        spread=spread,
+        power=0.8 ** (1 / (num_branches - 1)),
+        alpha=0.05 / math.comb(num_branches, 2),
+    )
 
 
 def detectable_share(

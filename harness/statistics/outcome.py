@@ -4,6 +4,8 @@ from enum import StrEnum
 
 MIN_SEEDS_FOR_A_WIN = 6
 """The exact sign-flip test cannot reach .05 with fewer."""
+MIN_LISTENERS = 3
+"""Fewest listeners from which one may speak of others: the bias of a single one is not a sample."""
 MAX_SEEDS = 40
 """Of one comparison: the exact sign-flip test sums two halves of 2^20 patterns, tens of MB."""
 

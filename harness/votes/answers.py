@@ -91,10 +91,11 @@ def require_fit(files: Sequence[tuple[Path, VoteFile]], *, plan: VotePlan) -> No
     """
     known = {trial.id for trial in plan.trials}
     seen: dict[str, Path] = {}
+    plan_id = plan.plan_id
     for path, votes in files:
-        if votes.plan != plan.plan_id:
+        if votes.plan != plan_id:
             raise MismatchError(
-                f"{path} answers plan {votes.plan}, not {plan.plan_id} of {plan.comparison}"
+                f"{path} answers plan {votes.plan}, not {plan_id} of {plan.comparison}"
             )
         unknown = [answer.trial for answer in votes.answers if answer.trial not in known]
         if unknown:

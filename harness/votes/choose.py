@@ -46,6 +46,8 @@ class VoteOptions:
     """Catch trials."""
     seed: int = 0
     """Of every choice by hash."""
+    decides_at: int | None = None
+    """Listeners at which the verdict rests on these votes; None: it rests on the metric."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,12 @@ def choose_trials(record: ComparisonRecord, *, folder: Path, options: VoteOption
     folder: of the comparison.
 
     Raises:
-        UsageError: too few branches, images or classes for what is asked.
+        UsageError: too few branches, images or classes for what is asked; votes that decide on
+            something else than the branches, or without catch trials that tell who guesses.
         DataError: the split's clips are gone.
     """
+    if options.decides_at is not None:
+        _require_deciding(options)
     found = [run for run in record.runs if run.status is Status.FINISHED]
     if not found:
         raise UsageError(f"no run of {record.name} finished; there is nothing to vote on")
@@ -119,6 +124,8 @@ def choose_trials(record: ComparisonRecord, *, folder: Path, options: VoteOption
             trials=tuple(trials),
             most_catch_misses=most_misses(len(catch)),
             hashes={},
+            decides=options.decides_at is not None,
+            num_listeners=options.decides_at,
         ),
         split,
         float(settings["window_s"]),
@@ -129,6 +136,19 @@ def choose_trials(record: ComparisonRecord, *, folder: Path, options: VoteOption
     }
     plan = ballot.plan.model_copy(update={"hashes": hashes})
     return Ballot(plan, split, ballot.window_s, folder)
+
+
+def _require_deciding(options: VoteOptions) -> None:
+    if options.kind is not Kind.BRANCHES:
+        raise UsageError(
+            f"--decide rests a verdict about branches on votes, and --kind {options.kind.value} "
+            "asks about sounds; pass --kind branches"
+        )
+    if most_misses(options.num_catch) < 0:
+        raise UsageError(
+            f"--decide requires at least 5 catch trials, and --catch is {options.num_catch}: with "
+            "fewer nobody who guesses could be left out"
+        )
 
 
 def _trials(

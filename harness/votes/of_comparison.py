@@ -13,14 +13,19 @@ from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.votes.answers import read_votes, require_fit
 from harness.votes.plan import Kind, VotePlan, load_plan
-from harness.votes.record import VotesRecord
+from harness.votes.record import VotesRecord, load_votes
 from harness.votes.scoring import MetricValues, metric_values, score_votes
+from harness.votes.verdict import votes_verdict
 
 
-def score_comparison(folder: Path, *, paths: Sequence[Path]) -> VotesRecord:
+def score_comparison(folder: Path, *, paths: Sequence[Path], decides: bool = False) -> VotesRecord:
     """Score the files, and write `votes.json` into the comparison's folder.
 
+    decides: the verdict rests on these votes even though their plan did not say so; it is
+    exploratory then.
+
     Raises:
+        UsageError: votes that cannot decide between branches.
         DataError: a file that is no vote file, or two of one listener.
         MismatchError: files of another comparison or of several plans; an image that is not the
             one that was voted on.
@@ -48,8 +53,21 @@ def score_comparison(folder: Path, *, paths: Sequence[Path]) -> VotesRecord:
     require_fit(files, plan=plan)
     _require_same_images(plan, folder=folder)
     scored = score_votes(files, plan=plan, metrics=_metrics(record, folder=folder))
-    scored.save(ReportFolder(folder).votes)
+    place = ReportFolder(folder).votes
+    if plan.decides or decides:
+        earlier = _decided_before(place, plan=plan)
+        found = votes_verdict(scored, plan=plan, record=record, earlier=earlier)
+        scored = scored.model_copy(update={"verdict": found})
+    scored.save(place)
     return scored
+
+
+def _decided_before(place: Path, *, plan: VotePlan) -> tuple[int, ...]:
+    """Numbers of listeners at which these votes were decided before."""
+    before = load_votes(place) if place.is_file() else None
+    if before is None or before.plan_id != plan.plan_id or before.verdict is None:
+        return ()
+    return before.verdict.decided_at
 
 
 def _require_same_images(plan: VotePlan, *, folder: Path) -> None:

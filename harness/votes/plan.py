@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import DataError
 from core.files import json_sha256, write_atomic
+from harness.statistics.outcome import MIN_LISTENERS
 
 SCHEMA_VERSION: Literal[1] = 1
 _GUESS = 0.05
@@ -93,12 +94,23 @@ class VotePlan(Part):
     hashes: dict[str, str]
     """SHA-256 of each image file by its path, so that a later image is not taken for the one
     that was voted on."""
+    decides: bool = False
+    """Whether the comparison's verdict rests on these votes instead of a metric."""
+    num_listeners: int | None = Field(default=None, ge=MIN_LISTENERS)
+    """Listeners at which it is decided; None where it decides nothing."""
 
     @property
     def plan_id(self) -> str:
-        """Short hash of everything that is asked; a vote file names it."""
-        content = self.model_dump(mode="json", exclude={"created_at"})
+        """Short hash of everything that is asked and of the rules; a vote file names it."""
+        # What a plan without them never had must not change its id.
+        unset = set() if self.decides else {"decides", "num_listeners"}
+        content = self.model_dump(mode="json", exclude={"created_at", *unset})
         return json_sha256(content)[:16]
+
+    @property
+    def main(self) -> tuple[Trial, ...]:
+        """Trials that count, repeats and catch trials not among them."""
+        return tuple(t for t in self.trials if t.kind in (Kind.BRANCHES, Kind.SOUND))
 
     @property
     def num_catch(self) -> int:

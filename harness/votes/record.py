@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from core.errors import DataError
 from core.files import write_atomic
+from harness.statistics.outcome import Outcome, Strength
 from harness.votes.plan import Part
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -76,6 +77,35 @@ class MetricAgreement(Part):
     """Trials with a value of both images."""
 
 
+class VotesVerdict(Part):
+    """The comparison's verdict where it rests on votes; its metric's verdict stays beside it."""
+
+    outcome: Outcome
+    """Win: one branch is preferred to every other one. Undecided: anything else."""
+    winner: str | None
+    """The branch that wins."""
+    strength: Strength
+    """Exploratory: too few trainings or listeners, or votes that no plan named as deciding."""
+    sentence: str
+    """The verdict."""
+    estimate: str
+    """Shares of the branch with the most votes, with intervals."""
+    claim: str
+    """What the strength means."""
+    next_step: str
+    """What would settle it."""
+    command: str | None
+    """A line for the shell; None where none settles it."""
+    is_planned: bool
+    """Whether the plan said before the first vote that they decide."""
+    num_planned: int | None
+    """Listeners at which it was planned to decide."""
+    run_ids: tuple[str, ...]
+    """Runs of the comparison when they were scored; of others it decides nothing."""
+    decided_at: tuple[int, ...]
+    """Numbers of listeners at which it was decided, this time and before."""
+
+
 class VotesRecord(Part):
     """Votes on one comparison, scored."""
 
@@ -94,7 +124,14 @@ class VotesRecord(Part):
     num_repeats: int
     """Behind it."""
     agreement: tuple[MetricAgreement, ...]
+    verdict: VotesVerdict | None = None
+    """Where the verdict rests on votes."""
     notices: tuple[str, ...] = ()
+
+    @property
+    def num_counted(self) -> int:
+        """Listeners whose votes count."""
+        return sum(one.left_out is None for one in self.listeners)
 
     def save(self, path: Path) -> None:
         """Write it. Raises: NoSpaceError."""

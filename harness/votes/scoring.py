@@ -15,8 +15,9 @@ from scipy import stats
 
 from core.errors import DataError
 from core.randomness import rng
-from harness.statistics.crossed_votes import MIN_LISTENERS, crossed_share
+from harness.statistics.crossed_votes import crossed_share
 from harness.statistics.multiplicity import holm
+from harness.statistics.outcome import MIN_LISTENERS
 from harness.votes.answers import VoteFile, require_fit
 from harness.votes.plan import Kind, Trial, VotePlan
 from harness.votes.record import ListenerFacts, MetricAgreement, QuestionResult, VotesRecord
@@ -112,9 +113,7 @@ def _facts(votes: VoteFile, *, plan: VotePlan) -> ListenerFacts:
 def _main_votes(votes: VoteFile, *, plan: VotePlan) -> list[_Vote]:
     chosen = votes.chosen(plan)
     return [
-        _Vote(votes.listener, trial, chosen[trial.id])
-        for trial in plan.trials
-        if trial.kind in (Kind.BRANCHES, Kind.SOUND) and trial.id in chosen
+        _Vote(votes.listener, trial, chosen[trial.id]) for trial in plan.main if trial.id in chosen
     ]
 
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.embedded.corpus.folder import write_corpus
 from harness.records.record import RunRecord
@@ -34,6 +35,7 @@ OVERRIDES = (
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")
 ANALYSIS = ("pandas", "scipy", "matplotlib", "optuna")
 _LOADED = "modules that were loaded: "
+Violations = Callable[[Page], list[str]]
 LoadedBy = Callable[..., list[str]]
 
 
@@ -103,6 +105,22 @@ def finished(small_request: Callable[..., RunRequest], one_thread: None) -> Fini
     request = small_request()
     record = run(request, display=Display())
     return FinishedRun(request, record, request.results / "runs" / record.run_id)
+
+
+@pytest.fixture(scope="session")
+def violations() -> Violations:
+    """What axe-core finds wrong for readers of a page: the rule, and the elements that break it."""
+    source = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+    def found(page: Page) -> list[str]:
+        page.evaluate(source)
+        rows = page.evaluate(
+            """async () => (await axe.run()).violations.map(
+              v => [v.id, v.help, ...v.nodes.slice(0, 3).map(n => n.html.slice(0, 120))])"""
+        )
+        return [": ".join(row) for row in rows]
+
+    return found
 
 
 @pytest.fixture(scope="module")

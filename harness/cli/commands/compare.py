@@ -136,6 +136,7 @@ def compare(
     from harness.report.comparison.draw import draw_comparison
     from harness.report.terminal.comparison import comparison_view
     from harness.report.terminal.tables import console
+    from harness.votes.summary import votes_on
     from harness.watch.notify import Notifier
     from harness.wording.display import open_display
 
@@ -197,7 +198,12 @@ def compare(
             with Notifier(notify, what=what, results=results, say=display.say):
                 comparison = compare_branches(request, display=display)
     drawn = draw_comparison(comparison)
-    view = comparison_view(comparison.record, files=drawn.files, width=console().width)
+    view = comparison_view(
+        comparison.record,
+        files=drawn.files,
+        width=console().width,
+        votes=votes_on(comparison.folder),
+    )
     print_result(view, as_json=as_json, data=drawn.data())
     if then is not None:
         _go_on_with(then, folder=comparison.folder)

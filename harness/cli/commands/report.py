@@ -25,6 +25,14 @@ def report(
             "it, or list several after it.",
         ),
     ] = None,
+    decide: Annotated[
+        str | None,
+        typer.Option(
+            metavar="votes",
+            help="With --votes: let the verdict rest on them although their plan did not say so "
+            "(harness vote --decide); it is exploratory then.",
+        ),
+    ] = None,
     results: Results = Path("results"),
     out: Annotated[
         Path | None,
@@ -51,6 +59,10 @@ def report(
     from harness.cli.report_targets import scored_votes, write_reports
 
     scored = None
+    if decide not in (None, "votes"):
+        raise UsageError(f"--decide {decide!r}; expected votes")
+    if decide and not votes:
+        raise UsageError("--decide votes requires --votes FILE...")
     if votes and out is not None:
         raise UsageError(
             "--votes keeps its scores with the comparison, so it cannot be combined with --out; "
@@ -58,7 +70,7 @@ def report(
         )
     if votes:
         targets, files = targets[:1], [*votes, *(Path(word) for word in targets[1:])]
-        scored = scored_votes(targets[0], files=files, results=results)
+        scored = scored_votes(targets[0], files=files, results=results, decides=bool(decide))
     written = write_reports(targets, results=results, max_bytes=int(max_mb * 1e6), out=out)
     lines = [f"{report.verdict}\nreport  {report.page}" for report in written]
     data: dict[str, Any] = {"reports": [report.data() for report in written]}

@@ -205,10 +205,12 @@ def show_(
     if target.kind is Kind.COMPARISON:
         from harness.comparison.record import load_comparison
         from harness.report.terminal.comparison import comparison_view
+        from harness.votes.summary import votes_on
 
         found = load_comparison(folder)
         files = [("comparison", ReportFolder(folder).comparison)]
-        view = comparison_view(found, files=files, width=show.console().width)
+        votes = votes_on(folder)
+        view = comparison_view(found, files=files, width=show.console().width, votes=votes)
         print_result(view, as_json=as_json, data=found.model_dump(mode="json"))
         return
     if target.kind is Kind.SWEEP:

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.comparison.compare import Comparison
 from harness.records.folders import ReportFolder
+from harness.votes.summary import deciding_votes, votes_on
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class DrawnComparison:
     def data(self) -> dict[str, Any]:
         """The comparison for scripts."""
         record = self.comparison.record
+        votes = deciding_votes(votes_on(self.comparison.folder), record=record)
         return {
             "report": str(self.report),
             "comparison": str(ReportFolder(self.comparison.folder).comparison),
@@ -38,6 +40,7 @@ class DrawnComparison:
             "winner": record.winner,
             "strength": record.strength.value,
             "metric": record.metric,
+            "votes": None if votes is None else votes.model_dump(mode="json"),
             "contact_sheet": None if self.sheet is None else str(self.sheet),
         }
 

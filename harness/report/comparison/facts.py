@@ -16,12 +16,13 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.metric import Level, Metric
 from harness.metrics.registry import known_metrics, metric
-from harness.records.folders import ReportFolder, RunFolder
+from harness.records.folders import RunFolder
 from harness.records.names import split_of
 from harness.records.parts import ForeignMetric
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
-from harness.votes.record import VotesRecord, load_votes
+from harness.votes.record import VotesRecord, VotesVerdict
+from harness.votes.summary import deciding_votes, votes_on
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,14 @@ class Facts:
     @cached_property
     def votes(self) -> VotesRecord | None:
         """Listeners' votes, scored; None where nobody has voted."""
-        path = ReportFolder(self.source or self.folder).votes
-        return load_votes(path) if path.is_file() else None
+        return votes_on(self.source or self.folder)
+
+    @cached_property
+    def votes_verdict(self) -> VotesVerdict | None:
+        """The comparison's verdict where it rests on votes."""
+        if self.comparison is None:
+            return None
+        return deciding_votes(self.votes, record=self.comparison)
 
     @cached_property
     def branches(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
-from harness.comparison.summary import answers
 from harness.statistics.outcome import Population
+from harness.votes.record import VotesRecord
+from harness.votes.summary import answers_with_votes, deciding_votes
 from harness.wording.numbers import count, fixed
 from harness.wording.plain_text import plain
 
@@ -19,18 +20,23 @@ _NARROW = 116
 
 
 def comparison_view(
-    found: ComparisonRecord, *, files: Sequence[tuple[str, Path]] = (), width: int = 120
+    found: ComparisonRecord,
+    *,
+    files: Sequence[tuple[str, Path]] = (),
+    width: int = 120,
+    votes: VotesRecord | None = None,
 ) -> RenderableType:
     """Verdict, paired differences, means, and the files that were written.
 
     files: label and path of each. width: columns there are; a narrow terminal gets paragraphs
-    instead of tables that would break in mid-number.
+    instead of tables that would break in mid-number. votes: listeners' votes on it.
     """
+    by_votes = deciding_votes(votes, record=found)
     parts: list[RenderableType] = [
-        Text(found.verdict, style="bold"),
+        Text(plain(found.verdict if by_votes is None else by_votes.sentence), style="bold"),
         Text(""),
     ]
-    for answer in answers(found):
+    for answer in answers_with_votes(found, votes=votes):
         parts.append(Text.assemble((f"{answer.question}: ", "bold"), " ".join(answer.sentences)))
         if answer.command:
             parts.append(Text(f"  {answer.command}", overflow="fold"))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from harness.comparison.listening import listening_of
 from harness.comparison.record import PairResult
-from harness.comparison.summary import answers, listening, metric_meaning
+from harness.comparison.summary import listening, metric_meaning
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
 from harness.report.page.content import (
@@ -19,6 +19,7 @@ from harness.report.page.content import (
     SheetClip,
 )
 from harness.statistics.outcome import Outcome, Strength
+from harness.votes.summary import answers_with_votes
 from harness.wording.numbers import (
     count,
     digits_for,
@@ -39,7 +40,8 @@ STRENGTH_WORDS = {
 def headline(facts: Facts) -> str:
     """The one sentence."""
     if facts.comparison is not None:
-        sentence = plain(facts.comparison.verdict)
+        by_votes = facts.votes_verdict
+        sentence = plain(facts.comparison.verdict if by_votes is None else by_votes.sentence)
         return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")
     if len(facts.runs) == 1:
         return f"One run of {plain(facts.runs[0].branch)}: its scores, without a comparison."
@@ -50,22 +52,27 @@ def tone(facts: Facts) -> str:
     """How the banner is coloured; the words say the same."""
     if facts.comparison is None:
         return "plain"
-    return {Outcome.WIN: "win", Outcome.TIE: "tie", Outcome.UNDECIDED: "undecided"}[
-        facts.comparison.outcome
-    ]
+    found = facts.votes_verdict or facts.comparison
+    return {Outcome.WIN: "win", Outcome.TIE: "tie", Outcome.UNDECIDED: "undecided"}[found.outcome]
 
 
 def chips(facts: Facts) -> tuple[str, ...]:
     """Outcome, strength and size in a few words."""
     found = facts.comparison
     seeds = facts.seeds if found is None else found.seeds
-    size = (count(len(seeds), "seed"), count(len(facts.branches), "branch", "branches"))
+    size: tuple[str, ...] = (
+        count(len(seeds), "seed"),
+        count(len(facts.branches), "branch", "branches"),
+    )
     if found is None:
         return ("Not compared", *size)
-    outcome = found.outcome.value.capitalize()
-    if found.strength is Strength.NONE:
+    decided = facts.votes_verdict or found
+    if facts.votes_verdict is not None:
+        size = ("By votes", *size)
+    outcome = decided.outcome.value.capitalize()
+    if decided.strength is Strength.NONE:
         return (outcome, *size)  # nothing is established
-    return (outcome, STRENGTH_WORDS.get(found.strength, found.strength.capitalize()), *size)
+    return (outcome, STRENGTH_WORDS.get(decided.strength, decided.strength.capitalize()), *size)
 
 
 def verdict(facts: Facts, *, clips: Sequence[SheetClip]) -> Section:
@@ -76,9 +83,8 @@ def verdict(facts: Facts, *, clips: Sequence[SheetClip]) -> Section:
     parts: list[Part] = []
     found = facts.comparison
     if found is not None:
-        parts.append(
-            Answers(tuple(Answer(a.question, a.sentences, a.command) for a in answers(found)))
-        )
+        shown = answers_with_votes(found, votes=facts.votes)
+        parts.append(Answers(tuple(Answer(a.question, a.sentences, a.command) for a in shown)))
     else:
         parts += [_uncompared(facts), Cards((*_branch_cards(facts), *_size_cards(facts)))]
     chosen = [clip for clip in clips if clip.tone == "random"][:_NUM_CELLS]

@@ -3,6 +3,7 @@
 from harness.report.comparison.facts import Facts
 from harness.report.page.content import Bullets, Cell, Column, Paragraph, Part, Section, Table
 from harness.votes.record import MetricAgreement, QuestionResult, VotesRecord
+from harness.votes.summary import is_of_other_runs
 from harness.wording.numbers import (
     count,
     interval,
@@ -21,6 +22,18 @@ def listeners_votes(facts: Facts) -> Section | None:
         return None
     parts: list[Part] = [Bullets(tuple(plain(q.sentence) for q in votes.questions))]
     parts += [Paragraph(plain(notice), tone="warn") for notice in votes.notices]
+    if facts.comparison is not None and is_of_other_runs(votes, record=facts.comparison):
+        parts.append(
+            Paragraph(
+                "These votes decided the comparison as it was, of other runs; the verdict above "
+                "rests on the metric. Ask listeners again: harness vote --decide.",
+                tone="warn",
+            )
+        )
+    elif votes.verdict is None:
+        parts.append(
+            Paragraph("The verdict does not rest on them: harness vote --decide sets that before.")
+        )
     if votes.questions:
         parts.append(_shares(votes))
     parts += [_listeners(votes), Paragraph(_reliability(votes))]
