@@ -11,11 +11,13 @@ from harness.costs.cards import load_cards
 from harness.costs.expected import CPU, this_device
 from harness.costs.matrix import MatrixRequest, plan_branch
 from harness.costs.observed import Observed, speed_key
+from harness.costs.times import image_flops, passes_of
 from harness.costs.work import BranchWork
 from harness.records.record import RunRecord
 from harness.records.score_kind import Score
 from harness.run.plan import RunRequest
 from harness.run.run import run
+from harness.settings.profile import SamplingSettings
 from harness.wording.display import Display
 
 NUM_STEPS = 20
@@ -107,6 +109,7 @@ def measure_matrix(request: MatrixRequest, *, display: Display) -> MatrixRequest
 def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
     identity, seconds = record.identity, record.seconds
     training = identity.settings["training"]
+    sampling = SamplingSettings.model_validate(identity.settings["sampling"])
     batch = training["micro_batch"] * training["accumulation"]
     gaps = {
         stage: [b - a for a, b in pairwise(moments)] for stage, moments in clock.moments.items()
@@ -129,10 +132,12 @@ def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
         step_flops={stage: work.stages[stage].flops * batch for stage in step_seconds},
         validation_seconds=max(0.0, median(validations)) if validations else 0.0,
         validation_clips=num_clips["val"],
+        validation_draws=training["validation_draws"],
         fixed_seconds=sum(seconds.get(name, 0.0) for name in start)
         + max(0.0, seconds.get("train", 0.0) - in_stages),
         features_seconds=seconds.get("features", 0.0),
         num_clips=sum(num_clips.values()),
         image_seconds=seconds.get("sample", 0.0) / max(1, images),
+        image_flops=image_flops(work, steps=sampling.steps, passes=passes_of(sampling)),
         score_seconds=seconds.get("score", 0.0) / max(1, images),
     )

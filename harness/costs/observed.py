@@ -13,12 +13,12 @@ from core.files import json_sha256, write_atomic
 from harness.costs.bench import MEASURED_FOLDERS
 from harness.costs.clips import Clips
 from harness.costs.span import NOTHING, Span
-from harness.costs.times import RunTime
+from harness.costs.times import RunTime, image_flops, passes_of
 from harness.costs.work import BranchWork
 from harness.records.folders import ResultsFolder
 from harness.records.record import RunRecord, Status, load_record
 from harness.run.budget import STAGES, schedule_of
-from harness.settings.profile import Profile
+from harness.settings.profile import Profile, SamplingSettings
 from harness.wording.numbers import count
 
 _OF_RUNS = 1.15
@@ -50,6 +50,8 @@ class Observed(BaseModel):
     """Of one validation pass; 0 where the steps' own seconds hold it."""
     validation_clips: int
     """Clips of that pass."""
+    validation_draws: int
+    """Noises that each of them was validated with."""
     fixed_seconds: float
     """Start and checks, whatever the schedule."""
     features_seconds: float
@@ -58,6 +60,8 @@ class Observed(BaseModel):
     """Clips that were encoded."""
     image_seconds: float
     """Of sampling one image."""
+    image_flops: float
+    """FLOPs of that image; it takes longer with more solver steps."""
     score_seconds: float
     """Of scoring it."""
 
@@ -129,10 +133,12 @@ def from_runs(
         step_flops={},
         validation_seconds=0.0,
         validation_clips=0,
+        validation_draws=1,
         fixed_seconds=sum(_fixed(record) for record in alike) / len(alike),
         features_seconds=max(record.seconds.get("features", 0.0) for record in alike),
         num_clips=max(sum(_clips(record).values()) for record in alike),
         image_seconds=_ratio([r.seconds.get("sample", 0.0) for r in alike], num_images),
+        image_flops=_ratio([_num_images(r) * _image_flops(r, work) for r in alike], num_images),
         score_seconds=_ratio([r.seconds.get("score", 0.0) for r in alike], num_images),
     )
 
@@ -181,15 +187,19 @@ def time_observed(
         if observed.validation_clips:
             passes = -(-number // training.validate_every)
             share = clips.val / observed.validation_clips
+            share *= training.validation_draws / observed.validation_draws
             validate += Span.about(observed.validation_seconds * share * passes, factor=factor)
     images = clips.test * work.num_arms * profile.sampling.images_per_clip
+    sampling = profile.sampling
+    flops = image_flops(work, steps=sampling.steps, passes=passes_of(sampling))
+    each = observed.image_seconds * flops / observed.image_flops if observed.image_flops else 0.0
     features = observed.features_seconds * clips.total / max(1, observed.num_clips)
     phases = {
         "start": Span.about(observed.fixed_seconds, factor=factor),
         "features": Span.about(features, factor=2),
         "train": train,
         "validate": validate,
-        "sample": Span.about(observed.image_seconds * images, factor=factor),
+        "sample": Span.about(each * images, factor=factor),
         "score": Span.about(observed.score_seconds * images, factor=factor),
     }
     return RunTime(phases, observed.source, steps)
@@ -211,6 +221,13 @@ def _clips(record: RunRecord) -> dict[str, int]:
         for part, n in parts.items():
             totals[part] = totals.get(part, 0) + n
     return totals
+
+
+def _image_flops(record: RunRecord, work: BranchWork) -> float:
+    kept = record.identity.settings.get("sampling", {})
+    known = {name: kept[name] for name in SamplingSettings.model_fields if name in kept}
+    sampling = SamplingSettings.model_validate(known)
+    return image_flops(work, steps=sampling.steps, passes=passes_of(sampling))
 
 
 def _num_images(record: RunRecord) -> int:

@@ -16,7 +16,7 @@ from harness.costs.disk import checkpoint_bytes
 from harness.costs.span import NOTHING, Span
 from harness.costs.work import BranchWork
 from harness.run.budget import schedule_of
-from harness.settings.profile import Profile
+from harness.settings.profile import Profile, SamplingSettings
 
 _WIDER = 1.25
 _FLOAT32_SHARES = (0.25, 0.6)
@@ -162,15 +162,19 @@ def _image(
 ) -> tuple[float, float]:
     """Seconds on the measured card and FLOPs of one sampled and decoded picture."""
     sampling = profile.sampling
-    flops = sampling.steps * passes_of(profile) * work.pass_flops + work.decode_flops
+    flops = image_flops(work, steps=sampling.steps, passes=passes_of(sampling))
     measured = SAMPLED_STEPS * SAMPLED_PASSES * its_work.pass_flops + its_work.decode_flops
     images_per_s = getattr(bench, "images_per_s", None) or 1.0
     return flops / measured / images_per_s, flops
 
 
-def passes_of(profile: Profile) -> int:
+def image_flops(work: BranchWork, *, steps: int, passes: int) -> float:
+    """Of one sampled and decoded picture. passes: of the UNet for each solver step."""
+    return steps * passes * work.pass_flops + work.decode_flops
+
+
+def passes_of(sampling: SamplingSettings) -> int:
     """Passes of the UNet for each solver step: for sound, caption alone, and nothing."""
-    sampling = profile.sampling
     return 1 + (sampling.audio_guidance != sampling.text_guidance) + (sampling.text_guidance != 1)
 
 

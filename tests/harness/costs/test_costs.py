@@ -22,6 +22,7 @@ from harness.costs.matrix import MatrixPlan, MatrixRequest, plan_matrix
 from harness.costs.memory import largest_micro_batch, memory_need
 from harness.costs.observed import from_runs, speed_key, time_observed
 from harness.costs.span import Span
+from harness.costs.times import image_flops
 from harness.costs.work import work_key
 from harness.settings.load import load_profile, parse_settings
 
@@ -156,7 +157,8 @@ def test_a_card_is_told_its_micro_batch_and_arithmetic(full_size: MatrixPlan) ->
 
 
 def test_finished_runs_sharpen_the_plan(finished: Any) -> None:
-    """Catches: an estimate from elsewhere where the same was measured here."""
+    """Catches: an estimate from elsewhere where the same was measured here; images of many solver
+    steps that take as long as those of one."""
     record = finished.record
     profile = load_profile("tiny", overrides=finished.request.overrides, variant="baseline")
     config = config_of("baseline", profile)
@@ -178,6 +180,14 @@ def test_finished_runs_sharpen_the_plan(finished: Any) -> None:
     more = time_observed(observed, work, profile=longer, clips=clips, is_here=True)
     per_step = record.stages[0].seconds / record.stages[0].steps_done
     assert more.each.mid - time.each.mid == pytest.approx(18 * per_step)
+    steps = 1000 * profile.sampling.steps
+    finer = profile.model_copy(
+        update={"sampling": profile.sampling.model_copy(update={"steps": steps})}
+    )
+    images = time_observed(observed, work, profile=finer, clips=clips, is_here=True).phases
+    ratio = image_flops(work, steps=steps, passes=2) / image_flops(work, steps=1, passes=2)
+    assert images["sample"].mid == pytest.approx(ratio * time.phases["sample"].mid)
+    assert images["sample"].mid > 50 * time.phases["sample"].mid
 
 
 def test_a_first_forecast_is_not_unknown(tmp_path: Path) -> None:
