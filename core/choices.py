@@ -40,6 +40,15 @@ class SsfScope(StrEnum):
     ALL = "all"  # every linear, convolution and normalisation
 
 
+class KeptAttention(StrEnum):
+    """What an edit keeps of the attention with which its image is reconstructed."""
+
+    NONE = "none"
+    SELF = "self"  # queries and keys of the decoder's self-attentions: which places belong together
+    CROSS = "cross"  # queries of the cross-attentions: what each place asks of caption and sound
+    ALL = "all"  # both
+
+
 class StopCriterion(StrEnum):
     """What ends a stage and which weights it leaves behind."""
 

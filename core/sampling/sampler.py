@@ -131,13 +131,15 @@ def sample_latents(
     precision: Precision = Precision.FLOAT32,
     on_step: Callable[[int], None] = lambda step: None,
     skipped: int = 0,
+    before_step: Callable[[int, Tensor], None] = lambda done, timestep: None,
     after_step: Callable[[int, Tensor], Tensor] = lambda done, latents_BCHW: latents_BCHW,
 ) -> Tensor:
     """Scaled latents [B, C, H, W] sampled under `conditioning`, float32; see `Guided`.
 
     skipped: of the solver's steps, how many are left out at the start; `noise_BCHW` are then
-    latents at the noise of the first that is taken. after_step: gets the number of steps done,
-    skipped ones among them, and the latents, and returns those to go on with.
+    latents at the noise of the first that is taken. before_step: gets the number of steps done,
+    skipped ones among them, and the timestep that comes. after_step: gets the number of steps done
+    and the latents, and returns those to go on with.
     """
     guided = Guided(
         model,
@@ -151,6 +153,7 @@ def sample_latents(
     if skipped == 0:
         latents_BCHW = latents_BCHW * solver.init_noise_sigma
     for index, timestep in enumerate(solver.timesteps[skipped:], start=skipped):
+        before_step(index, timestep)
         noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
         guided_BCHW = guided(noisy_BCHW, timestep)
         latents_BCHW = solver.step(guided_BCHW, timestep, latents_BCHW).prev_sample

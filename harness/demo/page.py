@@ -4,11 +4,26 @@ import os
 from typing import Any
 
 from core.errors import DataError, HarnessError, UsageError
+from harness.demo.answers import EMPTY, STYLE, answers_html
 from harness.demo.respond import Responder
+from harness.wording.numbers import listed
 
 USER = "demo"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _QUEUE = 8
+# Text that stands out by 4.5 to 1 (WCAG 2.2), which the theme's own does not everywhere.
+_COLOURS = {
+    "body_text_color_subdued": "#525c67",
+    "body_text_color_subdued_dark": "#a7b1bc",
+    "button_primary_background_fill": "#0a5a96",
+    "button_primary_background_fill_hover": "#084a7c",
+    "button_primary_background_fill_dark": "#86c2f7",
+    "button_primary_background_fill_hover_dark": "#a9d4fa",
+    "button_primary_text_color": "#ffffff",
+    "button_primary_text_color_dark": "#0f1317",
+    "slider_color": "#0a5a96",
+    "slider_color_dark": "#86c2f7",
+}
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 
 
@@ -42,7 +57,7 @@ def build_page(responder: Responder) -> Any:
     gradio = require_gradio()
     limits = responder.limits
 
-    def answered(audio: str | None, text: str, scale: float, seeds: float) -> tuple[list[Any], str]:
+    def answered(audio: str | None, text: str, scale: float, seeds: float) -> tuple[str, str]:
         try:
             shown, heard = responder.respond(
                 audio, text=text, audio_scale=float(scale), num_seeds=int(seeds)
@@ -52,12 +67,13 @@ def build_page(responder: Responder) -> Any:
             raise gradio.Error(message, print_exception=False) from None
         except HarnessError as error:
             raise gradio.Error(str(error), print_exception=False) from None
-        return [(one.pixels_HWC, one.words) for one in shown], heard
+        return answers_html(shown, num_branches=len(responder.runs)), heard
 
     with gradio.Blocks(title="What do these branches hear?", analytics_enabled=False) as page:
         gradio.Markdown(
             "# What do these branches hear?\nRecord or drop a sound; "
-            f"{', '.join(responder.runs)} answer it from the same noise."
+            f"{listed(responder.runs)} {'answer' if len(responder.runs) > 1 else 'answers'} it "
+            "from the same noise."
         )
         with gradio.Row():
             with gradio.Column(scale=1):
@@ -80,15 +96,7 @@ def build_page(responder: Responder) -> Any:
                 )
                 button = gradio.Button("Generate", variant="primary", elem_id="generate")
             with gradio.Column(scale=2):
-                images = gradio.Gallery(
-                    label="Side by side, a row for each noise",
-                    columns=len(responder.runs),
-                    object_fit="contain",
-                    height="auto",
-                    buttons=["download", "fullscreen"],
-                    format="png",
-                    elem_id="answers",
-                )
+                images = gradio.HTML(EMPTY, elem_id="answers", padding=False)
                 heard = gradio.Markdown(elem_id="heard")
         button.click(
             answered,
@@ -129,7 +137,8 @@ def launch(
             quiet=True,
             ssr_mode=False,
             footer_links=[],
-            theme=gradio.themes.Default(font=fonts, font_mono=fonts),
+            theme=gradio.themes.Default(font=fonts, font_mono=fonts).set(**_COLOURS),
+            css=STYLE,
             prevent_thread_lock=not is_blocking,
         )
     except OSError as error:

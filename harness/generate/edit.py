@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.choices import Sampler
+from core.choices import KeptAttention, Sampler
 from core.data.media.decode_image import decode_image, to_square
 from core.data.media.errors import MediaError
 from core.errors import DataError, UsageError
+from core.sampling.attention import Attention
 from core.sampling.inversion import invert_latents
 from core.sampling.sampler import Guidance, Guided, build_solver, sample_latents
 from harness.generate.answer import Answer, pixels
@@ -44,6 +45,10 @@ class EditOptions:
     """Guidance of the caption; None: the run's."""
     steps: int = 50
     """DDIM steps of the inversion and of the sampling."""
+    kept: KeptAttention = KeptAttention.NONE
+    """Attention that is kept from the reconstruction of the image."""
+    kept_until: float = 0.5
+    """Share of the sampled steps, from the first on, in which it is kept."""
     device: str = "cpu"
 
 
@@ -66,8 +71,12 @@ class Edited:
     """Root mean square change of the edit inside the mask (without one: everywhere)."""
     change_outside: float | None
     """The same outside it; None without a mask."""
+    layout_kept: float
+    """Correlation of the edges of edit and source: 1 where every edge stays, 0 where none does."""
     steps_taken: int
     """Of `steps`, by strength."""
+    steps_kept: int
+    """Of those, in how many attention is kept."""
     notices: tuple[str, ...]
     """What may make it differ from the branch's images."""
 
@@ -91,6 +100,10 @@ def edit(
     """
     if not 0 < options.strength <= 1:
         raise UsageError(f"--strength {options.strength:g}; expected a number above 0 and up to 1")
+    if not 0 < options.kept_until <= 1:
+        raise UsageError(
+            f"--keep-until {options.kept_until:g}; expected a number above 0 and up to 1"
+        )
     with loaded_branch(run, device=options.device) as branch:
         size = branch.foundation.image_size
         source_HWC = _square(image, size=size)
@@ -113,10 +126,21 @@ def edit(
         skipped = options.steps - taken
         kept_1HW = None if mask_HW is None else _at_latents(mask_HW, like=clean_BCHW)
 
-        def sampled(how: Answer, guidance: Guidance, *, is_blended: bool) -> Tensor:
+        num_kept = 0
+        if options.kept is not KeptAttention.NONE:
+            num_kept = max(1, round(options.kept_until * taken))
+        attention = Attention(branch.model.unet, kept=options.kept)
+
+        def sampled(how: Answer, guidance: Guidance, *, is_edit: bool) -> Tensor:
+            def before_step(done: int, timestep: Tensor) -> None:
+                attention.release()
+                if is_edit and done - skipped < num_kept:
+                    with attention.recording():
+                        guided(levels[options.steps - done], timestep)
+
             def after_step(done: int, latents_BCHW: Tensor) -> Tensor:
                 # Outside the mask the image's own way back from noise (Avrahami et al. 2022).
-                if kept_1HW is None or not is_blended:
+                if kept_1HW is None or not is_edit:
                     return latents_BCHW
                 own_BCHW = levels[options.steps - done]
                 return kept_1HW * latents_BCHW + (1 - kept_1HW) * own_BCHW
@@ -131,6 +155,7 @@ def edit(
                 guidance=guidance,
                 precision=branch.profile.training.precision,
                 skipped=skipped,
+                before_step=before_step,
                 after_step=after_step,
             )
 
@@ -139,8 +164,9 @@ def edit(
             text=text if options.text_guidance is None else options.text_guidance,
             audio=branch.profile.sampling.audio_guidance * options.audio_scale,
         )
-        edited_HWC = pixels(branch, sampled(answer, wanted, is_blended=True))[0]
-        again_HWC = pixels(branch, sampled(source, plain, is_blended=False))[0]
+        with attention:
+            edited_HWC = pixels(branch, sampled(answer, wanted, is_edit=True))[0]
+            again_HWC = pixels(branch, sampled(source, plain, is_edit=False))[0]
         coded_HWC = pixels(branch, clean_BCHW)[0]
         notices = branch.notices
     if mask_HW is not None:
@@ -156,9 +182,25 @@ def edit(
         change_outside=(
             None if mask_HW is None else _rmse(edited_HWC[~inside_HW], source_HWC[~inside_HW])
         ),
+        layout_kept=layout_kept(edited_HWC, source_HWC),
         steps_taken=taken,
+        steps_kept=num_kept,
         notices=notices,
     )
+
+
+def layout_kept(edited_HWC: NDArray[np.uint8], source_HWC: NDArray[np.uint8]) -> float:
+    """Pearson's correlation of the sizes of both images' luminance gradients (Rec. 601 weights).
+
+    Colour may change while layout stays. 0 where one of them has no edge.
+    """
+    edges = []
+    for pixels_HWC in (edited_HWC, source_HWC):
+        light_HW = pixels_HWC.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+        edges.append(np.hypot(*np.gradient(light_HW)).ravel())
+    if min(float(edge.std()) for edge in edges) == 0:
+        return 0.0
+    return float(np.corrcoef(*edges)[0, 1])
 
 
 def read_mask(path: Path, *, size: int) -> NDArray[np.bool_]:

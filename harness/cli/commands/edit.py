@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from core.choices import KeptAttention
 from harness.cli.commands.options import AsJson, DeviceOption, Results, print_result
 
 
@@ -36,6 +37,17 @@ def edit(
         float | None, typer.Option(min=0, help="Guidance of the caption (default: the run's).")
     ] = None,
     steps: Annotated[int, typer.Option(min=2, max=1000, help="DDIM steps.")] = 50,
+    keep: Annotated[
+        KeptAttention,
+        typer.Option(
+            help="Attention kept from the image: self (which places belong together), cross (what "
+            "each place asks of caption and sound), both (all), or none."
+        ),
+    ] = KeptAttention.NONE,
+    keep_until: Annotated[
+        float,
+        typer.Option(help="With --keep: share of the sampled steps in which it is kept."),
+    ] = 0.5,
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the images.")] = Path(
         "edited"
     ),
@@ -73,6 +85,8 @@ def edit(
         audio_scale=audio_scale,
         text_guidance=text_guidance,
         steps=steps,
+        kept=keep,
+        kept_until=keep_until,
         device=training_device(device),
     )
     edited = run_edit(folder, image=image, sound=sound, options=options, mask=mask)
@@ -90,7 +104,9 @@ def edit(
         "vae_rmse": edited.vae_rmse,
         "change_inside": edited.change_inside,
         "change_outside": edited.change_outside,
+        "layout_kept": edited.layout_kept,
         "steps_taken": edited.steps_taken,
+        "steps_kept": edited.steps_kept,
     }
     lines = [f"note: {notice}" for notice in edited.notices]
     lines += [
@@ -98,6 +114,8 @@ def edit(
         f"side by side  {paths['side_by_side']}",
         f"the inversion loses {edited.inversion_rmse:.4f} (root mean square, pixels in 0 to 1), "
         f"the VAE alone {edited.vae_rmse:.4f}; the edit changes {edited.change_inside:.4f}",
+        f"edges correlate with the source's by {edited.layout_kept:.2f}; attention is kept in "
+        f"{edited.steps_kept} of {edited.steps_taken} steps",
     ]
     if edited.change_outside is not None:
         lines.append(f"outside the mask pixels change by {edited.change_outside:.4f}")

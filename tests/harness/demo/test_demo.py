@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from core.errors import DataError, HarnessError, UsageError
 from harness.cli.main import app
+from harness.demo.answers import answers_html
 from harness.demo.page import require_safe
-from harness.demo.respond import Limits, Responder
+from harness.demo.respond import Limits, Responder, Shown
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,15 @@ def test_branches_answer_side_by_side_from_the_same_noise(responder: Responder, 
     np.testing.assert_array_equal(shown[0].pixels_HWC, shown[1].pixels_HWC)
     assert (shown[0].pixels_HWC != shown[2].pixels_HWC).any()
     assert heard == "1.0 s of sound"
+
+
+def test_what_a_branch_is_called_stays_text() -> None:
+    """Catches: a name that becomes an element of the page."""
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    html = answers_html([Shown(pixels, '<b>"x"</b>')], num_branches=1)
+    assert "<b>" not in html
+    assert "&lt;b&gt;&quot;x&quot;" in html
+    assert html.count("data:image/png;base64,") == 2
 
 
 @pytest.mark.parametrize(
@@ -88,9 +98,10 @@ def test_other_machines_are_let_in_with_a_password_alone(finished: Any, tmp_path
 
 @pytest.mark.slow
 def test_a_dropped_sound_is_answered_in_a_browser(
-    responder: Responder, tone: Path, browser: Any
+    responder: Responder, tone: Path, browser: Any, violations: Any
 ) -> None:
-    """Catches: a page that loads and never answers, or asks the network for anything."""
+    """Catches: a page that loads and never answers, asks the network for anything, or that a
+    phone or a screen reader cannot use, in either scheme."""
     pytest.importorskip("gradio")
     from harness.demo.page import build_page, launch
 
@@ -119,10 +130,26 @@ def test_a_dropped_sound_is_answered_in_a_browser(
         tab.wait_for_selector("audio, [data-testid^=waveform]", state="attached", timeout=60_000)
         tab.click("#generate")
         tab.wait_for_selector("#answers img", timeout=120_000)
-        assert tab.locator("#answers img").count() >= 4
+        assert tab.locator("#answers img").count() == 4
+        assert tab.locator("#answers figcaption").nth(1).inner_text() == "two, noise 0 · save"
         assert "1.0 s of sound" in tab.inner_text("#heard")
         local = (f"http://127.0.0.1:{port}", "data:", "blob:")
         assert [url for url in outside if not url.startswith(local)] == []
+        answers = tab.inner_html("#answers")
+        for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
+            fresh = own.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+            fresh.goto(f"http://127.0.0.1:{port}")
+            fresh.wait_for_selector("#generate")
+            assert violations(fresh) == []
+            fresh.set_input_files("input[type=file]", str(tone))
+            fresh.wait_for_selector("audio, [data-testid^=waveform]", state="attached")
+            # What the first page was answered: it would be the same here, and take long again.
+            fresh.evaluate(
+                "html => { document.querySelector('#answers').innerHTML = html }", answers
+            )
+            assert violations(fresh) == []
+            assert fresh.evaluate("document.documentElement.scrollWidth") <= width
+            fresh.close()
     finally:
         own.close()
         page.close()

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from core.embedded.corpus.pairs import make_pair
 from harness.cli.main import app
+from harness.generate.edit import layout_kept
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,32 @@ def test_the_inversion_loses_less_than_the_edit_changes_and_says_so(
     assert found["steps_taken"] == 3
 
 
+def test_kept_attention_keeps_the_layout_and_says_how_far(
+    finished: Any, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Catches: attention that is kept in no step, or in steps nobody asked for."""
+    found = {}
+    for keep in ("none", "all"):
+        words = ["--strength", "1", "--text-guidance", "8", "--text", "a fire", "--keep", keep]
+        words += ["--keep-until", "0.5", "--out", str(tmp_path / keep), "--json"]
+        done = edited(finished, files, *words)
+        assert done.exit_code == 0, done.output
+        found[keep] = json.loads(done.stdout)
+    assert (found["none"]["steps_kept"], found["all"]["steps_kept"]) == (0, 3)
+    assert found["all"]["layout_kept"] > found["none"]["layout_kept"] + 0.02
+    again = [pixels(found[keep]["reconstruction"]) for keep in found]
+    np.testing.assert_array_equal(*again)
+
+
+def test_layout_is_the_same_where_colour_alone_changes() -> None:
+    """Catches: a measure of layout that is one of colour, or that a flat image breaks."""
+    picture = make_pair("rain", seed=3, namespace="edit", index=0).image
+    assert layout_kept(picture, picture) == pytest.approx(1)
+    assert layout_kept(picture[..., ::-1].copy(), picture) > 0.9
+    assert layout_kept(np.roll(picture, 40, axis=1), picture) < 0.7
+    assert layout_kept(np.zeros_like(picture), picture) == 0
+
+
 def test_what_cannot_be_edited_is_a_sentence(
     finished: Any, files: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -78,6 +105,7 @@ def test_what_cannot_be_edited_is_a_sentence(
     for words, sentence in (
         (["--mask", str(files["black"])], "is bright nowhere"),
         (["--strength", "0"], "expected a number above 0"),
+        (["--keep", "all", "--keep-until", "1.5"], "--keep-until 1.5"),
         (["--mask", str(files["fire"])], "cannot be read as an image"),
     ):
         done = edited(finished, files, *words, "--out", str(tmp_path))
