@@ -27,6 +27,7 @@ class AttachedVariant:
         self.variant.attach(unet)
         self.adapter = attach_adapter(unet)
         self.unet.requires_grad_(False)
+        self._unet_modules = list(unet.modules())
 
     def detach(self) -> None:
         """Remove every layer and hook from the UNet."""
@@ -36,7 +37,7 @@ class AttachedVariant:
     @property
     def device(self) -> torch.device:
         """Where the UNet lives."""
-        return self.unet.device
+        return _first_parameter(self.unet).device
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, context_BKC: Tensor) -> Tensor:
         """The UNet's prediction [B, C, H, W] under a context packed by `Conditioning.context`."""
@@ -70,7 +71,9 @@ class AttachedVariant:
     def set_training(self, is_training: bool) -> None:
         """Switch dropout of the variant and the adapter; the frozen UNet has none."""
         self.variant.train(is_training)
-        self.unet.train(is_training)
+        # At every step, and `train` walks and writes to all of some 700 modules.
+        if any(module.training is not is_training for module in self._unet_modules):
+            self.unet.train(is_training)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor of the variant and the adapter, copied."""
@@ -91,6 +94,13 @@ class AttachedVariant:
 
 def predict(unet: Any, noisy_BCHW: Tensor, timesteps_B: Tensor, context_BKC: Tensor) -> Tensor:
     """The prediction [B, C, H, W] of a UNet, with or without a variant on it."""
+    dtype = _first_parameter(unet).dtype
     return unet(
-        noisy_BCHW.to(unet.dtype), timesteps_B, encoder_hidden_states=context_BKC.to(unet.dtype)
+        noisy_BCHW.to(dtype), timesteps_B, encoder_hidden_states=context_BKC.to(dtype)
     ).sample
+
+
+def _first_parameter(unet: Any) -> nn.Parameter:
+    """Tells device and type; diffusers' own properties walk all modules, at every step."""
+    parameter: nn.Parameter = next(unet.parameters())
+    return parameter

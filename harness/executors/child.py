@@ -15,6 +15,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
 
@@ -106,14 +107,12 @@ class ForkedChild(Child):
     def __init__(self, words: Sequence[str], *, log: Path, environment: dict[str, str]) -> None:
         """words: of the command line, after `harness`. log: takes what it says."""
         super().__init__(log)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
-        self._process = context.Process(
+        self._process = fork_context().Process(
             target=_run_as_child,
             args=(list(words), str(log), environment, str(Path.cwd())),
             daemon=True,  # told to stop, and not waited for without end, when this process ends
         )
-        with _without_main_module():
+        with without_main_module():
             self._process.start()
 
     @property
@@ -127,6 +126,13 @@ class ForkedChild(Child):
 
     def wait(self) -> None:
         self._process.join()
+
+
+def fork_context() -> ForkServerContext:
+    """Starts processes in which the libraries of a run are loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
 
 
 def can_fork() -> bool:
@@ -151,7 +157,7 @@ def _run_as_child(words: list[str], log: str, environment: dict[str, str], folde
 
 
 @contextmanager
-def _without_main_module() -> Iterator[None]:
+def without_main_module() -> Iterator[None]:
     """A child would run the main module of this process again, which may be a user's script."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -54,38 +55,43 @@ def _same_weights(first: Source, second: Source) -> bool:
 
 def _shared_tensor(first: Source, second: Source) -> str | None:
     """Name, in the first, of a weight that the second holds too; None without one."""
-    by_shape: dict[tuple[int, ...], list[tuple[Path, str]]] = {}
-    for path, name, shape in _tensors(second):
-        by_shape.setdefault(shape, []).append((path, name))
-    for path, name, shape in _tensors(first):
-        for other, other_name in by_shape.get(shape, []):
+    by_shape: dict[tuple[int, ...], list[_Weight]] = {}
+    for weight in _weights(second):
+        by_shape.setdefault(weight.shape, []).append(weight)
+    for weight in _weights(first):
+        for other in by_shape.get(weight.shape, []):
             # A row tells nearly all apart; only then the whole is read.
-            if all(
-                _equal(_read(path, name, rows=rows), _read(other, other_name, rows=rows))
-                for rows in (1, shape[0])
-            ):
-                return name
+            if _equal(weight.first_row, other.first_row) and _equal(weight.read(), other.read()):
+                return weight.name
     return None
 
 
-def _tensors(source: Source) -> Iterator[tuple[Path, str, tuple[int, ...]]]:
+@dataclass(frozen=True)
+class _Weight:
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    first_row: Tensor
+
+    def read(self) -> Tensor:
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="pt") as file:
+            whole: Tensor = file.get_tensor(self.name)
+            return whole
+
+
+def _weights(source: Source) -> Iterator[_Weight]:
     from safetensors import safe_open
 
     for path in _weights_files(source):
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118  # no mapping: it has keys() alone
-                    shape = tuple(file.get_slice(name).get_shape())
+                    rows = file.get_slice(name)
+                    shape = tuple(rows.get_shape())
                     if len(shape) > 1 and math.prod(shape) >= _MIN_ELEMENTS:
-                        yield path, name, shape
-
-
-def _read(path: Path, name: str, *, rows: int) -> Tensor:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        found: Tensor = file.get_slice(name)[:rows]
-        return found
+                        yield _Weight(path, name, shape, rows[:1])
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:

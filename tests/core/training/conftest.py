@@ -55,7 +55,7 @@ class MemoryFeatures:
         return torch.tensor([int(i) % 3 for i in ids])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model() -> Callable[[], AttachedVariant]:
     """A fresh, identically initialised baseline on a fresh UNet at each call."""
 
@@ -77,6 +77,15 @@ def make_model() -> Callable[[], AttachedVariant]:
 
 @pytest.fixture
 def data() -> TrainingData:
+    return build_data()
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[[], TrainingData]:
+    return build_data
+
+
+def build_data() -> TrainingData:
     ids = tuple(str(number) for number in range(12))
     return TrainingData(
         features=MemoryFeatures(),
@@ -99,7 +108,7 @@ def plan() -> TrainingPlan:
     return build_plan()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_plan() -> Callable[..., TrainingPlan]:
     return build_plan
 
@@ -125,7 +134,7 @@ def build_plan(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scheduler() -> DDPMScheduler:
     return DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False

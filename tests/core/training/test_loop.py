@@ -1,9 +1,10 @@
 """The staged loop: what it trains, what it leaves alone, and that it resumes exactly."""
 
 import math
+import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,90 +53,107 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A schedule that nothing interrupted; tests must leave its folder as it is."""
+
+    plan: TrainingPlan
+    folder: Path
+    start: dict[str, torch.Tensor]
+    stages: dict[str, dict[str, torch.Tensor]]
+    """The state at the end of each stage."""
+    losses: list[float]
+    model: AttachedVariant
+    frozen: dict[str, torch.Tensor]
+    """The frozen parameters before the first step."""
+
+
+@pytest.fixture(scope="module")
+def whole(
+    make_model: MakeModel,
+    make_plan: MakePlan,
+    make_data: Callable[[], TrainingData],
+    scheduler: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Whole:
+    """Three stages from end to end, the last one kept by its validation loss."""
+    plan = make_plan()
+    last = replace(plan.stages[2], stop=StopCriterion.VALIDATION_LOSS)
+    plan = replace(plan, stages=(*plan.stages[:2], last))
+    model = make_model()
+    frozen = {name: p.detach().clone() for name, p in model.frozen_parameters().items()}
+    start, stages = model.state_dict(), {}
+    losses: list[float] = []
+
+    def note(report: StepReport) -> None:
+        losses.append(report.loss)
+        if report.step == report.stage_steps:
+            stages[report.stage] = model.state_dict()
+
+    folder = tmp_path_factory.mktemp("whole")
+    run(model, data=make_data(), plan=plan, scheduler=scheduler, folder=folder, on_step=note)
+    return Whole(plan, folder, start, stages, losses, model, frozen)
+
+
 def test_two_runs_with_one_seed_end_bit_identical(
-    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+    whole: Whole, make_model: MakeModel, data: TrainingData, scheduler: Any, tmp_path: Path
 ) -> None:
     """Catches: a draw that depends on global generator state or on the order of calls."""
-    first, second = make_model(), make_model()
-    run(first, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "a")
+    second = make_model()
     torch.randn(17)
-    run(second, data=data, plan=plan, scheduler=scheduler, folder=tmp_path / "b")
-    assert same(first.state_dict(), second.state_dict())
+    run(second, data=data, plan=whole.plan, scheduler=scheduler, folder=tmp_path)
+    assert same(whole.model.state_dict(), second.state_dict())
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 6, 10])
 def test_an_interrupted_run_resumes_bit_identical(
+    whole: Whole,
     make_model: MakeModel,
     data: TrainingData,
-    plan: TrainingPlan,
     scheduler: Any,
     tmp_path: Path,
     stop_after: int,
 ) -> None:
     """Catches: optimiser state, dropout, data order or the best weights lost on resume."""
-    plan = replace(
-        plan,
-        stages=(
-            *plan.stages[:2],
-            replace(plan.stages[2], stop=StopCriterion.VALIDATION_LOSS),
-        ),
-    )
-    whole, broken = make_model(), make_model()
-    whole_losses: list[float] = []
-    run(
-        whole,
-        data=data,
-        plan=plan,
-        scheduler=scheduler,
-        folder=tmp_path / "whole",
-        on_step=lambda report: whole_losses.append(report.loss),
-    )
+
+    def go_on(model: AttachedVariant, on_step: Callable[[StepReport], None]) -> TrainingResult:
+        plan = whole.plan
+        return run(
+            model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=on_step
+        )
 
     def stop(report: StepReport) -> None:
         if report.global_step == stop_after:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted) as stopped:
-        run(
-            broken,
-            data=data,
-            plan=plan,
-            scheduler=scheduler,
-            folder=tmp_path / "broken",
-            on_step=stop,
-        )
+        go_on(make_model(), stop)
     assert stopped.value.exit_code == 143
     resumed = make_model()
     losses: list[float] = []
-    result = run(
-        resumed,
-        data=data,
-        plan=plan,
-        scheduler=scheduler,
-        folder=tmp_path / "broken",
-        on_step=lambda report: losses.append(report.loss),
-    )
+    result = go_on(resumed, lambda report: losses.append(report.loss))
     assert result.resumed_from == stop_after
-    assert losses == whole_losses[stop_after:]
-    assert same(whole.state_dict(), resumed.state_dict())
+    assert losses == whole.losses[stop_after:]
+    assert same(whole.model.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_device_seconds_add_up_over_processes(
     make_model: MakeModel,
+    make_plan: MakePlan,
     data: TrainingData,
-    plan: TrainingPlan,
     scheduler: Any,
     tmp_path: Path,
     is_killed: bool,
 ) -> None:
     """Catches: a resumed run that costs what its last process did, or the steps of a kill twice."""
     now = 0.0
+    plan = make_plan(steps=(2, 4, 1))
 
     def tick(report: StepReport) -> None:
         nonlocal now
         now += 1.0
-        if report.global_step == 7 and now < 100.0:
+        if report.global_step == 5 and now < 100.0:
             if is_killed:
                 raise KeyboardInterrupt  # as a kill, no checkpoint is written
             signal.raise_signal(signal.SIGTERM)
@@ -188,22 +206,23 @@ def test_a_stage_that_the_gates_end_early_validates_at_its_end(
 
 
 def test_a_finished_schedule_is_not_trained_again(
-    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+    whole: Whole, make_model: MakeModel, data: TrainingData, scheduler: Any, tmp_path: Path
 ) -> None:
     """Catches: a resume that repeats the last stage on top of itself."""
-    first, second = make_model(), make_model()
-    run(first, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+    folder = tmp_path / "again"
+    shutil.copytree(whole.folder, folder)
+    second = make_model()
     steps: list[int] = []
     run(
         second,
         data=data,
-        plan=plan,
+        plan=whole.plan,
         scheduler=scheduler,
-        folder=tmp_path,
+        folder=folder,
         on_step=lambda report: steps.append(report.global_step),
     )
     assert steps == []
-    assert same(first.state_dict(), second.state_dict())
+    assert same(whole.model.state_dict(), second.state_dict())
 
 
 def test_accumulation_takes_one_optimiser_step_for_all_micro_batches(
@@ -251,29 +270,17 @@ def test_cutting_a_batch_into_micro_batches_changes_only_roundings(
     assert whole == pytest.approx(cut, rel=1e-3)
 
 
-def test_frozen_unet_is_unchanged_after_training(
-    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
-) -> None:
+def test_frozen_unet_is_unchanged_after_training(whole: Whole) -> None:
     """Catches: a foundation parameter that slips into the optimiser."""
-    model = make_model()
-    before = {name: p.detach().clone() for name, p in model.frozen_parameters().items()}
-    run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
-    assert all(torch.equal(before[n], p) for n, p in model.frozen_parameters().items())
+    after = whole.model.frozen_parameters()
+    assert whole.frozen.keys() == after.keys()
+    assert all(torch.equal(whole.frozen[name], after[name]) for name in after)
 
 
-def test_each_stage_moves_exactly_the_groups_it_trains(
-    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
-) -> None:
+def test_each_stage_moves_exactly_the_groups_it_trains(whole: Whole) -> None:
     """Catches: LoRA lost between stages, gates trained alone that drag the modules along."""
-    model = make_model()
-    seen: dict[str, dict[str, torch.Tensor]] = {"start": model.state_dict()}
-
-    def note(report: StepReport) -> None:
-        if report.step == report.stage_steps:
-            seen[report.stage] = model.state_dict()
-
-    run(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path, on_step=note)
-    groups = {group: set(model.parameters([group])) for group in ParameterGroup}
+    seen = {"start": whole.start, **whole.stages}
+    groups = {group: set(whole.model.parameters([group])) for group in ParameterGroup}
 
     def moved(before: str, after: str) -> set[str]:
         return {n for n, t in seen[before].items() if not torch.equal(t, seen[after][n])}
@@ -379,14 +386,15 @@ def test_stage_three_keeps_the_gates_of_the_best_validation(
 
 
 def test_a_run_with_only_damaged_checkpoints_is_not_restarted(
-    make_model: MakeModel, data: TrainingData, plan: TrainingPlan, scheduler: Any, tmp_path: Path
+    whole: Whole, make_model: MakeModel, data: TrainingData, scheduler: Any, tmp_path: Path
 ) -> None:
     """Catches: hours of training silently begun again from zero."""
-    run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
-    for path in tmp_path.glob("step-*/tensors.safetensors"):
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole.folder, folder)
+    for path in folder.glob("step-*/tensors.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(MismatchError, match="every checkpoint"):
-        run(make_model(), data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
+        run(make_model(), data=data, plan=whole.plan, scheduler=scheduler, folder=folder)
 
 
 def test_a_resume_skips_a_stage_without_steps_and_repeats_none(

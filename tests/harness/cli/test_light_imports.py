@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 
 from harness.branches.describe import describe_variants
@@ -114,12 +115,12 @@ def said(*words):
                 code = stop.code or 0
     return code, out.getvalue()
 
-results, run = sys.argv[1:]
+results, run, *request = sys.argv[1:]
 here = ["--results", results]
 for words in (["list"], ["list", "--runs", *here], ["show", run, *here], ["report", run, *here]):
     code, text = said(*words)
     assert code == 0, (words, text)
-code, text = said("run", "--variant", "baseline", "--seed", "99", *here)
+code, text = said(*request, "--seed", "99", *here)
 assert code == 2, (code, text)
 assert "needs torch, which is not installed; pip install 'branch-harness[train]'" in text, text
 """
@@ -132,10 +133,17 @@ def test_an_installation_that_cannot_train_still_reads_results(
     results = tmp_path / "results"
     shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TRAINING, str(results), finished.record.run_id],
+        [
+            *(sys.executable, "-c", WITHOUT_TRAINING),
+            *(str(results), finished.record.run_id, *finished.request.words[1:]),
+        ],
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        env={
+            **os.environ,
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "MPLCONFIGDIR": matplotlib.get_configdir(),  # its list of fonts takes long to make
+        },
     )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.run.plan import RunRequest
+from tests.harness.processes import HarnessProcess
 
 HARNESS = [sys.executable, "-m", "harness"]
 TIMEOUT_S = 300
@@ -183,18 +184,7 @@ def test_show_and_list_read_the_record(call: Call, finished: Any) -> None:
     assert {row["name"] for row in json.loads(out)} >= {"baseline", "cutting_edge", "sonic"}
 
 
-def start(request: RunRequest) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*HARNESS, *words_of(request)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background job may hand down an ignored Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], bool], process: HarnessProcess) -> None:
     until = time.monotonic() + TIMEOUT_S
     while not condition():
         if process.poll() is not None or time.monotonic() > until:
@@ -215,7 +205,7 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
 
     request = small_request("stage1.steps=500", seed=int(number))
     folder = plan_run(request, display=Display()).folder
-    process = start(request)
+    process = HarnessProcess(words_of(request))
     events = folder / "events.jsonl"
     wait_for(lambda: events.is_file() and len(events.read_bytes()) > 0, process)
     process.send_signal(number)
@@ -237,7 +227,7 @@ def test_ctrl_c_outside_training_is_a_sentence_too(small_request: MakeRequest) -
 
     request = small_request("sampling.steps=400", seed=50)
     folder = plan_run(request, display=Display()).folder
-    process = start(request)
+    process = HarnessProcess(words_of(request))
     wait_for(lambda: (folder / "weights.safetensors").is_file(), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT_S)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -18,6 +16,7 @@ from core.data.cleaning.journal import JOURNAL_FILE
 from core.data.manifest import Manifest
 from harness.cli.commands.data import data_app
 from harness.records.lock import held
+from tests.harness.processes import HarnessProcess
 
 NUM_PAIRS = 24
 
@@ -49,12 +48,7 @@ def media(tmp_path):
 def stopped_by(number, folder, *, after):
     """Exit status and output of a cleaning that got this signal after so many files."""
     journal = folder / JOURNAL_FILE
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "data", "clean", str(folder), "--workers", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = HarnessProcess(["data", "clean", str(folder), "--workers", "1"])
     try:
         deadline = time.monotonic() + 120
         while not journal.is_file() or journal.read_bytes().count(b"\n") < after:

@@ -27,6 +27,7 @@ from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.settings.load import load_profile
 from harness.wording.display import Display
+from tests.harness.processes import harness
 
 MSCLAP = '''
 from types import SimpleNamespace
@@ -89,14 +90,20 @@ def export(tmp_path: Path, split) -> Export:
     return plan_export("msclap", split=split, weights=weights, results=tmp_path / "results")
 
 
-def run_exporter(export: Export, *, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
-    """The exporter's own command, by this interpreter instead of the environment's."""
+def run_exporter(
+    export: Export, *, tmp_path: Path, is_alone: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """The exporter's own command, by this interpreter instead of the environment's.
+
+    is_alone: started from nothing, where this project's modules cannot be imported.
+    """
+    _, script, *words = [*export.commands[-1], "--batch-size", "2"]
+    env = {"PYTHONPATH": str(tmp_path / "stand-in"), "PATH": ""}
+    if not is_alone:
+        return harness(*words, script=Path(script), env=env)
+    command = [sys.executable, script, *words]
     return subprocess.run(
-        [sys.executable, *export.commands[-1][1:], "--batch-size", "2"],
-        env={"PYTHONPATH": str(tmp_path / "stand-in"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
 
@@ -104,7 +111,7 @@ def test_exporter_embeds_every_locked_sound_and_silence(
     export: Export, split: Split, tmp_path: Path
 ) -> None:
     """Catches: rows in another order than their keys, a window of the wrong length, no silence."""
-    done = run_exporter(export, tmp_path=tmp_path)
+    done = run_exporter(export, tmp_path=tmp_path, is_alone=True)
     assert done.returncode == 0, done.stderr
     embeddings = ExportedEmbeddings.load(export.out)
     sounds = {sample.audio_sha256: sample.audio_path for sample in split.samples.values()}

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +13,7 @@ import pytest
 from harness.records.folders import RECORD
 from harness.run.plan import RunRequest, plan_run
 from harness.wording.display import Display
+from tests.harness.processes import HarnessProcess
 
 MakeRequest = Callable[..., RunRequest]
 
@@ -33,12 +32,7 @@ def test_sigterm_stops_the_children_after_a_checkpoint(
     words = [word for item in request.overrides for word in ("--set", item)]
     words += ["--data", str(request.data), "--results", str(request.results)]
     branches = ["--variants", "baseline,sonic", "--seeds", "1", "--jobs", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "compare", *branches, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = HarnessProcess(["compare", *branches, *words])
     events = folders[0] / "events.jsonl"
     until = time.monotonic() + 300
     while not (events.is_file() and events.read_bytes()):
@@ -65,11 +59,7 @@ def test_a_comparison_that_is_killed_leaves_no_child_behind(small_request: MakeR
     words = [word for item in overrides for word in ("--set", item)]
     words += ["--data", str(request.data), "--results", str(request.results)]
     branches = ["--variants", "baseline,sonic", "--seeds", "1", "--jobs", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "compare", *branches, *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = HarnessProcess(["compare", *branches, *words])
     events = folder / "events.jsonl"
     wait_until(lambda: events.is_file() and bool(events.read_bytes()))
     child = json.loads((folder / "holder.json").read_text())["pid"]

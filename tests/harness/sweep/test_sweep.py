@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from harness.settings.branch_config import load_run_config
 from harness.sweep.record import SweepRecord, TrialState, load_sweep
 from harness.sweep.space import plan_trial
 from harness.wording.display import Display
+from tests.harness.processes import HarnessProcess, harness
 
 MakeRequest = Callable[..., RunRequest]
 # With results of their own: who waits for a trial to train must not find it made already.
@@ -35,29 +35,22 @@ def words(request: RunRequest, *more: str) -> list[str]:
     """The command line of a sweep like `request`."""
     settings = [word for item in request.overrides for word in ("--set", item)]
     place = ["--data", str(request.data), "--results", str(request.results)]
-    start = [sys.executable, "-m", "harness", "sweep", "--jobs", "1", *settings, *place]
-    return [*start, *more]
+    return ["sweep", "--jobs", "1", *settings, *place, *more]
 
 
 def sweep(request: RunRequest, *more: str) -> dict[str, Any]:
     """What a sweep prints with --json."""
-    done = subprocess.run(words(request, *more, "--json"), capture_output=True, text=True)
+    done = harness(*words(request, *more, "--json"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def begun(request: RunRequest, *more: str) -> subprocess.Popen[str]:
+def begun(request: RunRequest, *more: str) -> HarnessProcess:
     """A sweep that goes on in the background."""
-    return subprocess.Popen(
-        words(request, *more, "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return HarnessProcess(words(request, *more, "--json"))
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], bool], process: HarnessProcess) -> None:
     """Until it holds, while the process lives."""
     until = time.monotonic() + 300
     while not condition():
@@ -169,11 +162,7 @@ def test_another_sweep_does_not_take_a_sweeps_folder(
 ) -> None:
     """Catches: two searches mixed under one name."""
     request = small_request("sampling.steps=2")
-    done = subprocess.run(
-        words(request, "--variant", "baseline", "--trials", "1", "--name", "three"),
-        capture_output=True,
-        text=True,
-    )
+    done = harness(*words(request, "--variant", "baseline", "--trials", "1", "--name", "three"))
     assert done.returncode == 78, done.stderr
     assert "another sweep (other: --set, --data or --results)" in done.stderr
     assert "Traceback" not in done.stderr
@@ -190,7 +179,7 @@ def test_two_sweeps_begun_at_once_do_not_share_a_name(
     try:
         wait_for(record.is_file, first)
         other = replace(request, overrides=(*request.overrides, "sampling.steps=2"))
-        second = subprocess.run(words(other, *line), capture_output=True, text=True)
+        second = harness(*words(other, *line))
     finally:
         first.send_signal(signal.SIGTERM)
         first.communicate()
@@ -312,7 +301,7 @@ def test_a_mistake_is_reported_in_a_sentence(
     from harness.cli import main as cli
 
     request = small_request()
-    monkeypatch.setattr(sys, "argv", ["harness", *words(request, *more)[3:]])
+    monkeypatch.setattr(sys, "argv", ["harness", *words(request, *more)])
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as stop:

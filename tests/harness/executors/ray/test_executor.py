@@ -22,6 +22,7 @@ from harness.records.folders import RECORD
 from harness.records.record import RunRecord, Status, load_record
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.wording.display import Display
+from tests.harness.processes import HarnessProcess
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")
@@ -158,7 +159,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], object], process: HarnessProcess) -> None:
     until = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -166,17 +167,12 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) 
         time.sleep(0.05)
 
 
-def compare(address: str, request: RunRequest, *more: str) -> subprocess.Popen[str]:
+def compare(address: str, request: RunRequest, *more: str) -> HarnessProcess:
     """`harness compare --executor ray` of two branches, in a process."""
     words = [word for item in request.overrides for word in ("--set", item)]
     words += ["--data", str(request.data), "--results", str(request.results), "--seeds", "1"]
     words += ["--variants", "baseline,sonic", "--executor", "ray", "--ray-address", address]
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness", "compare", *words, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return HarnessProcess(["compare", *words, *more])
 
 
 def planned_runs(request: RunRequest) -> list[PlannedRun]:
