@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -41,13 +42,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cpu", action="store_true", help="count CPU seconds")
+    parser.add_argument(
+        "--results", type=Path, help="a folder with data and features of `tiny`, which is copied"
+    )
     words = parser.parse_args()
     if words.cpu:  # before anything of ours takes a clock as a default
         time.monotonic = time.perf_counter = time.process_time
     from harness.wording.display import PlainDisplay
 
     with tempfile.TemporaryDirectory() as folder:
-        content = _measured(Path(folder), display=PlainDisplay())
+        results = Path(folder) / "results"
+        for name in ("data", "cache") if words.results is not None else ():
+            shutil.copytree(words.results / name, results / name)
+        content = _measured(results, display=PlainDisplay())
     content = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "clock": "CPU seconds of the process" if words.cpu else "wall",

@@ -1,5 +1,8 @@
-"""Ctrl-C and SIGTERM stop a run at an optimiser-step boundary, after a checkpoint."""
+"""Ctrl-C, SIGTERM and a closed terminal stop a run at an optimiser step, after a checkpoint."""
 
+import contextlib
+import errno
+import os
 import signal
 import threading
 from types import FrameType
@@ -20,7 +23,7 @@ class Interrupted(HarnessError):
 
 
 class InterruptFlag:
-    """While entered, notes SIGINT and SIGTERM instead of dying; a second one kills at once.
+    """While entered, notes SIGINT, SIGTERM and SIGHUP instead of dying; a second one kills at once.
 
     Whoever holds it may ask for the same stop by an error of their own, entered or not.
     """
@@ -49,7 +52,9 @@ class InterruptFlag:
     def __enter__(self) -> Self:
         # Only the main thread may set handlers; elsewhere (a test's thread) signals are not ours.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_IGN and number == signal.SIGHUP:
+                    continue  # by nohup
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -62,3 +67,23 @@ class InterruptFlag:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._received = number
+        if number == signal.SIGHUP:
+            let_go_of_terminal()
+
+
+def let_go_of_terminal() -> None:
+    """Send what this process prints nowhere, where its terminal is gone.
+
+    Else the next word to it is an error, which would end a run as failed.
+    """
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+            os.ttyname(descriptor)
+        except OSError as error:
+            if error.errno != errno.EIO:  # a file, a pipe or a terminal that is still there
+                continue
+            with contextlib.suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from core.errors import HarnessError, NoSpaceError, StoppedBySignal, UsageError
+from core.training.interrupts import let_go_of_terminal
 from harness.cli.commands import (
     bundle,
     clean,
@@ -147,6 +148,8 @@ def main() -> None:
 def _stop(number: int, frame: object) -> None:
     # As an exit, so that locks are let go and half-written files removed on the way out.
     name = signal.Signals(number).name
+    if number == signal.SIGHUP:
+        let_go_of_terminal()
     _tell(f"stopped by {name}; run the same command again to go on", 128 + number)
     raise StoppedBySignal(128 + number)
 

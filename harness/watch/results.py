@@ -184,7 +184,8 @@ def seconds_left(runs: Sequence[RunStatus]) -> float | None:
     """Seconds until the last run of a matrix ends, with as many at a time as go on now.
 
     From what the finished ones of the same branch took; where a branch has none yet, what its
-    running one has taken and has left of training. None where not even that is known.
+    running one has taken and has left of training, or of the phase after it. None where not even
+    that is known.
     """
     at_a_time = max(1, sum(run.state is State.RUNNING for run in runs))
     total = 0.0
@@ -208,7 +209,7 @@ def _whole_seconds(variant: str, runs: Sequence[RunStatus]) -> float | None:
     going = [
         run.seconds + run.seconds_left
         for run in own
-        if run.seconds is not None and run.seconds_left is not None and run.left_of == "training"
+        if run.seconds is not None and run.seconds_left is not None and run.step is not None
     ]
     return max(going) if going else None
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -75,12 +76,12 @@ def comparison_view(found: ComparisonStatus, *, width: int) -> RenderableType:
     if found.dollars is not None:
         words.append(f"${found.dollars:,.2f} so far")
     if words:
-        parts.append(Text("  " + ", ".join(words)))
+        parts.append(_indented(", ".join(words)))
     parts += _notes(found.note, verdict=found.verdict if not _is_going(found.state) else None)
     if found.runs and found.state is not State.FINISHED:
         parts.append(runs_view(found.runs, width=width))
     if found.state in (State.INTERRUPTED, State.PAUSED, State.FAILED) and found.command:
-        parts.append(Text(f"  go on: {plain(found.command)}", overflow="fold"))
+        parts.append(_indented(f"go on: {plain(found.command)}"))
     return Group(*parts)
 
 
@@ -93,12 +94,12 @@ def sweep_view(found: SweepStatus, *, width: int) -> RenderableType:
     if found.dollars is not None:
         words.append(f"${found.dollars:,.2f} so far")
     if words:
-        parts.append(Text("  " + ", ".join(words)))
+        parts.append(_indented(", ".join(words)))
     parts += _notes(found.note, verdict=None)
     if found.trials:
         parts.append(runs_view(found.trials, width=width))
     if found.state in (State.INTERRUPTED, State.PAUSED, State.FAILED) and found.command:
-        parts.append(Text(f"  go on: {plain(found.command)}", overflow="fold"))
+        parts.append(_indented(f"go on: {plain(found.command)}"))
     return Group(*parts)
 
 
@@ -150,9 +151,14 @@ def _head(name: str, state: State) -> Text:
     return head
 
 
-def _notes(note: str, *, verdict: str | None) -> list[Text]:
-    found = [Text(f"  {plain(note)}", style="yellow")] if note else []
-    return [*found, Text(f"  {plain(verdict)}")] if verdict else found
+def _notes(note: str, *, verdict: str | None) -> list[RenderableType]:
+    found = [_indented(plain(note), style="yellow")] if note else []
+    return [*found, _indented(plain(verdict))] if verdict else found
+
+
+def _indented(words: str, *, by: int = 2, style: str = "") -> RenderableType:
+    """A sentence whose every line is indented, also where the terminal is too narrow for it."""
+    return Padding(Text(words, style=style, overflow="fold"), (0, 0, 0, by))
 
 
 def _is_going(state: State) -> bool:
@@ -210,7 +216,7 @@ def _spent(run: RunStatus) -> list[str]:
 
 
 def _lines(runs: Sequence[RunStatus]) -> RenderableType:
-    lines = []
+    lines: list[RenderableType] = []
     for run in runs:
         head = Text("  ")
         head.append_text(_head(run.run_id, run.state))
@@ -224,9 +230,9 @@ def _lines(runs: Sequence[RunStatus]) -> RenderableType:
             _numbers(run) if run.state is not State.FINISHED else [],
         ):
             if told := ", ".join(word for word in words if word):
-                lines.append(Text(f"    {plain(told)}"))
+                lines.append(_indented(plain(told), by=4))
         if run.note:
-            lines.append(Text(f"    {plain(run.note)}", style="yellow"))
+            lines.append(_indented(plain(run.note), by=4, style="yellow"))
     return Group(*lines)
 
 
@@ -235,7 +241,7 @@ def _table(runs: Sequence[RunStatus], *, has_device: bool) -> RenderableType:
     table = Table(*columns, *(["device"] if has_device else []), box=None, pad_edge=False)
     for column in table.columns[:11]:
         column.no_wrap = True
-    notes: list[Text] = []
+    notes: list[RenderableType] = []
     for run in runs:
         is_done = run.state is State.FINISHED
         numbers = [run.loss, run.validation_loss] if not is_done else [None, None]
@@ -253,8 +259,8 @@ def _table(runs: Sequence[RunStatus], *, has_device: bool) -> RenderableType:
             *([Text(plain(run.device or ""))] if has_device else []),
         )
         if run.note:
-            notes.append(Text(f"  {plain(run.run_id)}: {plain(run.note)}", style="yellow"))
+            notes.append(_indented(f"{plain(run.run_id)}: {plain(run.note)}", style="yellow"))
     devices = dict.fromkeys(run.device for run in runs if run.device)
     if devices and not has_device:
-        notes.insert(0, Text(f"  on {plain(', '.join(map(str, devices)))}"))
+        notes.insert(0, _indented(f"on {plain(', '.join(map(str, devices)))}"))
     return Group(table, *notes)

@@ -1,11 +1,14 @@
 """The command line as a user meets it: real processes, exit codes, clean output."""
 
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +221,37 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{done:08d}"]
     assert not (folder / "record.json").exists()
     assert not (folder / "holder.json").exists()
+
+
+def test_a_closed_terminal_leaves_a_checkpoint_and_no_failure(small_request: MakeRequest) -> None:
+    """Catches: a connection that drops and with it the steps since the last checkpoint; a run that
+    fails because nobody reads what it prints."""
+    from harness.records.folders import RunFolder
+    from harness.records.sessions import SessionJournal
+    from harness.run.plan import plan_run
+    from harness.wording.display import Display
+
+    request = small_request("stage1.steps=500", seed=61)
+    files = RunFolder(plan_run(request, display=Display()).folder)
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*HARNESS, *words_of(request)],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    until = time.monotonic() + TIMEOUT_S
+    while not (files.events.is_file() and files.events.read_bytes()):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        if select.select([ours], [], [], 0.02)[0]:
+            os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait(TIMEOUT_S) == 129
+    done = len(files.events.read_text().splitlines())
+    assert [path.name for path in files.checkpoints.iterdir()] == [f"step-{done:08d}"]
+    assert not files.record.exists()
+    assert [session.how for session in SessionJournal(files.sessions).sessions] == ["stopped"]
 
 
 def test_ctrl_c_outside_training_is_a_sentence_too(small_request: MakeRequest) -> None:

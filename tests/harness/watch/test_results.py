@@ -64,6 +64,8 @@ def test_time_left_is_that_of_all_runs_as_many_at_a_time_as_go_on() -> None:
     runs = [run(State.FINISHED, 100), run(State.RUNNING, 40), run(State.RUNNING, 40)]
     assert seconds_left([*runs, run(State.WAITING)]) == pytest.approx((60 + 60 + 100) / 2)
     assert seconds_left([*runs, run(State.WAITING, variant="b")]) is None
+    sampling = RunStatus("x", State.RUNNING, variant="b", seconds=70, seconds_left=20, step=9)
+    assert seconds_left([sampling, run(State.WAITING, variant="b")]) == pytest.approx(20 + 90)
 
 
 def test_sixty_columns_suffice(results: Any) -> None:
