@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from core.training.interrupts import InterruptFlag
 from harness.comparison.request import CompareRequest
-from harness.records.parts import SessionFacts
+from harness.records.processes import SessionFacts
 from harness.run.limit import SpendingLimit, spent_before
 from harness.run.plan import PlannedRun
 from harness.settings.profile import HardwareSettings

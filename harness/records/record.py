@@ -22,7 +22,6 @@ from core.errors import DataError
 from core.files import json_sha256, write_atomic
 from harness.records.folders import RunFolder
 from harness.records.parts import (
-    Cost,
     Evaluation,
     ListeningMargin,
     MetricValue,
@@ -31,6 +30,7 @@ from harness.records.parts import (
     StageFacts,
     TrainingBudget,
 )
+from harness.records.processes import Cost
 from harness.records.score_kind import Score
 from harness.settings.branch_config import Tuning
 

@@ -21,7 +21,7 @@ from core.training.interrupts import Interrupted
 from harness.records.control import take_back
 from harness.records.folders import RunFolder
 from harness.records.journals import LineJournal
-from harness.records.parts import Session
+from harness.records.processes import Session
 from harness.records.progress import read_progress
 
 
@@ -71,7 +71,7 @@ class SessionJournal(LineJournal):
     def end(self, session: Session) -> None:
         """Note the end of a session that was begun."""
         ended = session.model_dump(
-            mode="json", include={"session", "ended_at", "how", "seconds", "parts", "step"}
+            mode="json", include={"session", "ended_at", "how", "seconds", "parts", "step", "error"}
         )
         self._append({"ended": ended})
 
@@ -151,18 +151,26 @@ def attending(path: Path, *, command: str) -> Iterator[None]:
             journal.end(lost.model_copy(update={"how": End.KILLED.value}))
     session, started = new_session(command=command), time.monotonic()
     journal.begin(session)
-    how = End.FAILED
+    how, told = End.FAILED, None
     take_back(path.parent)
     try:
         yield
         how = End.FINISHED
     except BaseException as error:
         how = end_of(error)
+        told = str(error) or type(error).__name__ if how is End.FAILED else None
         raise
     finally:
         seconds = round(time.monotonic() - started, 3)
         journal.end(
-            session.model_copy(update={"ended_at": utc(), "how": how.value, "seconds": seconds})
+            session.model_copy(
+                update={
+                    "ended_at": utc(),
+                    "how": how.value,
+                    "seconds": seconds,
+                    "error": told,
+                }
+            )
         )
 
 

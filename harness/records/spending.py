@@ -13,7 +13,7 @@ from core.training.ledger import (
     STEP,
     TRANSFER,
 )
-from harness.records.parts import Cost
+from harness.records.processes import Cost
 
 DATA_WAIT = 0.1
 """Share of the training steps' time that may pass while nothing but data is made."""

@@ -14,7 +14,7 @@ from types import FrameType
 
 from core.errors import LimitReachedError, StoppedBySignal, UsageError
 from core.training.interrupts import InterruptFlag
-from harness.records.parts import SessionFacts
+from harness.records.processes import SessionFacts
 from harness.settings.profile import HardwareSettings
 from harness.wording.numbers import duration
 

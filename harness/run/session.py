@@ -11,7 +11,7 @@ from core.training.interrupts import InterruptFlag
 from core.training.ledger import Ledger
 from harness.records.control import Asked, take_back
 from harness.records.folders import RunFolder
-from harness.records.parts import SessionFacts
+from harness.records.processes import SessionFacts
 from harness.records.progress import ProgressFile
 from harness.records.sessions import (
     End,

@@ -26,12 +26,12 @@ from harness.records.folders import FAILURES, RunFolder
 from harness.records.journals import FailureJournal, OpeningJournal
 from harness.records.parts import (
     ClassWeightTable,
-    Cost,
     Evaluation,
     MetricValue,
     SplitFacts,
     StageFacts,
 )
+from harness.records.processes import Cost
 from harness.records.record import (
     RunRecord,
     Status,

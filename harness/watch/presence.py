@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.locks import is_alive, read_process
 from harness.records.folders import RunFolder
-from harness.records.parts import Session
+from harness.records.processes import Session
 from harness.records.sessions import is_going
 from harness.watch.state import State
 from harness.wording.numbers import duration

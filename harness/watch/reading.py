@@ -12,7 +12,7 @@ from core.training.results import StepReport
 from harness.metrics.registry import HEADLINE
 from harness.records.events import last_steps
 from harness.records.folders import RECORD, RunFolder
-from harness.records.parts import Session
+from harness.records.processes import Session
 from harness.records.progress import Progress, read_progress
 from harness.records.record import RunRecord, Status, load_record
 from harness.records.sessions import End, SessionJournal

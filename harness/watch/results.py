@@ -8,7 +8,7 @@ from core.errors import DataError
 from harness.comparison.matrix import Matrix, load_matrix
 from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.records.folders import ReportFolder, ResultsFolder, RunFolder, SweepFolder
-from harness.records.parts import Session
+from harness.records.processes import Session
 from harness.records.sessions import SessionJournal, utc
 from harness.sweep.record import SweepRecord, TrialState, load_sweep
 from harness.watch.presence import Presence, presence_of_sessions
@@ -84,7 +84,7 @@ class Watcher:
         return ComparisonStatus(
             folder.name,
             state,
-            note=presence.note if state is not State.FINISHED else "",
+            note=_note(presence, sessions, state=state),
             runs=own,
             seconds_left=seconds_left(own) if state is State.RUNNING else None,
             verdict=None if record is None else record.verdict,
@@ -145,7 +145,7 @@ class Watcher:
         return SweepStatus(
             folder.name,
             state,
-            note=presence.note if state is not State.FINISHED else "",
+            note=_note(presence, sessions, state=state),
             branches=counted,
             trials=going,
             trial_ids=own_ids,
@@ -165,6 +165,14 @@ def _sign_of(run: RunStatus) -> Path:
     """The file of a run that changes while somebody works on it."""
     files = RunFolder(Path(run.folder))
     return files.progress if files.progress.is_file() else files.events
+
+
+def _note(presence: Presence, sessions: Sequence[Session], *, state: State) -> str:
+    """How its state is known, or what its last process failed of."""
+    if state is State.FINISHED:
+        return ""
+    failure = sessions[-1].error if sessions and state is State.FAILED else None
+    return failure or presence.note
 
 
 def _state(presence: Presence, sessions: Sequence[Session], *, is_made: bool) -> State:

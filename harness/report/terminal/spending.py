@@ -3,7 +3,7 @@
 from rich.console import RenderableType
 from rich.text import Text
 
-from harness.records.parts import Cost
+from harness.records.processes import Cost
 from harness.records.spending import ONE_GRAPH, advice, is_unsplit
 from harness.wording.numbers import count, duration, percent
 from harness.wording.plain_text import plain

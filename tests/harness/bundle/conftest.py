@@ -18,7 +18,8 @@ from harness.metrics.controls import clip_means, listening_margins
 from harness.metrics.metric import Level
 from harness.metrics.per_class import class_values
 from harness.metrics.registry import METRICS
-from harness.records.parts import Cost, Evaluation, MetricValue, SplitFacts, StageFacts
+from harness.records.parts import Evaluation, MetricValue, SplitFacts, StageFacts
+from harness.records.processes import Cost
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.records.unaltered import file_hashes
 from harness.report.comparison.write import write_comparison_report

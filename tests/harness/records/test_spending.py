@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.records.parts import Cost, SessionFacts
+from harness.records.processes import Cost, SessionFacts
 from harness.records.spending import advice, is_unsplit, unnamed_share
 
 

@@ -9,7 +9,7 @@ import pytest
 from core.errors import LimitReachedError, UsageError
 from core.training.interrupts import InterruptFlag
 from harness.records.folders import RunFolder
-from harness.records.parts import SessionFacts
+from harness.records.processes import SessionFacts
 from harness.run import run as runs
 from harness.run.limit import SpendingLimit, Spent, spent_before
 from harness.run.plan import plan_run

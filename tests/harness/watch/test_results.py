@@ -45,14 +45,16 @@ def test_a_comparison_knows_its_runs_from_its_first_second_on(results: Any) -> N
 
 
 def test_a_comparison_that_stopped_or_failed_says_which(results: Any) -> None:
-    """Catches: a failed comparison that looks as if it only waited to be gone on with."""
+    """Catches: a failed comparison that looks as if it only waited to be gone on with, or hides
+    what it failed of."""
     folder = matrix(results, 0)
     with pytest.raises(SystemExit), attending(folder.sessions, command="x"):
         raise SystemExit(143)
     assert Watcher(results.path).comparison(folder.path).state is State.INTERRUPTED
     with pytest.raises(ValueError, match="broken"), attending(folder.sessions, command="x"):
         raise ValueError("broken")
-    assert Watcher(results.path).comparison(folder.path).state is State.FAILED
+    failed = Watcher(results.path).comparison(folder.path)
+    assert (failed.state, failed.note) == (State.FAILED, "broken")
 
 
 def test_time_left_is_that_of_all_runs_as_many_at_a_time_as_go_on() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from core.training.results import StageResult
-from harness.records.parts import Cost, StageFacts
+from harness.records.parts import StageFacts
+from harness.records.processes import Cost
 from harness.records.record import load_record
 from harness.report.sweep.facts import SweepFacts
 from harness.report.sweep.words import headline
