@@ -155,16 +155,16 @@ def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: P
             provider.boot()
             assert provider.process is not None
             furthest = provider.checkpoints()
-            try:
-                code = provider.process.wait(chance.uniform(0, longest))
-            except subprocess.TimeoutExpired:
-                if provider.process.poll() is None:
-                    provider.vanish()
-                    kills += 1
-                    assert not furthest or provider.checkpoints()[-1] >= furthest[-1]
-                    continue
-                code = provider.process.wait()
-            assert code == 0, provider.log.read_text()
+            # The last one is left to itself: on a busy machine none would end in time.
+            left = chance.uniform(0, longest) if kills < 50 else None
+            with suppress(subprocess.TimeoutExpired):
+                provider.process.wait(left)
+            if provider.process.poll() is None:
+                provider.vanish()
+                kills += 1
+                assert not furthest or provider.checkpoints()[-1] >= furthest[-1]
+                continue
+            assert provider.process.returncode == 0, provider.log.read_text()
             break
         assert provider.num_stops >= 1
         for path in sorted((undisturbed.kept / "runs").rglob("*")):
