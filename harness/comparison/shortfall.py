@@ -23,19 +23,27 @@ def to_add(
     outcome: Outcome,
     alpha: float,
 ) -> ToAdd | None:
-    """What would decide the pair that is furthest apart for its error, if the difference is as
-    seen; None where the comparison is decided or no pair has clips.
+    """What would decide the pair on which the verdict hangs, if the difference is as seen; None
+    where the comparison is decided or no open pair has clips.
+
+    That is the nearest rival among those that the branch with the best mean is not yet told apart
+    from, since it has to win against all; where it has none, the open pair that is furthest apart.
 
     records: the finished runs, whose seconds say what more of them would cost.
     """
     open_pairs = [
         pair
         for pair in pairs
-        if pair.crossed is not None and pair.difference.n > 1 and pair.difference.mean != 0
+        if pair.outcome is Outcome.UNDECIDED
+        and pair.crossed is not None
+        and pair.difference.n > 1
+        and pair.difference.mean != 0
     ]
     if outcome is not Outcome.UNDECIDED or not open_pairs:
         return None
-    pair = max(open_pairs, key=lambda p: abs(p.difference.mean) / max(_error(p), 1e-300))
+    leader = _leader(pairs)
+    own = [pair for pair in open_pairs if leader in (pair.first, pair.second)]
+    pair = min(own, key=_apart) if own else max(open_pairs, key=_apart)
     assert pair.crossed is not None
     parts, mean = pair.crossed.components, abs(pair.difference.mean)
     level = alpha / len(pairs)
@@ -76,8 +84,18 @@ def to_add(
     )
 
 
-def _error(pair: PairVerdict) -> float:
-    return 0.0 if pair.crossed is None else pair.crossed.error
+def _apart(pair: PairVerdict) -> float:
+    """Difference for its error."""
+    error = 0.0 if pair.crossed is None else pair.crossed.error
+    return abs(pair.difference.mean) / max(error, 1e-300)
+
+
+def _leader(pairs: Sequence[PairVerdict]) -> str | None:
+    """The branch with the best mean; None where two share it."""
+    for name in {name for pair in pairs for name in (pair.first, pair.second)}:
+        if all(pair.ahead == name for pair in pairs if name in (pair.first, pair.second)):
+            return name
+    return None
 
 
 def _decides(parts: Components, mean: float, *, seeds: int, clips: int, level: float) -> bool:

@@ -76,8 +76,9 @@ def _forest_row(axes: Any, pair: PairResult, *, y: float, branches: Sequence[str
         fontweight="bold", fontsize=11.5,
     )  # fmt: skip
     right = pair.first if pair.higher_is_better else pair.second
+    most = 18 if len(pair.first) + len(pair.second) <= 24 else 9  # a narrow plot has one line
     axes.annotate(
-        f"right: {shortened(right, most=18)} better",
+        f"right: {shortened(right, most=most)} better",
         xy=(1, y + 0.36), xycoords=axes.get_yaxis_transform(), va="bottom", ha="right",
         color=MUTED, fontsize=10.5,
     )  # fmt: skip
