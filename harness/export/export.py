@@ -12,7 +12,8 @@ from core.choices import AudioFeature, UnetAdapterKind
 from core.errors import UsageError
 from core.files import write_atomic
 from core.foundation.foundation import Foundation
-from harness.export.sources import PACKAGE, copied_sources
+from core.foundation.sources import resolve_source
+from harness.export.sources import copied_sources, named_by_content
 from harness.generate.answer import require_sound
 from harness.generate.trained import TrainedBranch, loaded_branch
 from harness.records.folders import RunFolder
@@ -30,6 +31,8 @@ _ROOTS = (
 """What `pipeline.py` imports of the copies."""
 _CLAP_FEATURES = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.CLAP_SEQUENCE})
 _LORA_FILE = "pytorch_lora_weights.safetensors"
+_PARTS = "pretrained"
+"""Folder of what a branch loads beside the frozen models."""
 _TEMPLATES = "harness.export"
 
 
@@ -59,8 +62,12 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
     with loaded_branch(run, device=device) as branch:
         require_sound(branch)
         variant = type(branch.model.variant)
-        sources = copied_sources([*_ROOTS, variant.__module__])
-        settings = _settings(branch)
+        package, sources = named_by_content(copied_sources([*_ROOTS, variant.__module__]))
+        parts = branch.model.variant.config.sources()
+        settings = _settings(branch) | {
+            "code": package,
+            "pretrained": _named_by_config(parts, config=branch.model.variant.config.model_dump()),
+        }
         lora = _lora(branch)
         hears_clap = bool(branch.model.variant.audio_features & _CLAP_FEATURES)
         profile, notices = branch.profile, branch.notices
@@ -71,8 +78,11 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
         dtype=profile.foundation.dtype,
     )
     _save_models(frozen, out=out, with_clap=hears_clap)
+    for role, name in parts.items():
+        for below, path in resolve_source(name).files().items():
+            write_atomic(out / _PARTS / role / below, content=path.read_bytes())
     for name, text in sources.items():
-        write_atomic(out / PACKAGE / name, content=text.encode())
+        write_atomic(out / package / name, content=text.encode())
     write_atomic(out / "pipeline.py", content=_template("pipeline.py.txt").encode())
     write_atomic(out / "branch.json", content=(json.dumps(settings, indent=2) + "\n").encode())
     write_atomic(out / "branch.safetensors", content=RunFolder(run).weights.read_bytes())
@@ -82,6 +92,23 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
         out / "README.md", content=_readme(settings, hears_clap, lora is not None).encode()
     )
     return Exported(out, out / "lora" / _LORA_FILE if lora is not None else None, notices)
+
+
+def _named_by_config(parts: Mapping[str, str], *, config: Mapping[str, Any]) -> dict[str, str]:
+    """By field of the config, where in the folder the pretrained part that it names lies.
+
+    Raises: UsageError for a part that no field of the config names.
+    """
+    found = {}
+    for role, name in parts.items():
+        fields = [field for field, value in config.items() if value == name]
+        if not fields:
+            raise UsageError(
+                f"no setting of the branch is its pretrained part '{name}' itself, so an exported "
+                "folder could not name its copy; it cannot be exported"
+            )
+        found |= dict.fromkeys(fields, f"{_PARTS}/{role}")
+    return found
 
 
 def _settings(branch: TrainedBranch) -> dict[str, Any]:

@@ -5,13 +5,14 @@ The copies import one another and the libraries; nothing in them imports this pa
 
 import ast
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from core.errors import UsageError
+from core.files import json_sha256
 
 PACKAGE = "branch_code"
-"""Name of the package that holds the copies."""
+"""Start of the name of the package that holds the copies."""
 _OURS = ("core", "variants")
 _NOT_EXPORTED = ("harness",)
 
@@ -54,6 +55,16 @@ def copied_sources(modules: Iterable[str]) -> dict[str, str]:
             if parent != Path("."):
                 waiting.append(".".join(parent.parts))
     return dict(sorted(files.items()))
+
+
+def named_by_content(sources: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """(Name of the package, its files under that name): other code has another name.
+
+    A process that loads the folders of two branches would otherwise give both the code of the
+    first.
+    """
+    name = f"{PACKAGE}_{json_sha256(dict(sources))[:8]}"
+    return name, {path: text.replace(f"{PACKAGE}.", f"{name}.") for path, text in sources.items()}
 
 
 def _source_of(name: str) -> Path:

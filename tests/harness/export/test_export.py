@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from typer.testing import CliRunner
 from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
 from harness.cli.main import app
-from harness.export.sources import copied_sources
+from harness.export.export import _named_by_config
+from harness.export.sources import copied_sources, named_by_content
 from harness.generate.answer import Answer
 from harness.generate.generate import GenerateOptions, parameters_of
 from harness.generate.sounds import Sound
 from harness.generate.trained import loaded_branch
+from harness.run.plan import RunRequest
+
+DrawnRun = Callable[[RunRequest], Path]
 
 _SCRIPT = """
 import sys
@@ -33,15 +38,17 @@ sys.meta_path.insert(0, Blocked())
 import numpy as np
 from diffusers import DiffusionPipeline
 
-folder, sound, out = sys.argv[1:]
-pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+sound, out, *folders = sys.argv[1:]
 waveform = np.load(sound)
-images = [
-    pipe(
-        waveform, prompt="rain", audio_scale=scale, draw=1, noise_seed=5, output_type="np"
-    ).images[0]
-    for scale in (1.0, 2.0)
-]
+images = []
+for folder in folders:
+    pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+    images += [
+        pipe(
+            waveform, prompt="rain", audio_scale=scale, draw=1, noise_seed=5, output_type="np"
+        ).images[0]
+        for scale in (0.0, 1.0, 2.0)
+    ]
 assert not {"core", "harness", "variants"} & set(sys.modules)
 np.save(out, np.stack(images))
 """
@@ -60,15 +67,26 @@ def exported(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_folder_gives_the_same_images_without_this_package(
-    finished: Any, exported: Path, tmp_path: Path
+def test_the_folders_of_three_branches_give_the_same_images_without_this_package(
+    finished: Any,
+    exported: Path,
+    drawn_run: DrawnRun,
+    small_request: Callable[..., RunRequest],
+    tmp_path: Path,
 ) -> None:
-    """Catches: a pipeline that needs us, or that conditions, guides or decodes otherwise."""
+    """Catches: a pipeline that needs us, that conditions, guides or decodes otherwise, or takes
+    the code of one branch for that of another."""
+    runs, folders = [finished.folder], [exported]
+    for variant in ("sonic", "cutting_edge"):
+        runs.append(drawn_run(small_request(variant=variant, results=tmp_path / "results")))
+        folders.append(tmp_path / variant)
+        done = CliRunner().invoke(app, ["export", str(runs[-1]), "--out", str(folders[-1])])
+        assert done.exit_code == 0, done.output
     clip = make_pair("rain", seed=1, namespace="export", index=0).clip
     np.save(tmp_path / "sound.npy", clip)
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(exported), str(tmp_path / "sound.npy"),
-         str(tmp_path / "images.npy")],
+        [sys.executable, "-c", _SCRIPT, str(tmp_path / "sound.npy"),
+         str(tmp_path / "images.npy"), *map(str, folders)],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
              "HF_HOME": str(tmp_path / "hub")},
@@ -78,17 +96,21 @@ def test_the_folder_gives_the_same_images_without_this_package(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     options = GenerateOptions(num_draws=2, noise_seed=5)
-    with loaded_branch(finished.folder, device="cpu") as branch:
-        answer = Answer(branch, [clip], text="rain")
-        ours = [
-            answer.images(
-                parameters_of(
-                    branch, Sound((), clip), options, text="rain", audio_scale=scale, draw=1
-                )
-            )[0]
-            for scale in (1.0, 2.0)
-        ]
+    ours = []
+    for run in runs:
+        with loaded_branch(run, device="cpu") as branch:
+            answer = Answer(branch, [clip], text="rain")
+            ours += [
+                answer.images(
+                    parameters_of(
+                        branch, Sound((), clip), options, text="rain", audio_scale=scale, draw=1
+                    )
+                )[0]
+                for scale in (0.0, 1.0, 2.0)
+            ]
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), np.stack(ours))
+    for silent, once, _ in zip(*[iter(ours)] * 3, strict=True):
+        assert (silent != once).any()  # the sound is heard in what was compared
 
 
 def test_the_lora_file_loads_into_a_plain_unet(finished: Any, exported: Path) -> None:
@@ -120,5 +142,10 @@ def test_copies_import_one_another_and_a_branch_of_the_harness_is_refused(tmp_pa
     for name, text in copies.items():
         assert "from core" not in text, name
         assert "from variants" not in text, name
+    with pytest.raises(UsageError, match="could not name its copy"):
+        _named_by_config({"encoder": "embedded:x"}, config={"other": "y"})
+    name, named = named_by_content(copies)
+    assert name != named_by_content({**copies, "more.py": ""})[0]
+    assert any(f"from {name}.core" in text for text in named.values())
     with pytest.raises(UsageError, match="runs the comparison"):
         copied_sources(["harness.generate.answer"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import UsageError
+from core.files import json_sha256
 from core.randomness import rng
 from harness.comparison.record import ComparisonRecord
 from harness.statistics.crossed_votes import VoteSpread, listeners_for, winning_share
@@ -234,6 +235,8 @@ def test_a_plan_that_decides_has_an_id_of_its_own_and_an_older_one_keeps_its_id(
     assert VotePlan.model_validate(content).plan_id == asked.plan_id
     del content["decides"], content["num_listeners"]
     assert VotePlan.model_validate(content).plan_id == asked.plan_id
+    del content["created_at"]
+    assert json_sha256(content)[:16] == asked.plan_id  # as it was before there were such plans
     other = plan().model_copy(update={"num_listeners": 3})
     assert other.plan_id != plan().plan_id
 
