@@ -99,7 +99,7 @@ def _named_by_config(parts: Mapping[str, str], *, config: Mapping[str, Any]) -> 
 
     Raises: UsageError for a part that no field of the config names.
     """
-    found = {}
+    found: dict[str, str] = {}
     for role, name in parts.items():
         fields = [field for field, value in config.items() if value == name]
         if not fields:

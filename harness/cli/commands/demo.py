@@ -1,12 +1,13 @@
 """`harness demo`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from core.errors import UsageError
-from harness.cli.commands.options import DeviceOption, Results
+from harness.cli.commands.options import AsJson, DeviceOption, Results
 
 
 def demo(
@@ -31,10 +32,12 @@ def demo(
     max_seeds: Annotated[int, typer.Option(min=1, max=16, help="Maximum number of noises.")] = 4,
     results: Results = Path("results"),
     device: DeviceOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a page where a recorded or dropped sound is answered by branches, side by side.
 
-    Needs the extra `demo`. Only this machine reaches it unless --host says otherwise.
+    Needs the extra `demo`. Only this machine reaches it unless --host says otherwise. It says where
+    once it answers (--json: as one object), and serves until it is stopped.
     """
     from harness.demo.page import build_page, launch, require_gradio, require_safe
     from harness.demo.respond import Limits, Responder
@@ -62,15 +65,24 @@ def demo(
         device=where,
         limits=limits,
     )
-    typer.echo(f"serving on http://{host}:{port}; Ctrl-C stops it", err=True)
+    page = build_page(responder)
     launch(
-        build_page(responder),
+        page,
         host=host,
         port=port,
         password=password,
         opens_browser=browser,
         limits_bytes=limits.max_bytes,
+        is_blocking=False,
     )
+    url = f"http://{host}:{port}"
+    if as_json:
+        needs_password = password is not None
+        print(json.dumps({"url": url, "branches": list(responder.runs),
+                          "needs_password": needs_password}), flush=True)  # fmt: skip
+    else:
+        typer.echo(f"serving on {url}; Ctrl-C stops it", err=True)
+    page.block_thread()
 
 
 def _password(path: Path | None) -> str | None:

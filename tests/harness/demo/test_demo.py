@@ -1,5 +1,6 @@
 """The demo: limits, who may reach it, and a sound answered in a real browser."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -94,6 +95,29 @@ def test_other_machines_are_let_in_with_a_password_alone(finished: Any, tmp_path
     ):
         done = CliRunner().invoke(app, [*words, *more])
         assert sentence in str(done.exception), done.output
+
+
+def test_a_script_learns_where_the_page_is_once_it_is_served(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: an address said before anyone answers there, or mixed with other words."""
+    from harness.demo import page
+
+    done: list[str] = []
+
+    class Served:
+        def block_thread(self) -> None:
+            done.append("blocked")
+
+    monkeypatch.setattr(page, "require_gradio", lambda: None)
+    monkeypatch.setattr(page, "build_page", lambda responder: Served())
+    monkeypatch.setattr(page, "launch", lambda page, **words: done.append(str(words["port"])))
+    words = ["demo", finished.record.run_id, "--results", str(finished.request.results)]
+    ran = CliRunner().invoke(app, [*words, "--no-browser", "--port", "7999", "--json"])
+    assert json.loads(ran.stdout) == {
+        "url": "http://127.0.0.1:7999", "branches": ["baseline"], "needs_password": False,
+    }  # fmt: skip
+    assert done == ["7999", "blocked"]
 
 
 @pytest.mark.slow
