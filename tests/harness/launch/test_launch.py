@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ class Provider:
                     found.append(int(place.name))
         return found
 
+    def wait_for(self, moment: "Moment | None") -> None:
+        """Until that moment, or its process's end; None: the latter."""
+        assert self.process is not None
+        if moment is None:
+            self.process.wait()
+            return
+        goal = step_of(self.checkpoints()) + moment.num_new
+        while self.process.poll() is None and step_of(self.checkpoints()) < goal:
+            time.sleep(0.02)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(moment.further_s)
+
     @property
     def num_stops(self) -> int:
         return len(self.stopped.read_text().split()) if self.stopped.is_file() else 0
@@ -128,6 +141,34 @@ def test_a_run_whose_machine_vanishes_twice_ends_as_the_undisturbed_one(
         assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
 
 
+def step_of(checkpoints: list[str]) -> int:
+    """Of the newest; 0 without one."""
+    return int(checkpoints[-1].removeprefix("step-")) if checkpoints else 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a machine vanishes."""
+
+    num_new: int
+    """So many steps further than at its boot."""
+    further_s: float
+    """And so long after that."""
+
+
+def moment_of(chance: random.Random, kept: list[str], longest_s: float) -> Moment:
+    """Anywhere in what is left of a run, however slowly it goes: by its checkpoints, not the clock.
+
+    While it starts or trains, and once it is trained at any time of all that follows.
+    """
+    if step_of(kept) == NUM_STEPS:
+        return Moment(0, chance.uniform(0, longest_s))
+    return Moment(chance.randrange(5), chance.uniform(0, 4))
+
+
+NUM_STEPS = 12 + 12 + 6
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(7200)
 def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: Path) -> None:
@@ -155,13 +196,13 @@ def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: P
             provider.boot()
             assert provider.process is not None
             furthest = provider.checkpoints()
-            # The last one is left to itself: on a busy machine none would end in time.
-            left = chance.uniform(0, longest) if kills < 50 else None
-            with suppress(subprocess.TimeoutExpired):
-                provider.process.wait(left)
+            provider.wait_for(moment_of(chance, furthest, longest) if kills < 50 else None)
             if provider.process.poll() is None:
                 provider.vanish()
                 kills += 1
+                print(
+                    f"{kills} machines lost, run {rounds} from step {step_of(furthest)}", flush=True
+                )
                 assert not furthest or provider.checkpoints()[-1] >= furthest[-1]
                 continue
             assert provider.process.returncode == 0, provider.log.read_text()
