@@ -10,7 +10,7 @@ from core.training.results import StepReport
 from harness.costs.cards import load_cards
 from harness.costs.expected import CPU, this_device
 from harness.costs.matrix import MatrixRequest, plan_branch
-from harness.costs.observed import Observed, speed_key
+from harness.costs.observed import Observed, scored_items, speed_key
 from harness.costs.times import image_flops, passes_of
 from harness.costs.work import BranchWork
 from harness.records.record import RunRecord
@@ -29,11 +29,14 @@ class _Clock(Display):
     def __init__(self, inner: Display) -> None:
         self._inner = inner
         self.moments: dict[str, list[float]] = {}
+        self.scoring: list[float] = []
 
     def say(self, line: str) -> None:
         self._inner.say(line)
 
     def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
+        if name == "scoring":  # first when the scorers are loaded, last when all is scored
+            self.scoring.append(time.monotonic())
         self._inner.phase(name, done, total, detail)
 
     def step(self, report: StepReport) -> None:
@@ -121,6 +124,8 @@ def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
     parts = [part for parts in record.split.counts.values() for part in parts.items()]
     num_clips = {name: sum(n for part, n in parts if part == name) for name in ("train", "val")}
     images = num_clips["val"] * int(identity.settings["sampling"]["images_per_clip"])
+    scoring = clock.scoring[-1] - clock.scoring[0] if clock.scoring else 0.0
+    items = scored_items(images, num_clips=num_clips["val"])
     in_stages = sum(stage.seconds for stage in record.stages)
     start = ("verify", "build")
     return Observed(
@@ -139,5 +144,6 @@ def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
         num_clips=sum(num_clips.values()),
         image_seconds=seconds.get("sample", 0.0) / max(1, images),
         image_flops=image_flops(work, steps=sampling.steps, passes=passes_of(sampling)),
-        score_seconds=seconds.get("score", 0.0) / max(1, images),
+        score_seconds=max(0.0, seconds.get("score", 0.0) - scoring),
+        score_item_seconds=scoring / max(1, items),
     )

@@ -63,7 +63,9 @@ class Observed(BaseModel):
     image_flops: float
     """FLOPs of that image; it takes longer with more solver steps."""
     score_seconds: float
-    """Of scoring it."""
+    """Of scoring, however much there is: scorers are loaded, their code is imported."""
+    score_item_seconds: float
+    """Of scoring one image, or one picture or sound of a clip, which are scored with them."""
 
     def save(self, results: Path) -> Path:
         """Write it among the calibrations."""
@@ -120,6 +122,7 @@ def from_runs(
     stages = [stage for record in alike for stage in record.stages]
     steps = {s: [(g.seconds, g.steps_done) for g in stages if g.stage == s] for s in STAGES}
     num_images = sum(_num_images(record) for record in alike)
+    num_items = sum(scored_items(_num_images(r), num_clips=_clips(r).get("test", 0)) for r in alike)
     return Observed(
         variant=work.variant,
         device=device,
@@ -139,7 +142,8 @@ def from_runs(
         num_clips=max(sum(_clips(record).values()) for record in alike),
         image_seconds=_ratio([r.seconds.get("sample", 0.0) for r in alike], num_images),
         image_flops=_ratio([_num_images(r) * _image_flops(r, work) for r in alike], num_images),
-        score_seconds=_ratio([r.seconds.get("score", 0.0) for r in alike], num_images),
+        score_seconds=0.0,
+        score_item_seconds=_ratio([r.seconds.get("score", 0.0) for r in alike], num_items),
     )
 
 
@@ -193,6 +197,8 @@ def time_observed(
     sampling = profile.sampling
     flops = image_flops(work, steps=sampling.steps, passes=passes_of(sampling))
     each = observed.image_seconds * flops / observed.image_flops if observed.image_flops else 0.0
+    items = scored_items(images, num_clips=clips.test)
+    score = observed.score_seconds + observed.score_item_seconds * items
     features = observed.features_seconds * clips.total / max(1, observed.num_clips)
     phases = {
         "start": Span.about(observed.fixed_seconds, factor=factor),
@@ -200,9 +206,14 @@ def time_observed(
         "train": train,
         "validate": validate,
         "sample": Span.about(each * images, factor=factor),
-        "score": Span.about(observed.score_seconds * images, factor=factor),
+        "score": Span.about(score, factor=factor),
     }
     return RunTime(phases, observed.source, steps)
+
+
+def scored_items(num_images: int, *, num_clips: int) -> int:
+    """What scorers read of so many images of clips: these, and each clip's picture and sound."""
+    return num_images + 2 * num_clips
 
 
 def _key_of(record: RunRecord) -> str | None:
