@@ -54,13 +54,13 @@ def _shares(votes: VotesRecord) -> Table:
         return (
             Cell(plain(found.first)),
             Cell(plain(found.second)),
+            Cell(plain(found.winner or "undecided"), tone="good" if found.winner else "muted"),
             Cell(percent(found.share), note=_ends(found)),
             Cell(probability(found.adjusted_p)),
             Cell(str(found.num_votes)),
             Cell(
                 f"{found.num_listeners} · {found.num_clips} · {found.num_trainings}",
             ),
-            Cell(plain(found.winner or "undecided"), tone="good" if found.winner else "muted"),
         )
 
     return Table(
@@ -68,11 +68,11 @@ def _shares(votes: VotesRecord) -> Table:
         columns=(
             Column("first"),
             Column("second"),
+            Column("found"),
             Column("share", is_number=True, note="95 % interval"),
             Column("adjusted p", is_number=True, note="Holm"),
             Column("votes", is_number=True),
             Column("listeners · clips · trainings", is_number=True),
-            Column("found"),
         ),
         rows=tuple(row(found) for found in votes.questions),
     )
@@ -121,10 +121,10 @@ def _agreement(votes: VotesRecord) -> Table:
         is_apart = found.low is not None and found.high is not None and found.low * found.high > 0
         return (
             Cell(metric_label(found.metric)),
+            Cell("" if is_apart else "not distinguished from 0", tone="" if is_apart else "muted"),
             Cell(number(found.correlation, digits=2, signed=True)),
             Cell(interval(found.low, found.high, digits=2)),
             Cell(str(found.num_trials)),
-            Cell("" if is_apart else "not distinguished from 0", tone="" if is_apart else "muted"),
         )
 
     return Table(
@@ -132,10 +132,10 @@ def _agreement(votes: VotesRecord) -> Table:
         "the metric’s difference and the share of votes",
         columns=(
             Column("metric"),
+            Column("reading"),
             Column("correlation", is_number=True),
             Column("95 % interval", is_number=True, note="clips and listeners drawn anew"),
             Column("questions", is_number=True),
-            Column("reading"),
         ),
         rows=tuple(row(found) for found in votes.agreement),
     )

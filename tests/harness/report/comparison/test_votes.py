@@ -1,6 +1,7 @@
 """From a comparison to its verdict by listeners: the page they vote on, and what is made of it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ def test_the_verdict_rests_on_votes_that_were_planned_to_decide(
         assert text in first, text
     assert "agrees with them" in first or "cannot be said" in first
     assert headline in (folder / "report.md").read_text(encoding="utf-8")
+    shares = page[page.index("Share of votes for the first") :]
+    heads = re.findall(r"<th scope=.col.[^>]*>([^<]*)", shares)[:3]
+    assert [head.strip() for head in heads] == ["first", "second", "found"]  # seen on a phone
     shown = harness("show", NAME, "--results", str(six)).output
     assert shown.startswith("baseline wins by the votes of 3 listeners")
 
