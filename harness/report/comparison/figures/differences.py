@@ -70,15 +70,16 @@ def _forest_row(axes: Any, pair: PairResult, *, y: float, branches: Sequence[str
         markersize=8.5,
         zorder=5,
     )
+    # Both labels share a line, also in the narrow plot.
+    most = 18 if len(pair.first) + len(pair.second) <= 24 else 12
     axes.annotate(
-        f"{shortened(pair.first, most=18)} \u2212 {shortened(pair.second, most=18)}",
+        f"{shortened(pair.first, most=most)} \u2212 {shortened(pair.second, most=most)}",
         xy=(0, y + 0.36), xycoords=axes.get_yaxis_transform(), va="bottom", color=INK,
         fontweight="bold", fontsize=11.5,
     )  # fmt: skip
     right = pair.first if pair.higher_is_better else pair.second
-    most = 18 if len(pair.first) + len(pair.second) <= 24 else 9  # a narrow plot has one line
     axes.annotate(
-        f"right: {shortened(right, most=most)} better",
+        f"right: {shortened(right, most=18)} better",
         xy=(1, y + 0.36), xycoords=axes.get_yaxis_transform(), va="bottom", ha="right",
         color=MUTED, fontsize=10.5,
     )  # fmt: skip
