@@ -7,6 +7,7 @@ from core.errors import UsageError
 from harness.statistics.crossed_votes import VoteSpread, listeners_for, winning_share
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.votes.plan import Kind, Trial
+from harness.wording.numbers import count
 
 _LISTENERS = (3, 5, 10, 20, 40)
 _MOST = 500
@@ -26,6 +27,10 @@ class BallotSize:
     """Of each question, at most."""
     spread: VoteSpread
     """What is assumed of listeners, clips and trainings."""
+
+    @property
+    def _asked(self) -> str:
+        return f"{count(self.clips, 'clip')} and {count(self.trainings, 'training')}"
 
     def winning_share(self, listeners: int) -> float:
         """True share with which a branch wins in 80 % of cases, against each other one."""
@@ -61,9 +66,8 @@ class BallotSize:
         if found is None:
             least = self.winning_share(_MOST)
             raise UsageError(
-                f"no number of listeners finds a share of {share:.0%} with {self.clips} clips and "
-                f"{self.trainings} trainings per question: {_MOST} of them find {least:.0%}. Raise "
-                "--trials, or compare more seeds"
+                f"no number of listeners finds a share of {share:.0%} with {self._asked} per "
+                f"question: {_MOST} of them find {least:.0%}. Raise --trials, or compare more seeds"
             )
         return found
 
@@ -78,8 +82,7 @@ class BallotSize:
             f"in 80 % of cases {what} at least, by number of listeners:",
             shares,
             f"(assumed standard deviations of a share: listeners {spread.listeners:g}, clips "
-            f"{spread.clips:g}, trainings {spread.trainings:g}; {self.clips} clips and "
-            f"{self.trainings} trainings per question)",
+            f"{spread.clips:g}, trainings {spread.trainings:g}; {self._asked} per question)",
         ]
         if self.trainings < MIN_SEEDS_FOR_A_WIN:
             lines.append(
