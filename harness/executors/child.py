@@ -12,9 +12,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType
@@ -113,6 +115,7 @@ class ForkedChild(Child):
             daemon=True,  # told to stop, and not waited for without end, when this process ends
         )
         with without_main_module():
+            _start_server()
             self._process.start()
 
     @property
@@ -133,6 +136,22 @@ def fork_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     return context
+
+
+def _start_server() -> None:
+    """Start the fork server, unless it is there: a closed terminal must not end it.
+
+    It belongs to the terminal as this process does, which outlives it to stop its runs, and learns
+    from it how they ended. What is ignored when a process is started stays so in it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        forkserver.ensure_running()  # only the main thread may change what a signal does
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def can_fork() -> bool:

@@ -51,6 +51,26 @@ def test_a_child_is_the_command_in_this_folder_and_environment(
     assert str(tmp_path) in child.last_words()
 
 
+IGNORED = """
+import signal
+from multiprocessing import forkserver
+from pathlib import Path
+from harness.executors import child
+child._PRELOADED = ()
+child.fork_context()
+child._start_server()
+status = Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text()
+(mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")]
+print(int(mask, 16) >> (signal.SIGHUP - 1) & 1, signal.getsignal(signal.SIGHUP).name)
+"""
+
+
+def test_a_closed_terminal_leaves_the_server_that_runs_are_forked_from() -> None:
+    """Catches: a comparison that fails, and loses how its runs ended, when a connection drops."""
+    done = subprocess.run([sys.executable, "-c", IGNORED], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "SIG_DFL"], done.stderr
+
+
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
