@@ -148,18 +148,22 @@ def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000
     """How often the bootstrap interval of the first pair's difference holds the true one.
 
     Here the clips' difficulty differs between the branches (`clip_sd` and `class_sd` act on the
-    difference): the interval speaks of other clips and classes, so these must vary.
+    difference): the interval speaks of other clips and classes, so these must vary. Below 5 classes
+    it speaks of these classes, and so what they are worth is part of the truth.
     """
-    truth = world.effects[0] - world.effects[1]
+    planted = world.effects[0] - world.effects[1]
     names = np.repeat([f"class{k}" for k in range(len(world.class_sizes))], world.class_sizes)
     shape = (world.num_seeds, len(names))
     hits = 0
     for repeat in repeats:
         draw = rng(repeat, "coverage", *_key(world))
+        seeds_S1 = draw.normal(0, math.sqrt(2) * world.training_sd, (shape[0], 1))
+        of_class = draw.normal(0, world.class_sd, len(world.class_sizes))
+        class_C = np.repeat(of_class, world.class_sizes)
         difference_SC = (
-            truth
-            + draw.normal(0, math.sqrt(2) * world.training_sd, (shape[0], 1))
-            + np.repeat(draw.normal(0, world.class_sd, len(world.class_sizes)), world.class_sizes)
+            planted
+            + seeds_S1
+            + class_C
             + draw.normal(0, world.clip_sd, (1, shape[1]))
             + draw.normal(0, math.sqrt(2) * world.noise_sd, shape)
         )
@@ -172,6 +176,7 @@ def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000
             }
         )
         found = hierarchical_bootstrap(table, num_resamples=num_resamples, seed=repeat)
+        truth = planted if found.classes_drawn else planted + float(class_C.mean())
         hits += found.low <= truth <= found.high
     return hits / len(repeats)
 

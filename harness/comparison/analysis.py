@@ -161,7 +161,10 @@ def analyse(
         ),
         branches=branches,
         seeds=seeds,
-        pairs=[pair_result(pair, metric, evidence, adjustment="holm") for pair in pairs],
+        pairs=[
+            pair_result(pair, metric, evidence, adjustment="holm", looks=looks.planned)
+            for pair in pairs
+        ],
         secondary=[
             pair_result(pair, name, evidence, adjustment="benjamini_hochberg")
             for name, pair in secondary

@@ -17,7 +17,9 @@ _ROUNDING = 1e-9
 
 def no_clips() -> pd.DataFrame:
     """A table without a row."""
-    return pd.DataFrame(columns=list(_COLUMNS))
+    # With the types of a table that is read: joined to one, its values must stay numbers.
+    types = {**dict.fromkeys(_COLUMNS, "str"), "draw": "int64", "value": "float64"}
+    return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in _COLUMNS})
 
 
 def read_clips(path: Path) -> pd.DataFrame:

@@ -105,13 +105,14 @@ def _is_per_clip(metric: str) -> bool:
     return declared(metric).level is Level.CLIP
 
 
-def stored_test(found: CrossedTest | None) -> OtherClips | None:
-    """The test as the record keeps it."""
+def stored_test(found: CrossedTest | None, *, level: float) -> OtherClips | None:
+    """The test as the record keeps it, with its interval at this coverage."""
     if found is None:
         return None
+    low, high = found.at_level(level)
     return OtherClips(
         population=found.population,
-        interval=Interval(low=found.low, high=found.high, level=found.level),
+        interval=Interval(low=low, high=high, level=level),
         p=found.p,
         freedom=found.freedom,
         num_clips=found.components.num_clips,

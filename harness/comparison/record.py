@@ -85,7 +85,7 @@ class PairResult(Part):
     population: Population = Population.THESE_CLIPS
     """What a win or tie speaks of, beyond the trainings that were made."""
     simultaneous: Interval | None = None
-    """The t interval widened so that all pairs hold together (Bonferroni)."""
+    """The t interval widened so that all pairs (Bonferroni) and all planned looks hold together."""
     sd_interval: Interval | None = None
     """Where the true `sd` lies."""
     why_no_detectable: str | None = None

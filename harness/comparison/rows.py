@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,7 @@ from harness.comparison.sentences import (
 from harness.comparison.tables import higher_is_better
 from harness.records.folders import RunFolder
 from harness.statistics.exaggeration import exaggeration
+from harness.statistics.looks import interval_level
 from harness.statistics.paired import PairedDifference
 from harness.statistics.verdict import PairVerdict
 
@@ -39,15 +41,26 @@ def pair_result(
     evidence: Evidence,
     *,
     adjustment: Literal["holm", "benjamini_hochberg"],
+    looks: Sequence[int] = (),
 ) -> PairResult:
-    """The row of a pair on one metric. adjustment: what its `adjusted_p` is adjusted by."""
+    """The row of a pair on one metric.
+
+    adjustment: what its `adjusted_p` is adjusted by. looks: the planned numbers of seeds, over all
+    of which the primary metric's intervals hold.
+    """
     found, records = pair.difference, evidence.records
     matched = matched_runs(records, (pair.first, pair.second))
     clips = evidence.of(metric, (pair.first, pair.second)) if matched else NO_CLIPS
     num_branches = len({record.identity.variant for record in records})
     is_primary = adjustment == "holm"
     smallest, why = None, None
+    levels = LEVEL, LEVEL
     if is_primary:
+        num_pairs = math.comb(num_branches, 2)
+        levels = (
+            interval_level(looks, num_seeds=found.n, num_pairs=num_pairs, level=LEVEL),
+            interval_level(looks, num_seeds=found.n, level=LEVEL),
+        )
         smallest, why = detectable(pair, num_branches=num_branches, alpha=ALPHA)
     return PairResult(
         metric=metric,
@@ -78,16 +91,12 @@ def pair_result(
             and (theirs := other.value(metric)) is not None
         },
         population=pair.population,
-        simultaneous=(
-            _interval(found, level=1 - (1 - LEVEL) / math.comb(num_branches, 2))
-            if is_primary
-            else None
-        ),
+        simultaneous=(_interval(found, level=levels[0]) if is_primary else None),
         sd_interval=sd_interval(found.sd, num_seeds=found.n),
         why_no_detectable=why,
         adjusted_both_p=_finite(pair.adjusted_both_p),
-        other_clips=stored_test(clips.crossed),
-        other_classes=stored_test(clips.classes),
+        other_clips=stored_test(clips.crossed, level=levels[1]),
+        other_classes=stored_test(clips.classes, level=levels[1]),
         variance=stored_variance(clips.crossed),
         selection=_selection(pair, num_branches=num_branches) if is_primary else None,
     )

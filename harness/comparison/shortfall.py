@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from scipy import stats
+from scipy import special
 
 from harness.comparison.evidence import ToAdd
 from harness.records.record import RunRecord
 from harness.statistics.crossed import Components
 from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome
-from harness.statistics.verdict import PairVerdict
+from harness.statistics.verdict import CROSSED_P_FACTOR, PairVerdict
 from harness.wording.numbers import count
 
 _MOST_CLIPS = 10
@@ -101,8 +101,9 @@ def _leader(pairs: Sequence[PairVerdict]) -> str | None:
 def _decides(parts: Components, mean: float, *, seeds: int, clips: int, level: float) -> bool:
     """Whether the expected interval of both tests leaves out 0."""
     of_seeds = math.sqrt((parts.seeds + parts.rest / clips) / seeds)
-    alone = float(stats.t.isf(level / 2, seeds - 1)) * of_seeds
-    return mean > max(alone, parts.half_width(seeds=seeds, clips=clips, level=1 - level))
+    alone = -float(special.stdtrit(seeds - 1, level / 2)) * of_seeds
+    both = parts.half_width(seeds=seeds, clips=clips, level=1 - level / CROSSED_P_FACTOR)
+    return mean > max(alone, both)
 
 
 def _seconds(records: Sequence[RunRecord]) -> tuple[float, float] | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from harness.comparison.evidence import Interval, Listening, Selection
 from harness.comparison.next_step import next_step
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
-from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.wording.numbers import (
     count,
     digits_for,
@@ -63,11 +62,10 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     lead = "has the best mean" if found.winner is None else "wins"
     sentences = [
         f"{plain(best)} {lead} on {metric_label(found.metric)}, {number(means[best])}: "
-        f"{'; '.join(parts)}. {_speaks_of(own)}"
+        f"{'; '.join(parts)}. {_speaks_of(own, looks=found.looks.planned)}"
     ]
     nearest = own[0]
-    # With few seeds this interval can be the narrower one, by chance; a claim takes both.
-    if nearest.other_clips is not None and nearest.n >= MIN_SEEDS_FOR_A_WIN:
+    if nearest.other_clips is not None:
         between = _between(nearest.other_clips.interval, pair=nearest, best=best, digits=digits)
         over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
         sentences.append(f"For other clips of these classes too, the lead{over} alone: {between}.")
@@ -109,16 +107,18 @@ def _between(span: Interval, *, pair: PairResult, best: str, digits: int) -> str
     return f"{interval(low, high, digits=digits)}{', which holds 0' if low <= 0 <= high else ''}"
 
 
-def _speaks_of(own: Sequence[PairResult]) -> str:
+def _speaks_of(own: Sequence[PairResult], *, looks: Sequence[int]) -> str:
     """What the intervals in brackets are."""
     spans = [pair.simultaneous or pair.interval for pair in own]
     if not any(spans):
         return ""
-    together = len(own) > 1 and all(pair.simultaneous is not None for pair in own)
-    on = " on these test clips"
-    return f"In brackets: 95 % intervals for other trainings{on}" + (
-        ", widened so that those of all pairs hold together." if together else "."
-    )
+    over = []
+    if len(own) > 1 and all(pair.simultaneous is not None for pair in own):
+        over.append("pairs")
+    if own[0].n in looks:
+        over.append("planned looks")
+    wide = f", widened so that those of all {' and '.join(over)} hold together" if over else ""
+    return f"In brackets: 95 % intervals for other trainings on these test clips{wide}."
 
 
 def listening(rows: Sequence[Listening]) -> tuple[str, ...]:

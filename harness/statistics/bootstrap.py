@@ -57,10 +57,12 @@ def hierarchical_bootstrap(
       square of the table; without that, coverage is 98 to 99 % where this noise prevails.
     - A drawn class brings all its clips. Its mean already varies with its clips; drawing among
       them as well would count that twice. Below 5 classes the classes are taken as given and
-      clips are drawn within each.
-    - Both deviations are widened by t(n-1) / z * sqrt(n / (n-1)), for n seeds or classes: a
-      bootstrap of few units is too narrow by about that factor (Hesterberg 2015, section 4.3,
-      who changes the percentiles instead, which so few units cannot resolve).
+      clips are drawn within each; a class of one clip varies as the others do on average. Where
+      each class has one clip, clips and classes cannot be told apart, and clips are drawn from all.
+    - Both deviations are widened by t(n-1) / z * sqrt(n / (n-1)), for n seeds, classes or clips of
+      a class (whose degrees of freedom add up): a bootstrap of few units is too narrow by about
+      that factor (Hesterberg 2015, section 4.3, who changes the percentiles instead, which so few
+      units cannot resolve).
 
     Raises: ValueError for missing columns, no values, or two values of one clip and seed.
     """
@@ -89,8 +91,9 @@ def hierarchical_bootstrap(
             )
             widening = _widening(len(class_sizes), level)
         else:
-            parts = [_draws(count, size=num_resamples, draw=draw) for count in class_sizes]
-            weight_RN, widening = np.concatenate(parts, axis=1), 1.0
+            weight_RN, widening = _draws_within(
+                class_sizes, size=num_resamples, level=level, draw=draw
+            )
         of_clips_R = _weighted(values_SN, weight_RN) - mean
         deviation_R = _widening(len(table), level) * of_seeds_R + widening * of_clips_R
         deviation_R *= _counted_once(of_seeds_R, of_clips_R, values_SN=values_SN)
@@ -173,6 +176,24 @@ def _draws(count: int, *, size: int, draw: np.random.Generator) -> Array:
     return draw.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
 
 
+def _draws_within(
+    class_sizes: NDArray[np.int64], *, size: int, level: float, draw: np.random.Generator
+) -> tuple[Array, float]:
+    """([R, N] weights of clips drawn within their classes, factor on their deviations)."""
+    sizes = class_sizes if class_sizes.max() > 1 else np.array([class_sizes.sum()])
+    parts = []
+    for count in sizes:
+        wide = math.sqrt(count / (count - 1)) if count > 1 else 0.0
+        parts.append(1.0 + wide * (_draws(count, size=size, draw=draw) - 1.0))
+    total, alone = int(sizes.sum()), int((sizes == 1).sum())
+    freedom = total - len(sizes)
+    if freedom < 1:  # a single clip
+        return np.concatenate(parts, axis=1), 1.0
+    return np.concatenate(parts, axis=1), _t_over_z(freedom, level) * math.sqrt(
+        total / (total - alone)
+    )
+
+
 def _weighted(values_KU: Array, weight_RU: Array) -> Array:
     """[R] mean of the values whose unit u was drawn, as often as it was; NaN without any."""
     total_U = np.nansum(values_KU, axis=0)
@@ -202,6 +223,9 @@ def _counted_once(of_seeds_R: Array, of_clips_R: Array, *, values_SN: Array) -> 
 
 
 def _widening(count: int, level: float) -> float:
+    return _t_over_z(count - 1, level) * math.sqrt(count / (count - 1))
+
+
+def _t_over_z(freedom: int, level: float) -> float:
     tail = 0.5 + level / 2
-    t_over_z = float(stats.t.ppf(tail, count - 1) / stats.norm.ppf(tail))
-    return t_over_z * math.sqrt(count / (count - 1))
+    return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))

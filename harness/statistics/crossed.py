@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from harness.statistics.outcome import Population
 
@@ -58,18 +58,47 @@ class Components:
     ) -> float:
         """Expected half width of the interval of `crossed_test` for these numbers."""
         rest = self.rest / images
-        of_seeds, of_clips = clips * self.seeds + rest, seeds * self.clips + rest
         spare = max(1, clips - min(self.num_classes, clips - 1))
-        freedom = _satterthwaite(
-            of_seeds, of_clips, rest, freedoms=(seeds - 1, spare, (seeds - 1) * spare)
+        errors = _errors(
+            clips * self.seeds + rest,
+            seeds * self.clips + rest,
+            rest,
+            freedoms=(seeds - 1, spare, (seeds - 1) * spare),
+            cells=seeds * clips,
         )
-        error = self.error(seeds=seeds, clips=clips, images=images)
-        return float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+        return max(one.half_width(level) for one in errors)
+
+
+@dataclass(frozen=True)
+class StandardError:
+    """A standard error and the degrees of freedom it is known by."""
+
+    error: float
+    """Of the mean."""
+    freedom: float
+    """Of the t distribution."""
+
+    def half_width(self, level: float) -> float:
+        """Of the t interval."""
+        return float(special.stdtrit(self.freedom, 0.5 + level / 2)) * self.error
+
+    def p(self, mean: float) -> float:
+        """Two-sided p of the mean against 0."""
+        if self.error > 0:
+            return float(2 * special.stdtr(self.freedom, -abs(mean) / self.error))
+        return 1.0 if mean == 0 else 0.0
 
 
 @dataclass(frozen=True)
 class CrossedTest:
-    """The mean of a paired difference, for other trainings and other clips."""
+    """The mean of a paired difference, for other trainings and other clips.
+
+    A claim for both is never easier than for one of them: interval and p are the widest and the
+    largest of three, by trainings and clips together, by trainings alone and by clips alone. With
+    few trainings the first alone is too narrow (Satterthwaite's degrees of freedom are those of
+    the clips where two trainings happen to agree): at 2 seeds it found up to 12 % of equal branches
+    different at a stated 5 %, at 3 seeds 7 %.
+    """
 
     population: Population
     """What the interval and p speak of."""
@@ -78,7 +107,9 @@ class CrossedTest:
     error: float
     """Its standard error, over trainings and clips."""
     freedom: float
-    """Degrees of freedom of the t distribution (Satterthwaite 1946)."""
+    """Degrees of freedom of its t distribution (Satterthwaite 1946)."""
+    alone: tuple[StandardError, ...]
+    """The same by trainings alone, and by clips (or classes) alone."""
     low: float
     """Lower end of the interval."""
     high: float
@@ -95,9 +126,21 @@ class CrossedTest:
     """Whether the clips' variance was taken within classes; False: every class has one clip, and
     the differences between classes count as differences between clips."""
 
+    def at_level(self, level: float) -> tuple[float, float]:
+        """Ends of the interval at another coverage."""
+        half = max(one.half_width(level) for one in self._errors)
+        return self.mean - half, self.mean + half
+
+    @property
+    def _errors(self) -> tuple[StandardError, ...]:
+        return StandardError(self.error, self.freedom), *self.alone
+
     def equivalence_p(self, margin: float) -> float:
         """p of the two one-sided tests against a mean outside the margin (Schuirmann 1987)."""
-        return equivalence_p(self.mean, error=self.error, freedom=self.freedom, margin=margin)
+        return max(
+            equivalence_p(self.mean, error=one.error, freedom=one.freedom, margin=margin)
+            for one in self._errors
+        )
 
 
 def equivalence_p(mean: float, *, error: float, freedom: float, margin: float) -> float:
@@ -107,7 +150,7 @@ def equivalence_p(mean: float, *, error: float, freedom: float, margin: float) -
     room = margin - abs(mean)
     if error == 0:
         return 0.0 if room >= 0 else 1.0
-    return float(stats.t.sf(room / error, freedom))
+    return float(special.stdtr(freedom, -room / error))
 
 
 def crossed_test(
@@ -150,15 +193,16 @@ def crossed_test(
         num_clips=num_clips,
         num_classes=num_classes,
     )
-    total = max(of_seeds + of_clips - of_rest, of_seeds, of_clips)
-    freedom = _satterthwaite(
-        of_seeds, of_clips, of_rest, freedoms=(num_seeds - 1, freedom_clips, freedom_rest)
-    )
     return _tested(
         Population.CLIPS,
         mean=mean,
-        error=math.sqrt(total / (num_seeds * num_clips)),
-        freedom=freedom,
+        errors=_errors(
+            of_seeds,
+            of_clips,
+            of_rest,
+            freedoms=(num_seeds - 1, freedom_clips, freedom_rest),
+            cells=num_seeds * num_clips,
+        ),
         level=level,
         components=components,
         left_out=left_out,
@@ -200,18 +244,15 @@ def class_test(
     of_seeds = wide_S * float((seed_S**2).sum()) / num_seeds**2
     of_classes = wide_K * float((class_K**2).sum())
     of_rest = wide_S * wide_K * float((rest_SK**2).sum()) / num_seeds**2
-    total = max(of_seeds + of_classes - of_rest, of_seeds, of_classes)
-    freedom = _satterthwaite(
-        of_seeds,
-        of_classes,
-        of_rest,
-        freedoms=(num_seeds - 1, freedom_classes, (num_seeds - 1) * freedom_classes),
-    )
     return _tested(
         Population.CLASSES,
         mean=mean,
-        error=math.sqrt(total),
-        freedom=freedom,
+        errors=_errors(
+            of_seeds,
+            of_classes,
+            of_rest,
+            freedoms=(num_seeds - 1, freedom_classes, (num_seeds - 1) * freedom_classes),
+        ),
         level=level,
         components=within.components,
         left_out=left_out,
@@ -223,27 +264,24 @@ def _tested(
     population: Population,
     *,
     mean: float,
-    error: float,
-    freedom: float,
+    errors: Sequence[StandardError],
     level: float,
     components: Components,
     left_out: int,
     classes_apart: bool,
 ) -> CrossedTest:
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
-    if error > 0:
-        p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    else:
-        p = 1.0 if mean == 0 else 0.0
+    half = max(one.half_width(level) for one in errors)
+    both, *alone = errors
     return CrossedTest(
         population=population,
         mean=mean,
-        error=error,
-        freedom=freedom,
+        error=both.error,
+        freedom=both.freedom,
+        alone=tuple(alone),
         low=mean - half,
         high=mean + half,
         level=level,
-        p=p,
+        p=max(one.p(mean) for one in errors),
         components=components,
         left_out=left_out,
         classes_apart=classes_apart,
@@ -274,6 +312,24 @@ def _class_means(values_SC: Array, class_C: NDArray[np.int64]) -> Array:
     sizes = np.bincount(class_C)
     total_SK = np.stack([np.bincount(class_C, weights=row) for row in values_SC])
     return np.asarray((total_SK / sizes)[:, class_C])
+
+
+def _errors(
+    of_seeds: float,
+    of_clips: float,
+    of_rest: float,
+    *,
+    freedoms: tuple[float, float, float],
+    cells: int = 1,
+) -> tuple[StandardError, StandardError, StandardError]:
+    """By both samples, by seeds alone and by clips alone, from mean squares over `cells`."""
+    total = max(of_seeds + of_clips - of_rest, of_seeds, of_clips)
+    freedom = _satterthwaite(of_seeds, of_clips, of_rest, freedoms=freedoms)
+    return (
+        StandardError(math.sqrt(total / cells), freedom),
+        StandardError(math.sqrt(of_seeds / cells), freedoms[0]),
+        StandardError(math.sqrt(of_clips / cells), freedoms[1]),
+    )
 
 
 def _satterthwaite(

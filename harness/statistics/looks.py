@@ -64,6 +64,21 @@ def spent_p(p: float, *, looks: Sequence[int], num_seeds: int) -> float:
     return min(1.0, alpha * _drift(found))
 
 
+def interval_level(
+    looks: Sequence[int], *, num_seeds: int, num_pairs: int = 1, level: float = 0.95
+) -> float:
+    """Coverage of the single interval at the look with `num_seeds`, so that those of all planned
+    looks and all pairs hold together (repeated confidence intervals, Jennison and Turnbull 1989).
+
+    Pairs by Bonferroni. looks: none, or none with so many seeds: this look is the only one.
+    """
+    alpha = (1 - level) / num_pairs
+    found = tuple(looks)
+    if num_seeds not in found:
+        return 1 - alpha
+    return 1 - planned_levels(found, alpha=alpha)[found.index(num_seeds)]
+
+
 def level_of_looks(looks: Sequence[int], *, alpha: float = 0.05) -> float:
     """How often equal branches are told apart at some look, each tested at alpha as if alone."""
     found = _checked(looks)

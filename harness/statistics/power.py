@@ -17,7 +17,7 @@ from scipy import stats
 
 from core.randomness import rng
 from harness.statistics.crossed import Components
-from harness.statistics.many import holm_rows, is_flip_significant, seed_p, two_sided_p
+from harness.statistics.many import MeanSquares, holm_rows, is_flip_significant
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.paired import detectable_effect
 from harness.statistics.verdict import CROSSED_P_FACTOR
@@ -142,9 +142,10 @@ def win_power(
         clip_RB = _noise("clips", (num_branches,)) * clips.clips / math.sqrt(2)
         shift_RP = shift_RP + clip_RB[:, first_P] - clip_RB[:, second_P]
     difference_RPS = difference_RPS + shift_RP[..., None]
-    p_RP = seed_p(difference_RPS)
+    squares = _squares(difference_RPS, clips)
+    p_RP = squares.seed_claim_p_X(alpha=alpha)
     if clips is not None:
-        p_RP = np.maximum(p_RP, CROSSED_P_FACTOR * _crossed_p(difference_RPS, clips))
+        p_RP = squares.both_claim_p_X(p_RP, factor=CROSSED_P_FACTOR, alpha=alpha)
     is_right_RP = (holm_rows(p_RP) <= alpha) & (difference_RPS.mean(axis=-1) > 0)
     wanted_P = of_best_P if target is Target.HEADLINE else np.arange(len(first_P)) == 0
     candidate_R = is_right_RP[:, wanted_P].all(axis=1)
@@ -155,27 +156,29 @@ def win_power(
     return float(candidate_R.mean())
 
 
-def _crossed_p(difference_RPS: Array, clips: ClipShare) -> Array:
-    """p of the crossed test, its mean squares of clips and rest drawn from their distributions.
-
-    All divided by S C, so that they are variances of the mean."""
+def _squares(difference_RPS: Array, clips: ClipShare | None) -> MeanSquares:
+    """Mean squares of these differences, those of clips and rest drawn from their distributions;
+    without `clips` as if there were none."""
     num_seeds = difference_RPS.shape[-1]
     shape = difference_RPS.shape[:2]
-    freedoms = num_seeds - 1, clips.freedom, (num_seeds - 1) * clips.freedom
-    of_seeds = difference_RPS.var(axis=-1, ddof=1) / num_seeds
-    rest = clips.rest**2 / num_seeds
-    of_clips = (clips.clips**2 + rest) * _chi_square("clips' square", shape, freedoms[1])
-    of_rest = rest * _chi_square("rest's square", shape, freedoms[2])
-    total = of_seeds + of_clips - of_rest
-    most = np.maximum(of_seeds, of_clips)
-    parts = sum(
-        part**2 / freedom
-        for part, freedom in zip((of_seeds, of_clips, of_rest), freedoms, strict=True)
+    # As if of one class, in which a mean over all clips has the variances that `clips` states.
+    num_clips = 2 if clips is None else clips.freedom + 1
+    cells = num_seeds * num_clips
+    clips_X, rest_X = np.zeros(shape), np.zeros(shape)
+    if clips is not None:
+        rest = clips.rest**2 / num_seeds
+        draws = _chi_square("clips", shape, clips.freedom)
+        clips_X = cells * (clips.clips**2 + rest) * draws
+        rest_X = cells * rest * _chi_square("rest", shape, (num_seeds - 1) * clips.freedom)
+    return MeanSquares(
+        mean_X=difference_RPS.mean(axis=-1),
+        seeds_X=num_clips * difference_RPS.var(axis=-1, ddof=1),
+        clips_X=clips_X,
+        rest_X=rest_X,
+        num_seeds=num_seeds,
+        num_clips=num_clips,
+        num_classes=1,
     )
-    larger = np.where(of_seeds >= of_clips, freedoms[0], freedoms[1])
-    freedom = np.where(total < most, larger, total**2 / parts)
-    error = np.sqrt(np.maximum(total, most))
-    return two_sided_p(difference_RPS.mean(axis=-1) / error, freedom)
 
 
 def sd_factors(num_seeds: int, *, level: float = 0.95) -> tuple[float, float]:

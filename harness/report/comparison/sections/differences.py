@@ -1,7 +1,9 @@
 """Paired differences, and the seeds they come from."""
 
 import math
+from collections.abc import Sequence
 
+from harness.comparison.evidence import ClipBootstrap
 from harness.comparison.record import MetricRow, PairResult
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
@@ -32,6 +34,9 @@ from harness.wording.numbers import (
 
 _FOREST = "Paired differences"
 _SLOPES = "Seed by seed"
+_FEW_CLIPS = 4
+"""Clips of a class, on average, below which a reader is told how little is known of their spread;
+with 4 clips of each of 4 classes the interval is a ninth wider for it."""
 
 
 def forest_plot(facts: Facts) -> Section:
@@ -58,7 +63,7 @@ def forest_plot(facts: Facts) -> Section:
         narrow=narrow,
         legend=(
             "Large mark: mean over seeds, in the colour of the branch ahead. Small circles: seeds.",
-            *_legend(found.pairs),
+            *_legend(found.pairs, looks=found.looks.planned),
         ),
     )
     parts: list[Part] = [
@@ -78,23 +83,19 @@ def forest_plot(facts: Facts) -> Section:
     )
 
 
-def _legend(pairs: list[PairResult]) -> tuple[str, ...]:
+def _legend(pairs: list[PairResult], *, looks: Sequence[int]) -> tuple[str, ...]:
     """What the lines speak of, as far as these pairs have them."""
     thin = "Thin line with ends: t interval over seeds, for other trainings on these clips"
-    if len(pairs) > 1:
-        thin += f"; widened so that all {len(pairs)} pairs hold together"
+    over = [f"{len(pairs)} pairs"] if len(pairs) > 1 else []
+    if pairs[0].n in looks:
+        over.append("planned looks")
+    if over:
+        thin += f"; widened so that all {' and '.join(over)} hold together"
     words = [f"{thin}. If a line crosses 0, the order is undecided."]
     boot = next((pair.bootstrap for pair in pairs if pair.bootstrap is not None), None)
     if boot is not None:
-        speaks = (
-            "other trainings, clips and classes"
-            if boot.classes_drawn
-            else f"other trainings and other clips of these {boot.num_classes} classes, not of "
-            "other classes"
-        )
         words.append(
-            f"Thick pale line: bootstrap for {speaks}; of one pair alone, {boot.num_clips} clips "
-            f"of {boot.num_classes} classes."
+            f"Thick pale line: bootstrap for {_bootstrap_speaks(boot)}; of one pair alone."
         )
     if any(pair.detectable is not None for pair in pairs):
         words.append(
@@ -102,6 +103,28 @@ def _legend(pairs: list[PairResult]) -> tuple[str, ...]:
             "than 80 % of cases."
         )
     return tuple(words)
+
+
+def _bootstrap_speaks(boot: ClipBootstrap) -> str:
+    """What the bootstrap interval speaks of, and from how many clips and classes."""
+    clips, classes = count(boot.num_clips, "clip"), count(boot.num_classes, "class", "classes")
+    if boot.classes_drawn:
+        return f"other trainings, clips and classes, from {clips} of {classes}"
+    if boot.num_clips == boot.num_classes:
+        return (
+            f"other trainings and other clips, from {clips}, each of another class: clips and "
+            "classes cannot be told apart"
+        )
+    words = (
+        f"other trainings and other clips of these {classes}, not of other classes, from {clips}"
+    )
+    if boot.num_clips < _FEW_CLIPS * boot.num_classes:
+        spare = boot.num_clips - boot.num_classes
+        words += (
+            f", so that how clips of a class differ is known from {count(spare, 'comparison')} "
+            "alone, and the line is widened for that"
+        )
+    return words
 
 
 def _in_words(pair: PairResult) -> str:
