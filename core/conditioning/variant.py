@@ -128,11 +128,30 @@ class Variant(nn.Module, ABC):
         return type(self).auxiliary_losses is not Variant.auxiliary_losses
 
     @classmethod
+    def whole_search_space(cls, trial: Any) -> dict[str, Any]:
+        """Config values to try: the branch's own, and its share of the schedule."""
+        return {**schedule_space(trial), **cls.search_space(trial)}
+
+    @classmethod
     def search_space(cls, trial: Any) -> dict[str, Any]:
         """Config values to try, drawn from an Optuna trial; keys are fields of `Config`.
 
-        A parameter named as a field is that field, and its range holds the default (`in_effect`):
+        What is every branch's (`schedule_space`) is searched besides and not to be drawn here. A
+        parameter named as a field is that field, and its range holds the default (`in_effect`):
         a sweep's first trial is the branch as it is. None leaves a field unset, which the field
         must also take by the name "none", since TOML has no null.
         """
         return {}
+
+
+def schedule_space(trial: Any) -> dict[str, Any]:
+    """Learning rates, gate rates and lengths of stages, as an Optuna trial draws them.
+
+    The same for every branch: once each kind of adapter has its own learning rate, published
+    differences between them shrink to 1 or 2 % (arXiv 2602.04998).
+    """
+    return {
+        "lr_factor": trial.suggest_float("lr_factor", 0.1, 10.0, log=True),
+        "gate_lr_factor": trial.suggest_float("gate_lr_factor", 0.1, 10.0, log=True),
+        "moved_steps": trial.suggest_float("moved_steps", -0.5, 0.5),
+    }

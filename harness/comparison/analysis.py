@@ -42,6 +42,7 @@ from harness.comparison.sentences import (
 from harness.comparison.shortfall import to_add
 from harness.comparison.tables import metric_names, metric_rows
 from harness.comparison.tuning import (
+    are_rates_tuned,
     chosen_by_sentence,
     inequalities,
     inequality_sentence,
@@ -158,6 +159,7 @@ def analyse(
             trainings=trainings,
             looks=looks,
             num_decided=num_decided,
+            are_rates_tuned=are_rates_tuned(branches, tuning=tuned),
         ),
         branches=branches,
         seeds=seeds,

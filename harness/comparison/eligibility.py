@@ -9,7 +9,6 @@ from core.errors import MismatchError
 from core.files import json_sha256
 from core.training.results import NOTHING_TO_TRAIN
 from harness.comparison.record import Eligibility, EqualBudgetFacts, SpentBudget
-from harness.records.parts import StageFacts
 from harness.records.record import RunRecord, Status
 from harness.records.score_kind import Score
 
@@ -17,6 +16,8 @@ SHARED_CODE = ("core", "metrics", "run")
 NOT_RECORDED = "not recorded"
 _EXPORTED = "exported."
 _SCALED = ("steps", "warmup_steps")
+_MOVED, _SHARED_STAGES = "moved_steps", ("stage1", "stage2")
+"""A branch's own setting that moves steps between these two stages; together they stay equal."""
 _SAME_MACHINE_KIND = ("platform", "cpus")
 """Facts of the environment that move no number beyond rounding and are not asked to be equal."""
 
@@ -238,8 +239,10 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
     for record in trained:
         budget, planned = record.identity.budget, _planned_cost(record)
         allowed = budget.amount or 0.0
-        # Whole steps: up to one of each stage is left over.
-        if not -1e-9 * allowed <= allowed - planned <= math.fsum(budget.step_cost.values()):
+        # Whole steps: up to one of each stage is left over, and one more where steps were moved.
+        spare = list(budget.step_cost.values())
+        spare += [max(spare)] if record.identity.variant_config.get(_MOVED) else []
+        if not -1e-9 * allowed <= allowed - planned <= math.fsum(spare):
             raise MismatchError(
                 f"{record.run_id} differs in budget.{budget.kind.value}: the budget allows "
                 f"{allowed:.4g}, but it trained for {planned:.4g}; a stage that "
@@ -248,20 +251,30 @@ def _require_equal_budget(finished: Sequence[RunRecord]) -> None:
 
 
 def _require_equal_samples(trained: Sequence[RunRecord]) -> None:
-    first_of: dict[str, tuple[RunRecord, StageFacts]] = {}
+    has_moved = {r.identity.variant for r in trained if r.identity.variant_config.get(_MOVED, 0.0)}
+    first_of: dict[str, tuple[RunRecord, tuple[int, int]]] = {}
     for record in trained:
-        for stage in record.stages:
-            if stage.stopped_by == NOTHING_TO_TRAIN:
-                continue  # a branch without gates, say, in the stage of gates
-            first, own = first_of.setdefault(stage.stage, (record, stage))
-            for name, ours, theirs in (
-                ("steps", own.steps_done, stage.steps_done),
-                ("samples", own.samples_seen, stage.samples_seen),
-            ):
+        done = {
+            stage.stage: (stage.steps_done, stage.samples_seen)
+            for stage in record.stages
+            if stage.stopped_by != NOTHING_TO_TRAIN  # gates of a branch without, say
+        }
+        both = [done.pop(name) for name in _SHARED_STAGES if has_moved and name in done]
+        if len(both) == len(_SHARED_STAGES):
+            done[" and ".join(_SHARED_STAGES)] = sum(b[0] for b in both), sum(b[1] for b in both)
+        elif record.identity.variant in has_moved:
+            raise MismatchError(
+                f"{record.run_id} has {_MOVED} set, but one of {' and '.join(_SHARED_STAGES)} has "
+                "nothing to train there: steps moved out of it would be more training; leave "
+                f"variants.{record.identity.variant}.{_MOVED} at 0"
+            )
+        for where, own in done.items():
+            first, expected = first_of.setdefault(where, (record, own))
+            for name, ours, theirs in zip(("steps", "samples"), expected, own, strict=True):
                 if ours != theirs:
                     raise MismatchError(
                         f"{first.run_id} and {record.run_id} differ in budget.{name} "
-                        f"({ours:,} against {theirs:,} in {stage.stage}); a stage that "
+                        f"({ours:,} against {theirs:,} in {where}); a stage that "
                         "stops early changes the budget of its branch: use stop = 'steps' or "
                         "'validation_loss', which run every step"
                     )

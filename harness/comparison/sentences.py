@@ -74,12 +74,14 @@ def claim_sentence(
     trainings: Trainings | None = None,
     looks: Looks | None = None,
     num_decided: int = 0,
+    are_rates_tuned: bool = False,
 ) -> str:
     """What the outcome rests on, and so what may be claimed.
 
     is_tested: whether the metric was tested at all; a failed run, a blank value or a metric that
     ranks nothing leaves nothing to test. population: what the outcome speaks of. trainings: how
     they are distributed. looks: how often it was decided. num_decided: pairs that are won or tied.
+    are_rates_tuned: whether learning rates and stage lengths were searched for each branch.
     """
     if not is_tested:
         return "Nothing was tested, so nothing is claimed."
@@ -123,10 +125,13 @@ def claim_sentence(
     speaks = ""
     if outcome is Outcome.WIN and trainings is not None:
         speaks = f" {_speaks(trainings)}"
+    searched = "which no search tuned for each branch"
+    if are_rates_tuned:
+        searched = "which a search tuned for each branch"
     return (
         f"{start} rests on {num_seeds} paired training seeds, {tests}. It holds for this split's "
         "classes, this budget and these settings, learning rates and stage lengths among them, "
-        f"which no search tuned for each branch.{speaks}"
+        f"{searched}.{speaks}"
     )
 
 

@@ -61,6 +61,13 @@ def inequalities(
         found.append(f"{', '.join(changed)} with settings that were changed after the sweep")
     if len({one.shared_settings_hash for one in tuned.values()} - {None}) > 1:
         found.append("with different shared settings (steps, learning rates and so on)")
+    with_rates = [branch for branch, one in tuned.items() if one.has_rates]
+    if with_rates and len(with_rates) < len(tuned):
+        others = [branch for branch in tuned if branch not in with_rates]
+        found.append(
+            f"with learning rates and stage lengths searched for {', '.join(with_rates)}, and not "
+            f"for {', '.join(others)}"
+        )
     elsewhere = {
         branch: str(one.split_hash)[:12]
         for branch, one in tuned.items()
@@ -73,6 +80,28 @@ def inequalities(
             "clips here"
         )
     return found
+
+
+def are_rates_tuned(branches: Sequence[str], *, tuning: Mapping[str, Tuning]) -> bool:
+    """Whether a search tuned learning rates, gate rates and stage lengths for each branch."""
+    found = [tuning.get(branch) for branch in branches]
+    return all(one is not None and one.has_rates and not one.is_changed for one in found)
+
+
+def rates_sentence(branches: Sequence[str], *, tuning: Mapping[str, Tuning]) -> str:
+    """How learning rates and stage lengths were chosen, and what that means for who loses."""
+    if are_rates_tuned(branches, tuning=tuning):
+        trials = ", ".join(f"{branch} {tuning[branch].num_made}" for branch in branches)
+        return (
+            "Learning rates, gate rates and stage lengths were searched for each branch on "
+            f"validation clips (trials: {trials})."
+        )
+    fixed = [branch for branch in branches if not are_rates_tuned([branch], tuning=tuning)]
+    return (
+        f"Learning rates, gate rates and stage lengths were not tuned for {', '.join(fixed)}: a "
+        "branch whose rates are off can lose for that alone. `harness sweep` searches them with "
+        "equal trials for each branch."
+    )
 
 
 def chosen_by_sentence(tuning: Mapping[str, Tuning], *, seeds: Sequence[int]) -> str:

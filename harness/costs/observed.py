@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from core.conditioning.config import SCHEDULE
 from core.errors import DataError
 from core.files import json_sha256, write_atomic
 from harness.costs.bench import MEASURED_FOLDERS
@@ -83,7 +84,7 @@ def speed_key(variant: str, *, settings: Mapping[str, Any], config: Mapping[str,
     kept = ("micro_batch", "accumulation", "precision", "deterministic", "num_threads")
     content = {
         "variant": variant,
-        "config": config,
+        "config": {name: value for name, value in config.items() if name not in SCHEDULE},
         "models": [settings["foundation"][name] for name in ("stable_diffusion", "clap", "dtype")],
         "training": {name: training[name] for name in kept},
         "others": [settings["data"]["log_mel"], settings["lora"], settings["ssf"]],

@@ -1,6 +1,7 @@
 """How much of its card's peak a run's training reached."""
 
 from core.choices import Precision
+from core.conditioning.config import SCHEDULE
 from core.files import json_sha256
 from harness.costs.cards import load_cards
 from harness.costs.known import shipped_work
@@ -47,7 +48,11 @@ def _key_of(record: RunRecord) -> str:
     return json_sha256(
         {
             "variant": record.identity.variant,
-            "config": record.identity.variant_config,
+            "config": {
+                name: value
+                for name, value in record.identity.variant_config.items()
+                if name not in SCHEDULE
+            },
             "models": [foundation.get("stable_diffusion"), foundation.get("clap")],
             "log_mel": section("data").get("log_mel"),
             "lora": section("lora"),

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from core.conditioning.config import VariantConfig
+from core.conditioning.config import SCHEDULE, VariantConfig
 from core.files import json_sha256
 from harness.settings.profile import Profile
 
@@ -55,7 +55,7 @@ def work_key(variant: str, *, profile: Profile, config: VariantConfig) -> str:
     return json_sha256(
         {
             "variant": variant,
-            "config": config.model_dump(mode="json"),
+            "config": config.model_dump(mode="json", exclude=set(SCHEDULE)),
             "models": [profile.foundation.stable_diffusion, profile.foundation.clap],
             "log_mel": profile.data.log_mel.model_dump(mode="json"),
             "lora": profile.lora.model_dump(mode="json"),

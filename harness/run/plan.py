@@ -170,13 +170,16 @@ class PlannedRun:
         """The schedule in the loop's own terms."""
         from core.training.plan import TrainingPlan
 
-        profile = self.profile
+        profile, config = self.profile, self.config
+        settings = (profile.stage1, profile.stage2, profile.stage3)
+        steps = moved_steps(
+            [stage.steps for stage in settings],
+            share=config.moved_steps,
+            costs=[profile.budget.step_cost.get(f"stage{k}", 1.0) for k in (1, 2, 3)],
+        )
         stages = tuple(
-            _stage(f"stage{number}", settings, groups)
-            for number, (settings, groups) in enumerate(
-                zip((profile.stage1, profile.stage2, profile.stage3), STAGE_GROUPS, strict=True),
-                start=1,
-            )
+            _stage(f"stage{k}", settings[k - 1], groups, steps=steps[k - 1], config=config)
+            for k, groups in enumerate(STAGE_GROUPS, start=1)
         )
         training = profile.training
         return TrainingPlan(
@@ -196,12 +199,35 @@ class PlannedRun:
         )
 
 
-def _stage(name: str, settings: StageSettings, groups: tuple[ParameterGroup, ...]) -> Stage:
+def moved_steps(steps: Sequence[int], *, share: float, costs: Sequence[float]) -> list[int]:
+    """Steps of the three stages after a share of stage 1's is made in stage 2 (negative: of stage
+    2's in stage 1), for as much as they cost together before.
+
+    costs: of a step of each stage.
+    """
+    found = list(steps)
+    source, target = (0, 1) if share >= 0 else (1, 0)
+    moved = round(abs(share) * found[source])
+    if not moved or costs[target] <= 0:
+        return found
+    found[source] -= moved
+    found[target] += int(moved * costs[source] / costs[target] + 1e-9)
+    return found
+
+
+def _stage(
+    name: str,
+    settings: StageSettings,
+    groups: tuple[ParameterGroup, ...],
+    *,
+    steps: int,
+    config: VariantConfig,
+) -> Stage:
     return Stage(
         name=name,
-        steps=settings.steps,
-        lr=settings.lr,
-        gate_lr=settings.gate_lr,
+        steps=steps,
+        lr=settings.lr * config.lr_factor,
+        gate_lr=settings.gate_lr * config.gate_lr_factor,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_steps,
         trains=groups,

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from core.conditioning.config import SCHEDULE
 from core.errors import UsageError
 from core.files import json_sha256, write_atomic
 from core.text import read_text
@@ -58,8 +59,15 @@ class Tuning(_Part):
     """Of the settings that branches share: steps, learning rates and the rest of the profile."""
     own_settings_hash: str | None = None
     """Of the branch's settings as they were found."""
+    searched: list[str] = []
+    """Settings that the search drew; empty: it does not say."""
     is_changed: bool = False
     """Whether the branch's settings were changed afterwards."""
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether learning rates and stage lengths were searched too."""
+        return set(SCHEDULE) <= set(self.searched)
 
     @property
     def num_made(self) -> int:

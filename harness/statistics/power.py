@@ -132,8 +132,11 @@ def win_power(
     seeds_RBS = _noise("seeds", (num_branches, num_seeds)) / math.sqrt(2)
     effect_R = np.full(len(seeds_RBS), effect)
     if not sd_is_known:
-        pilot_RS = _noise("pilot", (num_seeds - 1,))
-        effect_R = effect * np.sqrt((pilot_RS**2).mean(axis=1))
+        # Only the trainings' share of the error is that uncertain; that of the clips is known from
+        # many more of them.
+        pilot_R = (_noise("pilot", (num_seeds - 1,)) ** 2).mean(axis=1)
+        of_clips = 0.0 if clips is None else num_seeds * clips.clips**2
+        effect_R = effect * np.sqrt((pilot_R + of_clips) / (1 + of_clips))
     first_P, second_P = np.triu_indices(num_branches, k=1)
     of_best_P = first_P == 0
     difference_RPS = seeds_RBS[:, first_P] - seeds_RBS[:, second_P]

@@ -46,6 +46,7 @@ def write_best(
         seed=request.seed,
         shared_settings_hash=identity.settings_hash,
         own_settings_hash=config.settings_hash,
+        searched=sorted({name for one in found.trials for name in one.params}),
     )
     where = "" if metric in COSTS else " on the validation clips"
     command = shlex.join(["harness", "run", "--config", str(path), *request.shared_words])
@@ -59,7 +60,7 @@ def write_best(
 def _config_of(branch: Branch, trial: TrialRecord, *, profile: str) -> RunConfig:
     """Every setting of the branch in a trial, so that no later default changes it."""
     variant = branch.base.variant
-    drawn = {} if trial.is_default else variant.search_space(FixedTrial(trial.params))
+    drawn = {} if trial.is_default else variant.whole_search_space(FixedTrial(trial.params))
     settings = parse_settings(
         variant.Config,
         {**branch.base.profile.variants.get(branch.name, {}), **drawn},

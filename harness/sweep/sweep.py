@@ -128,7 +128,7 @@ class _Sweeping:
             startup_trials=settings.startup_trials,
             pruner=settings.pruner,
             max_retries=settings.max_retries,
-            draw=base.variant.search_space,
+            draw=base.variant.whole_search_space,
             default_params=base.config.in_effect(),
         )
         return Branch(base, study)

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from core.errors import MismatchError, UsageError
+from core.training.results import NOTHING_TO_TRAIN
 from harness.cli.main import app
 from harness.comparison.analysis import analyse
 from harness.comparison.compare import compare
@@ -366,6 +367,38 @@ def test_a_third_branch_hides_no_difference_between_two(finished: Any) -> None:
         for order in itertools.permutations(records):
             with pytest.raises(MismatchError, match=message):
                 require_comparable(order)
+
+
+def test_stages_of_other_lengths_may_be_compared_where_both_together_are_equal(
+    finished: Any,
+) -> None:
+    """Catches: tuned stage lengths refused as another budget, or accepted as more training."""
+    first, second = changed(finished.record), changed(finished.record, variant="b", seed=0)
+    moved = changed(second, variant_config={**second.identity.variant_config, "moved_steps": 0.5})
+
+    def at(record: Any, *, less: int, more: int, **last: object) -> Any:
+        one, two, three = record.stages
+        size = one.samples_seen // one.steps_done
+        stages = [
+            stage.model_copy(
+                update={
+                    "steps_done": stage.steps_done + by,
+                    "samples_seen": stage.samples_seen + by * size,
+                    **last,
+                }
+            )
+            for stage, by in ((one, -less), (two, more))
+        ]
+        return record.model_copy(update={"stages": [*stages, three]})
+
+    require_comparable([first, at(moved, less=1, more=1)])
+    for record, said in (
+        (at(second, less=1, more=1), "in stage1"),
+        (at(moved, less=1, more=2), "in stage1 and stage2"),
+        (at(moved, less=0, more=0, stopped_by=NOTHING_TO_TRAIN), "nothing to train there"),
+    ):
+        with pytest.raises(MismatchError, match=said):
+            require_comparable([first, record])
 
 
 def test_a_finished_run_that_names_no_version_is_reported(finished: Any) -> None:

@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from core.conditioning.config import SCHEDULE
 from core.errors import DataError, UsageError
 from harness.cli.main import app
 from harness.comparison.compare import compare
 from harness.comparison.configs import configs_by_branch
 from harness.comparison.request import CompareOptions, CompareRequest, plan_matrix
-from harness.comparison.tuning import chosen_by_sentence, inequalities, tuning_by_branch
+from harness.comparison.tuning import (
+    are_rates_tuned,
+    chosen_by_sentence,
+    inequalities,
+    rates_sentence,
+    tuning_by_branch,
+)
 from harness.records.folders import RECORD
 from harness.records.record import load_record
 from harness.run.plan import RunRequest
@@ -61,6 +68,10 @@ def tuning(num_trials: int = 30, **changes: Any) -> Tuning:
             ["another split than this one (a on bbbbbbbbbbbb)"],
         ),
         (
+            {"a": tuning(searched=[*SCHEDULE, "num_tokens"]), "b": tuning(searched=["dropout"])},
+            ["learning rates and stage lengths searched for a, and not for b"],
+        ),
+        (
             {"a": tuning(metric="kid"), "b": tuning(1, split_hash="c" * 64)},
             ["numbers of trials", "different metrics", "another split"],
         ),
@@ -72,6 +83,18 @@ def test_what_was_not_alike_is_named(found: dict[str, Tuning], clauses: list[str
     assert len(said) == len(clauses)
     for sentence, part in zip(said, clauses, strict=True):
         assert part in sentence
+
+
+def test_rates_that_nobody_tuned_are_said_to_be() -> None:
+    """Catches: a branch that loses by a rate that is off by a factor of 4, and nobody is told."""
+    rates = tuning(searched=list(SCHEDULE))
+    assert are_rates_tuned(["a", "b"], tuning={"a": rates, "b": rates})
+    said = rates_sentence(["a", "b"], tuning={"a": rates, "b": rates})
+    assert said.endswith("on validation clips (trials: a 30, b 30).")
+    for other in ({}, {"b": tuning()}, {"b": tuning(searched=list(SCHEDULE), is_changed=True)}):
+        assert not are_rates_tuned(["a", "b"], tuning={"a": rates, **other})
+        said = rates_sentence(["a", "b"], tuning={"a": rates, **other})
+        assert "were not tuned for b: a branch whose rates are off can lose for that alone" in said
 
 
 def test_a_seed_that_settings_were_chosen_with_is_named() -> None:

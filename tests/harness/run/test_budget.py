@@ -1,5 +1,7 @@
 """Budgets that are not counted in samples: what a step costs, and how many steps that leaves."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,7 +21,9 @@ from harness.run.budget import (
     within_budget,
 )
 from harness.run.flops import step_flops
+from harness.run.plan import RunRequest, moved_steps, plan_run
 from harness.settings.load import load_profile, parse_settings
+from harness.wording.display import Display
 
 COST = {"stage1": 2.0, "stage2": 3.0, "stage3": 1.0}
 SCHEDULE = {"stage1": 100, "stage2": 50, "stage3": 10}
@@ -42,6 +46,34 @@ def test_a_scaled_schedule_spends_the_amount_and_no_more(share: float) -> None:
     assert 0 <= left < sum(COST.values())
     for name, steps in SCHEDULE.items():
         assert abs(scaled[name] - share * steps) < 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.9, -0.3])
+def test_steps_moved_between_stages_keep_the_budget(share: float) -> None:
+    """Catches: a branch whose stage lengths were searched, and that got more training by it."""
+    steps, costs = list(SCHEDULE.values()), list(COST.values())
+    found = moved_steps(steps, share=share, costs=costs)
+    before = sum(n * cost for n, cost in zip(steps, costs, strict=True))
+    after = sum(n * cost for n, cost in zip(found, costs, strict=True))
+    assert 0 <= before - after < max(costs)
+    assert found[2] == steps[2]
+    source = 0 if share > 0 else 1
+    assert found[source] == steps[source] - round(abs(share) * steps[source])
+    # Where a step is a step, none is lost.
+    assert sum(moved_steps(steps, share=share, costs=[1, 1, 1])) == sum(steps)
+
+
+def test_rates_of_a_branch_reach_its_stages(small_request: Callable[..., RunRequest]) -> None:
+    """Catches: a learning rate that is searched and changes nothing."""
+    plain = plan_run(small_request(), display=Display()).plan
+    words = ("variant.lr_factor=0.25", "variant.gate_lr_factor=4", "variant.moved_steps=0.5")
+    tuned = plan_run(small_request(*words), display=Display())
+    for ours, theirs in zip(tuned.plan.stages, plain.stages, strict=True):
+        assert (ours.lr, ours.gate_lr) == (0.25 * theirs.lr, 4 * theirs.gate_lr)
+    assert tuned.plan.total_steps == plain.total_steps
+    assert tuned.plan.stages[0].steps < plain.stages[0].steps
+    # What the branches share is as it was, so that they may be compared.
+    assert tuned.identity.settings == plan_run(small_request(), display=Display()).identity.settings
 
 
 def test_an_amount_that_pays_too_little_is_refused() -> None:

@@ -126,6 +126,11 @@ def test_the_best_settings_are_a_file_that_a_run_takes(
     assert tuning is not None
     assert (tuning.num_trials, tuning.value) == (3, printed["best"]["value"])
     assert tuning.default_value == branch.trials[0].values["validation_loss"]
+    # Rates and stage lengths are searched for every branch, and the file says so.
+    assert tuning.has_rates
+    rates = [trial.params["lr_factor"] for trial in branch.trials]
+    assert rates[0] == 1.0
+    assert len(set(rates)) == 3
 
 
 def test_a_trial_is_planned_as_its_process_plans_it(small_request: MakeRequest) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from core.files import json_sha256
 from harness.comparison.eligibility import shared_settings
+from harness.comparison.tuning import rates_sentence
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.comparison.sections.common import branch_cell, run_cell
 from harness.report.page.content import Blank, Cell, Column, Paragraph, Part, Section, Table
@@ -26,6 +27,8 @@ def eligibility(facts: Facts) -> Section:
         _budget(facts),
     ]
     if facts.comparison is not None:
+        rates = rates_sentence(facts.branches, tuning=facts.comparison.tuning)
+        parts.append(Paragraph(plain(rates)))
         mixed = facts.comparison.eligibility.mixed_environment
         for field, values in mixed.items():
             described = "; ".join(
