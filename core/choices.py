@@ -83,7 +83,7 @@ class ClassWeighting(StrEnum):
 
 
 DEFAULT_BETA = 0.999
-"""Of `EFFECTIVE`, one of Cui et al.'s; 0 is no weighting, towards 1 it is inverse frequency."""
+"""Of `EFFECTIVE`, one of Cui et al.'s; 0 means no weighting, towards 1 it is inverse frequency."""
 
 
 class Sampler(StrEnum):

@@ -76,7 +76,7 @@ def audit_listings(
 
 
 def _divided(listings: Sequence[Listing]) -> list[Listing]:
-    # A manifest holds every split drawn from it: that is no sharing.
+    # A manifest holds every split drawn from it: that is not sharing.
     parts = [listing for listing in listings if listing.part is not None]
     return parts if parts else list(listings)
 

@@ -222,7 +222,7 @@ def attach_unet_adapter(
 
     Raises:
         GuardError: the UNet has an adapter already.
-        UsageError: `kind` is no adapter's.
+        UsageError: `kind` is not an adapter's.
     """
     if kind in (UnetAdapterKind.LORA, UnetAdapterKind.DORA):
         is_decomposed = kind is UnetAdapterKind.DORA

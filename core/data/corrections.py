@@ -45,7 +45,7 @@ def corrected_manifest(manifest: Manifest, correction: Correction) -> Manifest:
     """The manifest with a correction; the reason is in each item's row.
 
     Raises:
-        UsageError: an id that is no usable pair of the manifest, or a class that a clip has
+        UsageError: an id that is not a usable pair of the manifest, or a class that a clip has
             already.
     """
     usable = {item.id: item for item in manifest.items if item.status is not Status.EXCLUDED}

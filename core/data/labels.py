@@ -34,7 +34,7 @@ class LabelMap:
 
     def why_unmapped(self, label: str) -> str:
         """A sentence on a label that means no class, with one that it may be a misspelling of."""
-        # No looser: 'train horning' shares letters with 'raining' and is no rain.
+        # No looser: 'train horning' shares letters with 'raining' and is not rain.
         return (
             f"the label {label!r} is not in the label map {self.name}, so it means no class"
             f"{suggestion(label, self._class_of, cutoff=0.85)}"

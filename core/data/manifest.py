@@ -82,8 +82,8 @@ SELECTION_REASONS = frozenset(
     | {Reason.UNKNOWN_ENDING, Reason.BY_HAND}
 )
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
-is no dirty folder, nor is one with a file of features beside each pair. They count as excluded, but
-not towards the share that stops a run."""
+is not a dirty folder, nor is one with a file of features beside each pair. They count as excluded,
+but not towards the share that stops a run."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class Item:
 def excluded(
     id_: str, reason: Reason, detail: str, *, by: Stage = Stage.INGEST, **known: Any
 ) -> Item:
-    """An item that is no sample, with whatever else is `known` of it."""
+    """An item that is not a sample, with whatever else is `known` of it."""
     return Item(id_, Status.EXCLUDED, reason=reason, detail=detail, excluded_by=by, **known)
 
 

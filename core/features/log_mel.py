@@ -68,7 +68,8 @@ def _log_energies(
     )
     spectrum_BTF = torch.fft.rfft(emphasised_BTS.mul_(window_S), n=num_fft)
     power_BTF = spectrum_BTF.real.square().addcmul_(spectrum_BTF.imag, spectrum_BTF.imag)
-    return (power_BTF @ filters_FM).clamp_(min=_FLOOR).log_()
+    log_mel_BTM: Tensor = (power_BTF @ filters_FM).clamp_(min=_FLOOR).log_()
+    return log_mel_BTM
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,7 @@
 One folder a kind of feature and its settings. Rows are written in shards: `<name>.safetensors`
 with the tensors of up to `_SHARD_ROWS` keys, and `<name>.json`, its index: the keys in order, the
 shard's SHA-256 and a checksum of the index itself. Both are written atomically, index last, so a
-shard without an index is no shard. Opening hashes each shard it needs before mapping it into
+shard without an index is not a shard. Opening hashes each shard it needs before mapping it into
 memory; one that does not fit is removed, said aloud and computed again. safetensors alone would
 load flipped payload bits without a word.
 
@@ -244,7 +244,7 @@ def _open_table(
     tensors: dict[str, list[Tensor]] = {}
     for path in paths:
         with safetensors.safe_open(path, framework="pt") as shard:
-            for name in shard.keys():  # noqa: SIM118  (safe_open is no mapping)
+            for name in shard.keys():  # noqa: SIM118  (safe_open is not a mapping)
                 tensors.setdefault(name, []).append(shard.get_tensor(name))
     _fault_in([tensor for shards in tensors.values() for tensor in shards])
     return FeatureTable(

@@ -83,9 +83,10 @@ def _config(source: Source, path: str) -> dict[str, Any]:
                     f"no {path} of '{source.name}': it is not shipped, and {error}"
                 ) from None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise MissingWeightsError(
             f"no {path} in '{source.name}' ({error.strerror}); expected a model folder as "
             "from_pretrained reads it"
         ) from error
+    return config

@@ -165,7 +165,8 @@ class Foundation:
     @property
     def vae_factor(self) -> int:
         """Pixels per latent along a side."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        factor: int = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return factor
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -227,7 +228,8 @@ class Foundation:
             truncation=True,
             return_tensors="pt",
         )
-        return self.text_encoder(tokens.input_ids.to(self.device))[0].float().cpu()
+        hidden_BLC: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        return hidden_BLC.float().cpu()
 
     @torch.no_grad()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> AudioEmbedding:
@@ -261,7 +263,8 @@ class Foundation:
         tokens = self.clap_tokenizer(
             list(texts), padding=True, truncation=True, return_tensors="pt"
         ).to(self.device)
-        return self.clap.get_text_features(**tokens).pooler_output.float().cpu()
+        pooled_BD: Tensor = self.clap.get_text_features(**tokens).pooler_output
+        return pooled_BD.float().cpu()
 
     @property
     def clap_logit_scale(self) -> float:

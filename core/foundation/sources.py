@@ -99,7 +99,7 @@ def resolve_source(name: str) -> Source:
     """The source a settings string names.
 
     Raises:
-        UsageError: an `embedded:` name that does not exist, or a path that is no folder.
+        UsageError: an `embedded:` name that does not exist, or a path that is not a folder.
     """
     if name.startswith(EMBEDDED_PREFIX):
         root = Path(str(files("core"))) / "embedded" / "weights"

@@ -36,7 +36,7 @@ def check_archive(path: Path, *, progress: Progress | None = None) -> list[Held]
     """The files of an archive, of which every byte is as it was written.
 
     Raises:
-        DataError: it cannot be read, is no archive of ours, or has a name that leads out.
+        DataError: it cannot be read, is not an archive of ours, or has a name that leads out.
         MismatchError: a byte of it has changed; names where.
     """
     return list(_walk(path, into=None, progress=progress))

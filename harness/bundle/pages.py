@@ -12,9 +12,10 @@ import pandas as pd
 from harness.bundle.differences import RELATIVE, Difference
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.runs import LoadedRun
+from harness.records.folders import PAGE
 from harness.report.comparison.export import CSV, PARQUET, numbers
 from harness.report.comparison.facts import Facts, ReportRun
-from harness.report.page.page import PAGE, TWIN
+from harness.report.page.page import TWIN
 
 
 def of_pages(

@@ -65,7 +65,7 @@ def verify_bundle(path: Path, *, with_pages: bool = False) -> Verification:
     with_pages: draw the report's text again too, which takes longest.
 
     Raises:
-        DataError: it is no bundle, or a part of it cannot be read.
+        DataError: it is not a bundle, or a part of it cannot be read.
         MismatchError: a byte of it has changed since it was made.
     """
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as temporary:

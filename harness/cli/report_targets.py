@@ -63,7 +63,7 @@ def scored_votes(
 
     Raises:
         UsageError: it names no comparison.
-        DataError: a file that is no vote file.
+        DataError: a file that is not a vote file.
         MismatchError: files on something else.
     """
     from harness.votes.of_comparison import score_comparison

@@ -151,7 +151,7 @@ def _speaks(trainings: Trainings) -> str:
     return (
         "It speaks of a typical training: with "
         f"{trainings.num_seeds} seeds, up to {trainings.unseen_share:.0%} of a branch's trainings "
-        "could collapse without one being seen, so it is no claim about the mean over all."
+        "could collapse without one being seen, so it is not a claim about the mean over all."
     )
 
 

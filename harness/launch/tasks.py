@@ -64,7 +64,7 @@ def write_task(request: LaunchRequest, *, out: Path) -> Task:
 
     Raises:
         DataError, MismatchError: not a pack, or a damaged one.
-        UsageError: spot machines without a place that outlasts them, or a store that is no URL.
+        UsageError: spot machines without a place that outlasts them, or a store that is not a URL.
     """
     names = {file.name for file in check_archive(request.pack)}
     if not {FACTS, TASK} <= names:

@@ -39,7 +39,7 @@ class Command:
         while rest:
             name, separator, value = rest.pop(0).partition("=")
             if not name.startswith("--"):
-                raise UsageError(f"'{name}' in '{shlex.join(words)}' is no option of it")
+                raise UsageError(f"'{name}' in '{shlex.join(words)}' is not an option of it")
             if name not in _FLAGS and not separator:
                 if not rest:
                     raise UsageError(f"{name} in '{shlex.join(words)}' lacks its value")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -60,7 +60,7 @@ def _push_all(store: RunStore, results: Path, *, must: bool = False) -> None:
 
 
 @contextmanager
-def _forwarding() -> Iterator:
+def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """While entered, hands signals on to the process that is attached, instead of dying of them."""
     target: list[subprocess.Popen[bytes]] = []
 

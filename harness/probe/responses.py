@@ -48,7 +48,7 @@ def follow(
 ) -> Followed | None:
     """How values follow levels, each sound and noise for itself; None without three levels.
 
-    A sound's own height is no part of it: slopes are taken within a sound and a noise.
+    A sound's own height is not part of it: slopes are taken within a sound and a noise.
     from_reference: take the distance from this level in place of the level (of `change`).
     """
     at_L = np.asarray(levels, dtype=np.float64)

@@ -19,7 +19,7 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def require_unaltered(record: RunRecord, folder: Path, *, with_weights: bool = False) -> None:
-    """Return if no file that the record names has other bytes now; a missing one is no altered one.
+    """Return if no file that the record names has other bytes now; a missing file is not altered.
 
     with_weights: read the weights too, which are large and decide no number any more.
 

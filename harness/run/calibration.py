@@ -45,7 +45,7 @@ def _step_seconds(planned: PlannedRun, *, num_steps: int, display: Display) -> d
             replace(stage, steps=num_steps if stage.steps else 0, warmup_steps=0)
             for stage in planned.plan.stages
         ),
-        # Work that is no optimiser step; at a stage's end there is some all the same.
+        # Work that is not an optimiser step; at a stage's end there is some all the same.
         validate_every=num_steps + 1,
         checkpoint_every=num_steps + 1,
     )

@@ -287,7 +287,7 @@ class Planner:
         prepared = self._split(request, profile.data)
         # Refused here, not after the models load.
         weights_of(prepared.split, settings=profile.data)
-        # How runs will be compared or settings searched is no part of what a run is.
+        # How runs will be compared or settings searched is not part of what a run is.
         settings = profile.model_dump(
             mode="json", exclude={"variants", "comparison", "sweep", "hardware"}
         )

@@ -16,7 +16,7 @@ def coerced(
 ) -> Iterator[tuple[str, Any, str]]:
     """Place, value and what was expected, of each value that is of another kind than its field.
 
-    What is no value of any kind the field takes is left to the model itself.
+    What is not a value of any kind the field takes is left to the model itself.
     """
     for name, value in values.items():
         field = model.model_fields.get(name)

@@ -67,7 +67,7 @@ def verdict(
     """What the difference allows one to say.
 
     Tie: two one-sided t-tests at `alpha` put the difference within the margin (Schuirmann 1987);
-    it goes before a win, since a difference too small to matter is no win. A tie needs a margin.
+    it goes before a win, since a difference too small to matter is not a win. A tie needs a margin.
     Win: at least 6 seeds, the (Holm-)adjusted t-test p and the plain sign-flip p both at most
     `alpha`. The sign-flip p is not adjusted: with 3 pairs it could not reach .05 below 7 seeds.
     Undecided: anything else. A win or tie speaks of other clips if the crossed test, whose p is

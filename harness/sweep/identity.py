@@ -85,7 +85,7 @@ def require_space(base: PlannedRun) -> None:
 
     try:
         drawn = base.variant.search_space(FixedTrial(base.config.in_effect()))
-    except ValueError:  # it draws a parameter that is no setting: so it draws
+    except ValueError:  # it draws a parameter that is not a setting: so it draws
         return
     if not drawn:
         raise UsageError(

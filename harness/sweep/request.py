@@ -96,7 +96,7 @@ def of_no_branch(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def branch_names(variant: str | None, variants: str | None) -> tuple[str, ...]:
-    """The branches of --variant or --variants; `all` is each that is no control.
+    """The branches of --variant or --variants; `all` is each that is not a control.
 
     Raises:
         UsageError: neither or both are given, or a branch is named twice.

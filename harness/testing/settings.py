@@ -148,13 +148,14 @@ def _contains(distribution: Any, value: Any) -> bool:
         return False
     step = getattr(distribution, "step", None)
     steps = 0.0 if step is None else (value - distribution.low) / step
-    return distribution.low <= value <= distribution.high and abs(steps - round(steps)) < 1e-8
+    is_inside = distribution.low <= value <= distribution.high
+    return bool(is_inside and abs(steps - round(steps)) < 1e-8)
 
 
 def _takes(values: Mapping[str, Any], *, optuna: Any) -> Any:
     """A sampler that draws these values, wherever a distribution has them."""
 
-    class Sampler(optuna.samplers.BaseSampler):
+    class Sampler(optuna.samplers.BaseSampler):  # type: ignore[misc]  # imported where needed
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
             return {}
 

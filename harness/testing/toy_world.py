@@ -150,13 +150,14 @@ class _Eye:
 
     def pairwise(self, paths: Sequence[Path]) -> Array:
         seen_IL = self.images(paths)
-        return np.abs(seen_IL[:, None] - seen_IL[None]).mean(axis=2)
+        distance_II: Array = np.abs(seen_IL[:, None] - seen_IL[None]).mean(axis=2)
+        return distance_II
 
     def _latent(self, path: Path) -> Array:
         if path == self.blind_to:
             return np.full(_WIDTH, np.nan)
         with Image.open(path) as picture:
-            row = np.asarray(picture.convert("L"), dtype=np.float64)[_BLOCK // 2]
+            row: Array = np.asarray(picture.convert("L"), dtype=np.float64)[_BLOCK // 2]
         return row[_BLOCK // 2 :: _BLOCK] / 255
 
 

@@ -26,7 +26,7 @@ def score_comparison(folder: Path, *, paths: Sequence[Path], decides: bool = Fal
 
     Raises:
         UsageError: votes that cannot decide between branches.
-        DataError: a file that is no vote file, or two of one listener.
+        DataError: a file that is not a vote file, or two of one listener.
         MismatchError: files of another comparison or of several plans; an image that is not the
             one that was voted on.
         NoSpaceError: the disk is full.

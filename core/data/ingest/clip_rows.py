@@ -45,7 +45,7 @@ class Clip:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Number of the row from 1, and its cells without blanks around them; empty rows are no rows.
 
-    Raises: DataError for a file that is no CSV, or in an encoding that does not say its name.
+    Raises: DataError for a file that is not a CSV, or in an encoding that does not say its name.
     """
     for number, cells in enumerate(read_cells(path), start=1):
         if any(cell.strip() for cell in cells):
@@ -142,14 +142,14 @@ def read_audiocaps_list(path: Path) -> list[Clip]:
 
 
 def is_vggsound_list(path: Path) -> bool:
-    """Whether the first row is VGGSound's. Raises: DataError for a file that is no CSV."""
+    """Whether the first row is VGGSound's. Raises: DataError for a file that is not a CSV."""
     cells = _first_cells(path)
     is_header = tuple(cell.lower() for cell in cells) in _VGGSOUND_HEADERS
     return is_header or (len(cells) == 4 and _is_start(cells[1]) and cells[3] in _SPLITS)
 
 
 def is_audiocaps_list(path: Path) -> bool:
-    """Whether the first row is AudioCaps' header. Raises: DataError for a file that is no CSV."""
+    """Whether its first row is AudioCaps' header. Raises: DataError where it is not a CSV."""
     return tuple(cell.lower() for cell in _first_cells(path)) == _AUDIOCAPS_COLUMNS
 
 

@@ -46,7 +46,7 @@ def is_text(name: str) -> bool:
 
 
 def why_not_read(name: str) -> tuple[Reason, str] | None:
-    """Why a file of this name is no sound or picture that we read; None where it may be one."""
+    """Why a file of this name is not a sound or picture that we read; None where it may be one."""
     suffix = suffix_of(name)
     if suffix in LEFTOVER_SUFFIXES:
         return (

@@ -57,7 +57,7 @@ def ingest(
     if before is None:
         manifest.save(out)
         return Ingested(manifest, manifest.num_input, 0, is_unchanged=False)
-    # An empty class is no item, but cleaning refuses it: taking it away is a change.
+    # An empty class is not an item, but cleaning refuses it: taking it away is a change.
     if before.as_ingested() == manifest:
         return Ingested(before, 0, 0, is_unchanged=True)
     manifest.save(out)

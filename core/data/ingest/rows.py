@@ -12,7 +12,7 @@ from core.text import read_text
 
 
 def read_cells(path: Path) -> list[list[str]]:
-    """The cells of a CSV file, row by row. Raises: DataError for a file that is no CSV."""
+    """The cells of a CSV file, row by row. Raises: DataError for a file that is not a CSV."""
     try:
         return list(csv.reader(io.StringIO(read_text(path), newline=""), strict=True))
     except (OSError, ValueError, csv.Error) as error:

@@ -69,7 +69,7 @@ def convert_clap(path: Path, *, folder: Path, tokenizer: str | None = None) -> C
 
     Raises:
         MissingWeightsError: the file or the tokenizer is missing or damaged.
-        MismatchError: it holds more than tensors, or is no LAION CLAP of an HTSAT and a RoBERTa;
+        MismatchError: it holds more than tensors, or is not a LAION CLAP of an HTSAT and a RoBERTa;
             or the tokenizer has words that the checkpoint has not.
     """
     from transformers import ClapConfig, ClapModel

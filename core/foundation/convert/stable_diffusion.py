@@ -56,7 +56,7 @@ def convert_stable_diffusion(
 
     Raises:
         MissingWeightsError: the file or the tokenizer is missing or damaged.
-        MismatchError: it holds more than tensors, or is no Stable Diffusion v1.
+        MismatchError: it holds more than tensors, or is not Stable Diffusion v1.
     """
     configs = architecture or Path(str(files("core.foundation"))) / "architectures" / ARCHITECTURE
     tensors = _read(path)

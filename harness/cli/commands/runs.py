@@ -69,6 +69,7 @@ def run(
     from harness.records.folders import RunFolder
     from harness.report.terminal import tables as show
     from harness.run import run as runs
+    from harness.run.plan import RunRequest
     from harness.settings.branch_config import load_run_config
     from harness.watch.notify import Notifier
     from harness.wording.display import open_display
@@ -82,7 +83,7 @@ def run(
             "no branch was given; name one with --variant (`harness list` shows them) or give its "
             "settings with --config FILE"
         )
-    request = runs.RunRequest(
+    request = RunRequest(
         variant=variant,
         profile=profile or DEFAULT_PROFILE,
         seed=seed,

@@ -82,7 +82,7 @@ def _paths(planned: PlannedRun) -> tuple[str, ...]:
         for name in map(str, filter(None, names))
         if not name.startswith(EMBEDDED_PREFIX)
     ]
-    # What is no path here is the id of a model, which the run itself looks for.
+    # What is not a path here is the id of a model, which the run itself looks for.
     return tuple(dict.fromkeys(str(path.absolute()) for path in paths if path.exists()))
 
 

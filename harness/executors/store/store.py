@@ -1,4 +1,4 @@
-"""Run folders in one place that is no shared folder, so that another machine goes on with a run.
+"""Run folders in one place that is not a shared folder, so that another machine goes on with a run.
 
 A run lies under the same names there as below a results folder: `runs/ID/...` or
 `validation/ID/...`. What readers take for whole is put there last: a checkpoint's own list of
@@ -246,7 +246,7 @@ def _committed(folder: Path) -> list[str]:
 
 
 def _plain(folder: Path) -> list[str]:
-    """Every file to be carried that is no checkpoint's, relative."""
+    """Every file to be carried that is not a checkpoint's, relative."""
     found = []
     for root, folders, files in os.walk(folder):
         here = Path(root).relative_to(folder)

@@ -60,7 +60,7 @@ class Journal(JournalFileBackend):
         """The records from a number on; an empty line is none, a torn last line is not there yet.
 
         Raises:
-            DataError: a whole line that is no record; names it.
+            DataError: a whole line that is not a record; names it.
         """
         known = max(number for number in self._offsets if number <= log_number_from)
         number, offset = known, self._offsets[known]
@@ -184,7 +184,7 @@ class JournalSweep(SweepStorage):
                 f"{self._path} is not a journal of trials ({error}); move it away, or name "
                 "another storage"
             ) from None
-        self._alive_folder.mkdir(exist_ok=True)  # not beside a file that is no journal
+        self._alive_folder.mkdir(exist_ok=True)  # not beside a file that is not a journal
         self.display_url = f"journal:{path}"
 
     def _require_locks(self) -> None:

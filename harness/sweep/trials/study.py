@@ -168,7 +168,7 @@ class BranchStudy:
         )
 
     def complete(self, claim: Claim, values: Sequence[float]) -> bool:
-        """Tell its values, one a metric; a value that is no number fails it.
+        """Tell its values, one a metric; a value that is not a number fails it.
 
         Returns False if the trial is no longer ours: the storage was away for so long that
         others took it for dead and gave it to somebody else. What it found is then ignored.

@@ -271,7 +271,7 @@ def test_settings_files_go_along_and_are_named_where_they_lie(tmp_path: Path) ->
     ("words", "message"),
     [
         (["list"], "cannot be packed"),
-        (["compare", "--from", "a", "b"], "is no option"),
+        (["compare", "--from", "a", "b"], "is not an option"),
         (["run", "--variant"], "lacks its value"),
     ],
 )
