@@ -106,7 +106,7 @@ class Judge(PreTrainedModel):
         self.class_head = nn.Linear(config.feature_dim, len(config.class_names))
         self.attribute_head = nn.Linear(config.feature_dim, len(config.attribute_names))
         self.embedding_head = nn.Linear(config.feature_dim, config.embedding_dim)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]  # transformers does not say its type
 
     def _init_weights(self, module: nn.Module) -> None:
         """Leave torch's own initialisation."""

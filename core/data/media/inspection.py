@@ -1,4 +1,4 @@
-"""One media file looked into once: its hash and what a whole decode found, or why it is unusable."""
+"""One media file, looked into once: its hash, and what a whole decode found or failed on."""
 
 import base64
 from collections.abc import Mapping
