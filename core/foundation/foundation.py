@@ -155,6 +155,17 @@ class Foundation:
             raise missing_weights(self.clap_source, "CLAP tokenizer", cause)
         return tokenizer
 
+    def free_encoders(self) -> None:
+        """Give back the memory of the text encoder and CLAP; asked again, they are read again.
+
+        At the sizes of Stable Diffusion v1.5 they hold 0.6 GB in bfloat16, which training and
+        sampling from cached features never read.
+        """
+        freed = [self.__dict__.pop(part, None) for part in ("text_encoder", "clap")]
+        if any(model is not None for model in freed) and torch.device(self.device).type == "cuda":
+            del freed
+            torch.cuda.empty_cache()
+
     # Sizes -------------------------------------------------------------------------------
 
     @property

@@ -173,6 +173,8 @@ class RunRecord(BaseModel):
     """Seconds by phase, peak memory, device."""
     environment: dict[str, str] = {}
     """Versions and machine."""
+    commits: dict[str, str] = {}
+    """By role, the commit whose files were read, of each model that was named by hub id."""
     notices: list[str] = []
     """What went wrong and was repaired, such as a damaged cache shard."""
     tuning: Tuning | None = None

@@ -15,7 +15,7 @@ from core.data.splits.split import Part
 from core.errors import DataError, MismatchError, MissingWeightsError
 from core.features.exported import ExportedEmbeddings
 from core.foundation.layout import LAYOUTS
-from core.foundation.sources import resolve_source
+from core.foundation.sources import Source, resolve_source
 from harness.branches.registry import Registration, find_variant
 from harness.data.source import Prepare, PreparedSplit, prepare_split, weights_of
 from harness.metrics.registry import computed_metrics
@@ -387,20 +387,33 @@ def _tuning_of(
     return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
 
 
-def _model_hashes(profile: Profile) -> dict[str, str]:
-    sources = {
+def model_commits(profile: Profile) -> dict[str, str]:
+    """By role, the commit that is read of each model that a hub id names.
+
+    Raises:
+        MissingWeightsError: one of them is not in the local cache.
+    """
+    commits = {role: source.commit for role, source in _model_sources(profile).items()}
+    return {role: commit for role, commit in commits.items() if commit is not None}
+
+
+def _model_sources(profile: Profile) -> dict[str, Source]:
+    names: dict[str, str | None] = {
         "stable_diffusion": profile.foundation.stable_diffusion,
         "clap": profile.foundation.clap,
         **profile.scorers.model_dump(),
     }
+    return {role: resolve_source(name) for role, name in names.items() if name is not None}
+
+
+def _model_hashes(profile: Profile) -> dict[str, str]:
     hashes: dict[str, str] = {}
     missing: list[MissingWeightsError] = []
-    for role, name in sources.items():
-        if name is not None:
-            try:
-                hashes[role] = resolve_source(name).fingerprint(LAYOUTS[role])
-            except MissingWeightsError as error:
-                missing.append(error)
+    for role, source in _model_sources(profile).items():
+        try:
+            hashes[role] = source.fingerprint(LAYOUTS[role])
+        except MissingWeightsError as error:
+            missing.append(error)
     if missing:  # all at once: each may be hours of fetching away
         raise MissingWeightsError("; ".join(map(str, missing)))
     for feature, folder in profile.foundation.exported.items():

@@ -94,6 +94,7 @@ class _Preparation:
             variant = self.build_variant(foundation)
         with self.findings.timed("features"):
             features = self.features(foundation, variant)
+        foundation.free_encoders()
         model, data = self._attach(foundation, variant, features=features, weights=weights)
         return PreparedModel(model, data, foundation, features)
 

@@ -56,7 +56,7 @@ from harness.run.device import (
     require_fit_device,
 )
 from harness.run.findings import Findings, stage_notices
-from harness.run.plan import PlannedRun
+from harness.run.plan import PlannedRun, model_commits
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.previews import previews_of
 from harness.run.sample import headline_arm, sample_arms
@@ -328,6 +328,7 @@ class _Work:
             | {"selective_scan": scan_kind(self.device).value}
             | device_facts(self.device)
             | determinism_facts(self.is_deterministic, device=self.device),
+            commits=model_commits(self.planned.profile),
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,

@@ -1,6 +1,8 @@
 """Loading the frozen models, and what their encoders promise."""
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,19 @@ def test_every_part_is_frozen_and_in_eval_mode(foundation: Foundation) -> None:
     for model in (foundation.vae, foundation.unet, foundation.text_encoder, foundation.clap):
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_freed_encoders_hold_no_memory_and_come_back(copy: Path) -> None:
+    """Catches: CLAP and the text encoder kept on the card through a training that reads neither."""
+    foundation = open_copy(copy)
+    before_BLC = foundation.encode_text(["rain"])
+    gone = weakref.ref(foundation.text_encoder)
+    kept = foundation.vae
+    foundation.free_encoders()
+    gc.collect()
+    assert gone() is None
+    assert foundation.vae is kept
+    assert torch.equal(foundation.encode_text(["rain"]), before_BLC)
 
 
 def test_shapes_agree_with_what_the_encoders_return(foundation: Foundation) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from benchmarks.stand_in import World, experiment
 from core.choices import BudgetKind
 from core.errors import MismatchError, UsageError
 from harness.cli.commands.runs import list_, show_
+from harness.cli.main import app
 from harness.comparison.analysis import analyse
 from harness.comparison.budgeting import equal_budget
 from harness.comparison.compare import compare, compare_existing
@@ -23,6 +25,7 @@ from harness.comparison.record import load_comparison
 from harness.comparison.request import CompareOptions, CompareRequest, settle_question
 from harness.comparison.runs import LoadedRun
 from harness.executors.opening import ExecutorKind, ExecutorOptions
+from harness.records.record import Status, load_record
 from harness.report.comparison.draw import draw_comparison
 from harness.report.terminal.comparison import comparison_view
 from harness.run.plan import RunRequest, plan_run
@@ -263,3 +266,18 @@ def test_run_ids_are_whole_on_a_narrow_terminal(
     out = capsys.readouterr().out
     assert "…" not in out
     assert max(map(len, out.splitlines())) <= 60
+
+
+def test_a_branch_that_failed_in_every_seed_is_no_success(
+    two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Catches: exit code 0, and a script that goes on, where one of two branches has no number."""
+    folders = []
+    for folder in two_runs:
+        folders.append(shutil.copytree(folder, tmp_path / "runs" / folder.name))
+    record = load_record(folders[1])
+    record.model_copy(update={"status": Status.FAILED, "error": "NaN"}).save(folders[1])
+    line = ["compare", "--from", *map(str, folders), "--metric", "aic", "--results", str(tmp_path)]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 1, done.output
+    assert f"every run of {record.identity.variant} failed" in done.output
