@@ -30,7 +30,7 @@ test: $(READY) ## Run the tests: CPU, offline, a few minutes.
 faults: $(READY) ## Kill runs, comparisons and sweeps at random moments, fill a disk (half an hour).
 	$(BIN)/python -m pytest -m faults
 
-full-size: $(READY) ## Run the tests that take true sizes: minutes, 2 GB of disk.
+full-size: $(READY) ## Run the tests that take true sizes: half an hour, 20 GB of disk and of memory.
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY) ## Lint, formatting and types.

@@ -47,6 +47,7 @@ class KeptAttention(StrEnum):
     SELF = "self"  # queries and keys of the decoder's self-attentions: which places belong together
     CROSS = "cross"  # queries of the cross-attentions: what each place asks of caption and sound
     ALL = "all"  # both
+    FEATURES = "features"  # self, and what a residual block of the decoder adds: Plug-and-Play
 
 
 class StopCriterion(StrEnum):

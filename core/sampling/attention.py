@@ -1,9 +1,9 @@
 """Attention of one pass through a UNet, kept for the next: how an edit stays where its image is.
 
 Plug-and-Play (Tumanyan et al. 2023), by which SonicDiffusion edits, gives the decoder's
-self-attentions the queries and keys with which the image is reconstructed; so do we, and leave out
-the features of a residual block that it hands over too, which fix texture. Keeping the queries of
-the cross-attentions, so that each place asks the same of the caption and, where a branch's sound
+self-attentions the queries and keys with which the image is reconstructed, and the second residual
+block of its second level what that block added; we keep both for as many steps. Keeping the queries
+of the cross-attentions, so that each place asks the same of the caption and, where a branch's sound
 shares them, of the sound, is Prompt-to-Prompt's idea (Hertz et al. 2022) for seams of any kind.
 
 Shape legend: B batch, Q image tokens, W width.
@@ -26,13 +26,14 @@ _PROJECTIONS = {
     KeptAttention.SELF: ("attn1.to_q", "attn1.to_k"),
     KeptAttention.CROSS: ("attn2.to_q",),
     KeptAttention.ALL: ("attn1.to_q", "attn1.to_k", "attn2.to_q"),
+    KeptAttention.FEATURES: ("attn1.to_q", "attn1.to_k", "up_blocks.1.resnets.1.conv2"),
 }
 
 
 class Attention:
-    """Hooks on a UNet's projections; inside `with`, what was recorded is given to every pass.
+    """Hooks on a UNet's layers; inside `with`, what was recorded is given to every pass.
 
-    Works under any adapter, since what is kept is what leaves a projection.
+    Works under any adapter, since what is kept is what leaves a layer.
 
     Raises: UsageError for a UNet without such projections.
     """

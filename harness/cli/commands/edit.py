@@ -41,7 +41,8 @@ def edit(
         KeptAttention,
         typer.Option(
             help="Attention kept from the image: self (which places belong together), cross (what "
-            "each place asks of caption and sound), both (all), or none."
+            "each place asks of caption and sound), both (all), features (self, and what a "
+            "residual block adds: Plug-and-Play), or none."
         ),
     ] = KeptAttention.NONE,
     keep_until: Annotated[

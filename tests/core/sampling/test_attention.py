@@ -42,7 +42,7 @@ def predicted(unet: nn.Module, x_BCHW: Tensor, context_BLC: Tensor) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("kept", [KeptAttention.SELF, KeptAttention.CROSS, KeptAttention.ALL])
+@pytest.mark.parametrize("kept", [kept for kept in KeptAttention if kept != KeptAttention.NONE])
 def test_a_pass_attends_as_the_recorded_one_until_it_is_released(
     unet: nn.Module, kept: KeptAttention
 ) -> None:
