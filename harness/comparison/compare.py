@@ -28,6 +28,7 @@ from harness.comparison.request import (
 )
 from harness.comparison.runs import LoadedRun, load_run, load_runs
 from harness.comparison.spending import run_at_its_share, spending_limit
+from harness.comparison.splits import with_other_splits
 from harness.comparison.stored import basis_of, stored_comparison
 from harness.executors.opening import ExecutorKind
 from harness.metrics.decidable import rank_caution, too_small
@@ -314,6 +315,9 @@ def conclude(
         ).model_copy(update={"basis": basis})
         record.save(folder)
         note_look(folder, record=record)
+    if (beside := with_other_splits(record, results=options.results)) is not record:
+        record, stored = beside, None
+        record.save(folder)
     finished = [run for run in runs if run.record.run_id not in record.failed]
     return Comparison(record, folder, finished, split, is_stored=stored is not None)
 

@@ -200,3 +200,56 @@ def test_the_plan_knows_what_an_earlier_comparison_found(judged: Judge, tmp_path
     assert variance_sentence(tmp_path / "results", **asked | {"metric": "aic"}) == ""
     assert variance_sentence(tmp_path / "results", **asked | {"variants": ["branch_a", "c"]}) == ""
     assert variance_sentence(tmp_path / "none", **asked) == ""
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((2, 2, 2, 2, 2), "other trainings, clips and classes, from 10 clips of 5 classes"),
+        ((4, 4, 4, 4), "other trainings and other clips of these 4 classes, not of other classes"),
+        ((2, 2, 2, 2), "how clips of a class differ is known from 4 comparisons alone"),
+        ((1, 1, 1), "clips and classes cannot be told apart"),
+    ],
+)
+def test_the_legend_says_of_which_clips_and_classes_the_interval_speaks(
+    sizes: tuple[int, ...], said: str, shown: Shown, tmp_path: Path
+) -> None:
+    """Catches: "seeds, classes and clips" under an interval that knows nothing of other classes."""
+    world = World(num_seeds=3, effects=(1.0, 0.0), class_sizes=sizes)
+    record = analyse(
+        stand_in_runs(world, world.scores(rng(0, "legend"))),
+        metric=METRIC,
+        folder=tmp_path / "claims",
+        command="",
+    )
+    page = shown(record)["page"]
+    assert said in page
+    assert ("the line is widened for that" in page) == ("4 comparisons" in said)
+
+
+def test_the_intervals_of_all_pairs_and_looks_hold_together(judged: Judge, shown: Shown) -> None:
+    """Catches: a forest of equal branches with a line off 0 in 13 to 33 % of reports, or looks
+    that the intervals do not pay for."""
+    world = replace(WORLD, effects=(0.0, 0.0, 0.0))
+    alone = judged(scores(world=world)).pairs[0]
+    assert alone.simultaneous is not None
+    assert alone.simultaneous.level == pytest.approx(1 - 0.05 / 3)
+    record = judged(scores(world=world), planned=[6, 8, 10])
+    (looked, *_) = record.pairs
+    assert looked.simultaneous is not None
+    assert looked.other_clips is not None
+    assert alone.other_clips is not None
+    for wide, narrow in (
+        (looked.simultaneous, alone.simultaneous),
+        (looked.other_clips.interval, alone.other_clips.interval),
+    ):
+        assert wide.level > narrow.level
+        assert wide.high - wide.low > narrow.high - narrow.low
+    everywhere(shown(record), "so that those of all pairs and planned looks hold together")
+
+
+def test_rates_that_no_search_tuned_are_named(judged: Judge, shown: Shown) -> None:
+    """Catches: a win confirmed over a branch whose learning rate is off, and not a word of it."""
+    record = judged(scores())
+    assert record.claim.startswith("Confirmed")
+    everywhere(shown(record), "learning rates and stage lengths among them, which no search tuned")
