@@ -45,7 +45,7 @@ class OtherClips(Part):
     population: Population
     """What it speaks of: other clips of these classes, or other classes too."""
     interval: Interval
-    """Of the mean difference."""
+    """Of the mean difference; of the primary metric, holding over all pairs and planned looks."""
     p: float
     """Two-sided p of a mean of 0."""
     freedom: float

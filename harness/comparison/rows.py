@@ -46,7 +46,7 @@ def pair_result(
     """The row of a pair on one metric.
 
     adjustment: what its `adjusted_p` is adjusted by. looks: the planned numbers of seeds, over all
-    of which the primary metric's intervals hold.
+    of which, and all pairs, the primary metric's intervals hold.
     """
     found, records = pair.difference, evidence.records
     matched = matched_runs(records, (pair.first, pair.second))
@@ -54,13 +54,10 @@ def pair_result(
     num_branches = len({record.identity.variant for record in records})
     is_primary = adjustment == "holm"
     smallest, why = None, None
-    levels = LEVEL, LEVEL
+    level = LEVEL
     if is_primary:
         num_pairs = math.comb(num_branches, 2)
-        levels = (
-            interval_level(looks, num_seeds=found.n, num_pairs=num_pairs, level=LEVEL),
-            interval_level(looks, num_seeds=found.n, level=LEVEL),
-        )
+        level = interval_level(looks, num_seeds=found.n, num_pairs=num_pairs, level=LEVEL)
         smallest, why = detectable(pair, num_branches=num_branches, alpha=ALPHA)
     return PairResult(
         metric=metric,
@@ -91,12 +88,12 @@ def pair_result(
             and (theirs := other.value(metric)) is not None
         },
         population=pair.population,
-        simultaneous=(_interval(found, level=levels[0]) if is_primary else None),
+        simultaneous=(_interval(found, level=level) if is_primary else None),
         sd_interval=sd_interval(found.sd, num_seeds=found.n),
         why_no_detectable=why,
         adjusted_both_p=_finite(pair.adjusted_both_p),
-        other_clips=stored_test(clips.crossed, level=levels[1]),
-        other_classes=stored_test(clips.classes, level=levels[1]),
+        other_clips=stored_test(clips.crossed, level=level),
+        other_classes=stored_test(clips.classes, level=level),
         variance=stored_variance(clips.crossed),
         selection=_selection(pair, num_branches=num_branches) if is_primary else None,
     )

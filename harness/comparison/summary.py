@@ -68,7 +68,7 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     if nearest.other_clips is not None:
         between = _between(nearest.other_clips.interval, pair=nearest, best=best, digits=digits)
         over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
-        sentences.append(f"For other clips of these classes too, the lead{over} alone: {between}.")
+        sentences.append(f"For other clips of these classes too, the lead{over}: {between}.")
     if nearest.selection is not None:
         sentences.append(_exaggeration(nearest.selection, digits=digits))
     return tuple(sentences)

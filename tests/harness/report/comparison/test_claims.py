@@ -143,7 +143,7 @@ def test_a_win_on_these_clips_alone_says_so_everywhere(judged: Judge, shown: Sho
     everywhere(words, "on these clips")
     everywhere(words, "whether other clips would is not shown")
     everywhere(words, "It is decided on these clips.")
-    everywhere(words, "For other clips of these classes too, the lead alone:")
+    everywhere(words, "For other clips of these classes too, the lead:")
 
 
 def test_an_unplanned_look_is_no_confirmation(judged: Judge, shown: Shown) -> None:
