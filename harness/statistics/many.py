@@ -58,9 +58,10 @@ class MeanSquares:
     @property
     def p_X(self) -> Array:
         """Two-sided p of a mean of 0 for other seeds and clips."""
-        return np.maximum.reduce(
+        worst_X: Array = np.maximum.reduce(
             [two_sided_p(self.mean_X / error_X, freedom) for error_X, freedom in self._errors]
         )
+        return worst_X
 
     def seed_claim_p_X(self, *, alpha: float) -> Array:
         """`seed_p_X`, exact where it may be `alpha` or less and 1 elsewhere, where only that it is
@@ -95,9 +96,10 @@ class MeanSquares:
     def half_width_X(self, level: float = 0.95) -> Array:
         """Of the interval for other seeds and clips."""
         tail = 0.5 + level / 2
-        return np.maximum.reduce(
+        widest_X: Array = np.maximum.reduce(
             [special.stdtrit(freedom, tail) * error_X for error_X, freedom in self._errors]
         )
+        return widest_X
 
     def seed_half_width_X(self, level: float = 0.95) -> Array:
         """Of the interval for other seeds alone."""
