@@ -23,8 +23,7 @@
         run.lock, holder.json      held while a process works on it, and which process that is
       reports/NAME/              a comparison, or a report of runs that were not compared
         comparison.json            every number of the comparison
-        question.json              what was asked of the runs, when for the first time, and every
-                                   look at it
+        question.json              what was asked of the runs, when first, and every look at it
         matrix.json                the runs that it makes, written when it starts
         sessions.jsonl             as of a run; control.json likewise
         contact_sheet.png          the same clips as each branch generates them
