@@ -20,6 +20,7 @@ ADDED: dict[str, Any] = {
     "results": None,
     "cost.dollars": None,
     "cost.sessions": [],
+    "commits": {},
     "evaluation.foreign_metrics": {},
 }
 """Fields that every run's record has since, with the value that one without them reads as."""
