@@ -12,10 +12,8 @@ from core.choices import BudgetKind
 from core.conditioning.config import VariantConfig
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.data.splits.split import Part
-from core.errors import DataError, MismatchError, MissingWeightsError
-from core.features.exported import ExportedEmbeddings
-from core.foundation.layout import LAYOUTS
-from core.foundation.sources import Source, resolve_source
+from core.errors import DataError, MismatchError
+from core.foundation.sources import resolve_source
 from harness.branches.registry import Registration, find_variant
 from harness.data.source import Prepare, PreparedSplit, prepare_split, weights_of
 from harness.metrics.registry import computed_metrics
@@ -29,6 +27,7 @@ from harness.records.record import (
 from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
 from harness.run.code import code_hashes
+from harness.run.models import model_hashes
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import DataSettings, Profile, StageSettings
@@ -275,7 +274,7 @@ class Planner:
         profile = within_budget(asked)
         for name in profile.variants:
             self._variant(name)
-        models = _model_hashes(profile)  # before the data, which can take minutes to read
+        models = model_hashes(profile)  # before the data, which can take minutes to read
         config = parse_settings(
             variant_config,
             profile.variants.get(request.variant, {}),
@@ -385,37 +384,3 @@ def _tuning_of(
         )
     is_changed = bool(changed) or config.is_edited
     return tuning.model_copy(update={"is_changed": is_changed}), tuple(notices)
-
-
-def model_commits(profile: Profile) -> dict[str, str]:
-    """By role, the commit that is read of each model that a hub id names.
-
-    Raises:
-        MissingWeightsError: one of them is not in the local cache.
-    """
-    commits = {role: source.commit for role, source in _model_sources(profile).items()}
-    return {role: commit for role, commit in commits.items() if commit is not None}
-
-
-def _model_sources(profile: Profile) -> dict[str, Source]:
-    names: dict[str, str | None] = {
-        "stable_diffusion": profile.foundation.stable_diffusion,
-        "clap": profile.foundation.clap,
-        **profile.scorers.model_dump(),
-    }
-    return {role: resolve_source(name) for role, name in names.items() if name is not None}
-
-
-def _model_hashes(profile: Profile) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    missing: list[MissingWeightsError] = []
-    for role, source in _model_sources(profile).items():
-        try:
-            hashes[role] = source.fingerprint(LAYOUTS[role])
-        except MissingWeightsError as error:
-            missing.append(error)
-    if missing:  # all at once: each may be hours of fetching away
-        raise MissingWeightsError("; ".join(map(str, missing)))
-    for feature, folder in profile.foundation.exported.items():
-        hashes[f"exported.{feature.value}"] = ExportedEmbeddings.load(Path(folder)).revision
-    return hashes

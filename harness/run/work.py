@@ -56,7 +56,8 @@ from harness.run.device import (
     require_fit_device,
 )
 from harness.run.findings import Findings, stage_notices
-from harness.run.plan import PlannedRun, model_commits
+from harness.run.models import model_commits
+from harness.run.plan import PlannedRun
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.previews import previews_of
 from harness.run.sample import headline_arm, sample_arms

@@ -1,11 +1,11 @@
-"""What a plan says of a run before anything is loaded."""
+"""The frozen models of a profile, before anything is loaded."""
 
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
-from harness.run.plan import model_commits
+from harness.run.models import model_commits
 from harness.settings.load import load_profile
 
 
