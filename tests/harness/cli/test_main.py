@@ -223,6 +223,12 @@ def test_a_signal_in_training_leaves_a_checkpoint_to_go_on_from(
     assert not (folder / "holder.json").exists()
 
 
+def at_a_terminal_of_its_own() -> None:
+    """In a child: standard input is its terminal, whose end it is told of, under nohup too."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_closed_terminal_leaves_a_checkpoint_and_no_failure(small_request: MakeRequest) -> None:
     """Catches: a connection that drops and with it the steps since the last checkpoint; a run that
     fails because nobody reads what it prints."""
@@ -237,7 +243,7 @@ def test_a_closed_terminal_leaves_a_checkpoint_and_no_failure(small_request: Mak
     process = subprocess.Popen(
         [*HARNESS, *words_of(request)],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=at_a_terminal_of_its_own,
     )  # fmt: skip
     os.close(theirs)
     until = time.monotonic() + TIMEOUT_S

@@ -198,15 +198,15 @@ def test_tests_of_an_earlier_best_are_not_the_new_bests(
     """Catches: a longer search whose better settings are shown with the test runs of the old ones,
     and a test with the seed that the settings were chosen with.
     """
-    request = small_request(results=tmp_path)
+    request = small_request("variant.num_tokens=16", results=tmp_path)
     line = ("--variant", "baseline", "--metric", "trainable_parameters", "--name", "longer")
     sweep(request, *line, "--trials", "1", "--seed", "0", "--test-seeds", "1")
     folder = tmp_path / "sweeps" / "longer"
     (pair,) = load_sweep(folder).branches[0].test_runs
     assert (pair.seed, pair.best) == (1, 0)
-    sweep(request, *line, "--trials", "2", "--seed", "0")
+    sweep(request, *line, "--trials", "3", "--seed", "0")
     branch = load_sweep(folder).branches[0]
-    assert branch.best == 1
+    assert branch.best == 2  # the first with fewer than 16 tokens
     assert branch.test_runs == []
 
 
