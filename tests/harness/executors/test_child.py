@@ -56,6 +56,7 @@ import signal
 from multiprocessing import forkserver
 from pathlib import Path
 from harness.executors import child
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored from the start
 child._PRELOADED = ()
 child.fork_context()
 child._start_server()

@@ -131,12 +131,14 @@ def test_a_run_whose_machine_vanishes_twice_ends_as_the_undisturbed_one(
         assert provider.num_stops == 0
         assert not before or provider.checkpoints()[-1] >= before[-1]
         provider.vanish()
+    folder = provider.kept / "runs" / finished.record.run_id
+    # Five steps may be over before their first checkpoint is in the store.
+    is_trained = (folder / "weights.safetensors").is_file()
     provider.boot()
     assert provider.process is not None
     assert provider.process.wait(600) == 0, provider.log.read_text()
     assert provider.num_stops == 1
-    folder = provider.kept / "runs" / finished.record.run_id
-    assert load_record(folder).cost.resumed_from_step
+    assert is_trained or load_record(folder).cost.resumed_from_step
     for name in ("weights.safetensors", "per_clip.csv"):
         assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
 
