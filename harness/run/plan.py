@@ -3,7 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,7 +27,7 @@ from harness.records.record import (
 from harness.records.score_kind import Score as Score
 from harness.run.budget import schedule_of, within_budget
 from harness.run.code import code_hashes
-from harness.run.models import model_hashes
+from harness.run.models import model_commits, model_hashes
 from harness.settings.branch_config import RunConfig, Tuning, load_run_config
 from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import DataSettings, Profile, StageSettings
@@ -122,6 +122,8 @@ class PlannedRun:
     """How the settings were found, as the request's config says; it decides no number."""
     notices: tuple[str, ...] = ()
     """What a reader of its record must know of its settings."""
+    commits: dict[str, str] = field(default_factory=dict)
+    """By role, the commit that is read of each model that a hub id names."""
 
     @property
     def folder(self) -> Path:
@@ -325,6 +327,7 @@ class Planner:
             identity=identity,
             tuning=tuning,
             notices=notices,
+            commits=model_commits(profile),
         )
 
     def _variant(self, name: str) -> Registration:

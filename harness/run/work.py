@@ -56,7 +56,6 @@ from harness.run.device import (
     require_fit_device,
 )
 from harness.run.findings import Findings, stage_notices
-from harness.run.models import model_commits
 from harness.run.plan import PlannedRun
 from harness.run.prepare import PreparedModel, prepare_model
 from harness.run.previews import previews_of
@@ -329,7 +328,7 @@ class _Work:
             | {"selective_scan": scan_kind(self.device).value}
             | device_facts(self.device)
             | determinism_facts(self.is_deterministic, device=self.device),
-            commits=model_commits(self.planned.profile),
+            commits=self.planned.commits,
             notices=self.findings.notices,
             tuning=self.planned.tuning,
             error=error,
