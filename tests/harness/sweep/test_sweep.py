@@ -28,7 +28,7 @@ from tests.harness.processes import HarnessProcess, harness
 
 MakeRequest = Callable[..., RunRequest]
 # With results of their own: who waits for a trial to train must not find it made already.
-LONG = ("stage1.steps=60", "training.validate_every=20", "training.checkpoint_every=20")
+LONG = ("stage1.steps=20", "training.validate_every=8", "training.checkpoint_every=8")
 
 
 def words(request: RunRequest, *more: str) -> list[str]:
@@ -210,6 +210,7 @@ def test_tests_of_an_earlier_best_are_not_the_new_bests(
     assert branch.test_runs == []
 
 
+@pytest.mark.faults
 def test_killed_processes_lose_no_trial_and_double_none(
     small_request: MakeRequest, tmp_path: Path
 ) -> None:
@@ -341,6 +342,7 @@ def test_a_sweep_never_reads_the_test_split(
         run(replace(request, variant="sonic"), display=Display())
 
 
+@pytest.mark.faults
 def test_two_machines_share_a_sweep_through_a_database_that_restarts(
     small_request: MakeRequest, postgres: Any, tmp_path: Path
 ) -> None:

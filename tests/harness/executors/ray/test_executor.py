@@ -26,7 +26,7 @@ from tests.harness.processes import HarnessProcess
 
 MakeRequest = Callable[..., RunRequest]
 FACTS = ("identity", "metrics", "arms", "controls", "evaluation", "parameters", "guards_passed")
-OVERRIDES = ("stage1.steps=60", "training.checkpoint_every=5")
+OVERRIDES = ("stage1.steps=20", "training.checkpoint_every=5")
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -195,6 +195,7 @@ def num_steps(planned: PlannedRun) -> int:
     return len(events.read_bytes().splitlines()) if events.is_file() else 0
 
 
+@pytest.mark.faults
 def test_sigterm_ends_the_tasks_of_a_cluster_after_a_checkpoint(
     cluster: TwoNodes, small_request: MakeRequest
 ) -> None:
@@ -217,6 +218,7 @@ def test_sigterm_ends_the_tasks_of_a_cluster_after_a_checkpoint(
         assert not (run.folder / RECORD).exists()
 
 
+@pytest.mark.faults
 def test_a_lost_node_changes_no_number(
     cluster: TwoNodes, small_request: MakeRequest, near: list[PlannedRun]
 ) -> None:
