@@ -5,6 +5,7 @@ A run lies under the same names there as below a results folder: `runs/ID/...` o
 hashes, and the record after everything else.
 """
 
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -203,21 +204,20 @@ class RunStore:
 
     def _push_checkpoint(self, folder: Path, name: str, there: dict[str, bytes]) -> None:
         here, where = folder / CHECKPOINTS / name, f"{_place(folder)}/{CHECKPOINTS}/{name}"
-        try:
-            hashes = (here / HASHES).read_bytes()
-            if there.get(name) == hashes:
-                return
+        while (hashes := _hashes(here)) is not None and there.get(name) != hashes:
             self._remote.remove(f"{where}/{HASHES}")
             there.pop(name, None)
-            for path in sorted(here.iterdir()):
-                if path.name != HASHES:
-                    self._remote.upload(path, f"{where}/{path.name}")
-            self._remote.write(f"{where}/{HASHES}", content=hashes)
-            there[name] = hashes
-        except (FileNotFoundError, HarnessError):
-            if (here / HASHES).is_file():
-                raise
-            return  # pruned meanwhile
+            try:
+                for file in sorted(json.loads(hashes)):
+                    self._remote.upload(here / file, f"{where}/{file}")
+            except (FileNotFoundError, HarnessError):
+                if _hashes(here) == hashes:
+                    raise
+            # A stage's last step is saved again with the stage's result: what was sent is then of
+            # both, and is sent again. Pruned meanwhile, it is not wanted.
+            if _hashes(here) == hashes:
+                self._remote.write(f"{where}/{HASHES}", content=hashes)
+                there[name] = hashes
 
     def _remove_checkpoint(self, where: str, name: str) -> None:
         there = f"{where}/{CHECKPOINTS}/{name}"
@@ -235,6 +235,14 @@ def _place(folder: Path) -> str:
 def _stamp(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _hashes(checkpoint: Path) -> bytes | None:
+    """Its list of hashes; None where it is not there."""
+    try:
+        return (checkpoint / HASHES).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _committed(folder: Path) -> list[str]:

@@ -29,6 +29,7 @@ from harness.pack.pack import PackRequest, make_pack
 from harness.pack.script import TASK, script_text
 from harness.records.record import load_record
 from harness.run.plan import RunRequest
+from harness.run.run import run
 from harness.wording.display import Display
 
 MakeRequest = Callable[..., RunRequest]
@@ -104,43 +105,39 @@ class Provider:
         return sorted(path.parent.name for path in self.kept.rglob("checkpoints/*/sha256.json"))
 
 
-@pytest.fixture(scope="module")
-def small_pack(
-    small_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, RunRequest]:
-    """The session's run, not begun, with its data, so that it needs nothing of this machine."""
-    request = small_request("training.checkpoint_every=1")
-    out = tmp_path_factory.mktemp("launch") / "box.tar"
+def packed(request: RunRequest, out: Path) -> Path:
+    """The run, not begun, with its data, so that it needs nothing of this machine."""
     words = tuple(request.words[1:])
     make_pack(PackRequest(words, (), request.results, DataMode.MEDIA), out=out, display=Display())
-    return out, request
+    return out
 
 
 def test_a_run_whose_machine_vanishes_twice_ends_as_the_undisturbed_one(
-    small_pack: tuple[Path, RunRequest], finished: Any, tmp_path: Path
+    small_request: MakeRequest, tmp_path: Path
 ) -> None:
     """Catches: a run that is lost or begins anew, a machine that goes on costing."""
-    provider = Provider(tmp_path, pack=small_pack[0])
-    for seen in (1, 2):
+    # Long enough to be training still when a second machine has kept what it went on to.
+    request = small_request("stage1.steps=60", "training.checkpoint_every=1", seed=16)
+    provider = Provider(tmp_path, pack=packed(request, tmp_path / "box.tar"))
+    for _ in range(2):
+        before = step_of(provider.checkpoints())
         provider.boot()
+        provider.wait_for(Moment(num_new=1, further_s=0))
         assert provider.process is not None
-        before = provider.checkpoints()
-        while len(provider.checkpoints()) < seen and provider.process.poll() is None:
-            time.sleep(0.05)
         assert provider.process.poll() is None, provider.log.read_text()
-        assert provider.num_stops == 0
-        assert not before or provider.checkpoints()[-1] >= before[-1]
         provider.vanish()
-    folder = provider.kept / "runs" / finished.record.run_id
-    # Five steps may be over before their first checkpoint is in the store.
-    is_trained = (folder / "weights.safetensors").is_file()
+        assert step_of(provider.checkpoints()) > before
+    assert provider.num_stops == 0
+    kept = step_of(provider.checkpoints())
     provider.boot()
     assert provider.process is not None
     assert provider.process.wait(600) == 0, provider.log.read_text()
     assert provider.num_stops == 1
-    assert is_trained or load_record(folder).cost.resumed_from_step
+    record = run(request, display=Display())
+    here, there = (place / "runs" / record.run_id for place in (request.results, provider.kept))
+    assert load_record(there).cost.resumed_from_step == kept, provider.log.read_text()
     for name in ("weights.safetensors", "per_clip.csv"):
-        assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
+        assert (there / name).read_bytes() == (here / name).read_bytes()
 
 
 def step_of(checkpoints: list[str]) -> int:
@@ -178,9 +175,7 @@ def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: P
     request = small_request(
         "stage1.steps=12", "stage2.steps=12", "stage3.steps=6", "training.checkpoint_every=1"
     )
-    pack = tmp_path / "box.tar"
-    words = tuple(request.words[1:])
-    make_pack(PackRequest(words, (), request.results, DataMode.MEDIA), out=pack, display=Display())
+    pack = packed(request, tmp_path / "box.tar")
     undisturbed = Provider(tmp_path / "undisturbed", pack=pack)
     (tmp_path / "undisturbed").mkdir()
     began = time.monotonic()

@@ -1,5 +1,6 @@
 """Run folders gathered in a store: what travels, in which order, and what its failures say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ class Watched(LocalFileSystem):
     protocol = "watched"
     written: list[str] = []  # noqa: RUF012
     failures: list[Exception] = []  # noqa: RUF012
+    meanwhile: list[Callable[[], None]] = []  # noqa: RUF012
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: object) -> None:
         self._note(path)
@@ -36,6 +38,8 @@ class Watched(LocalFileSystem):
         self._note(path2)
         Path(self._strip_protocol(path2)).parent.mkdir(parents=True, exist_ok=True)
         super().put_file(path1, path2)
+        if "step-00000004" in path2 and self.meanwhile:
+            self.meanwhile.pop()()
 
     def _note(self, path: str) -> None:
         if self.failures:
@@ -50,7 +54,7 @@ class Watched(LocalFileSystem):
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     register_implementation("watched", Watched, clobber=True)
-    Watched.written, Watched.failures = [], []
+    Watched.written, Watched.failures, Watched.meanwhile = [], [], []
     monkeypatch.setattr(remote, "_PAUSES_S", (0.0, 0.0, 0.0))
     return f"watched://{tmp_path}/bucket"
 
@@ -68,11 +72,11 @@ def begun_run(results: Path, *, steps: int = 4) -> Path:
     return folder
 
 
-def save(folder: Path, *, step: int) -> None:
+def save(folder: Path, *, step: int, value: float | None = None) -> None:
     with (folder / "events.jsonl").open("a") as log:
         log.write(f'{{"global_step": {step}}}\n')
     CheckpointFolder(folder / "checkpoints").save(
-        Checkpoint(step, {"weight": torch.full((3,), float(step))}, {"stage": 1})
+        Checkpoint(step, {"weight": torch.full((3,), value or float(step))}, {"value": value})
     )
 
 
@@ -120,6 +124,24 @@ def test_a_half_uploaded_checkpoint_is_not_fetched(tmp_path: Path) -> None:
     there = tmp_path / "b" / "runs" / RUN
     RunStore(store.url).pull(there)
     assert [path.name for path in (there / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+def test_a_checkpoint_that_is_saved_again_while_it_is_sent_arrives_whole(
+    tmp_path: Path, watched: str
+) -> None:
+    """Catches: one of two halves, from which no machine can go on: a stage's last step is saved
+    by its number and again with the stage's result."""
+    store, here = RunStore(watched), begun_run(tmp_path / "a")
+    Watched.meanwhile = [lambda: save(here, step=4, value=44.0)]
+    store.push(here)
+    assert not Watched.meanwhile
+    there = tmp_path / "b" / "runs" / RUN
+    RunStore(watched).pull(there)
+    checkpoints = CheckpointFolder(there / "checkpoints")
+    found = checkpoints.latest()
+    assert checkpoints.notices == []
+    assert found is not None
+    assert torch.equal(found.tensors["weight"], torch.full((3,), 44.0))
 
 
 def test_what_did_not_change_is_not_sent_again(tmp_path: Path, watched: str) -> None:
