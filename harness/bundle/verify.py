@@ -20,6 +20,8 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric
 from harness.records.record import Status
+from harness.votes.of_comparison import scored_again
+from harness.votes.summary import deciding_votes, votes_on
 from harness.wording.numbers import count, listed
 
 
@@ -92,6 +94,19 @@ def _verify(path: Path, root: Path, *, with_pages: bool) -> Verification:
         )
     ]
     unchecked = list(_unchecked(facts, record, runs, with_pages=with_pages))
+    votes = votes_on(folder)
+    if votes is not None:
+        counted = scored_again(folder, votes, record=again, runs=runs)
+        if counted is None:
+            unchecked.append("The listeners' votes: they were scored before answers were kept.")
+        else:
+            found += differences(
+                votes.model_dump(mode="json"),
+                counted.model_dump(mode="json"),
+                where=f"{record.name}/votes.json",
+            )
+            votes = counted
+    deciding = deciding_votes(votes, record=again)
     if facts.code != deciding_code():
         worded = [difference for difference in found if difference.is_wording]
         found = [difference for difference in found if not difference.is_wording]
@@ -104,7 +119,7 @@ def _verify(path: Path, root: Path, *, with_pages: bool) -> Verification:
         path=path,
         sha256=file_sha256(path),
         name=record.name,
-        verdict=again.verdict,
+        verdict=again.verdict if deciding is None else deciding.sentence,
         num_runs=len(runs),
         num_numbers=num_numbers(record.model_dump(mode="json")),
         differences=tuple(found),

@@ -10,7 +10,13 @@ from core.errors import DataError, HarnessError
 from core.files import write_atomic
 from harness.comparison.evidence import Looks
 from harness.comparison.record import ComparisonRecord, load_comparison
-from harness.records.folders import ReportFolder, ResultsFolder
+from harness.records.folders import (
+    COMPARISON,
+    QUESTION,
+    ReportFolder,
+    ResultsFolder,
+    folders_with,
+)
 from harness.records.record import now
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
@@ -128,8 +134,7 @@ def looks_among(
 def all_looks(results: Path) -> list[Look]:
     """Of every folder under reports: its journal, or the comparison of a time before journals."""
     found = []
-    folders = {path.parent for path in ResultsFolder(results).asked}
-    for folder in sorted(folders):
+    for folder in folders_with(ResultsFolder(results).reports, QUESTION, COMPARISON):
         try:
             journal = [Look(**look) for look in read_question(folder).get("looks", [])]
             found += journal or [_of_comparison(load_comparison(folder))]

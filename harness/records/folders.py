@@ -28,7 +28,8 @@
         sessions.jsonl             as of a run; control.json likewise
         contact_sheet.png          the same clips as each branch generates them
         votes/PLAN.json            what listeners were asked, and what is behind each image
-        votes.json                 their answers, scored
+        votes/PLAN/NUMBER.json     their answers, a listener each
+        votes.json                 the answers, scored
         index.html                 its report; a sweep has one too
       sweeps/NAME/               a sweep
         sweep.json                 every trial
@@ -223,6 +224,10 @@ class ReportFolder:
         """What listeners were asked, and what is behind each image."""
         return self.path / "votes" / f"{plan_id}.json"
 
+    def vote_answers(self, plan_id: str) -> Path:
+        """Listeners' answers to it as they gave them, a file each."""
+        return self.path / "votes" / plan_id
+
     @property
     def page(self) -> Path:
         """Its report."""
@@ -367,17 +372,17 @@ class ResultsFolder:
     @property
     def run_folders(self) -> list[Path]:
         """The runs that are scored on the test clips, those without a record too, by id."""
-        return _with_any(self.runs, IDENTITY, RECORD)
+        return folders_with(self.runs, IDENTITY, RECORD)
 
     @property
     def trial_folders(self) -> list[Path]:
         """The runs that are not, those without a record too, by id."""
-        return _with_any(self.validation, IDENTITY, RECORD)
+        return folders_with(self.validation, IDENTITY, RECORD)
 
     @property
     def comparison_folders(self) -> list[Path]:
         """The comparisons, those that are not concluded too, by name."""
-        return _with_any(self.reports, MATRIX, COMPARISON)
+        return folders_with(self.reports, MATRIX, COMPARISON)
 
     @property
     def comparisons(self) -> list[Path]:
@@ -385,16 +390,11 @@ class ResultsFolder:
         return sorted(self.reports.glob(f"*/{COMPARISON}"))
 
     @property
-    def asked(self) -> list[Path]:
-        """The journals of what was asked, and the comparisons, by name."""
-        return sorted([*self.reports.glob(f"*/{QUESTION}"), *self.comparisons])
-
-    @property
     def sweep_records(self) -> list[Path]:
         """The records of the sweeps, by name."""
         return sorted(self.sweeps.glob(f"*/{SWEEP}"))
 
 
-def _with_any(parent: Path, *names: str) -> list[Path]:
+def folders_with(parent: Path, *names: str) -> list[Path]:
     """The folders below `parent` with a file of one of the names."""
     return sorted({path.parent for name in names for path in parent.glob(f"*/{name}")})

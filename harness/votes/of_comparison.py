@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import DataError, MismatchError
-from core.files import file_sha256
+from core.files import file_sha256, write_atomic
 from harness.comparison.record import ComparisonRecord, load_comparison
-from harness.comparison.runs import load_run
+from harness.comparison.runs import LoadedRun, load_run
 from harness.metrics.metric import Level
 from harness.metrics.registry import known_metrics
 from harness.records.folders import ReportFolder
 from harness.records.record import Status
-from harness.votes.answers import read_votes, require_fit
+from harness.votes.answers import VoteFile, read_votes, require_fit
 from harness.votes.plan import Kind, VotePlan, load_plan
 from harness.votes.record import VotesRecord, load_votes
 from harness.votes.scoring import MetricValues, metric_values, score_votes
@@ -19,7 +19,7 @@ from harness.votes.verdict import votes_verdict
 
 
 def score_comparison(folder: Path, *, paths: Sequence[Path], decides: bool = False) -> VotesRecord:
-    """Score the files, and write `votes.json` into the comparison's folder.
+    """Score the files, and write `votes.json` and the files into the comparison's folder.
 
     decides: the verdict rests on these votes even though their plan did not say so; it is
     exploratory then.
@@ -47,19 +47,79 @@ def score_comparison(folder: Path, *, paths: Sequence[Path], decides: bool = Fal
             f"{paths[0]} answers plan {plan_ids[0]}, which {record.name} never asked; `harness "
             "vote` keeps its plans in the comparison's folder"
         )
-    plan = load_plan(place)
-    if plan.plan_id != plan_ids[0]:
-        raise MismatchError(f"{place} was edited: it holds plan {plan.plan_id}")
+    plan = _plan(place, plan_id=plan_ids[0])
     require_fit(files, plan=plan)
     _require_same_images(plan, folder=folder)
-    scored = score_votes(files, plan=plan, metrics=_metrics(record, folder=folder))
     place = ReportFolder(folder).votes
-    if plan.decides or decides:
-        earlier = _decided_before(place, plan=plan)
-        found = votes_verdict(scored, plan=plan, record=record, earlier=earlier)
-        scored = scored.model_copy(update={"verdict": found})
+    scored = _scored(
+        files,
+        plan=plan,
+        record=record,
+        runs=[load_run(record.run_folder(run, folder=folder)) for run in record.runs],
+        decides=plan.decides or decides,
+        earlier=_decided_before(place, plan=plan),
+    )
+    _keep(paths, ReportFolder(folder).vote_answers(plan.plan_id))
     scored.save(place)
     return scored
+
+
+def scored_again(
+    folder: Path, said: VotesRecord, *, record: ComparisonRecord, runs: Sequence[LoadedRun]
+) -> VotesRecord | None:
+    """What the listeners' own files in the comparison's folder give; None where none were kept.
+
+    said: says what was asked, and whether and how often the votes decided before.
+
+    Raises:
+        DataError, MismatchError: files that do not fit the plan, or a plan that was edited.
+    """
+    files = ReportFolder(folder)
+    paths = sorted(files.vote_answers(said.plan_id).glob("*.json"))
+    if not paths:
+        return None
+    return _scored(
+        [(path, read_votes(path)) for path in paths],
+        plan=_plan(files.vote_plan(said.plan_id), plan_id=said.plan_id),
+        record=record,
+        runs=runs,
+        decides=said.verdict is not None,
+        earlier=said.verdict.decided_at if said.verdict is not None else (),
+    )
+
+
+def _plan(place: Path, *, plan_id: str) -> VotePlan:
+    plan = load_plan(place)
+    if plan.plan_id != plan_id:
+        raise MismatchError(f"{place} was edited: it holds plan {plan.plan_id}")
+    return plan
+
+
+def _scored(
+    files: Sequence[tuple[Path, VoteFile]],
+    *,
+    plan: VotePlan,
+    record: ComparisonRecord,
+    runs: Sequence[LoadedRun],
+    decides: bool,
+    earlier: Sequence[int],
+) -> VotesRecord:
+    scored = score_votes(files, plan=plan, metrics=_metrics(runs))
+    if not decides:
+        return scored
+    found = votes_verdict(scored, plan=plan, record=record, earlier=earlier)
+    return scored.model_copy(update={"verdict": found})
+
+
+def _keep(paths: Sequence[Path], folder: Path) -> None:
+    """The files as listeners gave them, in the order they were scored in, and no other one."""
+    contents = [path.read_bytes() for path in paths]  # first: they may be those that are kept
+    kept = [folder / f"{number:03d}.json" for number in range(1, len(contents) + 1)]
+    for path, content in zip(kept, contents, strict=True):
+        write_atomic(path, content=content)
+    for path in folder.glob("*.json"):
+        if path not in kept:
+            path.unlink()
 
 
 def _decided_before(place: Path, *, plan: VotePlan) -> tuple[int, ...]:
@@ -81,11 +141,11 @@ def _require_same_images(plan: VotePlan, *, folder: Path) -> None:
                 raise MismatchError(f"{path} is not the image that was voted on")
 
 
-def _metrics(record: ComparisonRecord, *, folder: Path) -> MetricValues:
+def _metrics(runs: Sequence[LoadedRun]) -> MetricValues:
     tables = {
-        (run.branch, run.seed): load_run(record.run_folder(run, folder=folder)).per_clip
-        for run in record.runs
-        if run.status is Status.FINISHED
+        (run.record.identity.variant, run.record.identity.seed): run.per_clip
+        for run in runs
+        if run.record.status is Status.FINISHED
     }
     directions = {
         name: metric.higher_is_better

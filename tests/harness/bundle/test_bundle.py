@@ -22,7 +22,13 @@ from harness.bundle.recompute import bundled_looks, bundled_runs, recomputed
 from harness.bundle.verify import Verification, comparable, verify_bundle
 from harness.cli.main import app
 from harness.comparison.record import load_comparison
+from harness.records.folders import ReportFolder
+from harness.report.comparison.write import write_comparison_report
 from harness.report.page import style
+from harness.votes.answers import FORMAT as VOTES
+from harness.votes.of_comparison import score_comparison
+from harness.votes.plan import Kind, Shown, Trial, VotePlan
+from harness.votes.record import load_votes
 
 
 def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -49,12 +55,10 @@ def edited(value: Any, place: tuple[Any, ...]) -> Any:
 
 
 @pytest.fixture
-def repacked(bundled: Bundle, tmp_path: Path) -> Callable[..., Path]:
-    """The bundle with one file of it changed, and every hash in it made to fit."""
-    root = tmp_path / "root"
-    extract_archive(bundled.path, root)
+def repack(tmp_path: Path) -> Callable[..., Path]:
+    """The unpacked bundle in `root` with one file changed, and every hash in it made to fit."""
 
-    def make(name: str, change: Callable[[Any], Any]) -> Path:
+    def make(root: Path, name: str, change: Callable[[Any], Any]) -> Path:
         path = root / name
         before = path.read_bytes()
         if path.suffix == ".json":
@@ -75,6 +79,15 @@ def repacked(bundled: Bundle, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "edited.tar"
 
     return make
+
+
+@pytest.fixture
+def repacked(
+    bundled: Bundle, repack: Callable[..., Path], tmp_path: Path
+) -> Callable[[str, Callable[[Any], Any]], Path]:
+    """The bundle with one file of it changed."""
+    extract_archive(bundled.path, tmp_path / "root")
+    return lambda name, change: repack(tmp_path / "root", name, change)
 
 
 def refused(path: Path) -> str:
@@ -204,6 +217,104 @@ def test_the_text_of_the_report_is_drawn_again(
     found = verify_bundle(changed, with_pages=True).differences
     assert "Never." in found[0].sentence()
     assert {difference.where.split(",")[0] for difference in found} == {"report.md"}
+
+
+@pytest.fixture
+def voted(comparison_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The comparison on which three listeners have voted, four in five times for sonic."""
+    results = tmp_path / "voted" / "results"
+    shutil.copytree(comparison_folder.parent.parent, results)
+    folder = results / "reports" / comparison_folder.name
+    trials = [
+        Trial(
+            id=f"{number:012x}",
+            kind=Kind.BRANCHES,
+            sample_id=f"{number % 12:03d}",
+            class_name=("rain", "siren")[number % 2],
+            seed=number % 6,
+            draw=0,
+            first=Shown(name="sonic", path=f"{number}-a.png"),
+            second=Shown(name="baseline", path=f"{number}-b.png"),
+            is_first_left=number % 2 == 0,
+        )
+        for number in range(24)
+    ]
+    plan = VotePlan(
+        comparison=folder.name,
+        created_at="2026-01-02T05:00:00+00:00",
+        seed=0,
+        trials=tuple(trials),
+        most_catch_misses=-1,
+        hashes={},
+    )
+    plan.save(ReportFolder(folder).vote_plan(plan.plan_id))
+    paths = []
+    for name in ("Ann", "Ben", "Cem"):
+        sides = [
+            "left" if trial.is_first_left == ((number + len(paths)) % 5 > 0) else "right"
+            for number, trial in enumerate(trials)
+        ]
+        answers = [
+            {"trial": trial.id, "side": side, "seconds": 2.0, "plays": 1}
+            for trial, side in zip(trials, sides, strict=True)
+        ]
+        content = {"format": VOTES, "plan": plan.plan_id, "listener": name, "started_at": ""}
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(json.dumps({**content, "answers": answers}))
+    score_comparison(folder, paths=paths, decides=True)
+    monkeypatch.setattr(style, "_svg", lambda *_, **__: "<svg></svg>")
+    write_comparison_report(folder)
+    return folder
+
+
+def test_a_verdict_by_votes_follows_from_the_listeners_answers(
+    voted: Path, tmp_path: Path, repack: Callable[..., Path]
+) -> None:
+    """Catches: a verdict that a bundle gives by the metric while the comparison gives it by votes,
+    and votes that were edited after they were counted."""
+    record = load_votes(ReportFolder(voted).votes)
+    assert record.verdict is not None
+    bundle = make_bundle(voted, out=tmp_path / "voted.tar")
+    assert bundle.verification.verdict == record.verdict.sentence
+    place = f"results/reports/{voted.name}"
+
+    def more_votes(votes: Any) -> Any:
+        votes["questions"][0]["share"] = 0.99
+        return votes
+
+    def another_answer(votes: Any) -> Any:
+        votes["answers"][0]["side"] = {"left": "right", "right": "left"}[
+            votes["answers"][0]["side"]
+        ]
+        return votes
+
+    root = tmp_path / "root"
+    extract_archive(bundle.path, root)
+    assert "votes.json.questions[0].share" in refused(
+        repack(root, f"{place}/votes.json", more_votes)
+    )
+    answers = f"{place}/votes/{record.plan_id}/002.json"
+    assert "votes.json.questions[0]" in refused(repack(root, answers, another_answer))
+
+
+def test_votes_without_the_listeners_answers_are_said_to_be_unchecked(
+    voted: Path, tmp_path: Path
+) -> None:
+    """Catches: numbers that pass for checked where the answers behind them were never kept."""
+    files = ReportFolder(voted)
+    shutil.rmtree(files.vote_answers(load_votes(files.votes).plan_id))
+    found = make_bundle(voted, out=tmp_path / "voted.tar").verification
+    assert any("listeners' votes" in sentence for sentence in found.unchecked)
+
+
+def test_answers_that_are_counted_again_are_the_ones_that_were_counted_last(voted: Path) -> None:
+    """Catches: answers of an earlier count that stay, and kept files that read themselves away."""
+    files = ReportFolder(voted)
+    kept = files.vote_answers(load_votes(files.votes).plan_id)
+    before = [path.read_bytes() for path in sorted(kept.glob("*.json"))]
+    score_comparison(voted, paths=sorted(kept.glob("*.json"))[1:])
+    assert [path.read_bytes() for path in sorted(kept.glob("*"))] == before[1:]
+    assert load_votes(files.votes).num_counted == 2
 
 
 def test_a_comparison_whose_runs_changed_is_not_bundled(
