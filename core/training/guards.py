@@ -212,6 +212,43 @@ def check_moved(stuck: Sequence[str], *, stage: str) -> None:
         )
 
 
+def check_loss_has_gradient(diffusion: Tensor, *, stage: str) -> None:
+    """Raises GuardError where the diffusion loss depends on nothing that is trained.
+
+    Reads how it was computed and waits for nothing.
+    """
+    if not diffusion.requires_grad:
+        raise GuardError(
+            f"{stage}: the diffusion loss depends on no parameter that this stage trains, so the "
+            "images cannot change, whatever the variant's own terms do. The tokens are detached "
+            "or cut off from the UNet's context, or the stage trains nothing that is in use"
+        )
+
+
+def tensor_hashes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """SHA-256 over the bytes of each tensor."""
+    return {
+        name: hashlib.sha256(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        ).hexdigest()
+        for name, tensor in tensors.items()
+    }
+
+
+def check_validation_changed_nothing(
+    before: Mapping[str, str], after: Mapping[str, str], *, stage: str
+) -> None:
+    """Raises GuardError naming what of the model validating changed, by `tensor_hashes`."""
+    changed = [name for name in before if before[name] != after.get(name)]
+    if changed:
+        raise GuardError(
+            f"{stage}: validating changed {', '.join(changed[:4])}"
+            f"{' ...' if len(changed) > 4 else ''}: the weights then depend on how often the "
+            "run validates, and on the validation clips. Update averages and statistics only "
+            "in training mode (self.training)"
+        )
+
+
 def check_guidance_was_trained(
     *, text_guidance: float, audio_guidance: float, text_dropout: float, audio_dropout: float
 ) -> None:

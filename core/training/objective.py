@@ -14,6 +14,9 @@ from torch import Tensor
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.randomness import Name, normal, rng
 
+DIFFUSION = "diffusion"
+"""Name of the loss term that is not the variant's own."""
+
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on a device; to a GPU by way of pinned memory, so that nobody waits for it."""

@@ -84,6 +84,7 @@ class StageLoop:
         self.optimizer = build_optimizer(groups, eps=plan.adam_eps, device=model.device)
         self.largest_terms: dict[str, float] = {}
         self.is_judged = False
+        self.was_validated = False
         self.graphed: GraphedCompute | None = None
         # On a GPU a step is read while the next one is computed, unless it decides about the next.
         is_ahead = model.device.type == "cuda" and self.stage.stop is not StopCriterion.GATE_WINDOW
@@ -259,6 +260,7 @@ class StageLoop:
 
     def _validate(self) -> float:
         with self.ledger.spending(VALIDATION):
+            before = None if self.was_validated else guards.tensor_hashes(self.model.state_dict())
             loss = planned_loss(
                 self.model,
                 data=self.data,
@@ -266,6 +268,10 @@ class StageLoop:
                 scheduler=self.scheduler,
                 latent_shape=self.latent_shape,
             )
+            if before is not None:  # once a stage and process: it reads every weight
+                after = guards.tensor_hashes(self.model.state_dict())
+                guards.check_validation_changed_nothing(before, after, stage=self.stage.name)
+            self.was_validated = True
         guards.check_validation_loss(loss, stage=self.stage.name, step=self.step)
         self.result.validation_loss = loss
         if self.best is None or loss < self.best[0]:
@@ -305,7 +311,7 @@ class StageLoop:
 
         def part(prefix: str) -> dict[str, Tensor]:
             found = stage_state.under(checkpoint.tensors, prefix=prefix)
-            found = stage_state.of_names(found, self.trained)
+            found = stage_state.of_names(found, self.trained, what=prefix, step=self.step)
             return {n: t.to(self.model.device) for n, t in found.items()}
 
         self.step = checkpoint.state["step"]
@@ -323,4 +329,12 @@ class StageLoop:
         if checkpoint.state["best"] is not None:
             loss, step = checkpoint.state["best"]
             self.best = (loss, step, part("best."))
-        stage_state.restore_optimizer(self.optimizer, checkpoint.tensors, trained=self.trained)
+        # What had no gradient, or only one of a skipped step, has no state.
+        is_stepped = self._num_applied > 0 and not self.result.skipped_steps
+        stage_state.restore_optimizer(
+            self.optimizer,
+            checkpoint.tensors,
+            trained=self.trained,
+            required=watch.in_graph if is_stepped else (),
+            step=self.step,
+        )

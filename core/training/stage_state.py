@@ -1,10 +1,12 @@
 """What a checkpoint inside a stage holds: everything that the stage goes on from, by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from core.errors import MismatchError
 
 _OPTIMIZER = "optimizer."
 _ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -37,8 +39,15 @@ def restore_optimizer(
     tensors: Mapping[str, Tensor],
     *,
     trained: Mapping[str, nn.Parameter],
+    required: Collection[str],
+    step: int,
 ) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave.
+
+    required: parameters that the optimiser has moved before `step`, the stage's.
+
+    Raises: MismatchError where state of a required one is missing.
+    """
     for name, parameter in trained.items():
         state: dict[str, Any] = {}
         for key in _ADAMW_STATE:
@@ -46,10 +55,27 @@ def restore_optimizer(
             if tensor is not None:
                 is_on_host = key == "step" and not optimizer.param_groups[0]["fused"]
                 state[key] = tensor.clone() if is_on_host else tensor.to(parameter.device)
+            elif name in required:
+                raise _missing(f"{_OPTIMIZER}{key}.{name}", step=step)
         if state:
             optimizer.state[parameter] = state
 
 
-def of_names(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Those of `names` that are there, in the order of `names`."""
-    return {name: tensors[name] for name in names if name in tensors}
+def of_names(
+    tensors: Mapping[str, Tensor], names: Iterable[str], *, what: str, step: int
+) -> dict[str, Tensor]:
+    """The tensors of these names, in their order.
+
+    Raises: MismatchError naming what is missing, with `what` before its name.
+    """
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise _missing(what + missing[0], step=step)
+    return {name: tensors[name] for name in names}
+
+
+def _missing(name: str, *, step: int) -> MismatchError:
+    return MismatchError(
+        f"the checkpoint of step {step} of this stage lacks {name}; going on from it would begin "
+        "that anew without a word. Delete the run's folder to train it again"
+    )

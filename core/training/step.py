@@ -23,7 +23,7 @@ from core.randomness import torch_seeded
 from core.training import guards
 from core.training.batches import StepBatch
 from core.training.ledger import BACKWARD, ENCODE, FORWARD, OPTIMISER, Ledger
-from core.training.objective import per_sample_mse
+from core.training.objective import DIFFUSION, per_sample_mse
 from core.training.plan import TrainingPlan, learning_rate_factor
 from core.training.precision import autocast
 from core.training.results import StepReport
@@ -207,6 +207,7 @@ class TrainingStep:
     def differentiate(self, micro: StepBatch) -> dict[str, Tensor]:
         """Add the gradients of one micro-batch; returns the terms of its loss."""
         losses = self._micro_losses(micro)
+        guards.check_loss_has_gradient(losses[DIFFUSION], stage=self.stage.name)
         self._backward(torch.stack(list(losses.values())).sum() / self.plan.accumulation)
         return losses
 
@@ -243,7 +244,7 @@ class TrainingStep:
                 )
         with self.ledger.spending(FORWARD):
             mse_B = per_sample_mse(prediction, batch.noised.target_BCHW)
-            return {"diffusion": (batch.weight_S * mse_B).mean(), **auxiliary}
+            return {DIFFUSION: (batch.weight_S * mse_B).mean(), **auxiliary}
 
     def _condition(self, batch: StepBatch) -> Conditioning:
         with self.ledger.spending(ENCODE):
