@@ -116,8 +116,11 @@ def test_a_run_whose_machine_vanishes_twice_ends_as_the_undisturbed_one(
     small_request: MakeRequest, tmp_path: Path
 ) -> None:
     """Catches: a run that is lost or begins anew, a machine that goes on costing."""
-    # Long enough to be training still when a second machine has kept what it went on to.
-    request = small_request("stage1.steps=60", "training.checkpoint_every=1", seed=16)
+    # Long enough to be training still when a second machine has kept what it went on to, and with
+    # results of its own: a pack takes every half-finished run along.
+    request = small_request(
+        "stage1.steps=60", "training.checkpoint_every=1", results=tmp_path / "results"
+    )
     provider = Provider(tmp_path, pack=packed(request, tmp_path / "box.tar"))
     for _ in range(2):
         before = step_of(provider.checkpoints())
@@ -173,7 +176,8 @@ NUM_STEPS = 12 + 12 + 6
 def test_fifty_lost_machines_lose_no_run(small_request: MakeRequest, tmp_path: Path) -> None:
     """Catches: the one moment between a checkpoint and its copy at which everything is lost."""
     request = small_request(
-        "stage1.steps=12", "stage2.steps=12", "stage3.steps=6", "training.checkpoint_every=1"
+        *("stage1.steps=12", "stage2.steps=12", "stage3.steps=6", "training.checkpoint_every=1"),
+        results=tmp_path / "results",
     )
     pack = packed(request, tmp_path / "box.tar")
     undisturbed = Provider(tmp_path / "undisturbed", pack=pack)
