@@ -39,6 +39,13 @@ class PreparedSplit:
     exclusions: Mapping[str, int]
     num_input: int | None
 
+    @property
+    def num_capped(self) -> int:
+        """Sound pairs that the cap leaves out; 0 for a lock, whose data were not read."""
+        if self.num_input is None:
+            return 0
+        return self.num_input - sum(self.exclusions.values()) - len(self.split.samples)
+
 
 class Prepare(Protocol):
     """What makes a split of `--data`."""

@@ -344,6 +344,13 @@ class Planner:
                 results=request.results,
                 progress=self._display.phase,
             )
+            capped = self._splits[key].num_capped
+            if capped > 0:
+                kept = len(self._splits[key].split.samples)
+                self._display.say(
+                    f"data.cap = {settings.cap} clips a class leaves out {capped} of "
+                    f"{kept + capped} pairs; --set data.cap=N keeps more"
+                )
         return self._splits[key]
 
     def _code(self, registration: Registration) -> dict[str, str]:

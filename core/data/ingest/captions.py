@@ -2,7 +2,8 @@
 
 Text beside a pair is what trainers of image models read (kohya's, with `.txt` or `.caption`); a
 `metadata.jsonl` or `metadata.csv` with the columns `file_name` and `text` is what Hugging Face's
-folder builders read.
+folder builders read. A `captions.json` has captions by the clip's name, one or a list of which the
+first counts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from core.data.ingest.rows import kind_of, read_rows, said
-from core.data.ingest.scan import Found
+from core.data.ingest.endings import CAPTION_MAP
+from core.data.ingest.rows import kind_of, parse_json, read_rows, said
+from core.data.ingest.scan import Found, caption_of
 from core.errors import DataError
 from core.text import canonical, read_text
 
@@ -32,9 +34,13 @@ class Captions:
     """Caption and label by the path of a medium, in NFC."""
     notices: list[str] = field(default_factory=list)
     """What a reader should know of them, as sentences."""
+    _by_name: set[str] = field(default_factory=set)
+    """Keys of `rows` that are the name of a clip in any folder."""
+    _found: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
     _num_pairs: int = 0
     _num_differing: int = 0
+    _num_without: int = 0
 
     @classmethod
     def of(cls, root: Path, found: Found) -> "Captions":
@@ -46,6 +52,13 @@ class Captions:
         captions = cls(root, files, {})
         rows: dict[str, tuple[str | None, str | None]] = {}
         for path in found.caption_lists:
+            if PurePosixPath(path).name.lower() == CAPTION_MAP:
+                by_name, notice = _map(root / path)
+                captions.notices += [f"{path}: {notice}"] if notice else []
+                captions._by_name |= by_name.keys()
+                rows |= {name: (text, None) for name, text in by_name.items()}
+                if by_name:
+                    continue
             own = list(_listed(root / path))
             if not own:
                 captions.notices.append(
@@ -58,8 +71,8 @@ class Captions:
 
     def label(self, *paths: str) -> str | None:
         """The label that a list gives to one of these files."""
-        found = [self.rows[key][1] for key in map(canonical, paths) if key in self.rows]
-        return next((label for label in found if label), None)
+        found = [row for row in map(self._row, map(canonical, paths)) if row is not None]
+        return next((label for _, label in found if label), None)
 
     def caption(self, *paths: str) -> str | None:
         """The caption of a pair of these files, the first with one; None where none has.
@@ -69,6 +82,7 @@ class Captions:
         texts = [text for text in map(self._text, paths) if text]
         self._num_pairs += bool(texts)
         self._num_differing += len(set(texts)) > 1
+        self._num_without += not texts
         return texts[0] if texts else None
 
     def _text(self, path: str) -> str | None:
@@ -84,16 +98,38 @@ class Captions:
             text = next((line.strip() for line in lines if line.strip()), None)
             if text:
                 return canonical(text.replace("\0", ""))
-        return self.rows[key][0] if key in self.rows else None
+        row = self._row(key)
+        return None if row is None else row[0]
+
+    def _row(self, key: str) -> tuple[str | None, str | None] | None:
+        """What a list says of a medium: by its path, else by its name without the ending."""
+        for name in (key, PurePosixPath(key).name, PurePosixPath(key).stem):
+            if name in self.rows and (name == key or name in self._by_name):
+                self._found.add(name)
+                return self.rows[name]
+        return None
 
     def said(self) -> list[str]:
         """The notices, after all captions were asked for."""
         notices = list(self.notices)
         if self._num_pairs:
-            notices.append(f"{self._num_pairs} pairs have a text file next to them")
+            notices.append(
+                f"{self._num_pairs} pairs have a text file next to them, or a caption in a list"
+            )
+        if self._num_pairs and self._num_without:
+            notices.append(
+                f"{self._num_without} pairs have no caption; theirs is made from the class, "
+                f"as {caption_of('NAME')!r}"
+            )
         if self._num_differing:
             notices.append(
                 f"{self._num_differing} pairs have two unlike texts; that of the picture counts"
+            )
+        unknown = sorted(self._by_name - self._found)
+        if unknown:
+            notices.append(
+                f"{len(unknown)} of {len(self._by_name)} captions in {CAPTION_MAP} name no pair "
+                f"and are not read, such as that of {unknown[0]!r}"
             )
         loose = sorted(set(self.files.values()) - self._used)
         if loose:
@@ -110,6 +146,32 @@ def unread(found: Found, *, because: str) -> list[str]:
         return []
     files = f"{len(paths)} text files next to the media"
     return [f"{files} are not read, such as {paths[0]}: {because}"]
+
+
+def _map(path: Path) -> tuple[dict[str, str], str | None]:
+    """The captions of an object by the name of a clip, and what is left out of it.
+
+    Empty where the file holds rows. Raises: DataError for a file that is not JSON.
+    """
+    try:
+        value = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} is not readable as JSON ({said(error)})") from None
+    if not isinstance(value, dict) or isinstance(value.get("samples"), list):
+        return {}, None
+    found, num_more = {}, 0
+    for name, given in value.items():
+        if isinstance(given, dict):
+            given = next((given[key] for key in ("captions", *_CAPTION_KEYS) if key in given), None)
+        texts = [given] if isinstance(given, str) else given
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{path.name}: {name!r} is {kind_of(given)}; expected text or texts")
+        texts = [text for text in texts if text.strip()]
+        if texts:
+            found[canonical(name)] = canonical(texts[0].strip().replace("\0", ""))
+            num_more += len(texts) - 1
+    more = f"{num_more} further captions of a clip are not read; the first counts"
+    return found, more if num_more else None
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str | None, str | None]]:

@@ -23,7 +23,9 @@ OTHER_MEDIA_SUFFIXES = frozenset(
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CAPTION_SUFFIXES = frozenset({".txt", ".caption"})
 """Text beside a pair that may describe it, as trainers of image models expect it."""
-CAPTION_LISTS = frozenset({"metadata.jsonl", "metadata.csv"})
+CAPTION_MAP = "captions.json"
+"""Captions by the name of a clip, or rows as in the lists below."""
+CAPTION_LISTS = frozenset({"metadata.jsonl", "metadata.csv", CAPTION_MAP})
 """Rows `file_name` and `text`, as Hugging Face's folder builders read them."""
 _TEXT_SUFFIXES = frozenset(
     {".json", ".jsonl", ".csv", ".tsv", ".md", ".rst", ".toml", ".yaml", ".yml", ".xml", ".html"}

@@ -11,11 +11,23 @@ from core.data.ingest.rows import kind_of, read_rows
 from core.errors import DataError
 from core.text import canonical
 
-METADATA_PATTERNS = ("metadata.json", "*_metadata*.json")
+METADATA_PATTERNS = ("metadata.json", "*_metadata*.json", "metadata_*.json")
 _OTHER_FORMS = ("metadata.jsonl", "metadata.csv")
 """Also ours where they have our columns; else Hugging Face's, which `captions` reads."""
 _LARGEST = sys.float_info.max
 _TEXT_FIELDS = ("video_id", "audio_path", "image_path", "class", "text")
+_OTHER_NAMES = {
+    "video_id": "id",
+    "image_path": "frame_path",
+    "class": "category",
+    "text": "caption",
+}
+"""Read where a row lacks the field of the first name."""
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class Row:
     class_name: str
     caption: str
     attributes: Mapping[str, float] | None
+    official_split: str | None
+    """`train`, `val` or `test`, by the row's `split`; None where it has none."""
     place: str = dataclasses.field(compare=False)
     """File and row number, for a person."""
 
@@ -75,27 +89,52 @@ def _first_line(path: Path) -> str:
 def _check_row(value: Any, *, place: str) -> Row:
     if not isinstance(value, dict):
         raise DataError(f"{place}: got {kind_of(value)}; expected an object of {_TEXT_FIELDS}")
-    for field in _TEXT_FIELDS:
-        if field not in value:
-            raise DataError(
-                f"{place}: field {field!r} is missing; expected text. The row has: "
-                f"{', '.join(map(str, value)) or 'nothing'}"
-            )
-        _check_text(value[field], field=field, place=place)
-    id_ = value["video_id"]
+    texts = {field: _text(value, field=field, place=place) for field in _TEXT_FIELDS}
+    id_ = texts["video_id"]
     if any(character in id_ for character in "/\\") or id_ in (".", ".."):
         raise DataError(
             f"{place}: field 'video_id' is {id_!r}; expected no slash, since ids name files"
         )
     return Row(
         id=canonical(id_),
-        audio_path=value["audio_path"],
-        image_path=value["image_path"],
-        class_name=canonical(value["class"]),
-        caption=canonical(value["text"]),
+        audio_path=texts["audio_path"],
+        image_path=texts["image_path"],
+        class_name=canonical(texts["class"]),
+        caption=canonical(texts["text"]),
         attributes=_check_attributes(value.get("attributes"), place=place),
+        official_split=_check_split(value.get("split"), place=place),
         place=place,
     )
+
+
+def _text(row: Mapping[str, Any], *, field: str, place: str) -> str:
+    name = field if field in row else _OTHER_NAMES.get(field, field)
+    if name not in row:
+        named = f"{field!r} (or {name!r})" if name != field else repr(field)
+        raise DataError(
+            f"{place}: field {named} is missing; expected text. The row has: "
+            f"{', '.join(map(str, row)) or 'nothing'}"
+        )
+    value = row[name]
+    if field == "class" and isinstance(value, list):
+        if len(value) != 1:
+            raise DataError(
+                f"{place}: field {name!r} is a list; expected text, or a list of one label "
+                f"({len(value)} are in it), since splits, controls and scores rest on one class a "
+                "clip. Write the class to train on into 'class'"
+            )
+        value = value[0]
+    _check_text(value, field=name, place=place)
+    return str(value)
+
+
+def _check_split(value: Any, *, place: str) -> str | None:
+    if value is None or value == "":
+        return None
+    part = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+    if part is None:
+        raise DataError(f"{place}: field 'split' is {value!r}; expected train, val or test")
+    return part
 
 
 def _check_text(value: Any, *, field: str, place: str) -> None:

@@ -1,4 +1,4 @@
-"""A folder with the user's own `metadata.json` or `*_metadata*.json`."""
+"""A folder with the user's own `metadata.json`, `metadata_*.json` or `*_metadata*.json`."""
 
 import os
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ def _read(place: Place, options: Options) -> Scan:
     root = place.resolved if place.is_folder else place.resolved.parent
     files = place.metadata_files if place.is_folder else [place.resolved]
     if not files:
-        raise DataError(f"{place.path} holds no metadata.json and no *_metadata*.json")
+        raise DataError(f"{place.path} holds no metadata.json, metadata_*.json or *_metadata*.json")
     found = place.found if place.is_folder else Place(root).found
     rows = read_metadata(files, root=root)
     on_disk = _OnDisk(root, found)
@@ -112,6 +112,7 @@ def _item(row: Row, *, root: Path, on_disk: _OnDisk) -> tuple[Item, set[str]]:
         "source": row.id,
         "origin": row.place,
         "attributes": row.attributes,
+        "official_split": row.official_split,
     }
     if problems:
         detail = "; ".join(detail for _, detail in problems)
@@ -149,7 +150,8 @@ def _unlisted(found: Found, *, used: set[str], known: set[str]) -> list[Item]:
 KIND = SourceKind(
     name="metadata",
     summary="a folder with metadata.json or *_metadata*.json: a list of "
-    '{"video_id", "audio_path", "image_path", "class", "text"}, paths relative to the folder',
+    '{"video_id", "audio_path", "image_path", "class", "text"}, paths relative to the folder '
+    "(also id, frame_path, category, caption; split)",
     claims=_claims,
     read=_read,
 )

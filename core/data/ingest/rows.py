@@ -22,6 +22,8 @@ def read_cells(path: Path) -> list[list[str]]:
 def read_rows(path: Path) -> list[Any]:
     """The rows of a list: of a `.json` its values, of `.jsonl` one a line, of `.csv` one by header.
 
+    A `.json` may also hold one object whose `samples` are the rows.
+
     Raises: DataError naming the file, and the line where one is at fault.
     """
     suffix = path.suffix.lower()
@@ -44,6 +46,8 @@ def read_rows(path: Path) -> list[Any]:
         lines = [(k, line) for k, line in enumerate(text.split("\n"), start=1) if line.strip()]
         return [_value(line, name=f"{path.name}, line {k}") for k, line in lines]
     value = _value(text, name=path.name)
+    if isinstance(value, dict) and isinstance(value.get("samples"), list):
+        value = value["samples"]
     if not isinstance(value, list):
         raise DataError(f"{path.name} holds {kind_of(value)}; expected a list of rows")
     return value

@@ -197,7 +197,7 @@ def make_split(
         rule=SplitRule(cap=cap, seed=seed, fractions=fractions, official=official),
     )
     require_every_part(split)
-    notices = manifest.notices
+    notices = (*manifest.notices, *_cap_notices(split, manifest=manifest))
     if official is Official.HONOUR:
         notices = (*notices, *_official_notices(split, manifest=manifest))
     return replace(split, notices=notices)
@@ -343,6 +343,27 @@ def require_every_part(split: Split) -> None:
             f"each class needs at least {len(Part)} sources (3 clips that share neither video nor "
             "content). Add clips or remove the class"
         )
+
+
+def _cap_notices(split: Split, *, manifest: Manifest) -> tuple[str, ...]:
+    cap = split.rule.cap
+    assert cap is not None  # of a split that was drawn
+    sizes = Counter(sample.class_name for sample in manifest.samples)
+    left_out = {name: size - cap for name, size in sizes.items() if size > cap}
+    notices = []
+    if left_out:
+        most = max(left_out, key=lambda name: (left_out[name], name))
+        notices.append(
+            f"the cap of {cap} clips a class leaves out {sum(left_out.values())} of "
+            f"{len(manifest.samples)} pairs, {left_out[most]} of them of {most}"
+        )
+    is_divided = any(sample.official_split for sample in manifest.samples)
+    if is_divided and split.rule.official is Official.IGNORE:
+        notices.append(
+            "the data set's own division into parts is not followed; --official honour tests on "
+            "its test part alone"
+        )
+    return tuple(notices)
 
 
 def _official_notices(split: Split, *, manifest: Manifest) -> tuple[str, ...]:

@@ -369,3 +369,18 @@ def test_a_run_of_one_step_a_stage_finishes_and_says_what_it_cannot_tell(
     is_told = any("too few to tell whether all of it trains" in n for n in record.notices)
     assert is_told is not ("moved" in record.guards_passed)
     assert is_told or variant == "cutting_edge"
+
+
+def test_a_cap_that_leaves_pairs_out_is_said_before_the_run(small_request: MakeRequest) -> None:
+    """Catches: 98 of 100 clips of a large class dropped by a default that nobody asked for."""
+    lines: list[str] = []
+
+    class Noted(Display):
+        def say(self, line: str) -> None:
+            lines.append(line)
+
+    for cap in ("6", "100"):
+        plan_run(small_request(f"data.cap={cap}"), display=Noted())
+    assert lines == [
+        "data.cap = 6 clips a class leaves out 10 of 26 pairs; --set data.cap=N keeps more"
+    ]

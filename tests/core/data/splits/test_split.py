@@ -52,6 +52,10 @@ def test_the_cap_draws_the_balanced_set_from_all_1549(manifest_of):
     split = make_split(manifest_of(ALL_COUNTS), cap=100)
     counts = Counter(sample.class_name for sample in split.samples.values())
     assert counts == {**BALANCED, "thunder": 100}
+    assert split.notices == (
+        "the cap of 100 clips a class leaves out 884 of 1549 pairs, 316 of them of engine",
+    )
+    assert make_split(manifest_of(BALANCED)).notices == ()
 
 
 def test_the_users_664_pairs_keep_their_classes_and_their_sizes(real_metadata):
@@ -195,6 +199,7 @@ def test_official_test_clips_never_train_where_they_are_honoured(manifest_of, se
     ignored = make_split(manifest, seed=seed)
     assert ignored.parts == make_split(plain, seed=seed).parts
     assert any("left out: they must not train" in notice for notice in split.notices)
+    assert ["is not followed" in notice for notice in ignored.notices] == [True]
 
 
 def test_a_class_short_of_official_test_clips_says_so(manifest_of):
