@@ -55,7 +55,7 @@ class BundleFacts(BaseModel):
 def deciding_code() -> str:
     """Hash of the sources that decide a comparison and word what it says."""
     harness = Path(__file__).parents[1]
-    rooms = ("comparison", "metrics", "report", "statistics", "wording")
+    rooms = ("comparison", "metrics", "report", "statistics", "votes", "wording")
     return code_hash([harness / room for room in rooms])
 
 

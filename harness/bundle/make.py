@@ -17,7 +17,7 @@ from harness.bundle.verify import Verification, verify_bundle
 from harness.comparison.looks import Look, all_looks
 from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.comparison.runs import LoadedRun, load_run
-from harness.records.folders import REPORTS, RUNS, RunFolder
+from harness.records.folders import REPORTS, RUNS, ReportFolder, RunFolder
 from harness.records.names import locks_of
 from harness.records.record import RunRecord
 
@@ -63,6 +63,14 @@ def make_bundle(
         found = verify_bundle(beside)
         if found.differences:
             first = found.differences[0].sentence()
+            if found.differences[0].where.startswith(
+                f"{record.name}/{ReportFolder(folder).votes.name}"
+            ):
+                raise MismatchError(
+                    f"the votes on {record.name} no longer follow from the listeners' answers and "
+                    f"its runs ({first}); count them again: harness report {record.name} --votes "
+                    "FILE..."
+                )
             raise MismatchError(
                 f"{record.name} no longer follows from its runs ({first}); compare them again, "
                 "which writes the comparison and its report anew: "

@@ -19,9 +19,10 @@ from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.comparison.runs import LoadedRun
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric
+from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.votes.of_comparison import scored_again
-from harness.votes.summary import deciding_votes, votes_on
+from harness.votes.summary import deciding_votes, is_of_other_runs, votes_on
 from harness.wording.numbers import count, listed
 
 
@@ -95,7 +96,11 @@ def _verify(path: Path, root: Path, *, with_pages: bool) -> Verification:
     ]
     unchecked = list(_unchecked(facts, record, runs, with_pages=with_pages))
     votes = votes_on(folder)
-    if votes is not None:
+    if votes is not None and is_of_other_runs(votes, record=again):
+        unchecked.append(
+            "The listeners' votes: they were decided on other runs and decide nothing."
+        )
+    elif votes is not None:
         counted = scored_again(folder, votes, record=again, runs=runs)
         if counted is None:
             unchecked.append("The listeners' votes: they were scored before answers were kept.")
@@ -103,7 +108,7 @@ def _verify(path: Path, root: Path, *, with_pages: bool) -> Verification:
             found += differences(
                 votes.model_dump(mode="json"),
                 counted.model_dump(mode="json"),
-                where=f"{record.name}/votes.json",
+                where=f"{record.name}/{ReportFolder(folder).votes.name}",
             )
             votes = counted
     deciding = deciding_votes(votes, record=again)

@@ -28,7 +28,7 @@
         sessions.jsonl             as of a run; control.json likewise
         contact_sheet.png          the same clips as each branch generates them
         votes/PLAN.json            what listeners were asked, and what is behind each image
-        votes/PLAN/NUMBER.json     their answers, a listener each
+        votes/PLAN/SHA256.json     their answers, a listener each
         votes.json                 the answers, scored
         index.html                 its report; a sweep has one too
       sweeps/NAME/               a sweep
@@ -224,9 +224,9 @@ class ReportFolder:
         """What listeners were asked, and what is behind each image."""
         return self.path / "votes" / f"{plan_id}.json"
 
-    def vote_answers(self, plan_id: str) -> Path:
-        """Listeners' answers to it as they gave them, a file each."""
-        return self.path / "votes" / plan_id
+    def vote_answers(self, plan_id: str, *, sha256: str) -> Path:
+        """A listener's answers to it as they gave them."""
+        return self.path / "votes" / plan_id / f"{sha256}.json"
 
     @property
     def page(self) -> Path:

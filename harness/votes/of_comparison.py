@@ -59,7 +59,10 @@ def score_comparison(folder: Path, *, paths: Sequence[Path], decides: bool = Fal
         decides=plan.decides or decides,
         earlier=_decided_before(place, plan=plan),
     )
-    _keep(paths, ReportFolder(folder).vote_answers(plan.plan_id))
+    for path, listener in zip(paths, scored.listeners, strict=True):
+        assert listener.sha256 is not None  # of files
+        kept = ReportFolder(folder).vote_answers(plan.plan_id, sha256=listener.sha256)
+        write_atomic(kept, content=path.read_bytes())
     scored.save(place)
     return scored
 
@@ -75,9 +78,10 @@ def scored_again(
         DataError, MismatchError: files that do not fit the plan, or a plan that was edited.
     """
     files = ReportFolder(folder)
-    paths = sorted(files.vote_answers(said.plan_id).glob("*.json"))
-    if not paths:
+    hashes = [one.sha256 for one in said.listeners if one.sha256 is not None]
+    if len(hashes) < len(said.listeners):
         return None
+    paths = [files.vote_answers(said.plan_id, sha256=sha256) for sha256 in hashes]
     return _scored(
         [(path, read_votes(path)) for path in paths],
         plan=_plan(files.vote_plan(said.plan_id), plan_id=said.plan_id),
@@ -105,21 +109,15 @@ def _scored(
     earlier: Sequence[int],
 ) -> VotesRecord:
     scored = score_votes(files, plan=plan, metrics=_metrics(runs))
+    listeners = tuple(
+        one.model_copy(update={"sha256": file_sha256(path)})
+        for one, (path, _) in zip(scored.listeners, files, strict=True)
+    )
+    scored = scored.model_copy(update={"listeners": listeners})
     if not decides:
         return scored
     found = votes_verdict(scored, plan=plan, record=record, earlier=earlier)
     return scored.model_copy(update={"verdict": found})
-
-
-def _keep(paths: Sequence[Path], folder: Path) -> None:
-    """The files as listeners gave them, in the order they were scored in, and no other one."""
-    contents = [path.read_bytes() for path in paths]  # first: they may be those that are kept
-    kept = [folder / f"{number:03d}.json" for number in range(1, len(contents) + 1)]
-    for path, content in zip(kept, contents, strict=True):
-        write_atomic(path, content=content)
-    for path in folder.glob("*.json"):
-        if path not in kept:
-            path.unlink()
 
 
 def _decided_before(place: Path, *, plan: VotePlan) -> tuple[int, ...]:

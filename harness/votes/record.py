@@ -30,6 +30,8 @@ class ListenerFacts(Part):
     """Repeats of which both askings were answered."""
     left_out: str | None
     """Why none of it counts; None where it does."""
+    sha256: str | None = None
+    """Of their file, which is kept under it; None where it was counted before files were kept."""
 
 
 class QuestionResult(Part):

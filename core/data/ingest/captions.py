@@ -82,7 +82,7 @@ class Captions:
         texts = [text for text in map(self._text, paths) if text]
         self._num_pairs += bool(texts)
         self._num_differing += len(set(texts)) > 1
-        self._num_without += not texts
+        self._num_without += not texts and len(paths) > 1  # a loose file is no pair
         return texts[0] if texts else None
 
     def _text(self, path: str) -> str | None:
@@ -165,7 +165,10 @@ def _map(path: Path) -> tuple[dict[str, str], str | None]:
             given = next((given[key] for key in ("captions", *_CAPTION_KEYS) if key in given), None)
         texts = [given] if isinstance(given, str) else given
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{path.name}: {name!r} is {kind_of(given)}; expected text or texts")
+            raise DataError(
+                f"{path.name}: {name!r} is {kind_of(given)}; expected text or texts "
+                "by a clip's name; rename the file if it holds something else"
+            )
         texts = [text for text in texts if text.strip()]
         if texts:
             found[canonical(name)] = canonical(texts[0].strip().replace("\0", ""))

@@ -5,7 +5,6 @@ A run lies under the same names there as below a results folder: `runs/ID/...` o
 hashes, and the record after everything else.
 """
 
-import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from core.errors import HarnessError
 from core.files import TEMPORARY_PREFIX, no_space_is_a_sentence, write_atomic
 from core.training.checkpoints import NUM_KEPT
-from core.training.committed import CHECKPOINT_NAME, HASHES
+from core.training.committed import CHECKPOINT_NAME, HASHES, STATE, TENSORS
 from harness.executors.store.claim import Claim
 from harness.executors.store.remote import RemoteFolder
 from harness.records.folders import (
@@ -208,7 +207,7 @@ class RunStore:
             self._remote.remove(f"{where}/{HASHES}")
             there.pop(name, None)
             try:
-                for file in sorted(json.loads(hashes)):
+                for file in (STATE, TENSORS):
                     self._remote.upload(here / file, f"{where}/{file}")
             except (FileNotFoundError, HarnessError):
                 if _hashes(here) == hashes:

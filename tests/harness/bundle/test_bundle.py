@@ -293,28 +293,66 @@ def test_a_verdict_by_votes_follows_from_the_listeners_answers(
     assert "votes.json.questions[0].share" in refused(
         repack(root, f"{place}/votes.json", more_votes)
     )
-    answers = f"{place}/votes/{record.plan_id}/002.json"
-    assert "votes.json.questions[0]" in refused(repack(root, answers, another_answer))
+    answers = f"{place}/votes/{record.plan_id}/{record.listeners[1].sha256}.json"
+    assert "votes.json." in refused(repack(root, answers, another_answer))
 
 
 def test_votes_without_the_listeners_answers_are_said_to_be_unchecked(
     voted: Path, tmp_path: Path
 ) -> None:
-    """Catches: numbers that pass for checked where the answers behind them were never kept."""
-    files = ReportFolder(voted)
-    shutil.rmtree(files.vote_answers(load_votes(files.votes).plan_id))
+    """Catches: numbers that pass for checked where the answers behind them were never kept, and
+    answers that were kept and are gone."""
+    place = ReportFolder(voted).votes
+    votes = load_votes(place)
+    kept = ReportFolder(voted).vote_answers(votes.plan_id, sha256=votes.listeners[0].sha256 or "")
+    kept.unlink()
+    with pytest.raises(HarnessError, match="cannot be read"):
+        make_bundle(voted, out=tmp_path / "voted.tar")
+    before = [one.model_copy(update={"sha256": None}) for one in votes.listeners]
+    votes.model_copy(update={"listeners": tuple(before)}).save(place)
     found = make_bundle(voted, out=tmp_path / "voted.tar").verification
-    assert any("listeners' votes" in sentence for sentence in found.unchecked)
+    assert any("scored before answers were kept" in sentence for sentence in found.unchecked)
 
 
-def test_answers_that_are_counted_again_are_the_ones_that_were_counted_last(voted: Path) -> None:
-    """Catches: answers of an earlier count that stay, and kept files that read themselves away."""
-    files = ReportFolder(voted)
-    kept = files.vote_answers(load_votes(files.votes).plan_id)
-    before = [path.read_bytes() for path in sorted(kept.glob("*.json"))]
-    score_comparison(voted, paths=sorted(kept.glob("*.json"))[1:])
-    assert [path.read_bytes() for path in sorted(kept.glob("*"))] == before[1:]
-    assert load_votes(files.votes).num_counted == 2
+def test_votes_on_other_runs_decide_nothing_in_a_bundle(voted: Path, tmp_path: Path) -> None:
+    """Catches: a comparison that was given more seeds after its votes, and has no bundle since."""
+    place = ReportFolder(voted).votes
+    votes = load_votes(place)
+    assert votes.verdict is not None
+    fewer = votes.verdict.model_copy(update={"run_ids": votes.verdict.run_ids[:-1]})
+    votes.model_copy(update={"verdict": fewer}).save(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_svg", lambda *_, **__: "<svg></svg>")
+        write_comparison_report(voted)
+    found = make_bundle(voted, out=tmp_path / "voted.tar").verification
+    assert found.verdict == load_comparison(voted).verdict
+    assert any("decided on other runs" in sentence for sentence in found.unchecked)
+
+
+def test_votes_that_do_not_follow_are_counted_again_and_not_compared_again(
+    voted: Path, tmp_path: Path
+) -> None:
+    """Catches: a remedy that leaves the votes as they are."""
+    place = ReportFolder(voted).votes
+    votes = load_votes(place)
+    votes.model_copy(update={"num_repeats": votes.num_repeats + 1}).save(place)
+    with pytest.raises(MismatchError, match=r"count them again: harness report mine --votes FILE"):
+        make_bundle(voted, out=tmp_path / "voted.tar")
+
+
+def test_answers_stay_where_fewer_of_them_are_counted_again(voted: Path) -> None:
+    """Catches: a listener's only copy lost by a count of the others, and kept files that are
+    read where they lie."""
+    place = ReportFolder(voted).votes
+    votes = load_votes(place)
+    kept = [
+        ReportFolder(voted).vote_answers(votes.plan_id, sha256=one.sha256 or "")
+        for one in votes.listeners
+    ]
+    before = [path.read_bytes() for path in kept]
+    score_comparison(voted, paths=kept[1:])
+    assert [path.read_bytes() for path in kept] == before
+    assert [one.name for one in load_votes(place).listeners] == ["Ben", "Cem"]
 
 
 def test_a_comparison_whose_runs_changed_is_not_bundled(

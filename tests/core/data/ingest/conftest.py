@@ -107,3 +107,16 @@ def media_bytes(
         return audio, write_png(tmp_path / "bytes/a.png", seed=seed).read_bytes()
 
     return make
+
+
+@pytest.fixture
+def pair(write_wav, write_png):
+    made = iter(range(10_000))
+
+    def write(stem_of_sound, stem_of_picture=None):
+        seed = next(made)
+        sound, picture = stem_of_sound, stem_of_picture or stem_of_sound
+        write_wav(sound.with_name(f"{sound.name}.wav"), seed=seed)
+        write_png(picture.with_name(f"{picture.name}.png"), seed=seed)
+
+    return write

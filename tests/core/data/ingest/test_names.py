@@ -6,10 +6,9 @@ import unicodedata
 import pytest
 
 from core.data.cleaning.clean import build_manifest, require_usable
-from core.data.ingest import paired_folders
 from core.data.ingest.folder import scan_folder
 from core.data.ingest.ingest import ingest
-from core.data.ingest.source import Options, Place
+from core.data.ingest.source import Options
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest, Reason
 from core.data.splits.split import make_split
@@ -22,19 +21,6 @@ def nfc(text):
 
 def nfd(text):
     return unicodedata.normalize("NFD", text)
-
-
-@pytest.fixture
-def pair(write_wav, write_png):
-    made = iter(range(10_000))
-
-    def write(stem_of_sound, stem_of_picture=None):
-        seed = next(made)
-        sound, picture = stem_of_sound, stem_of_picture or stem_of_sound
-        write_wav(sound.with_name(f"{sound.name}.wav"), seed=seed)
-        write_png(picture.with_name(f"{picture.name}.png"), seed=seed)
-
-    return write
 
 
 def by_id(scan):
@@ -338,87 +324,3 @@ def test_a_path_too_long_for_the_disk_is_missing(tmp_path, pair):
         json.dumps([row | {"class": "x", "text": "x"}])
     )
     assert by_id(scan_folder(tmp_path / "media"))["a"].reason is Reason.MISSING_AUDIO
-
-
-@pytest.fixture
-def flat(tmp_path, pair):
-    """Three pairs in folders of their own kind, without a class."""
-    root = tmp_path / "media"
-    for index in range(3):
-        pair(root / "audio" / f"a{index}", root / "frames" / f"a{index}")
-    return root
-
-
-def of_one_class(root):
-    return paired_folders.KIND.read(Place(root), Options(class_name="audiocaps"))
-
-
-def test_captions_by_name_reach_their_pairs_and_what_they_miss_is_said(flat):
-    """Catches: a `captions.json` that is ignored, so that every caption names the class alone."""
-    content = {"a0": "rain on a tin roof", "a1.wav": ["a dog barks", "barking"], "b7": "nobody"}
-    (flat / "captions.json").write_text(json.dumps(content))
-    scan = of_one_class(flat)
-    items = by_id(scan)
-    assert items["a0"].caption == "rain on a tin roof"
-    assert items["a1"].caption == "a dog barks"
-    assert items["a2"].caption == "A scene with audiocaps sound"
-    said = " ".join(scan.notices)
-    assert "captions.json: 1 further captions of a clip are not read; the first counts" in said
-    assert (
-        "1 of 3 captions in captions.json name no pair and are not read, such as that of 'b7'"
-        in said
-    )
-    assert "1 pairs have no caption; theirs is made from the class" in said
-
-
-@pytest.mark.parametrize("content", ["{", '{"a0": 3}', '{"a0": [1]}', "3"])
-def test_a_malformed_map_of_captions_is_a_sentence(flat, content):
-    """Catches: a traceback for somebody's file."""
-    (flat / "captions.json").write_text(content)
-    with pytest.raises(DataError, match=r"captions\.json"):
-        of_one_class(flat)
-
-
-def audiocaps_row(index, **changes):
-    paths = {"audio_path": f"audio/a{index}.wav", "frame_path": f"frames/a{index}.png"}
-    row = {"id": f"a{index}", **paths, "caption": f"sound {index}", "category": ["rain"]}
-    return {**row, "split": ("train", "validation", "test")[index], **changes}
-
-
-@pytest.mark.parametrize("name", ["metadata_validated.json", "metadata.json", "my_metadata.json"])
-@pytest.mark.parametrize("is_bare", [True, False])
-def test_rows_of_samples_by_other_names_are_read_with_their_split(flat, pair, name, is_bare):
-    """Catches: the layout of a larger set refused for the names of its fields and its frame."""
-    for path in (flat / "frames").iterdir():
-        path.rename(path.with_suffix(".png"))
-    rows = [audiocaps_row(index) for index in range(3)]
-    (flat / name).write_text(json.dumps(rows if is_bare else {"version": 2, "samples": rows}))
-    scan = scan_folder(flat)
-    found = [(i.id, i.class_name, i.caption, i.official_split) for i in scan.candidates]
-    assert found == [
-        ("a0", "rain", "sound 0", "train"),
-        ("a1", "rain", "sound 1", "val"),
-        ("a2", "rain", "sound 2", "test"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        (
-            {"category": ["rain", "dog"]},
-            "is a list; expected text, or a list of one label (2 are in it)",
-        ),
-        ({"category": []}, "is a list; expected text, or a list of one label (0 are in it)"),
-        ({"split": "holdout"}, "field 'split' is 'holdout'; expected train, val or test"),
-        ({"split": 3}, "field 'split' is 3; expected train, val or test"),
-        ({"caption": 3}, "field 'caption' is the number 3; expected text"),
-    ],
-)
-def test_a_row_that_cannot_be_read_as_it_is_meant_is_refused(flat, changes, said):
-    """Catches: one of several labels taken without a word, and a part that nobody knows."""
-    rows = [audiocaps_row(0), audiocaps_row(1, **changes)]
-    (flat / "metadata_validated.json").write_text(json.dumps({"samples": rows}))
-    with pytest.raises(DataError, match=r"metadata_validated\.json, row 2") as refused:
-        scan_folder(flat)
-    assert said in str(refused.value)
