@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from core.choices import AudioFeature
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from core.features.features import SplitFeatures
 from core.features.kinds import caption_key

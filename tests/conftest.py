@@ -68,7 +68,8 @@ class RealMetadata:
 
     def manifest(self, names: Iterable[str]) -> Any:
         """A manifest of these rows, as if the files of each had been found sound."""
-        from core.data.manifest import Item, Manifest, Status
+        from core.data.items import Item, Status
+        from core.data.manifest import Manifest
 
         items = tuple(
             Item(

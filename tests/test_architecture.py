@@ -21,8 +21,8 @@ FLOORS = {
         "foundation", "features", "audit", "training", "sampling", "embedded",
     ),
     "core.data": (
-        "revisions", "groups", "manifest", "labels", "media", "ingest", "cleaning", "splits",
-        "corrections",
+        "revisions", "groups", "items", "manifest_file", "manifest", "labels", "media", "ingest",
+        "cleaning", "splits", "corrections",
     ),
     "harness": (
         "wording", "archive", "settings", "branches", "records", "statistics", "metrics", "data",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.data.ingest.metadata import read_metadata
-from core.data.manifest import MANIFEST_FILE, Manifest, Sample
+from core.data.items import Sample
+from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.splits.official import OfficialList, video_of
 from core.data.splits.split import Part, Split, load_split
 from core.errors import DataError

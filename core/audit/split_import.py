@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from core.audit.audit import audit_listings
 from core.audit.listing import Listing
 from core.audit.sharing import SharedBy, find_sharing
+from core.data.items import Sample
 from core.data.labels import LabelMap
-from core.data.manifest import Manifest, Sample
+from core.data.manifest import Manifest
 from core.data.splits.official import OfficialList
 from core.data.splits.split import Method, Part, Split, SplitRule
 from core.errors import DataError, UsageError

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from core.choices import AudioFeature
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.errors import DataError
 from core.features.kinds import Encoders, FeatureKinds
 from core.features.locked_media import LockedMedia

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.data.manifest import Item, Manifest, Reason, Stage, Status
+from core.data.items import Item, Reason, Stage, Status
+from core.data.manifest import Manifest
 from core.data.splits.split import Part, Split, require_every_part
 from core.errors import UsageError, suggestion
 

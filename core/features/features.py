@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.choices import AudioFeature
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part, Split
 from core.errors import UsageError
 from core.features.crops import crop_key, crop_starts_ms

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio
 from core.data.media.decode_image import decode_image, to_square, to_vae_input
 from core.data.media.errors import MediaError

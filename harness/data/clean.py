@@ -9,7 +9,8 @@ from typing import Any
 
 from core.data.cleaning.clean import clean_manifest
 from core.data.cleaning.journal import JOURNAL_FILE
-from core.data.manifest import MANIFEST_FILE, Manifest, Status
+from core.data.items import Status
+from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.media.quality import Flag
 from core.errors import MismatchError, UsageError
 

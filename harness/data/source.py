@@ -11,8 +11,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.data.manifest import FORMAT as MANIFEST_FORMAT
 from core.data.manifest import MANIFEST_FILE, Manifest
+from core.data.manifest_file import FORMAT as MANIFEST_FORMAT
 from core.data.revisions import JUDGING, READING
 from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
 from core.data.splits.weights import ClassWeights, class_weights

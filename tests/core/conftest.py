@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.manifest import Item, Manifest, Status
+from core.data.items import Item, Status
+from core.data.manifest import Manifest
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from typing import Any
 from core.data.cleaning.grouping import Contents, group_linked, mark_near_duplicates
 from core.data.cleaning.journal import Journal
 from core.data.ingest.folder import scan_folder
-from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Stage, Status
+from core.data.items import SELECTION_REASONS, Item, Reason, Stage, Status
+from core.data.manifest import Manifest
 from core.data.media.decode_audio import DEFAULT_WINDOW_S, AudioFacts
 from core.data.media.decode_image import ImageFacts
 from core.data.media.inspection import FileOutcome, MediaKind, inspect_file

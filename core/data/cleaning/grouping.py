@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.data.groups import joined
-from core.data.manifest import Item, Status
+from core.data.items import Item, Status
 from core.data.media.decode_audio import AudioFacts
 from core.data.media.decode_image import ImageFacts
 from core.data.media.inspection import FileOutcome

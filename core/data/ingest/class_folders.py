@@ -17,7 +17,7 @@ from core.data.ingest.scan import (
     not_listed,
 )
 from core.data.ingest.source import Options, Place, SourceKind
-from core.data.manifest import Item, Reason, excluded
+from core.data.items import Item, Reason, excluded
 from core.text import canonical
 
 _MISPLACED = "not in a class folder or its audio, frames or images folder"

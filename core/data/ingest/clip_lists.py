@@ -22,7 +22,7 @@ from core.data.ingest.scan import Scan, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
 from core.data.ingest.videos import labelled, unmapped
-from core.data.manifest import Item, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
 from core.errors import DataError
 from core.text import canonical
 

@@ -1,6 +1,6 @@
 """What the ending of a file's name says: read, known and not read, a leftover, or unknown."""
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga"}

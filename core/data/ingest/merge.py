@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from core.data.ingest.scan import Scan, caption_of, make_scan
+from core.data.items import Item, Reason, Stage, Status
 from core.data.labels import LabelMap
-from core.data.manifest import Item, Reason, Stage, Status
 
 
 def common_folder(folders: Sequence[Path]) -> Path:

@@ -10,7 +10,7 @@ from core.data.ingest.metadata import Row, read_metadata
 from core.data.ingest.paired_folders import pairs_by_folder
 from core.data.ingest.scan import Found, Scan, make_scan, not_listed
 from core.data.ingest.source import Options, Place, SourceKind
-from core.data.manifest import Item, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
 from core.errors import DataError
 from core.text import canonical
 

@@ -7,7 +7,7 @@ from typing import Any
 from core.data.ingest.captions import Captions
 from core.data.ingest.scan import AUDIO_FOLDERS, IMAGE_FOLDERS, Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
-from core.data.manifest import Item, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
 from core.errors import DataError
 from core.text import canonical
 

@@ -26,7 +26,8 @@ from core.data.ingest.endings import (
     suffix_of,
     why_not_read,
 )
-from core.data.manifest import Item, Manifest, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
+from core.data.manifest import Manifest
 from core.errors import DataError
 from core.text import canonical, look
 

@@ -23,7 +23,7 @@ import soundfile
 from PIL import Image
 
 from core.data.ingest.made_media import MadePair
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.decode_image import MAX_PIXELS
 from core.data.media.errors import MediaError
 from core.errors import UsageError

@@ -11,7 +11,7 @@ from core.data.ingest.made_media import MediaMaker
 from core.data.ingest.scan import Scan, make_scan
 from core.data.ingest.source import Options
 from core.data.ingest.video_cut import cut_pair, duration_s, require_pyav
-from core.data.manifest import Item, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
 from core.data.media.errors import MediaError
 
 _WHOLE_VIDEO_MARGIN_S = 1.0

@@ -10,7 +10,7 @@ from core.data.ingest.merge import joined
 from core.data.ingest.scan import Scan, caption_of, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
-from core.data.manifest import Item, Reason, excluded
+from core.data.items import Item, Reason, excluded
 from core.errors import DataError
 from core.text import canonical
 

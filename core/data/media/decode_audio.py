@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.audio_header import read_audio_header
 from core.data.media.errors import MediaError
 from core.data.media.near_duplicates import sound_fingerprint

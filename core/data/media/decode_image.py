@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.errors import MediaError
 from core.data.media.near_duplicates import picture_hash
 

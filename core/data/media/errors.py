@@ -1,6 +1,6 @@
 """What is wrong with a media file."""
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.errors import DataError
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.decode_audio import AudioFacts, inspect_audio
 from core.data.media.decode_image import ImageFacts, inspect_image
 from core.data.media.errors import MediaError

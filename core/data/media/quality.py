@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from core.data.manifest import Item
+from core.data.items import Item
 from core.data.media.decode_audio import AudioFacts
 from core.data.media.decode_image import ImageFacts
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import floor
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.randomness import rng
 
 OFFICIAL_TEST = "test"

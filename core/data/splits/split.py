@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.manifest import Manifest, Sample
+from core.data.items import Sample
+from core.data.manifest import Manifest
 from core.data.splits.apportion import OFFICIAL_TEST, divide_classes, divide_officially, draw_capped
 from core.errors import DataError, MismatchError, UsageError
 from core.files import file_sha256, json_sha256, write_atomic

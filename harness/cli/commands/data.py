@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from core.data.manifest import Reason, Status
+from core.data.items import Reason, Status
 from harness.cli.commands import data_audit, data_cache, data_correct, data_split
 from harness.cli.commands.data_clean import clean
 from harness.cli.commands.options import AsJson, print_result

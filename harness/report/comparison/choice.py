@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from harness.metrics.arms import Arm, ScoredClip
 from harness.report.comparison.facts import Facts
 from harness.report.contact_sheet import choose_clips, hash_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.media.errors import MediaError
 from core.data.splits.split import Split
 from core.errors import DataError

@@ -7,7 +7,7 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
-from core.data.manifest import Item
+from core.data.items import Item
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio, resample
 from core.data.media.decode_image import decode_image
 from core.data.media.errors import MediaError

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.manifest import Item, Status
+from core.data.items import Item, Status
 from core.data.media.quality import NEAR_SILENT_DBFS
 from harness.report.page.content import Figure
 from harness.report.page.style import INK, both, colour, new_figure

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.data.manifest import SELECTION_REASONS, Item, Manifest, Reason, Status
+from core.data.items import SELECTION_REASONS, Item, Reason, Status
+from core.data.manifest import Manifest
 from core.data.media.quality import MEANINGS, Flag, flag_sentence
 from core.files import write_atomic
 from harness.data.clean import PAGE_FILE, flagged_by_class, num_media_files

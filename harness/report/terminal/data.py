@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.data.manifest import MANIFEST_FILE, Item, Manifest, Reason, Status
+from core.data.items import Item, Reason, Status
+from core.data.manifest import MANIFEST_FILE, Manifest
 from core.errors import UsageError, suggestion
 from core.text import canonical
 from harness.wording.plain_text import plain

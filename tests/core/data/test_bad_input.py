@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
-from core.data.manifest import Reason, Status
+from core.data.items import Reason, Status
 from core.data.media.decode_audio import decode_audio
 from core.data.media.decode_image import decode_image
 from core.data.media.quality import MEANINGS, Flag, flag_sentence

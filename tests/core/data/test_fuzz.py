@@ -28,8 +28,9 @@ from core.data.ingest.ingest import ingest
 from core.data.ingest.label_file import read_label_file
 from core.data.ingest.scan import walk
 from core.data.ingest.source import Options
+from core.data.items import Item, Status
 from core.data.labels import load_label_map
-from core.data.manifest import Item, Manifest, Status
+from core.data.manifest import Manifest
 from core.data.media.inspection import MediaKind, inspect_file
 from core.data.splits.split import Part, load_split, make_split
 from core.errors import HarnessError

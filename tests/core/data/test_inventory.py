@@ -15,7 +15,8 @@ from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
 from core.data.cleaning.journal import JOURNAL_FILE
-from core.data.manifest import Item, Manifest, Reason, Status
+from core.data.items import Item, Reason, Status
+from core.data.manifest import Manifest
 from core.data.media import decode_audio
 
 NUM_FILES = 4_109

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from harness.bundle.make import Bundle, make_bundle
 from harness.comparison.analysis import analyse

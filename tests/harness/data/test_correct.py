@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from core.data.manifest import Item, Manifest, Reason, Stage, Status
+from core.data.items import Item, Reason, Stage, Status
+from core.data.manifest import Manifest
 from core.data.splits.split import Part, load_split, make_split
 from core.errors import DataError, UsageError
 from harness.cli.main import app

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part
 from harness.records.score_kind import Score
 from harness.report.comparison.clips import ClipMedia

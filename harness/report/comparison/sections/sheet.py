@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part
 from harness.metrics.arms import Arm
 from harness.records.score_kind import Score

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from core.data.cleaning.clean import build_manifest, clean_manifest, require_usable
-from core.data.manifest import Item, Manifest, Reason, Status, excluded
+from core.data.items import Item, Reason, Status, excluded
+from core.data.manifest import Manifest
 from core.errors import DataError, UsageError
 
 

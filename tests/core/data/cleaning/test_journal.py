@@ -10,7 +10,7 @@ import pytest
 
 import core.data.cleaning.clean as clean
 from core.data.cleaning.clean import build_manifest
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.errors import NoSpaceError
 
 

@@ -5,7 +5,7 @@ import pytest
 from core.data.ingest.clip_rows import read_vggsound_list
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.errors import DataError
 
 # Lines as they stand in the published files.

@@ -13,8 +13,9 @@ import soundfile
 from core.data.cleaning.clean import clean_manifest
 from core.data.ingest.ingest import ingest, require_apart
 from core.data.ingest.source import Options
+from core.data.items import Reason, Stage, Status
 from core.data.labels import load_label_map
-from core.data.manifest import Manifest, Reason, Stage, Status
+from core.data.manifest import Manifest
 from core.data.splits.split import load_split, make_split, verify
 from core.errors import DataError, MismatchError, NoSpaceError, UsageError
 

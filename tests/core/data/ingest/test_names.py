@@ -9,8 +9,9 @@ from core.data.cleaning.clean import build_manifest, require_usable
 from core.data.ingest.folder import scan_folder
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
+from core.data.items import Reason
 from core.data.labels import load_label_map
-from core.data.manifest import Manifest, Reason
+from core.data.manifest import Manifest
 from core.data.splits.split import make_split
 from core.errors import DataError
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from core.data.ingest.folder import scan_folder
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.errors import DataError
 
 

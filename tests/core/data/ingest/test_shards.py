@@ -10,7 +10,7 @@ import pytest
 from core.data.ingest import shards
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
-from core.data.manifest import Reason, Status
+from core.data.items import Reason, Status
 from core.errors import DataError, UsageError
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
 from core.data.ingest.video_cut import NUM_FRAMES, cut_pair
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.errors import MediaError
 
 RATE_HZ = 16_000

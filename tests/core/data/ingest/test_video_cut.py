@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from core.data.ingest.video_cut import NUM_FRAMES, cut_pair, sharpness
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.errors import MediaError
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, decode_audio, inspect_audio
 from core.data.media.errors import MediaError
 from core.data.media.quality import Flag, audio_flags

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media import decode_image as decoding
 from core.data.media.decode_image import decode_image, inspect_image, to_square, to_vae_input
 from core.data.media.errors import MediaError

@@ -97,7 +97,8 @@ def test_one_seed_gives_one_split_in_any_process_and_order(manifest_of):
     assert make_split(manifest, seed=4).train != expected.train
     code = (
         "from pathlib import Path\n"
-        "from core.data.manifest import Item, Manifest, Status\n"
+        "from core.data.items import Item, Status\n"
+        "from core.data.manifest import Manifest\n"
         "from core.data.splits.split import make_split\n"
         "s = tuple(Item(f'{c}{k}', Status.INCLUDED, c, c, f'{c}{k}', audio_path='a',"
         " image_path='b', audio_sha256=f'a{c}{k}', image_sha256=f'i{c}{k}', duration_s=1.0)"

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from harness.comparison.analysis import analyse
 from harness.comparison.runs import load_run

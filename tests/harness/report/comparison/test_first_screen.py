@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from core.data.manifest import Sample
+from core.data.items import Sample
 from core.data.splits.split import Part
 from harness.comparison.evidence import Listening, Looks, ToAdd, Trainings
 from harness.comparison.listening import listening_of

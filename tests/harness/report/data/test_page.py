@@ -9,7 +9,7 @@ import soundfile
 from PIL import Image
 
 from core.data.cleaning.clean import build_manifest
-from core.data.manifest import Reason
+from core.data.items import Reason
 from core.data.media.quality import Flag
 from harness.report.data.page import FLAG_TITLES, REASON_TITLES, write_data_page
 
