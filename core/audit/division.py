@@ -47,14 +47,18 @@ def check_division(parts: Sequence[Listing]) -> Iterator[Finding]:
         f"{name}: no seed and no rule is recorded, so the division cannot be drawn again",
         facts={"split": name},
     )
-    counts = {listing.part: Counter(c.class_name for c in listing.clips) for listing in parts}
+    # Clips without a class are in no share of one.
+    counts = {
+        listing.part: Counter(c.class_name for c in listing.clips if c.class_name)
+        for listing in parts
+    }
     classes = sum(counts.values(), Counter[str]())
     total = sum(classes.values())
     off: list[str] = []
     for part, of_part in counts.items():
         if part is None or part is Part.TRAIN:
             continue
-        share = sum(of_part.values()) / total
+        share = sum(of_part.values()) / max(total, 1)
         for class_name, size in sorted(classes.items()):
             wanted = size * share
             if abs(of_part[class_name] - wanted) > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.data.ingest.metadata import read_metadata
-from core.data.items import Sample
+from core.data.items import DataKind, Sample
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.splits.official import OfficialList, video_of
 from core.data.splits.split import Part, Split, load_split
@@ -65,6 +65,8 @@ class Target:
     """The pairs with media; empty for a metadata file."""
     root: Path | None
     """Folder that the samples' paths are relative to; None without media."""
+    kind: DataKind = DataKind.CLASSES
+    """Whether a clip has one class, any number of labels, or captions alone."""
 
 
 def read_target(path: Path) -> Target:
@@ -83,12 +85,11 @@ def read_target(path: Path) -> Target:
             raise DataError(f"{path} has no clean pair yet; run harness data clean first")
         clips = tuple(_clip_of(sample) for sample in manifest.samples)
         whole = Listing(str(path), None, clips, family=str(path))
-        return Target(path, (whole,), manifest.samples, manifest.root)
+        return Target(path, (whole,), manifest.samples, manifest.root, manifest.kind)
     if _is_lock(path):
         split = load_split(path)
-        return Target(
-            path, listings_of_split(split, path), tuple(split.samples.values()), split.root
-        )
+        samples = tuple(split.samples.values())
+        return Target(path, listings_of_split(split, path), samples, split.root, split.kind)
     return Target(path, (read_part_file(path),), (), None)
 
 
@@ -99,7 +100,7 @@ def read_part_file(path: Path, *, part: Part | None = None) -> Listing:
     """
     rows = read_metadata([path], root=path.resolve().parent)
     guessed, family = _part_in_name(path)
-    clips = tuple(Clip(row.id, row.class_name, video_of(row.id)) for row in rows)
+    clips = tuple(Clip(row.id, row.class_name or "", video_of(row.id)) for row in rows)
     return Listing(path.name, part or guessed, clips, family=family)
 
 

@@ -9,6 +9,7 @@ from core.audit.sharing import SharedBy, find_sharing
 from core.data.items import Sample
 from core.data.labels import LabelMap
 from core.data.manifest import Manifest
+from core.data.splits.make import grouped
 from core.data.splits.official import OfficialList
 from core.data.splits.split import Method, Part, Split, SplitRule
 from core.errors import DataError, UsageError
@@ -64,13 +65,15 @@ def import_split(
         if sharing.is_leak and len(names & {sharing.first, sharing.second}) == 1
     ]
     notices += audit.not_checked
-    samples = sorted((s for of_part in chosen.values() for s in of_part), key=lambda s: s.id)
+    listed = sorted((s for of_part in chosen.values() for s in of_part), key=lambda s: s.id)
+    samples, groups = grouped(listed, kind=manifest.kind)
     return Split(
         root=manifest.root,
         samples={sample.id: sample for sample in samples},
         parts={part: tuple(sorted(s.id for s in chosen[part])) for part in Part},
-        rule=SplitRule(cap=None, seed=None, fractions=None, method=Method.IMPORTED),
+        rule=SplitRule(cap=None, seed=None, fractions=None, method=Method.IMPORTED, groups=groups),
         notices=tuple(notices),
+        kind=manifest.kind,
     )
 
 
@@ -108,7 +111,7 @@ def _relabelled(listing: Listing, *, known: Mapping[str, Sample]) -> Iterator[st
     other = Counter(
         (clip.class_name, known[clip.id].class_name)
         for clip in listing.clips
-        if clip.id in known and known[clip.id].class_name != clip.class_name
+        if clip.id in known and known[clip.id].class_name not in ("", clip.class_name)
     )
     for (listed, ours), count in other.most_common():
         yield (

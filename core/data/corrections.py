@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.data.items import Item, Reason, Stage, Status
+from core.data.items import DataKind, Item, Reason, Stage, Status
 from core.data.manifest import Manifest
-from core.data.splits.split import Part, Split, require_every_part
+from core.data.splits.make import require_every_part
+from core.data.splits.split import Part, Split
 from core.errors import UsageError, suggestion
 
 _MOST_NAMED = 5
@@ -49,6 +50,7 @@ def corrected_manifest(manifest: Manifest, correction: Correction) -> Manifest:
         UsageError: an id that is not a usable pair of the manifest, or a class that a clip has
             already.
     """
+    _require_classes(manifest.kind, correction)
     usable = {item.id: item for item in manifest.items if item.status is not Status.EXCLUDED}
     out = {item.id: item for item in manifest.items if item.status is Status.EXCLUDED}
     _require_known(correction.ids, usable, out={id_: str(out[id_].detail) for id_ in out})
@@ -70,6 +72,7 @@ def corrected_split(split: Split, correction: Correction) -> Split:
         UsageError: an id that is not in the split, or a class that a clip has already.
         DataError: a class that would no longer be in every part.
     """
+    _require_classes(split.kind, correction)
     _require_known(correction.ids, split.samples, out={})
     _require_change({id_: split.samples[id_].class_name for id_ in correction.ids}, correction)
     wanted = set(correction.ids)
@@ -89,6 +92,7 @@ def corrected_split(split: Split, correction: Correction) -> Split:
         parts=parts,
         rule=split.rule,
         notices=(*split.notices, correction.sentence),
+        kind=split.kind,
     )
     require_every_part(changed)
     return changed
@@ -123,6 +127,14 @@ def _require_known(ids: Sequence[str], known: Mapping[str, Any], *, out: Mapping
     if len(set(ids)) < len(ids):
         twice = next(id_ for id_ in ids if ids.count(id_) > 1)
         raise UsageError(f"{twice!r} is named twice; name each clip once")
+
+
+def _require_classes(kind: DataKind, correction: Correction) -> None:
+    if correction.class_name is not None and kind is not DataKind.CLASSES:
+        raise UsageError(
+            f"the data have {kind.value}, so no clip has a class that could be changed; correct "
+            "the lists that were ingested, or leave the clip out with harness data exclude"
+        )
 
 
 def _require_change(classes: Mapping[str, str | None], correction: Correction) -> None:

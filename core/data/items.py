@@ -8,6 +8,14 @@ from typing import Any
 from core.errors import DataError
 
 
+class DataKind(StrEnum):
+    """What a data set says of its clips."""
+
+    CLASSES = "classes"  # one class a clip
+    LABELS = "labels"  # any number of labels a clip
+    CAPTIONS = "captions"  # captions alone
+
+
 class Status(StrEnum):
     """What became of an item."""
 
@@ -54,6 +62,7 @@ class Reason(StrEnum):
     UNSAFE_MEMBER = "unsafe_member"
     HUGE_MEMBER = "huge_member"
     NO_LABEL = "no_label"
+    NO_CAPTION = "no_caption"
     UNMAPPED_LABEL = "unmapped_label"
     NO_MEDIA = "no_media"
     REPEATED = "repeated"
@@ -61,7 +70,8 @@ class Reason(StrEnum):
 
 
 SELECTION_REASONS = frozenset(
-    {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_MEDIA, Reason.REPEATED}
+    {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_CAPTION}
+    | {Reason.NO_MEDIA, Reason.REPEATED}
     | {Reason.UNKNOWN_ENDING, Reason.BY_HAND}
 )
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
@@ -76,7 +86,8 @@ class Sample:
     id: str
     """Unique in the manifest; no slash, so it can name a file."""
     class_name: str
-    """The label."""
+    """The class. In a split of data without classes: the group of labels or of captions that the
+    draw put it in; empty before the draw."""
     caption: str
     """The text prompt of the pair."""
     source: str
@@ -99,6 +110,10 @@ class Sample:
     """The label as it was found, before any map from labels to classes."""
     official_split: str | None = None
     """`train` or `test` where the data set's own list divides it; None elsewhere."""
+    labels: tuple[str, ...] = ()
+    """Every label of data with several a clip, sorted; empty elsewhere."""
+    captions: tuple[str, ...] = ()
+    """Every caption of a clip that has several, the prompt first; empty elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +128,10 @@ class Item:
     status: Status
     """Candidate, included or excluded."""
     class_name: str | None = None
-    """The class to train on. A candidate that no list names has none and is only looked at."""
+    """The class to train on; None where the data have several labels a clip or captions alone."""
     caption: str | None = None
-    """The text prompt of the pair."""
+    """The text prompt of the pair; a candidate that no list names has none, and is only looked at.
+    """
     source: str | None = None
     """The video, or what else the clip was cut from."""
     group: str | None = None
@@ -174,6 +190,10 @@ class Item:
     """What is known of the sound beyond its class. In the file: a JSON object."""
     provenance: Mapping[str, Any] | None = None
     """How ingest made or chose the media (frame time, sharpness). In the file: a JSON object."""
+    labels: tuple[str, ...] = ()
+    """Every label of data with several a clip, sorted; empty elsewhere."""
+    captions: tuple[str, ...] = ()
+    """Every caption of a clip that has several, the prompt first; empty elsewhere."""
 
     def __post_init__(self) -> None:
         if self.status is Status.EXCLUDED:
@@ -181,15 +201,26 @@ class Item:
         else:
             needed = ("source", "audio_path", "image_path")
         if self.status is Status.INCLUDED:
-            needed += ("class_name", "caption", "audio_sha256", "image_sha256", "duration_s")
+            needed += ("caption", "audio_sha256", "image_sha256", "duration_s")
         missing = [name for name in needed if getattr(self, name) is None]
         if missing:
             raise DataError(f"item {self.id!r} is {self.status.value} without {', '.join(missing)}")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its class, or its labels; none where it has captions alone, or nothing lists it."""
+        return self.labels or (() if self.class_name is None else (self.class_name,))
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether anything says what is in it; what nothing lists is only looked at."""
+        return self.caption is not None or self.class_name is not None or bool(self.labels)
+
     def sample(self) -> Sample:
         """The pair of an included item."""
         fields_ = {name: getattr(self, name) for name in _SAMPLE_FIELDS}
-        return Sample(**{**fields_, "source": self.group or self.source})
+        own = {"source": self.group or self.source, "class_name": self.class_name or ""}
+        return Sample(**{**fields_, **own})
 
     def as_ingested(self) -> "Item":
         """The row as ingest wrote it: without what cleaning decided and measured."""
@@ -209,5 +240,6 @@ def excluded(
 _INGEST_FIELDS = (
     *("id", "class_name", "caption", "source", "source_label", "kind", "origin"),
     *("official_split", "audio_path", "image_path", "attributes", "provenance"),
+    *("labels", "captions"),
 )
 _SAMPLE_FIELDS = tuple(entry.name for entry in fields(Sample))

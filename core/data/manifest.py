@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.items import Item, Reason, Sample, Status
+from core.data.items import DataKind, Item, Reason, Sample, Status
 from core.data.manifest_file import FORMAT, from_parquet, to_parquet
 from core.errors import DataError
 from core.files import write_atomic
@@ -37,6 +37,8 @@ class Manifest:
     """Settings of the cleaning; None before it."""
     notices: tuple[str, ...] = field(default=(), compare=False)
     """What a reader should know of how the sources were read, as sentences."""
+    kind: DataKind = DataKind.CLASSES
+    """Whether a clip has one class, any number of labels, or captions alone."""
 
     def __post_init__(self) -> None:
         if len(self.items) != self.num_input:
@@ -50,6 +52,12 @@ class Manifest:
         repeated = [id_ for id_, count in ids.items() if count > 1]
         if repeated:
             raise DataError(f"id {repeated[0]!r} is used by {ids[repeated[0]]} samples")
+        for item in self.items:
+            if item.status is Status.INCLUDED and _says(item) is not self.kind:
+                raise DataError(
+                    f"item {item.id!r} is included with {_says(item).value}, but the data are of "
+                    f"kind {self.kind.value}"
+                )
 
     @cached_property
     def candidates(self) -> tuple[Item, ...]:
@@ -72,12 +80,13 @@ class Manifest:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names of the samples, sorted."""
-        return tuple(sorted({sample.class_name for sample in self.samples}))
+        """Names of the samples' classes or labels, sorted; none of captions alone."""
+        return tuple(self.class_counts())
 
     def class_counts(self) -> dict[str, int]:
-        """Number of samples of each class, sorted by name."""
-        return dict(sorted(Counter(sample.class_name for sample in self.samples).items()))
+        """Number of samples of each class or label, sorted by name; empty of captions alone."""
+        names = (name for sample in self.samples for name in sample.labels or (sample.class_name,))
+        return dict(sorted(Counter(filter(None, names)).items()))
 
     def reason_counts(self) -> dict[Reason, int]:
         """Number of exclusions of each reason, most frequent first."""
@@ -98,6 +107,8 @@ class Manifest:
             "cleaning": None if self.cleaning is None else dict(self.cleaning),
             "notices": list(self.notices),
         }
+        if self.kind is not DataKind.CLASSES:  # the others came later than the format
+            header["kind"] = self.kind.value
         write_atomic(folder / MANIFEST_FILE, content=to_parquet(self.items, header=header))
 
     @classmethod
@@ -115,4 +126,12 @@ class Manifest:
             sources=tuple(header["sources"]),
             cleaning=header["cleaning"],
             notices=tuple(header.get("notices", ())),  # came later than the format
+            kind=DataKind(header.get("kind", DataKind.CLASSES)),
         )
+
+
+def _says(item: Item) -> DataKind:
+    """What is said of one item."""
+    if item.labels:
+        return DataKind.LABELS
+    return DataKind.CLASSES if item.class_name is not None else DataKind.CAPTIONS

@@ -232,6 +232,16 @@ class Foundation:
     @torch.no_grad()
     def encode_text(self, captions: Sequence[str]) -> Tensor:
         """Last hidden state [B, L, C] of the text encoder, as Stable Diffusion uses it."""
+        hidden_BLC: Tensor = self.text_encoder(self._tokens(captions))[0]
+        return hidden_BLC.float().cpu()
+
+    @torch.no_grad()
+    def encode_captions(self, captions: Sequence[str]) -> Tensor:
+        """State [B, C] of the text encoder at each caption's end, which stands for all of it."""
+        pooled_BC: Tensor = self.text_encoder(self._tokens(captions))[1]
+        return pooled_BC.float().cpu()
+
+    def _tokens(self, captions: Sequence[str]) -> Tensor:
         tokens = self.tokenizer(
             list(captions),
             padding="max_length",
@@ -239,8 +249,8 @@ class Foundation:
             truncation=True,
             return_tensors="pt",
         )
-        hidden_BLC: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
-        return hidden_BLC.float().cpu()
+        ids: Tensor = tokens.input_ids.to(self.device)
+        return ids
 
     @torch.no_grad()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> AudioEmbedding:

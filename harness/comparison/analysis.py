@@ -54,6 +54,7 @@ from harness.records.record import Status, now
 from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import MAX_SEEDS, Outcome
 from harness.statistics.verdict import leader
+from harness.wording.data_kinds import group_word, groups_notice
 
 
 def analyse(
@@ -191,7 +192,9 @@ def analyse(
             *too_small(
                 {name: row.get("test", 0) for name, row in records[0].split.counts.items()},
                 metric=primary,
+                word=group_word(records[0].split.kind),
             ),
+            *groups_notice(records[0].split.kind),
             *([inequality_sentence(unequal)] if unequal else ()),
             *([flattered] if flattered else ()),
             *([retried] if retried else ()),

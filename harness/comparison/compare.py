@@ -41,6 +41,7 @@ from harness.run.limit import SpendingLimit
 from harness.run.plan import PlannedRun
 from harness.settings.branch_config import Tuning
 from harness.settings.load import load_profile
+from harness.wording.data_kinds import group_word
 from harness.wording.display import Display
 
 
@@ -166,7 +167,9 @@ def _make(
 
     counts = missing[0].prepared.split.counts
     for sentence in too_small(
-        {name: row[Part.TEST] for name, row in counts.items()}, metric=declared(question.metric)
+        {name: row[Part.TEST] for name, row in counts.items()},
+        metric=declared(question.metric),
+        word=group_word(missing[0].prepared.split.kind),
     ):
         display.say(f"warning: {sentence}")
     profile = missing[0].profile

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from core.data.items import DataKind
 from core.data.splits.split import Part, Split, load_split
 from core.embedded.corpus.classes import CLASS_COUNTS
 from core.errors import UsageError
@@ -19,6 +20,13 @@ class Clips:
     test: int
     source: str
     """Where the numbers come from, in words."""
+    has_classes: bool = True
+    """Whether clips have classes; without, one more mismatched sound is sampled."""
+
+    def num_arms(self, of_classes: int) -> int:
+        """Arms of a branch that has `of_classes` where clips have classes: a branch that hears, and
+        so has more than two, has one more where they have none."""
+        return of_classes + (not self.has_classes and of_classes > 2)
 
     @property
     def total(self) -> int:
@@ -60,7 +68,9 @@ def clips_of(data: str | None, *, number: int | None, settings: DataSettings) ->
 def clips_of_split(split: Split, *, source: str) -> Clips:
     """The clips of a split."""
     sizes = {part: len(split.parts[part]) for part in Part}
-    return Clips(sizes[Part.TRAIN], sizes[Part.VAL], sizes[Part.TEST], source)
+    has_classes = split.kind is DataKind.CLASSES
+    numbers = (sizes[Part.TRAIN], sizes[Part.VAL], sizes[Part.TEST])
+    return Clips(*numbers, source, has_classes=has_classes)
 
 
 def _divided(total: int, *, source: str) -> Clips:

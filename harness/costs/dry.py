@@ -106,7 +106,8 @@ def dry_run(request: RunRequest, *, display: Display, planner: Planner | None = 
     if work is not None and request.score is not Score.TEST:
         disk_bytes = trial_bytes(work, score=request.score, profile=profile, clips=clips)
         if time is not None:
-            time = of_score(time, request.score, clips=clips, num_arms=work.num_arms)
+            num_arms = clips.num_arms(work.num_arms)
+            time = of_score(time, request.score, clips=clips, num_arms=num_arms)
     return DryRun(
         request=request,
         profile=profile,

@@ -194,7 +194,7 @@ def time_observed(
             share = clips.val / observed.validation_clips
             share *= training.validation_draws / observed.validation_draws
             validate += Span.about(observed.validation_seconds * share * passes, factor=factor)
-    images = clips.test * work.num_arms * profile.sampling.images_per_clip
+    images = clips.test * clips.num_arms(work.num_arms) * profile.sampling.images_per_clip
     sampling = profile.sampling
     flops = image_flops(work, steps=sampling.steps, passes=passes_of(sampling))
     each = observed.image_seconds * flops / observed.image_flops if observed.image_flops else 0.0

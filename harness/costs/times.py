@@ -137,7 +137,7 @@ def time_on_card(
         validate += speed.seconds(per_flop * flops, flops=flops)
     num_checkpoints = sum(-(-n // training.checkpoint_every) for n in schedule_of(profile).values())
     saving = checkpoint_bytes(work) * num_checkpoints / _CHECKPOINT_BYTES_PER_S
-    images = clips.test * work.num_arms * profile.sampling.images_per_clip
+    images = clips.test * clips.num_arms(work.num_arms) * profile.sampling.images_per_clip
     encode = work.encode_flops * (2 if profile.data.horizontal_flip else 1)
     sample_s, image_flops = _image(work, its_work, bench, profile=profile)
     phases = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.audit.audit import Audit, audit_listings
 from core.audit.listing import Target, read_target
 from core.audit.zero_shot import ZeroShot, listen
+from core.data.items import DataKind
 from core.data.labels import load_label_map
 from core.data.splits.official import read_official_list
 from harness.records.folders import ResultsFolder
@@ -42,6 +43,12 @@ def run_audit(request: AuditRequest, *, display: Display) -> Audit:
     heard: list[ZeroShot] = []
     if request.profile is not None:
         heard = list(_listen(targets, request, display=display))
+        nameless = [t.path.name for t in targets if t.kind is not DataKind.CLASSES]
+        if nameless:
+            missing.append(
+                f"how the clips of {', '.join(nameless)} sound: they have no single class that "
+                "CLAP could doubt"
+            )
         silent = [target.path.name for target in targets if target.root is None]
         if silent:
             missing.append(f"how the clips of {', '.join(silent)} sound: they name no media")
@@ -59,7 +66,8 @@ def run_audit(request: AuditRequest, *, display: Display) -> Audit:
 def _listen(
     targets: list[Target], request: AuditRequest, *, display: Display
 ) -> Iterator[ZeroShot]:
-    if not any(target.root for target in targets) or request.profile is None:
+    targets = [t for t in targets if t.root is not None and t.kind is DataKind.CLASSES]
+    if not targets or request.profile is None:
         return
     import torch
 

@@ -82,15 +82,18 @@ def num_media_files(manifest: Manifest) -> int:
 def cleaning_data(cleaning: Cleaning) -> dict[str, Any]:
     """For scripts."""
     manifest = cleaning.manifest
-    flagged = flagged_by_class(manifest)
+    num_flagged = sum(
+        item.status is Status.INCLUDED and bool(item.flags) for item in manifest.items
+    )
     return {
+        "kind": manifest.kind.value,
         "manifest": str(cleaning.folder / MANIFEST_FILE),
         "page": str(cleaning.page),
         "input": manifest.num_input,
         "files": num_media_files(manifest),
         "included": len(manifest.samples),
         "excluded": len(manifest.exclusions),
-        "flagged": sum(flagged.values()),
+        "flagged": num_flagged,
         "files_decoded": (manifest.cleaning or {}).get("num_files_decoded"),
         "classes": manifest.class_counts(),
         "reasons": {reason.value: number for reason, number in manifest.reason_counts().items()},
@@ -106,9 +109,10 @@ def flag_counts(manifest: Manifest) -> dict[Flag, int]:
 
 
 def flagged_by_class(manifest: Manifest) -> Counter[str]:
-    """Pairs of each class that were kept and flagged."""
+    """Pairs of each class or label that were kept and flagged."""
     return Counter(
-        str(item.class_name)
+        name
         for item in manifest.items
         if item.status is Status.INCLUDED and item.flags
+        for name in item.names
     )

@@ -11,10 +11,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.data.items import DataKind
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.manifest_file import FORMAT as MANIFEST_FORMAT
 from core.data.revisions import JUDGING, READING
-from core.data.splits.split import LOCK_FORMAT, Split, load_split, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import LOCK_FORMAT, Split, load_split
 from core.data.splits.weights import ClassWeights, class_weights
 from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, MismatchError, UsageError
@@ -184,7 +186,7 @@ def _from_folder(
         journal=work / JOURNAL_FILE,
         progress=lambda done, total: progress("reading every file once", done, total),
     )
-    split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+    split = _split_of(manifest, settings=settings)
     work.mkdir(parents=True, exist_ok=True)
     manifest.save(work)
     split.save(lock)
@@ -224,8 +226,14 @@ def _exclusions(manifest: Manifest) -> dict[str, int]:
 
 def _from_manifest(folder: Path, *, settings: DataSettings, lock: Path) -> PreparedSplit:
     manifest = load_cleaned(folder)
-    split = make_split(manifest, cap=settings.cap, seed=settings.split_seed)
+    split = _split_of(manifest, settings=settings)
     return PreparedSplit(split, lock, _exclusions(manifest), manifest.num_input)
+
+
+def _split_of(manifest: Manifest, *, settings: DataSettings) -> Split:
+    has_classes = manifest.kind is DataKind.CLASSES
+    cap = settings.cap if has_classes else settings.group_cap
+    return make_split(manifest, cap=cap, seed=settings.split_seed)
 
 
 def load_cleaned(folder: Path) -> Manifest:
@@ -253,5 +261,7 @@ def _signature(folder: Path, settings: DataSettings) -> str:
             times = [stat.st_mtime_ns, stat.st_ctime_ns]
             files.append([path.relative_to(folder).as_posix(), stat.st_size, *times])
     rule = [settings.cap, settings.split_seed, settings.window_s, settings.max_excluded_share]
+    if settings.group_cap is not None:
+        rule.append(settings.group_cap)
     formats = [MANIFEST_FORMAT, LOCK_FORMAT, READING, JUDGING]
     return json_sha256({"formats": formats, "files": files, "rule": rule})

@@ -6,14 +6,18 @@ from typing import Any
 
 from core.audit.listing import Listing, read_part_file, read_target
 from core.audit.split_import import import_split
+from core.data.items import DataKind
 from core.data.labels import load_label_map
+from core.data.splits.make import make_split
 from core.data.splits.official import OfficialList, mark_official, read_official_list
-from core.data.splits.split import Official, Part, Split, load_split, make_split
+from core.data.splits.split import Official, Part, Split, load_split
 from core.data.splits.weights import ClassWeighting, ClassWeights, class_weights
 from core.errors import HarnessError, MismatchError, UsageError
+from harness.data.caption_vectors import caption_vectors
 from harness.data.source import load_cleaned
 from harness.metrics.decidable import too_small
 from harness.metrics.registry import HEADLINE
+from harness.wording.data_kinds import group_word
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,13 @@ class SplitRequest:
 
     folder: Path
     out: Path
-    cap: int = 100
+    cap: int | None = None
+    """Of a class (None: 100), or of a label or a group of captions (None: all)."""
     seed: int = 0
     official: Official = Official.IGNORE
     official_list: Path | None = None
+    profile: str | None = None
+    """Whose text encoder groups captions alone; None groups them by their words."""
     imported: tuple[str, ...] = ()
     """Files of one part each, as `FILE` or `PART=FILE`; empty draws a split."""
     against: tuple[Path, ...] = ()
@@ -44,7 +51,7 @@ class MadeSplit:
     def warnings(self) -> list[str]:
         """Why its test part bears no verdict on the headline metric, or less than it seems."""
         counts = {name: row[Part.TEST] for name, row in self.split.counts.items()}
-        return too_small(counts, metric=HEADLINE)
+        return too_small(counts, metric=HEADLINE, word=group_word(self.split.kind))
 
     def data(self) -> dict[str, Any]:
         """As JSON values."""
@@ -52,6 +59,8 @@ class MadeSplit:
         return {
             "lock": str(self.lock),
             "hash": split.hash,
+            "kind": split.kind.value,
+            "groups": split.rule.groups,
             "method": split.rule.method.value,
             "cap": split.rule.cap,
             "seed": split.rule.seed,
@@ -60,6 +69,10 @@ class MadeSplit:
             "counts": {
                 name: {part.value: count for part, count in row.items()}
                 for name, row in split.counts.items()
+            },
+            "label_counts": {
+                name: {part.value: count for part, count in row.items()}
+                for name, row in split.label_counts.items()
             },
             "class_weights": {rule.value: table.data() for rule, table in self.weights.items()},
             "notices": list(split.notices),
@@ -95,7 +108,16 @@ def make(request: SplitRequest) -> MadeSplit:
     elif request.against:
         raise UsageError("--against requires --import; harness data audit compares any files")
     else:
-        split = make_split(manifest, cap=request.cap, seed=request.seed, official=request.official)
+        vectors = None
+        if request.profile is not None:
+            vectors = caption_vectors(manifest, profile=request.profile)
+        split = make_split(
+            manifest,
+            cap=request.cap,
+            seed=request.seed,
+            official=request.official,
+            vectors=vectors,
+        )
     return lock_split(split, out=request.out)
 
 
@@ -112,11 +134,12 @@ def lock_split(split: Split, *, out: Path) -> MadeSplit:
             f"{split.hash[:12]}...), which may be the only copy, so it is not replaced. Choose "
             "another --out, or delete it"
         )
-    weights: dict[ClassWeighting, ClassWeights] = {
-        rule: class_weights(split, rule=rule)
-        for rule in ClassWeighting
-        if rule is not ClassWeighting.EXPLICIT
-    }
+    rules: list[ClassWeighting] = [
+        rule for rule in ClassWeighting if rule is not ClassWeighting.EXPLICIT
+    ]
+    if split.kind is DataKind.CAPTIONS:
+        rules = [ClassWeighting.NONE]
+    weights = {rule: class_weights(split, rule=rule) for rule in rules}
     tables = {rule.value: table.data() for rule, table in weights.items()}
     split.save(out, facts={"class_weights": tables})
     return MadeSplit(load_split(out), out, weights)

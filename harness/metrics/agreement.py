@@ -5,6 +5,7 @@ Shape legend: I images, R reference clips, K classes, D embedding width.
 
 from typing import TYPE_CHECKING
 
+from core.data.items import DataKind
 from harness.metrics.arms import REAL
 from harness.metrics.extractor import Extractor
 from harness.metrics.metric import Absent, ClipMetric, Role
@@ -57,14 +58,27 @@ def _aic(batch: "Batch") -> "NDArray[np.float64] | Absent":
 
     from harness.metrics.per_clip import aic
 
+    if batch.kind is DataKind.CAPTIONS:
+        return Absent("the data have captions alone; there is no class to choose")
     if len(batch.captions) < 2:
         return Absent("the split has one class; there is nothing to choose among")
     names = list(batch.captions)
+    place = {name: index for index, name in enumerate(names)}
+    is_own_IK = np.zeros((len(batch.own), len(names)), dtype=bool)
+    for row, column in enumerate(batch.own):
+        clip = batch.clips[column]
+        is_own_IK[row, [place[name] for name in clip.labels or (clip.class_name,)]] = True
     return aic(
         batch.features_ID,
         class_caption_KD=np.stack([batch.texts[batch.captions[name]] for name in names]),
-        class_index=[names.index(batch.clips[column].class_name) for column in batch.own],
+        is_own_IK=is_own_IK,
     )
+
+
+def _aic_chance(batch: "Batch") -> float:
+    """Mean share of the classes that are a clip's own."""
+    own = [len(clip.labels) or 1 for clip in batch.clips]
+    return sum(own) / len(own) / len(batch.captions)
 
 
 METRICS = (
@@ -123,13 +137,13 @@ METRICS = (
         extractor=Extractor.CLIP,
         unit="share of images",
         definition="zero-shot top-1: CLIP finds the clip's class caption closest to the image "
-        "(chance: one over the number of classes)",
+        "(chance: one over the number of classes); with several labels a clip, one of its labels",
         reading="It asks for the class, which the caption gives away: it shows harm, not "
         "listening.",
         lowest=0.0,
         highest=1.0,
         best=1.0,
-        chance_on=lambda batch: 1 / len(batch.captions),
+        chance_on=_aic_chance,
         min_clips=2,
     ),
 )

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from core.data.ingest.data_kind import made_caption
+from core.data.items import DataKind
+
 
 class Arm(StrEnum):
     """What the model was given for a clip."""
 
     AUDIO = "audio"  # the clip's own sound
-    SHUFFLED = "shuffled"  # another test clip's sound of the same class
+    SHUFFLED = "shuffled"  # another test clip's sound: of the same class, or of the nearest caption
+    CHANCE = "chance"  # another test clip's sound, by lot among all; of data without classes
     SILENCE = "silence"  # a clip of digital silence
     TEXT_ONLY = "text_only"  # the caption alone; the variant's audio is absent
 
@@ -22,7 +26,7 @@ REAL = "real"
 """Name of the reference rows: the clip's own photograph scored like a generated image, and for
 distribution metrics real against real. It says what the scorers can give at best."""
 
-CONTROL_ARMS = (Arm.SHUFFLED, Arm.SILENCE, Arm.TEXT_ONLY)
+CONTROL_ARMS = (Arm.SHUFFLED, Arm.CHANCE, Arm.SILENCE, Arm.TEXT_ONLY)
 """The arms that the own sound is compared with."""
 
 
@@ -49,17 +53,29 @@ class ScoredClip:
     sample_id: str
     """Unique within the split."""
     class_name: str
-    """Class of the clip."""
+    """Class of the clip; without classes, its group of labels or of captions."""
     caption: str
     """The caption that the image was generated with."""
     image: Path | None = None
     """The clip's real picture; None when the split has none for it."""
     attributes: Mapping[str, float] | None = None
     """True attributes in [0, 1] that the sound carries, by name; None when not known."""
+    labels: tuple[str, ...] = ()
+    """Its labels, of data with several labels a clip."""
 
 
-def common_captions(clips: Sequence[ScoredClip]) -> dict[str, str]:
-    """The most frequent caption of each class (the first in alphabet where several are)."""
+def common_captions(
+    clips: Sequence[ScoredClip], *, kind: DataKind = DataKind.CLASSES
+) -> dict[str, str]:
+    """The most frequent caption of each class (the first in alphabet where several are).
+
+    Of labels the caption that is made of each; captions alone have no classes to choose among.
+    """
+    if kind is DataKind.LABELS:
+        names = sorted({label for clip in clips for label in clip.labels})
+        return {name: made_caption([name]) for name in names}
+    if kind is DataKind.CAPTIONS:
+        return {}
     by_class: dict[str, list[str]] = {}
     for clip in clips:
         by_class.setdefault(clip.class_name, []).append(clip.caption)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.items import DataKind
 from harness.metrics.arms import REAL, ScoredClip, common_captions, headline_of
 from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
@@ -47,8 +48,9 @@ class Batch:
     """All images of a run with the real ones: what a metric computes from.
 
     rows: every image with its clip, arm and draw. clips: the test clips; own: the place among them
-    of each row's clip. captions: each class's caption. floor: other real pictures, by id, for the
-    real-vs-real floor and the Frechet distances; without them the test clips are halved.
+    of each row's clip. captions: each class's or label's caption, none of captions alone. floor:
+    other real pictures, by id, for the real-vs-real floor and the Frechet distances; without them
+    the test clips are halved.
     waveform_of: the sound of a clip by id; None where no sounds were given.
 
     Each arm and draw is embedded by itself: equal images of two arms, in the same places, get
@@ -65,6 +67,7 @@ class Batch:
         captions: Mapping[str, str] | None = None,
         floor: Mapping[str, FloorPicture] | None = None,
         waveform_of: WaveformOf | None = None,
+        kind: DataKind = DataKind.CLASSES,
     ) -> None:
         self.rows = rows
         self.clips = list(by_id.values())
@@ -72,7 +75,8 @@ class Batch:
         self.own = [self.column[row.sample_id] for row in rows]
         self.scorers = scorers
         self.cache = cache
-        self.captions = dict(captions or common_captions(self.clips))
+        self.kind = kind
+        self.captions = dict(captions or common_captions(self.clips, kind=kind))
         self.floor = dict(floor or {})
         self._waveform_of = waveform_of
         self._features: dict[Extractor, Array] = {}

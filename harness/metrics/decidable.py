@@ -6,14 +6,17 @@ scipy is imported late: what asks for a caution alone needs none.
 from collections.abc import Mapping
 
 from harness.metrics.metric import Metric
+from harness.wording.data_kinds import CLASS, GroupWord
 from harness.wording.numbers import count, few
 from harness.wording.plain_text import plain
 
 
-def too_small(test_counts: Mapping[str, int], *, metric: Metric) -> list[str]:
+def too_small(
+    test_counts: Mapping[str, int], *, metric: Metric, word: GroupWord = CLASS
+) -> list[str]:
     """Why the test part bears no verdict, or less than it seems; nothing where it is large enough.
 
-    test_counts: test clips of each class.
+    test_counts: test clips of each class. word: what stands for a class in data without.
 
     Where a metric compares a clip with the others of its class, a class of one test clip adds
     nothing to it. The test for other clips learns from clips of one class how much clips differ;
@@ -28,8 +31,8 @@ def too_small(test_counts: Mapping[str, int], *, metric: Metric) -> list[str]:
     counted = {name: n for name, n in test_counts.items() if n >= least}
     if not counted:
         return [
-            f"no class has {least} test clips, so {metric.name} has no value and no verdict is "
-            "possible; add clips, or raise the cap of the split"
+            f"no {word.one} has {least} test clips, so {metric.name} has no value and no verdict "
+            "is possible; add clips, or raise the cap of the split"
         ]
     sentences = []
     if small := sorted(set(test_counts) - set(counted)):
@@ -42,7 +45,7 @@ def too_small(test_counts: Mapping[str, int], *, metric: Metric) -> list[str]:
     effect = smallest_clip_effect(num_clips, num_classes=len(counted))
     if effect > 1:
         sentences.append(
-            f"{count(num_clips, 'test clip')} in {count(len(counted), 'class', 'classes')} can "
+            f"{count(num_clips, 'test clip')} in {count(len(counted), word.one, word.many)} can "
             f"show a difference for other clips only from {effect:.1f} standard deviations between "
             "clips on, however many seeds there are: such a verdict needs more test clips"
         )

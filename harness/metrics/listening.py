@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.metrics.extractor import Extractor
 from harness.metrics.metric import Absent, ClipMetric, Role
+from harness.wording.data_kinds import group_word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,8 @@ def _listening_rank(batch: "Batch") -> "NDArray[np.float64] | Absent":
     same_class_IR = class_names[batch.own][:, None] == class_names[None, :]
     ranks = win_rate(similarity_IR, own=batch.own, compared_IR=same_class_IR)
     if np.isnan(ranks).all():
-        return Absent("no class has 2 scored clips; there is nothing to rank against")
+        word = group_word(batch.kind).one
+        return Absent(f"no {word} has 2 scored clips; there is nothing to rank against")
     return ranks
 
 
@@ -43,7 +45,8 @@ METRICS = (
         "image less than the matching sound does; ties count half",
         shows_listening=True,
         reading="The class cannot help, since the caption gives it away: above 0.5 the image "
-        "shows what the sound alone says.",
+        "shows what the sound alone says. Without classes, clips of one group of labels or of like "
+        "captions are compared.",
         lowest=0.0,
         highest=1.0,
         best=1.0,

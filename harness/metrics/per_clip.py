@@ -28,14 +28,15 @@ def clip_score(image_ID: ArrayLike, *, caption_ID: ArrayLike) -> Array:
     return np.einsum("id,id->i", unit_rows(image_ID), unit_rows(caption_ID))
 
 
-def aic(image_ID: ArrayLike, *, class_caption_KD: ArrayLike, class_index: Sequence[int]) -> Array:
-    """[I] 1 where the own class caption is the closest, 0 elsewhere.
+def aic(image_ID: ArrayLike, *, class_caption_KD: ArrayLike, is_own_IK: ArrayLike) -> Array:
+    """[I] 1 where a caption of the image's own classes is the closest, 0 elsewhere.
 
-    Shared with m equally close captions it counts 1/m, so that constant features score chance.
+    Where m captions are equally close, the share of them that are its own, so that constant
+    features score chance.
     """
     similarity = unit_rows(image_ID) @ unit_rows(class_caption_KD).T
     best = similarity.max(axis=1, keepdims=True) - similarity <= TIE_TOLERANCE
-    own = best[np.arange(len(similarity)), np.asarray(class_index, dtype=np.int64)]
+    own = (best & np.asarray(is_own_IK, dtype=bool)).sum(axis=1)
     return own / best.sum(axis=1)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data.items import DataKind
 from harness.metrics.arms import REAL, GeneratedImage, ScoredClip, headline_of
 from harness.metrics.batch import Batch, FloorPicture, Row, WaveformOf, picture_features
 from harness.metrics.computing import Computed, SetScores, compute_all
@@ -60,6 +61,8 @@ class RunScores:
     """The metrics of other packages that were computed, by name."""
     contributions: pd.DataFrame
     """What each clip adds to each kernel distance, with the columns of `per_clip`."""
+    labels: Mapping[str, tuple[str, ...]]
+    """Labels of each clip, of data with several; by these the tables by class are."""
 
     @property
     def summary(self) -> dict[str, MetricValue]:
@@ -72,7 +75,7 @@ class RunScores:
         return Evaluation(
             extractors=self.extractors,
             foreign_metrics=self.foreign_metrics,
-            per_class=class_values(clip_means(self.per_clip)),
+            per_class=class_values(clip_means(self.per_clip), labels=self.labels),
             distance_curves=self.curves,
             nearest_training=self.nearest.summary() if self.nearest is not None else None,
         )
@@ -98,6 +101,7 @@ def score_images(
     floor_images: Mapping[str, FloorPicture] | None = None,
     training_images: Mapping[str, Path] | None = None,
     split_hash: str | None = None,
+    kind: DataKind = DataKind.CLASSES,
     cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> RunScores:
@@ -109,6 +113,8 @@ def score_images(
 
     waveform_of: the sound of a clip by id, mono at the audio judge's rate; None leaves the
         metrics that hear blank.
+    kind: what is known of a clip; with labels the tables and `aic` are by label, with captions
+        alone by group of captions, and `aic` stays blank.
     class_captions: what `aic` chooses among; by default each class's most frequent caption.
     floor_images: other real images by id (the validation part), for the real-vs-real floor and
         the Frechet distances; without them the test clips are halved, and both have half the n.
@@ -133,6 +139,7 @@ def score_images(
         captions=class_captions,
         floor=floor_images,
         waveform_of=waveform_of,
+        kind=kind,
     )
     scores = compute_all(batch, computed_metrics(), progress=progress)
     table = _table(batch, scores)
@@ -150,6 +157,7 @@ def score_images(
         },
         foreign_metrics=foreign_metrics(),
         contributions=_contributions(batch, scores),
+        labels={clip.sample_id: clip.labels for clip in clips if clip.labels},
     )
 
 

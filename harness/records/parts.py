@@ -7,6 +7,7 @@ it came to the format later, or the run had nothing to say of it.
 from pydantic import BaseModel, ConfigDict
 
 from core.choices import BudgetKind
+from core.data.items import DataKind
 from core.errors import DataError
 
 
@@ -38,8 +39,10 @@ class SplitFacts(Part):
     """Hash of the split."""
     notices: list[str] = []
     """What was noted when it was made."""
+    kind: DataKind = DataKind.CLASSES
+    """Whether a clip has one class, any number of labels, or captions alone."""
     counts: dict[str, dict[str, int]]
-    """Clips by class, then by part."""
+    """Clips by class, or group of labels or captions, then by part."""
     class_weights: dict[str, float] = {}
     """Weight of each class in the training loss."""
     class_weighting: ClassWeightTable | None = None

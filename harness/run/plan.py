@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from core.choices import BudgetKind
 from core.conditioning.config import VariantConfig
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
+from core.data.items import DataKind
 from core.data.splits.split import Part
 from core.errors import DataError, MismatchError
 from core.foundation.sources import resolve_source
@@ -294,6 +295,7 @@ class Planner:
         )
         # --data says where pairs lie; what they are is in the split's hash.
         settings["data"].pop("source")
+        settings["data"].pop("group_cap")  # so is the cap of data without classes
         if profile.budget.kind is not BudgetKind.SAMPLES:
             settings["budget"]["schedule"] = schedule_of(asked)
         # Neither how often it can be resumed from, nor what changes roundings of pictures alone and
@@ -344,14 +346,21 @@ class Planner:
                 results=request.results,
                 progress=self._display.phase,
             )
-            capped = self._splits[key].num_capped
-            if capped > 0:
-                kept = len(self._splits[key].split.samples)
-                self._display.say(
-                    f"data.cap = {settings.cap} clips a class leaves out {capped} of "
-                    f"{kept + capped} pairs; --set data.cap=N keeps more"
-                )
+            self._say_capped(self._splits[key], settings=settings)
         return self._splits[key]
+
+    def _say_capped(self, prepared: PreparedSplit, *, settings: DataSettings) -> None:
+        capped, kept = prepared.num_capped, len(prepared.split.samples)
+        name, cap, what = "cap", settings.cap, "a class"
+        if prepared.split.kind is not DataKind.CLASSES:
+            if settings.group_cap is None:
+                return
+            name, cap, what = "group_cap", settings.group_cap, "a label or group"
+        if capped > 0:
+            self._display.say(
+                f"data.{name} = {cap} clips {what} leaves out {capped} of "
+                f"{kept + capped} pairs; --set data.{name}=N keeps more"
+            )
 
     def _code(self, registration: Registration) -> dict[str, str]:
         if registration.name not in self._codes:

@@ -187,7 +187,7 @@ class _Preparation:
     ) -> tuple[AttachedVariant, TrainingData]:
         """Attach the variant and run the preflight checks on real training clips."""
         profile, seed = self.planned.profile, self.planned.request.seed
-        by_id = {i: weights.weights[self.split.samples[i].class_name] for i in self.split.train}
+        by_id = {i: weights.of(self.split.samples[i]) for i in self.split.train}
         guards.check_class_weights(list(by_id.values()))
         data = TrainingData(
             features=features,

@@ -12,6 +12,7 @@ from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
 from core.conditioning.variant import Variant
+from core.data.items import DataKind
 from core.data.splits.split import Part, Split
 from core.errors import GuardError
 from core.features.features import SplitFeatures
@@ -20,7 +21,7 @@ from core.foundation.foundation import Foundation
 from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
 from harness.metrics.arms import Arm, GeneratedImage
 from harness.records.image_names import file_stem
-from harness.run.partners import shuffle_within_class
+from harness.run.partners import partners_of, shuffle_all
 from harness.settings.profile import SamplingSettings
 
 
@@ -58,7 +59,7 @@ def sample_arms(
         sample_requests(
             split,
             draws=settings.images_per_clip,
-            arms=arms_of(variant) if arms is None else arms,
+            arms=arms_of(variant, kind=split.kind) if arms is None else arms,
             hears=bool(variant.audio_features),
             part=part,
         )
@@ -124,14 +125,15 @@ def require_pictures(
             )
 
 
-def arms_of(variant: Variant) -> frozenset[Arm]:
+def arms_of(variant: Variant, *, kind: DataKind = DataKind.CLASSES) -> frozenset[Arm]:
     """The arms in which this variant can differ from its other arms.
 
     Without sound and class there is the caption alone. What is told the class paints by its own
-    and without; another clip of the class, or silence, would repeat its own.
+    and without; another clip of the class, or silence, would repeat its own. Data without classes
+    have two mismatched sounds, a hard one and one by chance.
     """
     if variant.audio_features:
-        return frozenset(Arm)
+        return frozenset(Arm) - ({Arm.CHANCE} if kind is DataKind.CLASSES else set())
     return frozenset({Arm.AUDIO, Arm.TEXT_ONLY} if variant.reads_class else {Arm.TEXT_ONLY})
 
 
@@ -146,15 +148,16 @@ def sample_requests(
 ) -> Iterator[SampleRequest]:
     """Every image of a run. hears: whether the variant reads sound, its own or another's."""
     ids = split.parts[part]
-    partners = shuffle_within_class(split, ids=ids)
+    mismatched = {Arm.SHUFFLED: partners_of(split, ids=ids)}
+    if Arm.CHANCE in arms:
+        mismatched[Arm.CHANCE] = shuffle_all(split, ids=ids)
     for sample_id in ids:
-        heard = {
-            Arm.AUDIO: sample_id if hears else None,
-            Arm.SHUFFLED: partners.get(sample_id),
+        heard = {Arm.AUDIO: sample_id if hears else None} | {
+            arm: partners.get(sample_id) for arm, partners in mismatched.items()
         }
         for draw in range(draws):
             for arm in Arm:
-                if arm in arms and not (arm is Arm.SHUFFLED and sample_id not in partners):
+                if arm in arms and not (arm in mismatched and heard[arm] is None):
                     yield SampleRequest(sample_id, arm, draw, heard.get(arm))
 
 

@@ -70,6 +70,7 @@ def score_run(
                 class_name=split.samples[sample_id].class_name,
                 caption=split.samples[sample_id].caption,
                 image=split.root / split.samples[sample_id].image_path,
+                labels=split.samples[sample_id].labels,
                 attributes=split.samples[sample_id].attributes,
             )
             for sample_id in split.parts[part]
@@ -91,6 +92,7 @@ def score_run(
             pictures(split.train) if is_test and not is_absent(split, Part.TRAIN) else None
         ),
         split_hash=split.hash,
+        kind=split.kind,
         cache=cache,
         progress=lambda done, total: display.phase("scoring", done, total),
     )

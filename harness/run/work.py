@@ -341,6 +341,7 @@ class _Work:
             lock=str(self.planned.prepared.lock),
             hash=self.split.hash,
             notices=list(self.split.notices),
+            kind=self.split.kind,
             counts={
                 name: {part.value: n for part, n in parts.items()}
                 for name, parts in self.split.counts.items()

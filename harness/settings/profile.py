@@ -99,6 +99,9 @@ class DataSettings(_Settings):
     """Seed of the embedded corpus."""
     cap: int = Field(default=100, ge=3)
     """Most pairs of one class that enter the split."""
+    group_cap: int | None = Field(default=None, ge=3)
+    """The same of one label, or of one group of captions, for data without classes; None, the
+    default, takes all."""
     split_seed: int = 0
     """Seed of the split."""
     max_excluded_share: float = Field(default=0.5, ge=0, le=1)

@@ -17,7 +17,7 @@ from typing import Any
 from core.data.cleaning.grouping import Contents, group_linked, mark_near_duplicates
 from core.data.cleaning.journal import Journal
 from core.data.ingest.folder import scan_folder
-from core.data.items import SELECTION_REASONS, Item, Reason, Stage, Status
+from core.data.items import SELECTION_REASONS, DataKind, Item, Reason, Stage, Status
 from core.data.manifest import Manifest
 from core.data.media.decode_audio import DEFAULT_WINDOW_S, AudioFacts
 from core.data.media.decode_image import ImageFacts
@@ -66,8 +66,8 @@ def clean_manifest(
     num_workers: threads; None for one a core.
     `progress(done, total)` is called from this thread after each candidate pair.
     Pairs that share the bytes of a sound or a picture get one `group`, so a split keeps them
-    together; near duplicates are only flagged. A candidate without a class is decoded too, for a
-    fault of its own says more than that nothing lists it, and then left out.
+    together; near duplicates are only flagged. A candidate that nothing lists is decoded too, for a
+    fault of its own says more than that, and then left out.
     """
     found = found.as_ingested()
     root = found.root
@@ -110,7 +110,7 @@ def require_usable(manifest: Manifest, *, max_excluded_share: float) -> None:
             f"{_top_reasons(faults)} Repair or remove them, or allow a larger share."
         )
     empty = sorted(set(manifest.named_classes) - set(manifest.classes))
-    if empty:
+    if empty and manifest.kind is DataKind.CLASSES:
         raise DataError(
             f"no usable pair in class {', '.join(map(repr, empty))}; expected at least one. "
             f"Repair or remove the class. {_top_reasons(manifest.exclusions)}"
@@ -181,7 +181,7 @@ def _decide(item: Item, audio: FileOutcome, image: FileOutcome) -> Item:
         flags += image_flags(image.facts)
         known |= {"image_width": image.facts.width, "image_height": image.facts.height}
     problems = [(o.reason, str(o.detail)) for o in (audio, image) if o.reason is not None]
-    if not problems and item.class_name is None:
+    if not problems and not item.is_listed:
         problems = [(Reason.NOT_LISTED, _UNLISTED)]
     if problems:
         known |= {"reason": problems[0][0], "excluded_by": Stage.CLEAN}

@@ -2,8 +2,7 @@
 
 Text beside a pair is what trainers of image models read (kohya's, with `.txt` or `.caption`); a
 `metadata.jsonl` or `metadata.csv` with the columns `file_name` and `text` is what Hugging Face's
-folder builders read. A `captions.json` has captions by the clip's name, one or a list of which the
-first counts.
+folder builders read. A `captions.json` has captions by the clip's name, one or a list.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,8 +29,8 @@ class Captions:
     """Folder that all paths are relative to."""
     files: Mapping[str, str]
     """Text file by the path of its medium without the ending, in NFC."""
-    rows: Mapping[str, tuple[str | None, str | None]]
-    """Caption and label by the path of a medium, in NFC."""
+    rows: Mapping[str, tuple[tuple[str, ...], str | None]]
+    """Captions and label by the path of a medium, in NFC."""
     notices: list[str] = field(default_factory=list)
     """What a reader should know of them, as sentences."""
     _by_name: set[str] = field(default_factory=set)
@@ -50,13 +49,12 @@ class Captions:
         """
         files = {canonical(str(PurePosixPath(p).with_suffix(""))): p for p in found.captions}
         captions = cls(root, files, {})
-        rows: dict[str, tuple[str | None, str | None]] = {}
+        rows: dict[str, tuple[tuple[str, ...], str | None]] = {}
         for path in found.caption_lists:
             if PurePosixPath(path).name.lower() == CAPTION_MAP:
-                by_name, notice = _map(root / path)
-                captions.notices += [f"{path}: {notice}"] if notice else []
+                by_name = _map(root / path)
                 captions._by_name |= by_name.keys()
-                rows |= {name: (text, None) for name, text in by_name.items()}
+                rows |= {name: (texts, None) for name, texts in by_name.items()}
                 if by_name:
                     continue
             own = list(_listed(root / path))
@@ -65,7 +63,8 @@ class Captions:
                     f"{path} is not read: it has no column file_name with text or label"
                 )
             for name, text, label in own:
-                rows[canonical((PurePosixPath(path).parent / name).as_posix())] = text, label
+                key = canonical((PurePosixPath(path).parent / name).as_posix())
+                rows[key] = (text,) if text else (), label
         captions.rows = rows
         return captions
 
@@ -74,18 +73,18 @@ class Captions:
         found = [row for row in map(self._row, map(canonical, paths)) if row is not None]
         return next((label for _, label in found if label), None)
 
-    def caption(self, *paths: str) -> str | None:
-        """The caption of a pair of these files, the first with one; None where none has.
+    def all(self, *paths: str) -> tuple[str, ...]:
+        """Every caption of a pair of these files, those of the first with one; none where none has.
 
         Raises: ValueError for a text file that cannot be read.
         """
-        texts = [text for text in map(self._text, paths) if text]
+        texts = [own for own in map(self._texts, paths) if own]
         self._num_pairs += bool(texts)
         self._num_differing += len(set(texts)) > 1
         self._num_without += not texts and len(paths) > 1  # a loose file is no pair
-        return texts[0] if texts else None
+        return texts[0] if texts else ()
 
-    def _text(self, path: str) -> str | None:
+    def _texts(self, path: str) -> tuple[str, ...]:
         key = canonical(path)
         beside = self.files.get(str(PurePosixPath(key).with_suffix("")))
         if beside is not None:
@@ -97,11 +96,11 @@ class Captions:
             # The first line, as kohya's trainer reads it.
             text = next((line.strip() for line in lines if line.strip()), None)
             if text:
-                return canonical(text.replace("\0", ""))
+                return (canonical(text.replace("\0", "")),)
         row = self._row(key)
-        return None if row is None else row[0]
+        return () if row is None else row[0]
 
-    def _row(self, key: str) -> tuple[str | None, str | None] | None:
+    def _row(self, key: str) -> tuple[tuple[str, ...], str | None] | None:
         """What a list says of a medium: by its path, else by its name without the ending."""
         for name in (key, PurePosixPath(key).name, PurePosixPath(key).stem):
             if name in self.rows and (name == key or name in self._by_name):
@@ -109,14 +108,15 @@ class Captions:
                 return self.rows[name]
         return None
 
-    def said(self) -> list[str]:
-        """The notices, after all captions were asked for."""
+    def said(self, *, has_labels: bool = True) -> list[str]:
+        """The notices, after all captions were asked for; has_labels: whether a class is there to
+        make a caption of."""
         notices = list(self.notices)
         if self._num_pairs:
             notices.append(
                 f"{self._num_pairs} pairs have a text file next to them, or a caption in a list"
             )
-        if self._num_pairs and self._num_without:
+        if self._num_pairs and self._num_without and has_labels:
             notices.append(
                 f"{self._num_without} pairs have no caption; theirs is made from the class, "
                 f"as {caption_of('NAME')!r}"
@@ -148,8 +148,8 @@ def unread(found: Found, *, because: str) -> list[str]:
     return [f"{files} are not read, such as {paths[0]}: {because}"]
 
 
-def _map(path: Path) -> tuple[dict[str, str], str | None]:
-    """The captions of an object by the name of a clip, and what is left out of it.
+def _map(path: Path) -> dict[str, tuple[str, ...]]:
+    """The captions of an object by the name of a clip.
 
     Empty where the file holds rows. Raises: DataError for a file that is not JSON.
     """
@@ -158,8 +158,8 @@ def _map(path: Path) -> tuple[dict[str, str], str | None]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name} is not readable as JSON ({said(error)})") from None
     if not isinstance(value, dict) or isinstance(value.get("samples"), list):
-        return {}, None
-    found, num_more = {}, 0
+        return {}
+    found = {}
     for name, given in value.items():
         if isinstance(given, dict):
             given = next((given[key] for key in ("captions", *_CAPTION_KEYS) if key in given), None)
@@ -171,10 +171,9 @@ def _map(path: Path) -> tuple[dict[str, str], str | None]:
             )
         texts = [text for text in texts if text.strip()]
         if texts:
-            found[canonical(name)] = canonical(texts[0].strip().replace("\0", ""))
-            num_more += len(texts) - 1
-    more = f"{num_more} further captions of a clip are not read; the first counts"
-    return found, more if num_more else None
+            clean = (canonical(text.strip().replace("\0", "")) for text in texts)
+            found[canonical(name)] = tuple(dict.fromkeys(clean))
+    return found
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str | None, str | None]]:

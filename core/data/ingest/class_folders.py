@@ -101,7 +101,7 @@ def _read(place: Place, options: Options) -> Scan:
             "origin": label,
         }
         try:
-            caption = captions.caption(*images, *audio)
+            texts = captions.all(*images, *audio)
         except ValueError as error:
             paths_of: dict[str, Any] = {
                 "audio_path": audio[0] if audio else None,
@@ -111,7 +111,8 @@ def _read(place: Place, options: Options) -> Scan:
                 excluded(f"{label}.{stem}", Reason.UNREADABLE, str(error), **known, **paths_of)
             )
             continue
-        known["caption"] = caption or caption_of(label)
+        known["caption"] = texts[0] if texts else caption_of(label)
+        known["captions"] = texts if len(texts) > 1 else ()
         items.append(pair_item(f"{label}.{stem}", audio, images, stem=stem, **known))
     names = [labels.get(name, name) for name in classes]
     return make_scan(place.resolved, items, classes=names, notices=[*notices, *captions.said()])

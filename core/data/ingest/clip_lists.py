@@ -1,4 +1,5 @@
-"""Lists of YouTube clips, with the media already on disk: VGGSound's and AudioCaps' CSV.
+"""Lists of YouTube clips, with the media already on disk: the CSVs of VGGSound, AudioCaps, AudioSet
+and VGGSounder.
 
 Nothing is downloaded. A clip's files are looked for by stem under `--media`, in any subfolder.
 """
@@ -14,10 +15,20 @@ from core.data.ingest.clip_rows import (
     Clip,
     is_audiocaps_list,
     is_vggsound_list,
+    one_row_a_clip,
     read_audiocaps_list,
     read_vggsound_list,
 )
+from core.data.ingest.label_rows import (
+    NAMES_FILE,
+    is_audioset_list,
+    is_vggsounder_list,
+    read_audioset_list,
+    read_vggsounder_list,
+    unnamed_labels,
+)
 from core.data.ingest.merge import joined
+from core.data.ingest.row_labels import heard_labels, unheard_notice
 from core.data.ingest.scan import Scan, make_scan
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.ingest.video_pairs import VideoJob, cut_all
@@ -94,7 +105,7 @@ def _read_list(place: Place, options: Options, *, parse: Callable[[Path], list[C
     items += found.loose(used, detail=f"no row of {place.resolved.name} names this file")
     named_files = frozenset(str(media.root / path) for path in used)
     why = f"the captions are those of {place.resolved.name}"
-    notices = unread(found, because=why)
+    notices = [*unread(found, because=why), *unheard_notice([clip.labels for clip in clips])]
     scan = make_scan(media.root, items, classes=classes, notices=notices)
     scans = [replace(scan, named_files=named_files)]
     if jobs:
@@ -127,16 +138,23 @@ def _place_clip(
         "image_path": images[0] if images else None,
     }
     label = options.label(clip.id, clip.video_id, own=clip.label)
+    has_own = bool(clip.labels) or (clip.caption is not None and not options.has_labels)
     if label is not None:
         known |= labelled(label, caption=clip.caption)
+    elif has_own:
+        known |= _described(clip)
     if not files:
         detail = f"none of its files is on disk; looked for {', '.join(stems)}"
         return excluded(clip.id, Reason.NO_MEDIA, detail, **known), files
-    if label is None:
+    if clip.labels and not known["labels"]:
+        detail = "none of its labels is audible"
+        return excluded(clip.id, Reason.NO_LABEL, detail, **known, **paths), files
+    if label is None and not has_own:
         detail = "neither the list nor --class nor a --label-file says what is in it"
         return excluded(clip.id, Reason.NO_LABEL, detail, **known, **paths), files
-    if not options.is_mapped(label):
-        return unmapped(clip.id, label, options, **known, **paths), files
+    names = [label] if label is not None else known.get("labels", ())
+    if names and not any(map(options.is_mapped, names)):
+        return unmapped(clip.id, names[0], options, **known, **paths), files
     several = [group for group in (audio, images) if len(group) > 1]
     if several:
         detail = f"more than one file for one clip: {', '.join(several[0])}; keep one of them"
@@ -155,6 +173,16 @@ def _place_clip(
     what = "picture" if audio else "sound"
     detail = f"no {what} and no video of it; looked for {', '.join(stems)}"
     return excluded(clip.id, reason, detail, **known, **paths), files
+
+
+def _described(clip: Clip) -> dict[str, Any]:
+    """The fields of a clip with several labels, or with captions alone."""
+    found: dict[str, Any] = {"caption": clip.caption, "captions": clip.captions}
+    if clip.labels:
+        found["labels"] = heard_labels(clip.labels)
+        if any(flag.says for flag in clip.labels):
+            found["provenance"] = {"labels": [flag.data() for flag in clip.labels]}
+    return found
 
 
 def _first(
@@ -183,12 +211,29 @@ def _read_vggsound(place: Place, options: Options) -> Scan:
 
 
 def _read_audiocaps(place: Place, options: Options) -> Scan:
-    if not options.has_labels:
-        raise DataError(
-            f"{place.path} is a list of captions without classes; pass --label-file CSV with one "
-            "row `youtube_id,label` per clip, or --class NAME"
-        )
-    return _read_list(place, options, parse=read_audiocaps_list)
+    def parse(path: Path) -> list[Clip]:
+        rows = read_audiocaps_list(path)
+        # With a class each caption is a pair of its own; without, a clip is one pair with all.
+        return rows if options.has_labels else one_row_a_clip(rows)
+
+    return _read_list(place, options, parse=parse)
+
+
+def _read_audioset(place: Place, options: Options) -> Scan:
+    scan = _read_list(place, options, parse=read_audioset_list)
+    return replace(scan, notices=(*scan.notices, *unnamed_labels(place.resolved)))
+
+
+def _claims_audioset(place: Place, options: Options) -> bool:
+    return _is_csv(place) and is_audioset_list(place.resolved)
+
+
+def _claims_vggsounder(place: Place, options: Options) -> bool:
+    return _is_csv(place) and is_vggsounder_list(place.resolved)
+
+
+def _read_vggsounder(place: Place, options: Options) -> Scan:
+    return _read_list(place, options, parse=read_vggsounder_list)
 
 
 VGGSOUND = SourceKind(
@@ -200,7 +245,21 @@ VGGSOUND = SourceKind(
 AUDIOCAPS = SourceKind(
     name="audiocaps",
     summary="a CSV `audiocap_id,youtube_id,start_time,caption` and --media DIR; "
-    "the class comes from --label-file or --class",
+    "several captions a clip; captions alone, or the class of --label-file or --class",
     claims=_claims_audiocaps,
     read=_read_audiocaps,
+)
+AUDIOSET = SourceKind(
+    name="audioset",
+    summary="AudioSet's CSV `YTID, start_seconds, end_seconds, positive_labels` and --media DIR; "
+    f"{NAMES_FILE} next to it names the labels",
+    claims=_claims_audioset,
+    read=_read_audioset,
+)
+VGGSOUNDER = SourceKind(
+    name="vggsounder",
+    summary="a CSV with one row for each clip and label: `video_id,label,modality` (A, V or AV), "
+    "or `audible` and `visible` in its place; and --media DIR",
+    claims=_claims_vggsounder,
+    read=_read_vggsounder,
 )

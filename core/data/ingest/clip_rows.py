@@ -4,9 +4,10 @@ VGGSound's own file has no header, and quotes labels that hold a comma; AudioCap
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.data.ingest.row_labels import HeardLabel
 from core.data.ingest.rows import read_cells
 from core.errors import DataError
 from core.text import canonical
@@ -40,6 +41,10 @@ class Clip:
     """`train`, `val` or `test`; None where the list does not say."""
     place: str
     """File and row number, for a person."""
+    labels: tuple[HeardLabel, ...] = ()
+    """Of a list with several labels a clip."""
+    captions: tuple[str, ...] = ()
+    """Every caption of a clip that has several."""
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -56,14 +61,16 @@ def _is_start(text: str) -> bool:
     return text.replace(".", "", 1).isdecimal() and text.isascii()
 
 
-def _start(text: str, *, field: str, place: str) -> int:
+def start_of(text: str, *, field: str, place: str) -> int:
+    """Whole seconds. Raises: DataError."""
     value = float(text) if _is_start(text) else -1.0
     if not 0 <= value <= _MAX_START_S:
         raise DataError(f"{place}: field {field!r} is {text!r}; expected seconds from 0 upwards")
     return int(value)
 
 
-def _checked(cells: list[str], columns: Sequence[str], *, place: str) -> dict[str, str]:
+def checked(cells: list[str], columns: Sequence[str], *, place: str) -> dict[str, str]:
+    """A row by its columns, each with text. Raises: DataError naming the place and the field."""
     if len(cells) != len(columns):
         raise DataError(
             f"{place}: {len(cells)} fields; expected {len(columns)}: {', '.join(columns)} "
@@ -76,7 +83,8 @@ def _checked(cells: list[str], columns: Sequence[str], *, place: str) -> dict[st
     return row
 
 
-def _check_id(value: str, *, field: str, place: str) -> str:
+def check_id(value: str, *, field: str, place: str) -> str:
+    """An id that may name a file. Raises: DataError."""
     if any(character in value for character in "/\\") or value in (".", ".."):
         raise DataError(f"{place}: field {field!r} is {value!r}; expected an id without slash")
     return value
@@ -93,13 +101,13 @@ def read_vggsound_list(path: Path) -> list[Clip]:
         if not clips and tuple(cell.lower() for cell in cells) in _VGGSOUND_HEADERS:
             continue
         place = f"{path.name}, row {number}"
-        row = _checked(cells, _VGGSOUND_COLUMNS, place=place)
-        start = _start(row["start"], field="start", place=place)
+        row = checked(cells, _VGGSOUND_COLUMNS, place=place)
+        start = start_of(row["start"], field="start", place=place)
         if row["split"] not in _SPLITS:
             raise DataError(
                 f"{place}: field 'split' is {row['split']!r}; expected train, val or test"
             )
-        video_id = _check_id(row["id"], field="id", place=place)
+        video_id = check_id(row["id"], field="id", place=place)
         id_ = f"{video_id}_{start:06d}"
         clip = Clip(id_, video_id, start, row["label"], None, row["split"], place)
         known = clips.setdefault(id_, clip)
@@ -127,10 +135,10 @@ def read_audiocaps_list(path: Path) -> list[Clip]:
             if tuple(cell.lower() for cell in cells) == _AUDIOCAPS_COLUMNS:
                 continue
         place = f"{path.name}, row {number}"
-        row = _checked(cells, _AUDIOCAPS_COLUMNS, place=place)
-        start = _start(row["start_time"], field="start_time", place=place)
-        video_id = _check_id(row["youtube_id"], field="youtube_id", place=place)
-        caption_id = _check_id(row["audiocap_id"], field="audiocap_id", place=place)
+        row = checked(cells, _AUDIOCAPS_COLUMNS, place=place)
+        start = start_of(row["start_time"], field="start_time", place=place)
+        video_id = check_id(row["youtube_id"], field="youtube_id", place=place)
+        caption_id = check_id(row["audiocap_id"], field="audiocap_id", place=place)
         id_ = f"{video_id}_{start:06d}.{caption_id}"
         clip = Clip(id_, video_id, start, None, row["caption"], official, place)
         known = clips.setdefault(caption_id, clip)
@@ -138,6 +146,20 @@ def read_audiocaps_list(path: Path) -> list[Clip]:
             raise DataError(
                 f"{place}: audiocap_id {caption_id!r} is also in {known.place}; expected each once"
             )
+    return list(clips.values())
+
+
+def one_row_a_clip(rows: Sequence[Clip]) -> list[Clip]:
+    """The clips of a list of captions, each once with all its captions, in order."""
+    clips: dict[str, Clip] = {}
+    for row in rows:
+        id_ = f"{row.video_id}_{row.start_s:06d}"
+        known = clips.get(id_)
+        if known is None:
+            clips[id_] = replace(row, id=id_)
+            continue
+        texts = dict.fromkeys((*(known.captions or (str(known.caption),)), str(row.caption)))
+        clips[id_] = replace(known, captions=tuple(texts) if len(texts) > 1 else ())
     return list(clips.values())
 
 

@@ -17,6 +17,8 @@ KINDS: tuple[SourceKind, ...] = (
     paired_folders.KIND,
     clip_lists.VGGSOUND,
     clip_lists.AUDIOCAPS,
+    clip_lists.AUDIOSET,
+    clip_lists.VGGSOUNDER,
     videos.KIND,
     shards.KIND,
 )

@@ -86,7 +86,10 @@ def with_unique_ids(scan: Scan) -> Scan:
 
 
 def _is_same_pair(item: Item, other: Item) -> bool:
-    names = ("audio_path", "image_path", "class_name", "caption", "source", "official_split")
+    names = (
+        *("audio_path", "image_path", "class_name", "caption", "source", "official_split"),
+        *("labels", "captions"),
+    )
     return all(getattr(item, name) == getattr(other, name) for name in names)
 
 
@@ -114,6 +117,8 @@ def with_classes(scan: Scan, labels: LabelMap | None) -> Scan:
 
 
 def _mapped(item: Item, labels: LabelMap) -> Item:
+    if item.labels:
+        return _all_mapped(item, labels)
     if item.source_label is None:
         return item
     class_name = labels.class_of(item.source_label)
@@ -131,6 +136,25 @@ def _mapped(item: Item, labels: LabelMap) -> Item:
     has_own_caption = item.caption != caption_of(item.source_label)
     caption = item.caption if has_own_caption else caption_of(class_name)
     return replace(item, class_name=class_name, caption=caption)
+
+
+def _all_mapped(item: Item, labels: LabelMap) -> Item:
+    """The item with the classes that its labels mean; labels that mean none are dropped."""
+    known = {labels.class_of(label) for label in item.labels}
+    found = tuple(sorted(name for name in known if name is not None))
+    before = "; ".join(item.labels)
+    if found:
+        return replace(item, labels=found, source_label=before)
+    left_out = replace(item, labels=(), source_label=before)
+    if item.status is Status.EXCLUDED:
+        return left_out
+    return replace(
+        left_out,
+        status=Status.EXCLUDED,
+        reason=Reason.UNMAPPED_LABEL,
+        detail=labels.why_unmapped(item.labels[0]),
+        excluded_by=Stage.INGEST,
+    )
 
 
 def of_kind(items: Iterable[Item], kind: str) -> tuple[Item, ...]:

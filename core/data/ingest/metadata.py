@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.ingest.rows import kind_of, read_rows
+from core.data.ingest.row_labels import HeardLabel, heard_labels, row_labels
+from core.data.ingest.rows import check_text, kind_of, read_rows
 from core.errors import DataError
 from core.text import canonical
 
@@ -15,7 +16,8 @@ METADATA_PATTERNS = ("metadata.json", "*_metadata*.json", "metadata_*.json")
 _OTHER_FORMS = ("metadata.jsonl", "metadata.csv")
 """Also ours where they have our columns; else Hugging Face's, which `captions` reads."""
 _LARGEST = sys.float_info.max
-_TEXT_FIELDS = ("video_id", "audio_path", "image_path", "class", "text")
+_TEXT_FIELDS = ("video_id", "audio_path", "image_path")
+_FIELDS = (*_TEXT_FIELDS, "class", "text")
 _OTHER_NAMES = {
     "video_id": "id",
     "image_path": "frame_path",
@@ -38,8 +40,15 @@ class Row:
     audio_path: str
     """As written in the file; not checked against the disk."""
     image_path: str
-    class_name: str
+    class_name: str | None
+    """None where the row has several labels, or none."""
+    labels: tuple[str, ...]
+    """Where it has several, those that are heard; sorted."""
+    flags: tuple[HeardLabel, ...]
+    """The same with what is heard and seen, where the row says it."""
     caption: str
+    captions: tuple[str, ...]
+    """Where it has several, all; the first is `caption`."""
     attributes: Mapping[str, float] | None
     official_split: str | None
     """`train`, `val` or `test`, by the row's `split`; None where it has none."""
@@ -88,19 +97,24 @@ def _first_line(path: Path) -> str:
 
 def _check_row(value: Any, *, place: str) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{place}: got {kind_of(value)}; expected an object of {_TEXT_FIELDS}")
+        raise DataError(f"{place}: got {kind_of(value)}; expected an object of {_FIELDS}")
     texts = {field: _text(value, field=field, place=place) for field in _TEXT_FIELDS}
     id_ = texts["video_id"]
     if any(character in id_ for character in "/\\") or id_ in (".", ".."):
         raise DataError(
             f"{place}: field 'video_id' is {id_!r}; expected no slash, since ids name files"
         )
+    class_name, flags = row_labels(value, place=place)
+    captions = _captions(value, place=place)
     return Row(
         id=canonical(id_),
         audio_path=texts["audio_path"],
         image_path=texts["image_path"],
-        class_name=canonical(texts["class"]),
-        caption=canonical(texts["text"]),
+        class_name=class_name,
+        labels=heard_labels(flags),
+        flags=flags if any(flag.says for flag in flags) else (),
+        caption=captions[0],
+        captions=captions if len(captions) > 1 else (),
         attributes=_check_attributes(value.get("attributes"), place=place),
         official_split=_check_split(value.get("split"), place=place),
         place=place,
@@ -116,16 +130,22 @@ def _text(row: Mapping[str, Any], *, field: str, place: str) -> str:
             f"{', '.join(map(str, row)) or 'nothing'}"
         )
     value = row[name]
-    if field == "class" and isinstance(value, list):
-        if len(value) != 1:
-            raise DataError(
-                f"{place}: field {name!r} is a list; expected text, or a list of one label "
-                f"({len(value)} are in it), since splits, controls and scores rest on one class a "
-                "clip. Write the class to train on into 'class'"
-            )
-        value = value[0]
-    _check_text(value, field=name, place=place)
+    check_text(value, field=name, place=place)
     return str(value)
+
+
+def _captions(row: Mapping[str, Any], *, place: str) -> tuple[str, ...]:
+    """Every caption of a row, at least one."""
+    name = next((key for key in ("text", "caption", "captions") if key in row), "text")
+    if isinstance(row.get(name), list):
+        texts = row[name]
+        for text in texts:
+            check_text(text, field=name, place=place)
+        if not texts:
+            raise DataError(f"{place}: field {name!r} is an empty list; expected text")
+    else:
+        texts = [_text(row, field="text" if name != "captions" else name, place=place)]
+    return tuple(dict.fromkeys(canonical(text) for text in texts))
 
 
 def _check_split(value: Any, *, place: str) -> str | None:
@@ -135,19 +155,6 @@ def _check_split(value: Any, *, place: str) -> str | None:
     if part is None:
         raise DataError(f"{place}: field 'split' is {value!r}; expected train, val or test")
     return part
-
-
-def _check_text(value: Any, *, field: str, place: str) -> None:
-    if not isinstance(value, str):
-        raise DataError(f"{place}: field {field!r} is {kind_of(value)}; expected text")
-    if not value.strip():
-        raise DataError(f"{place}: field {field!r} is empty; expected text")
-    if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
-        raise DataError(f"{place}: field {field!r} is {value!r}; expected Unicode without NUL")
-
-
-def _has_lone_surrogate(value: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _check_attributes(value: Any, *, place: str) -> Mapping[str, float] | None:

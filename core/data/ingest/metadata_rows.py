@@ -8,6 +8,7 @@ from typing import Any
 from core.data.ingest.captions import unread
 from core.data.ingest.metadata import Row, read_metadata
 from core.data.ingest.paired_folders import pairs_by_folder
+from core.data.ingest.row_labels import unheard_notice
 from core.data.ingest.scan import Found, Scan, make_scan, not_listed
 from core.data.ingest.source import Options, Place, SourceKind
 from core.data.items import Item, Reason, Status, excluded
@@ -41,7 +42,9 @@ def _read(place: Place, options: Options) -> Scan:
     items += [item for item in found.exclusions if item.id not in used]
     items += _unlisted(found, used=used, known=known)
     notices = [*on_disk.notices(), *unread(found, because=f"captions come from {files[0].name}")]
-    return make_scan(root, items, classes={row.class_name for row in rows}, notices=notices)
+    notices += unheard_notice([row.flags for row in rows])
+    classes = {row.class_name for row in rows if row.class_name is not None}
+    return make_scan(root, items, classes=classes, notices=notices)
 
 
 class _OnDisk:
@@ -113,6 +116,9 @@ def _item(row: Row, *, root: Path, on_disk: _OnDisk) -> tuple[Item, set[str]]:
         "origin": row.place,
         "attributes": row.attributes,
         "official_split": row.official_split,
+        "labels": row.labels,
+        "captions": row.captions,
+        "provenance": {"labels": [flag.data() for flag in row.flags]} if row.flags else None,
     }
     if problems:
         detail = "; ".join(detail for _, detail in problems)
@@ -151,7 +157,7 @@ KIND = SourceKind(
     name="metadata",
     summary="a folder with metadata.json or *_metadata*.json: a list of "
     '{"video_id", "audio_path", "image_path", "class", "text"}, paths relative to the folder '
-    "(also id, frame_path, category, caption; split)",
+    "(also id, frame_path, category, caption; split); labels as a list, or captions alone",
     claims=_claims,
     read=_read,
 )

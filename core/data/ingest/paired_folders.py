@@ -1,4 +1,5 @@
-"""A folder of sounds and a folder of pictures, paired by stem; the class comes from the user."""
+"""A folder of sounds and a folder of pictures, paired by stem; the class comes from the user, or
+there is none and the captions stand alone."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from core.data.items import Item, Reason, Status, excluded
 from core.errors import DataError
 from core.text import canonical
 
+_NO_CAPTION = "no class is given, and neither a text file next to it nor a list has its caption"
 Pairs = dict[tuple[str, str], tuple[list[str], list[str]]]
 """Sounds and pictures by (the folder above `audio` or `frames`, stem)."""
 
@@ -63,11 +65,13 @@ def _claims(place: Place, options: Options) -> bool:
 
 def _read(place: Place, options: Options) -> Scan:
     captions = Captions.of(place.resolved, place.found)
-    if not options.has_labels and not any(label for _, label in captions.rows.values()):
+    has_labels = options.has_labels or any(label for _, label in captions.rows.values())
+    if not has_labels and not captions.rows and not captions.files:
         raise DataError(
-            f"{place.path} has sounds and pictures, but no class is given for them: pass --class "
-            "NAME, or --label-file CSV with one row `stem,label` per pair, or add a "
-            "metadata.json, a metadata.csv with file_name and label, or use one folder per class"
+            f"{place.path} has sounds and pictures, but no class is given for them, and no caption "
+            "is next to them: pass --class NAME, or --label-file CSV with one row `stem,label` per "
+            "pair, or add a metadata.json, a metadata.csv with file_name and label, or use one "
+            "folder per class; captions alone may be in a.txt next to a.wav, or in captions.json"
         )
     if options.images is None:
         found, root = place.found, place.resolved
@@ -85,19 +89,26 @@ def _read(place: Place, options: Options) -> Scan:
             "audio_path": audio[0] if audio else None,
             "image_path": images[0] if images else None,
         }
-        if label is None:
+        if label is None and has_labels:
             detail = f"the label file has no row for {stem!r}"
             items.append(excluded(id_, Reason.NO_LABEL, detail, **known, **files))
             continue
         known |= {"class_name": label, "source_label": label}
         try:
-            known["caption"] = captions.caption(*own) or caption_of(label)
+            texts = captions.all(*own)
         except ValueError as error:
             items.append(excluded(id_, Reason.UNREADABLE, str(error), **known, **files))
             continue
+        if label is None and not texts and audio and images:
+            items.append(excluded(id_, Reason.NO_CAPTION, _NO_CAPTION, **known, **files))
+            continue
+        known["caption"] = texts[0] if texts else label and caption_of(label)
+        known["captions"] = texts if len(texts) > 1 else ()
         items.append(pair_item(id_, audio, images, stem=stem, **known))
     classes = {item.class_name for item in items if item.class_name}
-    return make_scan(root, [*items, *exclusions], classes=classes, notices=captions.said())
+    return make_scan(
+        root, [*items, *exclusions], classes=classes, notices=captions.said(has_labels=has_labels)
+    )
 
 
 def _within(path: str, *, root: Path, place: Place) -> str:
@@ -141,7 +152,7 @@ def _two_folders(sounds: Place, pictures: Place) -> tuple[Path, Pairs, list[Item
 KIND = SourceKind(
     name="pairs",
     summary="a folder with audio/ and frames/ or images/ (or a folder of sounds and --images DIR), "
-    "paired by stem; the class comes from --class or --label-file",
+    "paired by stem; the class comes from --class or --label-file, or there are captions alone",
     claims=_claims,
     read=_read,
 )

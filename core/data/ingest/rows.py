@@ -81,3 +81,17 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "null"
     return names.get(type(value), f"the number {value!r}")
+
+
+def check_text(value: Any, *, field: str, place: str) -> None:
+    """Return if a field is text. Raises: DataError naming the place and the field."""
+    if not isinstance(value, str):
+        raise DataError(f"{place}: field {field!r} is {kind_of(value)}; expected text")
+    if not value.strip():
+        raise DataError(f"{place}: field {field!r} is empty; expected text")
+    if "\0" in value or (not value.isascii() and _has_lone_surrogate(value)):
+        raise DataError(f"{place}: field {field!r} is {value!r}; expected Unicode without NUL")
+
+
+def _has_lone_surrogate(value: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in value)

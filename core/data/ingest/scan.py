@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.data.ingest.data_kind import made_caption, of_one_kind
 from core.data.ingest.endings import (
     AUDIO_SUFFIXES,
     CAPTION_LISTS,
@@ -71,13 +72,20 @@ class Scan:
 
     def manifest(self) -> Manifest:
         """The table of this one source, before cleaning."""
+        found = of_one_kind(self.items)
         notices = (
             *self.notices,
+            *found.notices,
             *_look_alikes(self.classes),
-            *_hard_to_read(item for item in self.items if item.status is Status.CANDIDATE),
+            *_hard_to_read(item for item in found.items if item.status is Status.CANDIDATE),
         )
         return Manifest(
-            self.root, self.items, self.num_input, named_classes=self.classes, notices=notices
+            self.root,
+            found.items,
+            self.num_input,
+            named_classes=self.classes,
+            notices=notices,
+            kind=found.kind,
         )
 
 
@@ -108,6 +116,9 @@ def make_scan(
 def _in_one_form(item: Item) -> Item:
     """The item with its texts in NFC. Paths, and the ids that are paths, stay as on the disk."""
     texts = [item.class_name, item.caption, item.source, item.source_label]
+    if item.labels or item.captions:
+        labels = tuple(sorted({canonical(label) for label in item.labels}))
+        item = replace(item, labels=labels, captions=tuple(map(canonical, item.captions)))
     if all(text is None or text.isascii() for text in (item.id, *texts)):
         return item
     changed = [None if text is None else canonical(text) for text in texts]
@@ -300,4 +311,4 @@ def is_inside(path: str | Path, *, root: Path) -> bool:
 
 def caption_of(class_name: str) -> str:
     """The prompt of a pair that brings none."""
-    return f"A scene with {class_name.replace('_', ' ')} sound"
+    return made_caption([class_name])

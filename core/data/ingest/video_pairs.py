@@ -76,11 +76,13 @@ def _cut(job: VideoJob, maker: MediaMaker, *, window_s: float) -> Item:
         )
     except MediaError as error:
         return excluded(job.id, error.reason, f"{job.video.name}: {error}", **job.known)
+    known = dict(job.known)
+    own: Mapping[str, Any] = known.pop("provenance", {})
     return Item(
         job.id,
         Status.CANDIDATE,
         audio_path=pair.audio_path,
         image_path=pair.image_path,
-        provenance={"video": job.video.name, **pair.provenance},
-        **job.known,
+        provenance={"video": job.video.name, **pair.provenance, **own},
+        **known,
     )

@@ -77,7 +77,7 @@ def labelled(label: str, *, caption: str | None = None) -> Mapping[str, Any]:
 def unmapped(id_: str, label: str, options: Options, **known: Any) -> Item:
     """The exclusion of an item whose label has no class, before its media are made."""
     why = options.labels.why_unmapped(label) if options.labels else ""
-    return excluded(id_, Reason.UNMAPPED_LABEL, why, **{**known, "class_name": None})
+    return excluded(id_, Reason.UNMAPPED_LABEL, why, **{**known, "class_name": None, "labels": ()})
 
 
 KIND = SourceKind(

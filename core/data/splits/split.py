@@ -2,18 +2,16 @@
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.items import Sample
-from core.data.manifest import Manifest
-from core.data.splits.apportion import OFFICIAL_TEST, divide_classes, divide_officially, draw_capped
-from core.errors import DataError, MismatchError, UsageError
+from core.data.items import DataKind, Sample
+from core.errors import DataError, MismatchError
 from core.files import file_sha256, json_sha256, write_atomic
 
 LOCK_FORMAT = 2
@@ -21,6 +19,9 @@ LOCK_FORMAT = 2
 _HASHED_FIELDS = frozenset(
     {"id", "class_name", "caption", "source", "audio_sha256", "image_sha256", "attributes"}
 )
+
+_LATER_FIELDS = ("labels", "captions")
+"""Of data with several labels or captions a clip."""
 
 
 class Part(StrEnum):
@@ -67,6 +68,14 @@ class SplitRule:
     """Whether the data set's own test clips are kept for the test part."""
     method: Method = Method.DRAWN
     """Drawn here, or taken from files of the user's."""
+    groups: str | None = None
+    """What clips without one class are grouped by: `labels`, `words` of their captions, or the name
+    of a text encoder; None where each has a class."""
+
+    def data(self) -> dict[str, Any]:
+        """As JSON values; without `groups` where clips have classes, as it always was."""
+        found = asdict(self)
+        return found if self.groups is not None else {k: found[k] for k in found if k != "groups"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Split:
     """How it was made."""
     notices: tuple[str, ...] = field(default=(), compare=False)
     """What a reader should know of it, as sentences; not a part of the hash."""
+    kind: DataKind = DataKind.CLASSES
+    """Whether a clip has one class, any number of labels, or captions alone."""
 
     def __post_init__(self) -> None:
         listed = [id_ for part in Part for id_ in self.parts[part]]
@@ -117,7 +128,8 @@ class Split:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Class names, sorted; a class's index is its place here."""
+        """Class names, sorted; a class's index is its place here. Without classes: the groups of
+        labels or of captions."""
         return tuple(sorted({sample.class_name for sample in self.samples.values()}))
 
     @cached_property
@@ -130,14 +142,30 @@ class Split:
         return table
 
     @cached_property
+    def label_counts(self) -> dict[str, dict[Part, int]]:
+        """Samples of each label in each part; empty where a clip has no labels."""
+        names = sorted({label for sample in self.samples.values() for label in sample.labels})
+        table = {name: dict.fromkeys(Part, 0) for name in names}
+        for part in Part:
+            for id_ in self.parts[part]:
+                for label in self.samples[id_].labels:
+                    table[label][part] += 1
+        return table
+
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of everything but where the files lie: equal on two machines, or not equal."""
         samples = [
-            {key: getattr(sample, key) for key in _HASHED_FIELDS}
+            {key: getattr(sample, key) for key in _hashed(sample)}
             for _, sample in sorted(self.samples.items())
         ]
         parts = {part.value: sorted(self.parts[part]) for part in Part}
-        return json_sha256({"samples": samples, "parts": parts, "rule": asdict(self.rule)})
+        body = {"samples": samples, "parts": parts, "rule": self.rule.data()}
+        return json_sha256({**body, **self._kind_data()})
+
+    def _kind_data(self) -> dict[str, str]:
+        """Nothing of data with classes, which came first."""
+        return {} if self.kind is DataKind.CLASSES else {"kind": self.kind.value}
 
     def save(self, path: Path, *, facts: Mapping[str, Any] | None = None) -> None:
         """Write the lock file atomically; the root is kept relative to it.
@@ -149,59 +177,16 @@ class Split:
         body = {
             "format": LOCK_FORMAT,
             "hash": self.hash,
-            "rule": asdict(self.rule),
+            **self._kind_data(),
+            "rule": self.rule.data(),
             "counts": self.counts,
             "root": root,
             "parts": {part.value: list(self.parts[part]) for part in Part},
             "notices": list(self.notices),
             "facts": dict(facts or {}),
-            "samples": [asdict(sample) for _, sample in sorted(self.samples.items())],
+            "samples": [_row(sample) for _, sample in sorted(self.samples.items())],
         }
         write_atomic(path, content=_lock_bytes(body))
-
-
-def make_split(
-    manifest: Manifest,
-    *,
-    cap: int = 100,
-    seed: int = 0,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    official: Official = Official.IGNORE,
-) -> Split:
-    """A split stratified by class, grouped by source and capped per class, drawn by `seed`.
-
-    With one sample a source, every part of every class is within one sample of its share, and the
-    parts' totals are floor(train), floor(val) and the rest. A single class is split like any other.
-    `HONOUR` keeps the data set's own test clips for the test part: see `divide_officially`.
-    Raises: UsageError for impossible settings; DataError when a class has fewer than three sources,
-    or no official test clip where they are honoured, so that it cannot be in all three parts.
-    """
-    if cap < len(Part):
-        raise UsageError(f"cap is {cap}; expected at least {len(Part)}, one sample per part")
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise UsageError(f"fractions are {fractions}; expected three positive shares that sum to 1")
-    if official is Official.HONOUR:
-        if not any(sample.official_split for sample in manifest.samples):
-            raise UsageError(
-                "no clip is marked as of an official train or test part, so there is none to "
-                "honour; name the data set's list (vggsound.csv), or ignore its division"
-            )
-        parts = divide_officially(manifest.samples, cap=cap, seed=seed, fractions=fractions)
-    else:
-        chosen = draw_capped(manifest.samples, cap=cap, seed=seed)
-        parts = divide_classes(chosen, seed=seed, fractions=fractions)
-    drawn = {id_ for part in parts for id_ in part}
-    split = Split(
-        root=manifest.root,
-        samples={s.id: s for s in sorted(manifest.samples, key=lambda s: s.id) if s.id in drawn},
-        parts={part: tuple(sorted(parts[index])) for index, part in enumerate(Part)},
-        rule=SplitRule(cap=cap, seed=seed, fractions=fractions, official=official),
-    )
-    require_every_part(split)
-    notices = (*manifest.notices, *_cap_notices(split, manifest=manifest))
-    if official is Official.HONOUR:
-        notices = (*notices, *_official_notices(split, manifest=manifest))
-    return replace(split, notices=notices)
 
 
 def load_split(path: Path, *, root: Path | None = None) -> Split:
@@ -239,10 +224,11 @@ def load_split(path: Path, *, root: Path | None = None) -> Split:
         rule["fractions"] = tuple(rule["fractions"])
     split = Split(
         root=root if root is not None else (path.parent / body["root"]).resolve(),
-        samples={row["id"]: Sample(**row) for row in body["samples"]},
+        samples={row["id"]: _sample(row) for row in body["samples"]},
         parts={part: tuple(body["parts"][part.value]) for part in Part},
         rule=SplitRule(**rule),
         notices=tuple(body["notices"]),
+        kind=DataKind(body.get("kind", DataKind.CLASSES)),
     )
     if split.hash != body["hash"]:
         raise MismatchError(f"{path} names hash {body['hash']} but holds a split of {split.hash}")
@@ -298,6 +284,21 @@ def verify_sample(sample: Sample, *, root: Path) -> None:
             )
 
 
+def _hashed(sample: Sample) -> list[str]:
+    """The fields of a sample that its split is known by."""
+    return [*_HASHED_FIELDS, *(name for name in _LATER_FIELDS if getattr(sample, name))]
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    """A sample as JSON values; what data with one class a clip never have is left out there."""
+    return {k: v for k, v in asdict(sample).items() if v or k not in _LATER_FIELDS}
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    later = {name: tuple(row[name]) for name in _LATER_FIELDS if name in row}
+    return Sample(**{**row, **later})
+
+
 def _lock_bytes(body: Mapping[str, Any]) -> bytes:
     whole = {**body, "checksum": json_sha256(body)}
     return json.dumps(whole, indent=1, allow_nan=False).encode("ascii") + b"\n"
@@ -320,70 +321,3 @@ def _refuse_sharing(split: Split) -> None:
                         f"{other_id!r} in {other.value} and {id_!r} in {part.value} share {key}; "
                         "samples of one source or content belong in one part"
                     )
-
-
-def require_every_part(split: Split) -> None:
-    """Raises: DataError where a class is not in every part."""
-    sources: dict[str, set[str]] = defaultdict(set)
-    for sample in split.samples.values():
-        sources[sample.class_name].add(sample.source)
-    short: Sequence[str] = [
-        f"{name!r} ({len(sources[name])} sources, {sum(row.values())} samples)"
-        for name, row in split.counts.items()
-        if min(row.values()) == 0
-    ]
-    if short and split.rule.official is Official.HONOUR:
-        raise DataError(
-            f"class {', '.join(short)} cannot be trained, validated and tested on with the "
-            "official division honoured: each class needs a clip of the official test part, and "
-            "two sources outside it. Add clips, remove the class, or ignore the official division"
-        )
-    if short:
-        raise DataError(
-            f"too few independent samples to train, validate and test on class {', '.join(short)}; "
-            f"each class needs at least {len(Part)} sources (3 clips that share neither video nor "
-            "content). Add clips or remove the class"
-        )
-
-
-def _cap_notices(split: Split, *, manifest: Manifest) -> tuple[str, ...]:
-    cap = split.rule.cap
-    assert cap is not None  # of a split that was drawn
-    sizes = Counter(sample.class_name for sample in manifest.samples)
-    left_out = {name: size - cap for name, size in sizes.items() if size > cap}
-    notices = []
-    if left_out:
-        most = max(left_out, key=lambda name: (left_out[name], name))
-        notices.append(
-            f"the cap of {cap} clips a class leaves out {sum(left_out.values())} of "
-            f"{len(manifest.samples)} pairs, {left_out[most]} of them of {most}"
-        )
-    is_divided = any(sample.official_split for sample in manifest.samples)
-    if is_divided and split.rule.official is Official.IGNORE:
-        notices.append(
-            "the data set's own division into parts is not followed; --official honour tests on "
-            "its test part alone"
-        )
-    return tuple(notices)
-
-
-def _official_notices(split: Split, *, manifest: Manifest) -> tuple[str, ...]:
-    notices = []
-    for name, row in split.counts.items():
-        share = row[Part.TEST] / sum(row.values())
-        wanted = split.rule.fractions[2] if split.rule.fractions else 0.0
-        if share < wanted / 2:
-            notices.append(
-                f"{name}: only {row[Part.TEST]} of {sum(row.values())} clips are tested on; the "
-                "official test part has no more of them"
-            )
-    left_out = sum(
-        sample.official_split == OFFICIAL_TEST and sample.id not in split.samples
-        for sample in manifest.samples
-    )
-    if left_out:
-        notices.append(
-            f"{left_out} clips of the official test part are left out: they must not train, and "
-            "the test part has its share"
-        )
-    return tuple(notices)

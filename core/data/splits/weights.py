@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.choices import DEFAULT_BETA
 from core.choices import ClassWeighting as ClassWeighting
+from core.data.items import DataKind, Sample
 from core.data.splits.split import Part, Split
 from core.errors import DataError, UsageError, suggestion
 from core.text import canonical
@@ -19,11 +20,18 @@ class ClassWeights:
     rule: ClassWeighting
     """How it was made."""
     counts: Mapping[str, int]
-    """Training samples of each class; classes in the split's order."""
+    """Training samples of each class or label; classes in the split's order."""
     relative: Mapping[str, float]
     """Before normalisation: the largest class has 1, or what the user gave."""
     weights: Mapping[str, float]
     """What multiplies the loss; its mean over the training samples is 1."""
+
+    def of(self, sample: Sample) -> float:
+        """What multiplies the loss of one clip: of its class, or the mean of its labels'."""
+        known = [self.weights[label] for label in sample.labels if label in self.weights]
+        if known:
+            return sum(known) / len(known)
+        return self.weights[sample.class_name] if not sample.labels else 1.0
 
     def data(self) -> dict[str, Any]:
         """The table as JSON values, for a lock file or a record."""
@@ -42,9 +50,36 @@ def class_weights(
     beta: float = DEFAULT_BETA,
     explicit: Mapping[str, float] | None = None,
 ) -> ClassWeights:
-    """Weights over the training part of `split`; see `weights_from_counts`."""
+    """Weights over the training part of `split`; see `weights_from_counts`.
+
+    With several labels a clip each label has a weight, of those that are trained; a clip's is the
+    mean of its labels', and the mean over clips is 1. Captions alone have none: every clip counts
+    the same, whatever `rule` says. Raises: as `weights_from_counts`, and UsageError for explicit
+    weights of captions alone.
+    """
+    if split.kind is DataKind.CAPTIONS:
+        if rule is ClassWeighting.EXPLICIT:
+            raise UsageError(
+                "explicit weights name classes, but the data have captions alone; take another rule"
+            )
+        rule = ClassWeighting.NONE
+    if split.kind is DataKind.LABELS:
+        return _label_weights(split, rule=rule, beta=beta, explicit=explicit)
     counts = {name: split.counts[name][Part.TRAIN] for name in split.classes}
+    if split.kind is DataKind.CAPTIONS:
+        counts = {name: count for name, count in counts.items() if count}
     return weights_from_counts(counts, rule=rule, beta=beta, explicit=explicit)
+
+
+def _label_weights(
+    split: Split, *, rule: ClassWeighting, beta: float, explicit: Mapping[str, float] | None
+) -> ClassWeights:
+    counts = {n: row[Part.TRAIN] for n, row in split.label_counts.items() if row[Part.TRAIN]}
+    of_labels = weights_from_counts(counts, rule=rule, beta=beta, explicit=explicit)
+    relative = replace(of_labels, weights=of_labels.relative)
+    total = sum(relative.of(split.samples[id_]) for id_ in split.train)
+    scale = len(split.train) / total
+    return replace(of_labels, weights={n: w * scale for n, w in of_labels.relative.items()})
 
 
 def weights_from_counts(

@@ -34,7 +34,7 @@ def ingest(
         str | None,
         typer.Option(
             help="Read all sources as this kind: metadata, classes, pairs, vggsound, audiocaps, "
-            "videos or webdataset. By default the kind of each is detected."
+            "audioset, vggsounder, videos or webdataset. By default the kind of each is detected."
         ),
     ] = None,
     class_name: Annotated[

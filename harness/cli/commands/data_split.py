@@ -15,7 +15,14 @@ def split(
         Path | None, typer.Argument(help="A folder that was ingested and cleaned.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The lock file to write.")] = None,
-    cap: Annotated[int, typer.Option(min=3, help="Maximum number of clips per class.")] = 100,
+    cap: Annotated[
+        int | None,
+        typer.Option(
+            min=3,
+            help="Maximum number of clips per class (default 100); for data without classes, per "
+            "label or group of captions (default: all).",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     official: Annotated[
         Literal["ignore", "honour"],
@@ -27,6 +34,12 @@ def split(
     official_list: Annotated[
         Path | None,
         typer.Option(help="VGGSound's CSV, if the manifest lacks the official division."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Group captions alone by the text encoder of this profile instead of by words."
+        ),
     ] = None,
     imported: Annotated[
         list[str] | None,
@@ -46,6 +59,9 @@ def split(
     as_json: AsJson = False,
 ) -> None:
     """Lock a split: stratified by class, grouped by source, capped, seeded; 80/10/10.
+
+    Data with several labels a clip are stratified by all labels together, data with captions alone
+    by groups of like captions.
 
     The lock holds the ids, their hashes, the counts, the rule and the seed. A class that cannot
     be trained, validated and tested on is refused by name.
@@ -73,6 +89,7 @@ def split(
             cap=cap,
             seed=seed,
             official=Official(official),
+            profile=profile,
             official_list=official_list,
             imported=tuple(imported or ()),
             against=tuple(against or ()),

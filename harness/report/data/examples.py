@@ -41,7 +41,7 @@ class ExampleMaker:
         return Example(
             name=plain(item.id),
             sentence=plain(sentence),
-            class_name=plain(item.class_name or ""),
+            class_name=plain(", ".join(item.names)),
             sound=self._sound(item.audio_path),
             picture=self._picture(item.image_path),
             files=", ".join(plain(path) for path in paths),

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.data.items import SELECTION_REASONS, Item, Reason, Status
+from core.data.items import SELECTION_REASONS, DataKind, Item, Reason, Status
 from core.data.manifest import Manifest
 from core.data.media.quality import MEANINGS, Flag, flag_sentence
 from core.files import write_atomic
-from harness.data.clean import PAGE_FILE, flagged_by_class, num_media_files
+from harness.data.clean import PAGE_FILE, num_media_files
 from harness.report.data.examples import ExampleMaker
 from harness.report.data.histograms import histograms
 from harness.report.page.content import (
@@ -60,6 +60,7 @@ REASON_TITLES = {
     Reason.UNSAFE_MEMBER: "Unsafe member of an archive",
     Reason.HUGE_MEMBER: "Member of an archive too large",
     Reason.NO_LABEL: "No label",
+    Reason.NO_CAPTION: "No caption",
     Reason.UNMAPPED_LABEL: "Label without a class",
     Reason.NO_MEDIA: "Listed, but not on disk",
     Reason.REPEATED: "Listed twice",
@@ -105,9 +106,10 @@ def _head(manifest: Manifest) -> Head:
         tone="plain",
         chips=(
             f"{len(manifest.samples)} kept",
-            f"{sum(flagged_by_class(manifest).values())} of them flagged",
+            f"{sum(i.status is Status.INCLUDED and bool(i.flags) for i in manifest.items)} of them "
+            "flagged",
             f"{num_left} left out" + (f", {num_chosen} by choice" if num_chosen else ""),
-            count(len(manifest.classes), "class", "classes"),
+            _num_names(manifest),
         ),
         kicker=(count(num_media_files(manifest), "media file"), "nothing was moved or changed"),
         branches=(),
@@ -116,16 +118,25 @@ def _head(manifest: Manifest) -> Head:
     )
 
 
+def _num_names(manifest: Manifest) -> str:
+    if manifest.kind is DataKind.CAPTIONS:
+        return "captions alone"
+    what = ("label", "labels") if manifest.kind is DataKind.LABELS else ("class", "classes")
+    return count(len(manifest.classes), *what)
+
+
 def _classes(manifest: Manifest) -> Section:
     tally: dict[str, Counter[str]] = {name: Counter() for name in manifest.named_classes}
     for item in manifest.items:
-        row = tally.setdefault(item.class_name or "", Counter())
-        row[item.status.value] += 1
-        row["flagged"] += item.status is Status.INCLUDED and bool(item.flags)
+        for name in item.names or ("",):
+            row = tally.setdefault(name, Counter())
+            row[item.status.value] += 1
+            row["flagged"] += item.status is Status.INCLUDED and bool(item.flags)
+    nameless = "captions alone" if manifest.kind is DataKind.CAPTIONS else "class unknown"
     # Items without a class come last, whatever the others are called.
     rows = [
         (
-            Cell(plain(name) if name else "class unknown"),
+            Cell(plain(name) if name else nameless),
             Cell(str(row[Status.INCLUDED.value])),
             Cell(str(row["flagged"] or "")),
             Cell(str(row[Status.EXCLUDED.value] or "")),
@@ -201,7 +212,7 @@ def _kept_examples(manifest: Manifest, maker: ExampleMaker) -> tuple[Example, ..
     first: dict[str, Any] = {}
     for item in manifest.items:
         if item.status is Status.INCLUDED and not item.flags:
-            first.setdefault(str(item.class_name), item)
+            first.setdefault(item.names[0] if item.names else "", item)
     return maker.of(
         (first[name] for name in sorted(first)), most=_MAX_CLASSES_SHOWN, sentence=_detail
     )

@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.data.items import Item, Reason, Status
+from core.data.ingest.data_kind import is_kept, num_captions, num_labels
+from core.data.items import DataKind, Item, Reason, Status
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.errors import UsageError, suggestion
 from core.text import canonical
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from core.data.ingest.ingest import Ingested
 
 _NO_CLASS = "(no class)"
+_NAMES = {DataKind.CLASSES: "classes", DataKind.LABELS: "labels"}
 _MAX_CLASSES = 40
 """Rows of the table for a person; a list of all of VGGSound names 309 labels."""
 
@@ -47,7 +49,7 @@ class Choice:
         return [
             item
             for item in manifest.items
-            if (class_name is None or item.class_name == class_name)
+            if (class_name is None or class_name in item.names)
             and (self.status is None or item.status is self.status)
             and (self.reason is None or item.reason is self.reason)
             and (self.flag is None or self.flag in item.flags)
@@ -68,13 +70,19 @@ class Choice:
 
 
 def _classes(manifest: Manifest) -> set[str]:
-    own = {item.class_name for item in manifest.items if item.class_name is not None}
+    own = {name for item in manifest.items for name in item.names}
     return own | set(manifest.named_classes)
 
 
 def ingested_data(found: "Ingested", *, folder: Path) -> dict[str, Any]:
     """What an ingest did, for scripts."""
+    items = found.manifest.items
     return {
+        "kind": found.manifest.kind.value,
+        "kept": sum(map(is_kept, items)),
+        "excluded": len(found.manifest.exclusions),
+        "captions": num_captions(items),
+        "labels": num_labels(items),
         **_summary_data(found.manifest, folder=folder),
         "unchanged": found.is_unchanged,
         "num_new": found.num_new,
@@ -146,8 +154,10 @@ def _summary_data(manifest: Manifest, *, folder: Path) -> dict[str, Any]:
 
 
 def _class_table(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Items per class by status; those without a class under an empty name, last."""
-    counts = Counter((item.class_name, item.status) for item in manifest.items)
+    """Items per class or label by status; those without one under an empty name, last."""
+    counts = Counter(
+        (name, item.status) for item in manifest.items for name in item.names or (None,)
+    )
     names = sorted(_classes(manifest))
     table = {name: {status.value: counts[name, status] for status in Status} for name in names}
     rest = {status.value: counts[None, status] for status in Status}
@@ -159,15 +169,19 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
     statuses = ", ".join(f"{count} {name}" for name, count in data["status"].items() if count)
     lines = [
         f"{manifest.num_input} items: {statuses}",
+        _kind_line(manifest),
         f"manifest: {plain(data['manifest'])}",
         f"media: {plain(data['root'])}",
     ]
     parts: list[RenderableType] = [Text("\n".join(lines))]
-    parts.append(_counts_table(data["classes"]))
+    if manifest.kind is DataKind.CAPTIONS:
+        data["classes"] = {}
+    else:
+        parts.append(_counts_table(data["classes"], kind=manifest.kind))
     if len(data["classes"]) > _MAX_CLASSES:
         num_left = len(data["classes"]) - _MAX_CLASSES
         parts.append(
-            Text(f"and {num_left} classes with fewer pairs; --class NAME shows one of them")
+            Text(f"and {num_left} {_NAMES[manifest.kind]} with fewer pairs; --class NAME shows one")
         )
     if manifest.exclusions:
         parts.append(_reasons_table(manifest))
@@ -178,9 +192,18 @@ def _summary(manifest: Manifest, *, folder: Path) -> list[RenderableType]:
     return parts
 
 
-def _counts_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
+def _kind_line(manifest: Manifest) -> str:
+    items = manifest.items
+    captions = f"{num_captions(items)} captions"
+    if manifest.kind is DataKind.CAPTIONS:
+        return f"kind: captions alone, {captions} of {sum(map(is_kept, items))} pairs"
+    return f"kind: {num_labels(items)} {_NAMES[manifest.kind]}, {captions}"
+
+
+def _counts_table(classes: Mapping[str, Mapping[str, int]], *, kind: DataKind) -> Table:
     used = [s.value for s in Status if any(row[s.value] for row in classes.values())]
-    table = Table("class", *used, title="Items per class", title_justify="left")
+    what = "label" if kind is DataKind.LABELS else "class"
+    table = Table(what, *used, title=f"Items per {what}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     shown = list(classes.items())
@@ -211,7 +234,7 @@ def _rows_table(items: list[Item], *, title: str) -> Table:
         table.add_row(
             Text(plain(item.id), overflow="fold"),
             item.status.value,
-            Text(plain(item.class_name or "")),
+            Text(plain(", ".join(item.names))),
             Text(plain(why), overflow="fold"),
             ", ".join(item.flags),
         )

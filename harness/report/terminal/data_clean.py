@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.data.items import DataKind
 from core.data.manifest import Manifest
 from core.data.media.quality import MEANINGS
 from harness.data.clean import Cleaning, flag_counts, flagged_by_class, num_media_files
@@ -15,7 +16,8 @@ def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
     manifest = cleaning.manifest
     num_kept, num_left = len(manifest.samples), len(manifest.exclusions)
     flagged = flagged_by_class(manifest)
-    classes = Table("class", "kept", "flagged", title="Kept", title_justify="left")
+    what = "label" if manifest.kind is DataKind.LABELS else "class"
+    classes = Table(what, "kept", "flagged", title="Kept", title_justify="left")
     for name, number in manifest.class_counts().items():
         classes.add_row(Text(plain(name)), str(number), str(flagged[name] or ""))
     parts: list[RenderableType] = [
@@ -24,8 +26,9 @@ def cleaning_view(cleaning: Cleaning, *, is_usable: bool) -> RenderableType:
             f"({num_media_files(manifest)} media files)",
             style="bold",
         ),
-        classes,
     ]
+    if manifest.kind is not DataKind.CAPTIONS:
+        parts.append(classes)
     if num_left:
         parts.append(_reasons(manifest))
     flags = flag_counts(manifest)

@@ -4,7 +4,8 @@ from core.audit.finding import Kind
 from core.audit.label_rules import check_conflicts
 from core.audit.listing import Clip, Listing, listings_of_split, read_target
 from core.audit.sharing import SharedBy, find_sharing
-from core.data.splits.split import Part, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import Part
 
 
 def clip(id_, *, source=None, audio=None, image=None, class_name="rain"):

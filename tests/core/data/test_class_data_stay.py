@@ -10,7 +10,8 @@ from core.data.cleaning.clean import clean_manifest
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
 from core.data.manifest import MANIFEST_FILE, Manifest
-from core.data.splits.split import load_split, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import load_split
 from core.data.splits.weights import class_weights
 
 INGESTED = {

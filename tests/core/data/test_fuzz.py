@@ -32,7 +32,8 @@ from core.data.items import Item, Status
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest
 from core.data.media.inspection import MediaKind, inspect_file
-from core.data.splits.split import Part, load_split, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import Part, load_split
 from core.errors import HarnessError
 from core.features.store import read_index
 from core.locks import is_alive, read_process, this_process

@@ -18,7 +18,7 @@ from transformers import (
 from core.conditioning.conditioning import AudioFeature
 from core.data.cleaning.clean import build_manifest
 from core.data.media.decode_audio import decode_audio
-from core.data.splits.split import make_split
+from core.data.splits.make import make_split
 from core.errors import GuardError, MismatchError, UsageError
 from core.features.features import prepare_features
 from core.features.log_mel import LogMelSettings, log_mel

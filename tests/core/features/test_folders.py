@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.data.splits.split import make_split
+from core.data.splits.make import make_split
 from core.features import store as feature_store
 from core.features.folders import Why, cache_folders, needed_contents, plan_prune, remove
 from core.features.kinds import caption_key

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from core.data.items import Item, Reason, Stage, Status
 from core.data.manifest import Manifest
-from core.data.splits.split import Part, load_split, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import Part, load_split
 from core.errors import DataError, UsageError
 from harness.cli.main import app
 from harness.data.correct import listed_ids

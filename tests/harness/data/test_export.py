@@ -15,7 +15,8 @@ import torch
 from typer.testing import CliRunner
 
 from core.data.cleaning.clean import build_manifest
-from core.data.splits.split import Split, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import Split
 from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, HarnessError, MismatchError, UsageError
 from core.features.exported import ExportedEmbeddings

@@ -30,13 +30,22 @@ def test_aic_counts_the_images_closest_to_their_own_class_caption():
     captions = [[1.0, 0.0], [0.0, 1.0]]
     images = [[2.0, 1.0], [1.0, 2.0], [1.0, 2.0]]
     np.testing.assert_array_equal(
-        aic(images, class_caption_KD=captions, class_index=[0, 1, 0]), [1.0, 1.0, 0.0]
+        aic(images, class_caption_KD=captions, is_own_IK=np.eye(2)[[0, 1, 0]]), [1.0, 1.0, 0.0]
     )
+
+
+def test_aic_counts_any_of_an_images_own_labels_and_a_tie_by_its_share():
+    """Catches: one of several labels alone counted, or a tie between two own labels halved."""
+    captions = np.eye(3)
+    images = [[1.0, 0.2, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
+    own = [[1, 1, 0], [1, 1, 0], [1, 1, 0], [1, 0, 1]]
+    scores = aic(images, class_caption_KD=captions, is_own_IK=own)
+    np.testing.assert_allclose(scores, [1.0, 0.0, 1.0, 0.5])
 
 
 def test_aic_of_features_that_ignore_the_image_is_chance():
     """Catches: a tie won by whichever class comes first."""
-    scores = aic(np.ones((4, 3)), class_caption_KD=np.ones((4, 3)), class_index=[0, 1, 2, 3])
+    scores = aic(np.ones((4, 3)), class_caption_KD=np.ones((4, 3)), is_own_IK=np.eye(4))
     np.testing.assert_allclose(scores, 0.25)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from core.data.items import DataKind
 from core.embedded.corpus.classes import caption
 from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
@@ -287,6 +288,35 @@ def test_a_single_clip_leaves_everything_relative_blank(world, scorers):
     relative = {"listening_rank", "ais_win", "iis_win", "aic", "kid", "cmmd", "frechet_clip"}
     assert blank == relative | WITHOUT_WEIGHTS | DIVERSITY
     assert scores.controls == []
+
+
+def test_captions_alone_leave_the_zero_shot_class_blank_with_its_reason(world, scorers):
+    """Catches: groups of captions taken for classes that CLIP could find."""
+    images = world.painted(Arm.AUDIO, shift=0)
+    scores = world.score(images, scorers, kind=DataKind.CAPTIONS)
+    assert scores.summary["aic"].value is None
+    assert (
+        scores.summary["aic"].reason == "the data have captions alone; there is no class to choose"
+    )
+    by_class = world.score(images, scorers)
+    assert scores.summary["listening_rank"] == by_class.summary["listening_rank"]
+
+
+def test_several_labels_are_scored_and_tabled_by_label(world, scorers):
+    """Catches: a clip that counts at one of its labels alone, or chance of one label a clip."""
+
+    def labels(clip):
+        return tuple(sorted({clip.class_name, "everywhere"}))
+
+    clips = [replace(clip, labels=labels(clip)) for clip in world.clips]
+    images = world.painted(Arm.AUDIO, shift=0)
+    scores = world.score(images, scorers, clips=clips, kind=DataKind.LABELS)
+    assert scores.summary["aic"].chance == pytest.approx(2 / (len(CLASSES) + 1))
+    assert scores.summary["aic"].value is not None
+    found = scores.evaluation.per_class["audio"]["ais_cos"]
+    assert set(found) == {*CLASSES, "everywhere"}
+    assert found["everywhere"].n == len(clips)
+    assert found["everywhere"].mean == pytest.approx(scores.summary["ais_cos"].value)
 
 
 def test_inputs_that_do_not_belong_together_are_refused(world, scorers):

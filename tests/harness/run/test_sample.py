@@ -1,14 +1,19 @@
 """Which arms a run samples, and what each row hears."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from core.data.items import DataKind, Sample
 from core.data.splits.split import Part
 from core.errors import GuardError
 from harness.metrics.arms import Arm
+from harness.run import partners
+from harness.run.partners import partners_of, shuffle_all
 from harness.run.sample import SampleRequest, arms_of, require_pictures, sample_requests
 from harness.testing import SmallFoundation
 from variants.baseline import VARIANT as BASELINE
@@ -16,6 +21,7 @@ from variants.class_embedding import VARIANT as CLASS_EMBEDDING
 from variants.text_only import VARIANT as TEXT_ONLY
 
 FOUNDATION = SmallFoundation()
+SHAPES = FOUNDATION.shapes(FOUNDATION.unet())
 
 
 @pytest.fixture
@@ -23,6 +29,7 @@ def split() -> SimpleNamespace:
     """Two test clips of one class and one of another, which has no partner."""
     classes = {"a": "fire", "b": "fire", "c": "siren"}
     return SimpleNamespace(
+        kind=DataKind.CLASSES,
         classes=("fire", "siren"),
         parts={Part.TEST: tuple(classes)},
         samples={i: SimpleNamespace(class_name=name) for i, name in classes.items()},
@@ -40,11 +47,11 @@ def requested(split: SimpleNamespace, cls: type) -> set[tuple[str, Arm, str | No
 def test_a_branch_is_sampled_in_every_arm_a_clip_allows(split: SimpleNamespace) -> None:
     """Catches: a clip shuffled with itself, or an arm forgotten."""
     asked = requested(split, BASELINE)
-    assert {arm for clip, arm, _ in asked if clip == "a"} == set(Arm)
+    assert {arm for clip, arm, _ in asked if clip == "a"} == set(Arm) - {Arm.CHANCE}
     assert ("a", Arm.AUDIO, "a") in asked
     assert ("a", Arm.SHUFFLED, "b") in asked
     assert ("b", Arm.SHUFFLED, "a") in asked
-    assert {arm for clip, arm, _ in asked if clip == "c"} == set(Arm) - {Arm.SHUFFLED}
+    assert {arm for clip, arm, _ in asked if clip == "c"} == set(Arm) - {Arm.CHANCE, Arm.SHUFFLED}
 
 
 def test_controls_are_sampled_only_where_they_can_differ(split: SimpleNamespace) -> None:
@@ -53,6 +60,58 @@ def test_controls_are_sampled_only_where_they_can_differ(split: SimpleNamespace)
     assert requested(split, CLASS_EMBEDDING) == {
         (clip, arm, None) for clip in "abc" for arm in (Arm.AUDIO, Arm.TEXT_ONLY)
     }
+
+
+def captioned(texts: Mapping[str, str], *, sources: Mapping[str, str] | None = None) -> Any:
+    """A split of test clips with captions alone."""
+    sources = sources or {}
+    samples = {
+        id_: Sample(id_, "1", text, sources.get(id_, id_), "", "", "", "", 1.0)
+        for id_, text in texts.items()
+    }
+    parts = {Part.TEST: tuple(texts)}
+    return SimpleNamespace(kind=DataKind.CAPTIONS, classes=("1",), parts=parts, samples=samples)
+
+
+def test_without_classes_a_clip_hears_the_nearest_caption_and_one_by_chance() -> None:
+    """Catches: a control by class where there is none, or one control that is easy alone."""
+    texts = {
+        "a": "a dog barks",
+        "b": "rain falls",
+        "c": "a dog barks twice",
+        "d": "rain falls hard",
+    }
+    split = captioned(texts)
+    assert partners_of(split, ids=list(texts)) == {"a": "c", "c": "a", "b": "d", "d": "b"}
+    chance = shuffle_all(split, ids=list(texts))
+    assert set(chance) == set(chance.values()) == set(texts)
+    assert all(id_ != other for id_, other in chance.items())
+    arms = arms_of(BASELINE(BASELINE.Config(), shapes=SHAPES), kind=DataKind.CAPTIONS)
+    asked = list(sample_requests(split, draws=1, arms=arms, hears=True))
+    assert {request.arm for request in asked} == set(Arm)
+    heard = {(r.sample_id, r.arm): r.heard_id for r in asked}
+    assert heard["a", Arm.SHUFFLED] == "c"
+    assert heard["a", Arm.CHANCE] == chance["a"]
+
+
+def test_a_clip_never_hears_another_cut_of_its_own_video() -> None:
+    """Catches: a mismatched sound that is the matching one by another id."""
+    texts = {"a": "a dog barks", "b": "a dog barks", "c": "rain falls"}
+    split = captioned(texts, sources={"a": "video", "b": "video"})
+    for found in (partners_of(split, ids=list(texts)), shuffle_all(split, ids=list(texts))):
+        assert ("a", "b") not in found.items()
+        assert ("b", "a") not in found.items()
+    alone = captioned({"a": "rain", "b": "rain"}, sources={"a": "video", "b": "video"})
+    assert partners_of(alone, ids=["a", "b"]) == shuffle_all(alone, ids=["a", "b"]) == {}
+
+
+def test_many_clips_are_matched_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: clips lost where a matching is cut into blocks."""
+    monkeypatch.setattr(partners, "MOST_TOGETHER", 4)
+    texts = {f"c{k}": f"sound number {k % 3}" for k in range(9)}
+    found = partners_of(captioned(texts), ids=list(texts))
+    assert len(found) == 8  # the last block has one clip
+    assert len(set(found.values())) == 8
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

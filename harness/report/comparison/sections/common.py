@@ -13,6 +13,7 @@ NOT_COMPARED = Blank(
 ARM_WORDS = {
     "audio": "matching sound",
     "shuffled": "mismatched sound",
+    "chance": "mismatched sound by chance",
     "silence": "silence",
     "text_only": "caption only",
     "real": "real picture",

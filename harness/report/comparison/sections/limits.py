@@ -13,6 +13,7 @@ from harness.report.page.content import (
     Table,
 )
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
+from harness.wording.data_kinds import group_word
 from harness.wording.numbers import count, label, number, plain
 
 
@@ -64,6 +65,7 @@ def _split_table(facts: Facts) -> list[Part]:
     if not counts:
         return []
     parts = ("train", "val", "test")
+    word = group_word(facts.runs[0].record.split.kind).one
     rows = [
         (Cell(label(name)), *(Cell(str(row.get(part, 0))) for part in parts))
         for name, row in counts.items()
@@ -72,8 +74,8 @@ def _split_table(facts: Facts) -> list[Part]:
     rows.append((Cell("all"), *totals))
     return [
         Table(
-            "Clips per class and part",
-            (Column("class"), *(Column(part, is_number=True) for part in parts)),
+            f"Clips per {word} and part",
+            (Column(word), *(Column(part, is_number=True) for part in parts)),
             tuple(rows),
             is_folded=True,
         )

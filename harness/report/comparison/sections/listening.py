@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from core.data.items import DataKind
 from harness.metrics.registry import known_metrics
 from harness.records.parts import ListeningMargin
 from harness.report.comparison import figures
@@ -16,6 +17,7 @@ from harness.report.comparison.sections.common import (
     mean,
 )
 from harness.report.page.content import Blank, Cell, Column, Figure, Part, Section, Table
+from harness.wording.data_kinds import GroupWord, group_word
 from harness.wording.numbers import digits_for, label, metric_label, number, plain
 
 _MOST_PANELS = 4
@@ -176,13 +178,14 @@ def _arms_table(facts: Facts, names: Sequence[str]) -> Table:
 def class_heat_map(facts: Facts) -> Section:
     """The clip metric by class and branch, and the difference of the pair furthest apart."""
     about = facts.clip_metric
-    title = "Class by class"
+    word = _by(facts)
+    title = f"{word.one.capitalize()} by {word.one}"
     if about is None:
         return Section("classes", title, [Blank("No metric of single clips has a value.")])
     table, sizes = _class_means(facts, about.name)
     if not table:
         reasons = [run.per_clip_reason for run in facts.finished if run.per_clip_reason]
-        why = reasons[0] if reasons else "the runs hold no scores by class"
+        why = reasons[0] if reasons else f"the runs hold no scores by {word.one}"
         return Section("classes", title, [Blank(f"{why}.")])
     pair = _pair(facts)
     values = [v for by in table.values() for v in by.values()]
@@ -209,24 +212,31 @@ def class_heat_map(facts: Facts) -> Section:
                 shade = difference / largest * (1 if about.higher_is_better else -1)
             cells.append(Cell(number(difference, signed=True), heat=shade, is_difference=True))
         rows.append(tuple(cells))
-    columns = [Column("class"), Column("clips", is_number=True), *branch_columns(facts)]
+    columns = [Column(word.one), Column("clips", is_number=True), *branch_columns(facts)]
     if pair is not None:
         columns.append(Column(f"{plain(pair[0])} \u2212 {plain(pair[1])}", is_number=True))
-    word = "higher" if about.higher_is_better else "lower"
+    better = "higher" if about.higher_is_better else "lower"
     heat = Table(
-        f"{metric_label(about.name)} by class, mean over clips and seeds ({word} is better)",
+        f"{metric_label(about.name)} by {word.one}, mean over clips and seeds ({better} is better)",
         tuple(columns),
         tuple(rows),
     )
+    few = f"{word.many.capitalize()} with few clips swing widely."
     return Section(
         "classes",
         title,
         [heat],
         lead="The deeper the shade, the larger the value. In the last column one colour means "
-        "the first branch is better, the other the second. Classes with few clips swing widely."
+        f"the first branch is better, the other the second. {few}"
         if pair is not None
-        else "The deeper the shade, the larger the value. Classes with few clips swing widely.",
+        else f"The deeper the shade, the larger the value. {few}",
     )
+
+
+def _by(facts: Facts) -> GroupWord:
+    """What the table is by: classes, labels, or groups of captions."""
+    kind = facts.runs[0].record.split.kind if facts.runs else DataKind.CLASSES
+    return GroupWord("label", "labels") if kind is DataKind.LABELS else group_word(kind)
 
 
 def _class_means(facts: Facts, name: str) -> tuple[dict[str, dict[str, float]], dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.data.items import Sample
+from core.data.items import DataKind, Sample
 from core.data.splits.split import Part
 from harness.metrics.arms import Arm
 from harness.records.score_kind import Score
@@ -21,7 +21,8 @@ from harness.report.page.content import (
     SheetRow,
 )
 from harness.report.page.media import MediaStore
-from harness.run.partners import shuffle_within_class
+from harness.run.partners import partners_of
+from harness.wording.data_kinds import group_word
 from harness.wording.numbers import count, label, metric_label, number, plain
 
 _TITLE = "Contact sheet"
@@ -54,7 +55,7 @@ def contact_sheet(facts: Facts, *, clips: Sequence[SheetClip]) -> Section:
         _TITLE,
         [Paragraph(text), Sheet(tuple(clips))],
         lead="Play both sounds, then look: does an image follow the sound that it was given? The "
-        "mismatched sound is another clip's of the same class; its real picture is next to it. "
+        f"mismatched sound is another clip's {_whose(facts)}; its real picture is next to it. "
         "What the caption alone and silence give is what the branch adds sound to.",
     )
 
@@ -66,7 +67,7 @@ def sheet_clips(facts: Facts, *, media: MediaStore) -> tuple[SheetClip, ...]:
         return ()
     part = Part.TEST if facts.score is Score.TEST else Part.VAL
     ids = split.parts[part]
-    partners = shuffle_within_class(split, ids=ids)
+    partners = partners_of(split, ids=ids)
     gain = advantage(facts)
     found = ClipMedia(facts, split, media)
     return tuple(
@@ -90,10 +91,16 @@ def _why_none(facts: Facts) -> str:
 def _chosen_how(facts: Facts, clips: Sequence[SheetClip]) -> str:
     num = sum(clip.tone == "random" for clip in clips)
     assert facts.split is not None
-    num_classes = len(facts.split.classes)
+    num_classes, word = len(facts.split.classes), group_word(facts.split.kind)
     if num >= num_classes:
-        return "One clip per class is chosen by hash of its id."
-    return f"One clip each of {num} of the {num_classes} classes, all chosen by hash of the id."
+        return f"One clip per {word.one} is chosen by hash of its id."
+    return f"One clip each of {num} of the {num_classes} {word.many}, all chosen by hash of the id."
+
+
+def _whose(facts: Facts) -> str:
+    if facts.split is None or facts.split.kind is DataKind.CLASSES:
+        return "of the same class"
+    return "with the nearest caption"
 
 
 def _clip(

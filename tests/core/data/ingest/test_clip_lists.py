@@ -111,8 +111,6 @@ def test_captions_take_their_class_from_the_label_file(tmp_path, write_wav, writ
     assert {item.official_split for item in manifest.candidates} == {"train"}
     assert {item.class_name for item in manifest.candidates} == {"engine"}
     assert reasons(manifest) == {"6BJ455B1aAs_000000.97151": Reason.NO_LABEL}
-    with pytest.raises(DataError, match="without classes; pass --label-file"):
-        ingest([tmp_path / "train.csv"], tmp_path / "o2", options=Options(media=tmp_path / "media"))
 
 
 def test_lists_that_share_their_media_count_each_file_once(clips):

@@ -33,8 +33,8 @@ def test_captions_by_name_reach_their_pairs_and_what_they_miss_is_said(flat):
     assert items["a0"].caption == "rain on a tin roof"
     assert items["a1"].caption == "a dog barks"
     assert items["a2"].caption == "A scene with audiocaps sound"
-    said = " ".join(scan.notices)
-    assert "captions.json: 1 further captions of a clip are not read; the first counts" in said
+    said = " ".join(scan.manifest().notices)
+    assert "1 further captions of a clip are not read; the first counts" in said
     assert (
         "1 of 3 captions in captions.json name no pair and are not read, such as that of 'b7'"
         in said
@@ -76,11 +76,14 @@ def test_rows_of_samples_by_other_names_are_read_with_their_split(flat, name, is
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"category": ["rain", 3]}, "field 'category' is the number 3; expected text"),
+        ({"labels": [{"audible": True}]}, "an entry of 'labels' has audible; expected 'label'"),
         (
-            {"category": ["rain", "dog"]},
-            "is a list; expected text, or a list of one label (2 are in it)",
+            {"labels": [{"label": "rain", "audible": "yes"}]},
+            "'audible' is text; expected true or false",
         ),
-        ({"category": []}, "is a list; expected text, or a list of one label (0 are in it)"),
+        ({"category": {"rain": 1}}, "field 'category' is an object; expected text"),
+        ({"caption": []}, "field 'caption' is an empty list; expected text"),
         ({"split": "holdout"}, "field 'split' is 'holdout'; expected train, val or test"),
         ({"split": 3}, "field 'split' is 3; expected train, val or test"),
         ({"caption": 3}, "field 'caption' is the number 3; expected text"),

@@ -16,7 +16,8 @@ from core.data.ingest.source import Options
 from core.data.items import Reason, Stage, Status
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest
-from core.data.splits.split import load_split, make_split, verify
+from core.data.splits.make import make_split
+from core.data.splits.split import load_split, verify
 from core.errors import DataError, MismatchError, NoSpaceError, UsageError
 
 
@@ -338,7 +339,7 @@ def test_two_folders_are_paired_by_stem(tmp_path, write_wav, write_png):
         "sounds/cover.png": Reason.NOT_LISTED,
         "pictures/x.jpg.part": Reason.LEFTOVER,
     }
-    with pytest.raises(DataError, match="no class is given for them: pass --class"):
+    with pytest.raises(DataError, match="no class is given for them, and no caption"):
         ingest(
             [tmp_path / "sounds"], tmp_path / "o2", options=Options(images=tmp_path / "pictures")
         )

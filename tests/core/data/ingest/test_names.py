@@ -12,7 +12,7 @@ from core.data.ingest.source import Options
 from core.data.items import Reason
 from core.data.labels import load_label_map
 from core.data.manifest import Manifest
-from core.data.splits.split import make_split
+from core.data.splits.make import make_split
 from core.errors import DataError
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from core.data.splits.make import make_split
 from core.data.splits.official import mark_official, read_official_list, video_of
-from core.data.splits.split import Official, Part, make_split
+from core.data.splits.split import Official, Part
 from core.errors import DataError
 
 TWO_CUTS = "abcdefghijk"

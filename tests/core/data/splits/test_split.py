@@ -12,16 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.data.cleaning.clean import build_manifest
-from core.data.splits.split import (
-    Method,
-    Official,
-    Part,
-    Split,
-    SplitRule,
-    load_split,
-    make_split,
-    verify,
-)
+from core.data.splits.make import make_split
+from core.data.splits.split import Method, Official, Part, Split, SplitRule, load_split, verify
 from core.errors import DataError, MismatchError, UsageError
 
 ALL_COUNTS = {
@@ -99,7 +91,7 @@ def test_one_seed_gives_one_split_in_any_process_and_order(manifest_of):
         "from pathlib import Path\n"
         "from core.data.items import Item, Status\n"
         "from core.data.manifest import Manifest\n"
-        "from core.data.splits.split import make_split\n"
+        "from core.data.splits.make import make_split\n"
         "s = tuple(Item(f'{c}{k}', Status.INCLUDED, c, c, f'{c}{k}', audio_path='a',"
         " image_path='b', audio_sha256=f'a{c}{k}', image_sha256=f'i{c}{k}', duration_s=1.0)"
         " for c in 'xyz' for k in range(20))\n"
@@ -251,6 +243,7 @@ def test_the_hash_sees_every_fact_and_not_the_place(manifest_of):
         "fractions": (0.7, 0.2, 0.1),
         "official": Official.HONOUR,
         "method": Method.IMPORTED,
+        "groups": "words",
     }
     assert {field.name for field in fields(SplitRule)} == {*rules, "grouping"}
     for field, value in rules.items():

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from core.data.splits.split import Part, make_split
+from core.data.splits.make import make_split
+from core.data.splits.split import Part
 from core.data.splits.weights import ClassWeighting, class_weights, weights_from_counts
 from core.errors import DataError, UsageError
 
