@@ -75,6 +75,28 @@ def listed_hashes(path: Path) -> dict[str, str]:
         return _listed(path, file)[0]
 
 
+def read_member(path: Path, name: str) -> bytes:
+    """One file of an archive, held against its listed hash; the others are passed over.
+
+    Raises:
+        DataError: it has no such file, or as `check_archive`.
+        MismatchError: as `check_archive`.
+    """
+    with path.open("rb") as file, naming(path):
+        hashes, place = _listed(path, file)
+        if name not in hashes:
+            raise DataError(f"{path} has no {name}")
+        for _ in hashes:
+            held, start = _held(path, file, place)
+            if held.name == name:
+                content = file.read(held.size)
+                if hashlib.sha256(content).hexdigest() != hashes[name]:
+                    raise MismatchError(f"{path}: {name} is not as it was packed; {_AGAIN}")
+                return content
+            place = _skip_padding(path, file, held, start=start)
+    raise MismatchError(f"{path} lists {name} and does not hold it; {_AGAIN}")
+
+
 def _walk(path: Path, *, into: Path | None, progress: Progress | None) -> Iterator[Held]:
     try:
         file = path.open("rb")

@@ -34,4 +34,7 @@ def groups_notice(kind: DataKind) -> list[str]:
         return []
     what = "several labels a clip" if kind is DataKind.LABELS else "captions alone"
     many = group_word(kind).many
-    return [f"the data have {what}: where classes are named, {many} are meant"]
+    return [
+        f"the data have {what}: where classes are named, {many} are meant, and the mismatched "
+        "sound is another clip's with the nearest caption"
+    ]

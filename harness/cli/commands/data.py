@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from core.data.items import Reason, Status
-from harness.cli.commands import data_audit, data_cache, data_correct, data_split
+from harness.cli.commands import data_audit, data_cache, data_correct, data_diff, data_split
 from harness.cli.commands.data_clean import clean
 from harness.cli.commands.options import AsJson, print_result
 
@@ -15,7 +15,7 @@ DataFolder = Annotated[Path, typer.Argument(help="The folder that `ingest --out`
 data_app = typer.Typer(
     name="data",
     help="Turn folders, lists, videos and shards into a locked, balanced split: ingest, clean, "
-    "audit, exclude, relabel, split, verify. Originals are only read.",
+    "audit, exclude, relabel, split, diff, verify. Originals are only read.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -138,5 +138,6 @@ data_app.command("audit")(data_audit.audit)
 data_app.command()(data_correct.exclude)
 data_app.command()(data_correct.relabel)
 data_app.command("split")(data_split.split)
+data_app.command()(data_diff.diff)
 data_app.command("verify")(data_split.verify)
 data_app.command("cache")(data_cache.cache)
