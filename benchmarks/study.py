@@ -23,6 +23,7 @@ from scipy import stats
 
 from benchmarks.stand_in import World, coverage
 from benchmarks.study_distances import DISTANCES, distance_cell, planted_cell
+from benchmarks.study_ties import OTHER_CLIPS, THESE_CLIPS, tie_cell, tie_cells
 from benchmarks.study_worlds import (
     NUM_CLASSES,
     NUM_CLIPS,
@@ -41,7 +42,6 @@ from harness.statistics.power import ClipShare, Target, detectable_win, win_powe
 
 _BATCH = 5_000
 _LOOKS_BATCH = 500
-THESE_CLIPS, OTHER_CLIPS = "these clips", "other clips"
 _PAIR = f"{Target.PAIR.value}, {OTHER_CLIPS}"
 CORPUS = World().class_sizes
 
@@ -321,27 +321,46 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--experiments", type=int, help="of each cell, instead of the form's")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/study.json"))
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        metavar="PART",
+        help="only these parts of the study; the others stay in --out as they are",
+    )
     options = parser.parse_args()
     experiments = options.experiments or (20_000 if options.full else 4_000)
     started = time.monotonic()
     few = max(40, experiments // 20)
-    seeds = (6, 10) if options.full else (6,)
-    after = [Cell(2, s, 0.05, i) for s in seeds for i in (0.0, 0.45, 1.0)]
+    full = options.full
+    after = [Cell(2, s, 0.05, i) for s in ((6, 10) if full else (6,)) for i in (0.0, 0.45, 1.0)]
+    wanted: dict[str, list[tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]]] = {
+        "cells": [(run_cell, (c, experiments)) for c in cells(full=full)],
+        "ties": [(tie_cell, (c, experiments)) for c in tie_cells(full=full)],
+        "distances": [(distance_cell, (*d, experiments)) for d in DISTANCES],
+        "planted": [(planted_cell, (*d, experiments)) for d in DISTANCES],
+        "bootstraps": [(bootstrap_cell, (*b, few)) for b in BOOTSTRAPS],
+        "printed_afterwards": [(after_cell, (c, few // 4, 50)) for c in after],
+    }
+    if unknown := set(options.parts or ()) - set(wanted):
+        parser.error(f"no part {', '.join(sorted(unknown))}; known: {', '.join(wanted)}")
+    rows: dict[str, Any] = {"experiments": experiments, "full": full}
+    if options.parts:
+        rows = json.loads(options.out.read_bytes())
+        if (rows["experiments"], rows["full"]) != (experiments, full):
+            parser.error(f"{options.out} is of another form; run all of the study again")
     with ProcessPoolExecutor(options.jobs) as pool:
         parts = {
-            "cells": [pool.submit(run_cell, c, experiments) for c in cells(full=options.full)],
-            "distances": [pool.submit(distance_cell, *d, experiments) for d in DISTANCES],
-            "planted": [pool.submit(planted_cell, *d, experiments) for d in DISTANCES],
-            "bootstraps": [pool.submit(bootstrap_cell, *b, few) for b in BOOTSTRAPS],
-            "printed_afterwards": [pool.submit(after_cell, c, few // 4, 50) for c in after],
+            name: [pool.submit(make, *words) for make, words in tasks]
+            for name, tasks in wanted.items()
+            if not options.parts or name in options.parts
         }
-        rows: dict[str, Any] = {"experiments": experiments, "full": options.full}
         for name, running in parts.items():
             rows[name] = []
             for cell in running:
                 rows[name].append(cell.result())
                 print(json.dumps(rows[name][-1]), flush=True)
-    rows["seconds"] = round(time.monotonic() - started)
+    if not options.parts:
+        rows["seconds"] = round(time.monotonic() - started)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(rows), indent=1, allow_nan=False) + "\n"
     options.out.write_text(text, encoding="utf-8")

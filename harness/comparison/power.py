@@ -7,6 +7,7 @@ from harness.comparison.evidence import Interval
 from harness.comparison.record import PowerRow
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.power import ClipShare, Target, detectable_win, sd_factors
+from harness.statistics.power_of_ties import smallest_margin
 from harness.statistics.verdict import PairVerdict
 
 _NUM_SEEDS = (3, 5, 6, 8, 10, 12, 16, 20)
@@ -47,9 +48,12 @@ def power_sentence(num_seeds: int, *, num_branches: int = 2) -> str:
             f" (one pair of {math.comb(num_branches, 2)}); one branch wins against all others as "
             f"often where it is {whole:.2f} ahead of each"
         )
+    margin = smallest_margin(num_seeds, num_branches=max(2, num_branches))
     return (
-        f"{sentence}. That is for these test clips. For other clips the difference must be larger, "
-        "by how much the branches differ clip by clip; the finished runs will show it."
+        f"{sentence}. Equal branches are shown to tie in 80 % of cases where the margin is "
+        f"{margin:.2f} of these standard deviations. That is for these test clips. For other clips "
+        "difference and margin must be larger, by how much the branches differ clip by clip; the "
+        "finished runs will show it."
     )
 
 
@@ -97,6 +101,9 @@ def _row(
         num_seeds=num_seeds,
         win_sd=known if can_win else None,
         headline_sd=headline if can_win else None,
+        tie_sd=smallest_margin(num_seeds, num_branches=num_branches, alpha=alpha)
+        if can_win
+        else None,
         detectable={pair: known * sd for pair, sd in sds.items() if can_win and sd is not None},
         can_win=can_win,
     )

@@ -270,6 +270,9 @@ class PowerRow(Part):
     of cases: one pair, by the whole rule over all pairs; None below 6 seeds."""
     headline_sd: float | None = None
     """The same for one branch that wins against every other one."""
+    tie_sd: float | None = None
+    """Smallest margin, in paired seed standard deviations, within which branches that are all equal
+    are called a tie in 80 % of cases; None below 6 seeds."""
     detectable_sd: float | None = None
     """Only in records of before the present rule: what one paired t-test at alpha finds."""
     detectable_sd_all_pairs: float | None = None

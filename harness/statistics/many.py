@@ -93,6 +93,21 @@ class MeanSquares:
         error_X, freedom = self._errors[1]
         return two_sided_p(self.mean_X / error_X, freedom)
 
+    def tie_p_X(self, margin: float, *, factor: float) -> Array:
+        """p of a tie for other seeds and clips, as `verdict.tie_ps` has it."""
+        worst_X: Array = np.maximum.reduce(
+            [
+                special.stdtr(freedom, (np.abs(self.mean_X) - margin) / error_X)
+                for error_X, freedom in self._errors
+            ]
+        )
+        return np.maximum(self.seed_tie_p_X(margin), np.minimum(1.0, factor * worst_X))
+
+    def seed_tie_p_X(self, margin: float) -> Array:
+        """The same for other seeds alone."""
+        error_X, freedom = self._errors[1]
+        return np.asarray(special.stdtr(freedom, (np.abs(self.mean_X) - margin) / error_X))
+
     def half_width_X(self, level: float = 0.95) -> Array:
         """Of the interval for other seeds and clips."""
         tail = 0.5 + level / 2
@@ -218,6 +233,17 @@ def holm_rows(p_RP: Array) -> Array:
     adjusted_RP = np.minimum(np.maximum.accumulate(ordered_RP, axis=1), 1.0)
     result_RP = np.empty_like(p_RP)
     np.put_along_axis(result_RP, order_RP, adjusted_RP, axis=1)
+    return result_RP
+
+
+def hochberg_rows(p_RP: Array) -> Array:
+    """Hochberg's adjusted p in each row."""
+    order_RP = np.argsort(p_RP, axis=1)
+    steps_P = np.arange(p_RP.shape[1], 0, -1)
+    scaled_RP = np.take_along_axis(p_RP, order_RP, axis=1) * steps_P
+    adjusted_RP = np.minimum.accumulate(scaled_RP[:, ::-1], axis=1)[:, ::-1]
+    result_RP = np.empty_like(p_RP)
+    np.put_along_axis(result_RP, order_RP, np.minimum(adjusted_RP, 1.0), axis=1)
     return result_RP
 
 

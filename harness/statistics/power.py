@@ -129,12 +129,12 @@ def win_power(
     """
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         return 0.0
-    seeds_RBS = _noise("seeds", (num_branches, num_seeds)) / math.sqrt(2)
+    seeds_RBS = drawn_noise("seeds", (num_branches, num_seeds)) / math.sqrt(2)
     effect_R = np.full(len(seeds_RBS), effect)
     if not sd_is_known:
         # Only the trainings' share of the error is that uncertain; that of the clips is known from
         # many more of them.
-        pilot_R = (_noise("pilot", (num_seeds - 1,)) ** 2).mean(axis=1)
+        pilot_R = (drawn_noise("pilot", (num_seeds - 1,)) ** 2).mean(axis=1)
         of_clips = 0.0 if clips is None else num_seeds * clips.clips**2
         effect_R = effect * np.sqrt((pilot_R + of_clips) / (1 + of_clips))
     first_P, second_P = np.triu_indices(num_branches, k=1)
@@ -142,10 +142,10 @@ def win_power(
     difference_RPS = seeds_RBS[:, first_P] - seeds_RBS[:, second_P]
     shift_RP = effect_R[:, None] * of_best_P
     if clips is not None:
-        clip_RB = _noise("clips", (num_branches,)) * clips.clips / math.sqrt(2)
+        clip_RB = drawn_noise("clips", (num_branches,)) * clips.clips / math.sqrt(2)
         shift_RP = shift_RP + clip_RB[:, first_P] - clip_RB[:, second_P]
     difference_RPS = difference_RPS + shift_RP[..., None]
-    squares = _squares(difference_RPS, clips)
+    squares = drawn_squares(difference_RPS, clips)
     p_RP = squares.seed_claim_p_X(alpha=alpha)
     if clips is not None:
         p_RP = squares.both_claim_p_X(p_RP, factor=CROSSED_P_FACTOR, alpha=alpha)
@@ -159,7 +159,7 @@ def win_power(
     return float(candidate_R.mean())
 
 
-def _squares(difference_RPS: Array, clips: ClipShare | None) -> MeanSquares:
+def drawn_squares(difference_RPS: Array, clips: ClipShare | None) -> MeanSquares:
     """Mean squares of these differences, those of clips and rest drawn from their distributions;
     without `clips` as if there were none."""
     num_seeds = difference_RPS.shape[-1]
@@ -195,7 +195,7 @@ def sd_factors(num_seeds: int, *, level: float = 0.95) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=32)
-def _noise(purpose: str, shape: tuple[int, ...]) -> Array:
+def drawn_noise(purpose: str, shape: tuple[int, ...]) -> Array:
     draw = rng(0, f"power of a win: {purpose}", *shape)
     return draw.standard_normal((_NUM_REPEATS, *shape))
 

@@ -181,8 +181,10 @@ def test_the_plan_of_power_speaks_of_wins_by_the_whole_rule() -> None:
         )
     assert rows[8].headline_sd > rows[8].win_sd > 1.3
     assert rows[8].detectable["a - b"] == pytest.approx(0.5 * rows[8].win_sd)
+    assert (rows[3].tie_sd, rows[8].tie_sd) == (None, pytest.approx(1.33, abs=0.03))
     assert "exploratory: no difference, however large" in power_sentence(3, num_branches=3)
     said = power_sentence(8, num_branches=3)
+    assert f"tie in 80 % of cases where the margin is {rows[8].tie_sd:.2f}" in said
     assert "a true difference of 1.3" in said
     assert "one branch wins against all others as often where it is 1.5" in said
 

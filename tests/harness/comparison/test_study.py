@@ -185,7 +185,7 @@ def test_the_power_of_a_win_is_that_of_the_rule(
 ) -> None:
     """Catches: a second rule, for planning, that differs from the one that decides."""
     noise = rng(1, "rule", seeds).normal(0, 1, (100, branches, seeds))
-    monkeypatch.setattr(power, "_noise", lambda purpose, shape: noise)
+    monkeypatch.setattr(power, "drawn_noise", lambda purpose, shape: noise)
     pair, headline = 0, 0
     for values in noise / 2**0.5:
         values[0] += 1.6

@@ -116,7 +116,7 @@ def test_a_comparison_of_before_loads_and_is_written_back_as_it_was(unpacked, tm
     for pair in [*before["pairs"], *before["secondary"]]:
         with_added(pair, ADDED_TO_PAIRS)
     for row in before["power"]:
-        with_added(row, {"headline_sd": None})
+        with_added(row, {"headline_sd": None, "tie_sd": None})
     after = json.loads(written.read_bytes())
     assert after.pop("looks") == Looks().model_dump(mode="json")  # nobody had counted them
     assert after == with_added(before, ADDED_TO_COMPARISONS)

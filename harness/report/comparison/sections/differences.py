@@ -230,17 +230,20 @@ def _power(facts: Facts) -> Part:
             ),
             Cell(number(row.win_sd, digits=2)),
             Cell(number(row.headline_sd, digits=2)),
+            Cell(number(row.tie_sd, digits=2)),
             *(Cell(number(row.detectable.get(name))) for name in pairs),
             Cell("yes" if row.can_win else "no"),
         )
         for row in found.power
     )
     return Table(
-        "Smallest true difference called a win in 80 % of cases on these clips, by number of seeds",
+        "Smallest true difference called a win, and smallest margin of a tie, in 80 % of cases on "
+        "these clips, by number of seeds",
         (
             Column("seeds", is_number=True),
             Column("one pair, in paired seed sd", is_number=True),
             Column("against all others, in paired seed sd", is_number=True),
+            Column("margin in which equal branches tie, in paired seed sd", is_number=True),
             *(Column(plain(name), is_number=True) for name in pairs),
             Column("may win"),
         ),
