@@ -23,6 +23,7 @@ from scipy import stats
 
 from benchmarks.stand_in import World, coverage
 from benchmarks.study_distances import DISTANCES, distance_cell, planted_cell
+from benchmarks.study_shapes import shape_cell, shape_cells
 from benchmarks.study_ties import OTHER_CLIPS, THESE_CLIPS, tie_cell, tie_cells
 from benchmarks.study_worlds import (
     NUM_CLASSES,
@@ -336,6 +337,7 @@ def main() -> None:
     wanted: dict[str, list[tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]]] = {
         "cells": [(run_cell, (c, experiments)) for c in cells(full=full)],
         "ties": [(tie_cell, (c, experiments)) for c in tie_cells(full=full)],
+        "shapes": [(shape_cell, (c, experiments // 2)) for c in shape_cells()],
         "distances": [(distance_cell, (*d, experiments)) for d in DISTANCES],
         "planted": [(planted_cell, (*d, experiments)) for d in DISTANCES],
         "bootstraps": [(bootstrap_cell, (*b, few)) for b in BOOTSTRAPS],

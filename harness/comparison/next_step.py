@@ -7,6 +7,8 @@ from harness.comparison.record import ComparisonRecord
 from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome, Strength
 
 _SEEDS = "--seeds"
+_NUM_SPLITS = 4
+"""With fewer their sd is hardly known."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,17 @@ def _of_decided(found: ComparisonRecord) -> NextStep:
         )
     return NextStep(
         "It is decided for this split. A claim about the task repeats it on other splits "
-        "(docs/statistics.md, Other splits)."
+        "(docs/statistics.md, Other splits).",
+        _over_splits(found),
     )
+
+
+def _over_splits(found: ComparisonRecord) -> str | None:
+    """The comparison's command on several splits; none for one of named runs or a named split."""
+    words = shlex.split(found.command)
+    if _SEEDS not in words or any(word.startswith("data.split_seed") for word in words):
+        return None
+    return shlex.join([*words, "--split-seeds", str(_NUM_SPLITS)])
 
 
 def _first_look(found: ComparisonRecord) -> NextStep:

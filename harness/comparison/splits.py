@@ -36,10 +36,42 @@ class SplitShare:
     """By seed of the split, the branch that won there."""
     sd: float
     """Standard deviation of these over splits."""
-    explained_sd: float
-    """What trainings and clips of one split explain of it."""
-    share: float
+    explained_sd: float | None
+    """What trainings and clips of one split explain of it; None with one seed, or a metric without
+    values of single clips."""
+    share: float | None
     """Share of the variance over splits that they leave to the split itself; 0 where none."""
+
+    @property
+    def mean(self) -> float:
+        """Mean difference over splits."""
+        return fmean(self.effects.values())
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words."""
+        effects = listed(f"{effect:+.3g}" for effect in self.effects.values())
+        seeds = listed(str(seed) for seed in self.effects)
+        same = sum((effect > 0) == (self.mean > 0) for effect in self.effects.values())
+        won = {name: list(self.wins.values()).count(name) for name in (self.first, self.second)}
+        wins = listed(f"{plain(name)} wins on {num}" for name, num in won.items() if num) or (
+            "neither wins on any"
+        )
+        explained = (
+            "how much of that trainings and clips of one split explain is not known: it takes two "
+            "seeds and a metric of single clips"
+        )
+        if self.explained_sd is not None and self.share is not None:
+            explained = (
+                f"trainings and clips of one split explain {self.explained_sd:.2g}, so the split "
+                f"itself has about {self.share:.0%} of the variance. That share is rough with few "
+                "splits, and splits share clips"
+            )
+        return (
+            f"on {count(len(self.effects), 'split')} (data.split_seed {seeds}), "
+            f"{plain(self.first)} minus {plain(self.second)} is {effects}: mean {self.mean:+.3g}, "
+            f"the same side on {same}, and {wins}. Its sd over splits is {self.sd:.2g}; {explained}"
+        )
 
 
 def split_shares(records: Sequence[ComparisonRecord]) -> list[SplitShare]:
@@ -52,12 +84,13 @@ def split_shares(records: Sequence[ComparisonRecord]) -> list[SplitShare]:
     for pair in records[0].pairs:
         own = {_split_seed(r): _pair_of(r, pair.first, pair.second) for r in records}
         there = {seed: one for seed, one in own.items() if one is not None}
-        explained = [_error_square(one) for one in there.values()]
-        if len(there) < 2 or len(there) < len(records) or None in explained:
+        if len(there) < 2 or len(there) < len(records):
             continue
         effects = {seed: one.effect for seed, one in sorted(there.items())}
         total = variance(effects.values())
-        within = fmean(square for square in explained if square is not None)
+        squares = [_error_square(one) for one in there.values()]
+        known = [square for square in squares if square is not None]
+        within = fmean(known) if len(known) == len(squares) else None
         found.append(
             SplitShare(
                 first=pair.first,
@@ -65,8 +98,8 @@ def split_shares(records: Sequence[ComparisonRecord]) -> list[SplitShare]:
                 effects=effects,
                 wins={seed: one.winner for seed, one in sorted(there.items())},
                 sd=math.sqrt(total),
-                explained_sd=math.sqrt(within),
-                share=max(0.0, 1 - within / total) if total > 0 else 0.0,
+                explained_sd=None if within is None else math.sqrt(within),
+                share=None if within is None else _left(within, of=total),
             )
         )
     return found
@@ -87,28 +120,15 @@ def with_other_splits(record: ComparisonRecord, *, results: Path) -> ComparisonR
         if other.eligibility.split_hash != record.eligibility.split_hash and _key(other) == key:
             records.setdefault(_split_seed(other), other)
     shares = split_shares(list(records.values())) if len(records) > 1 else []
-    notices = [text for text in record.notices if not text.startswith(_START)]
-    notices += [_sentence(share) for share in shares]
+    # First, like all that does not follow from the comparison's own runs: a bundle of it takes
+    # them as given.
+    notices = [f"{_START}{share.sentence}" for share in shares]
+    notices += [text for text in record.notices if not text.startswith(_START)]
     return record if notices == record.notices else record.model_copy(update={"notices": notices})
 
 
-def _sentence(found: SplitShare) -> str:
-    effects = listed(f"{effect:+.3g}" for effect in found.effects.values())
-    seeds = listed(str(seed) for seed in found.effects)
-    mean = fmean(found.effects.values())
-    same = sum((effect > 0) == (mean > 0) for effect in found.effects.values())
-    won = {name: list(found.wins.values()).count(name) for name in (found.first, found.second)}
-    wins = listed(f"{plain(name)} wins on {num}" for name, num in won.items() if num) or (
-        "neither wins on any"
-    )
-    return (
-        f"{_START}on {count(len(found.effects), 'split')} (data.split_seed {seeds}), "
-        f"{plain(found.first)} minus {plain(found.second)} is {effects}: mean {mean:+.3g}, "
-        f"the same side on {same}, and {wins}. Its sd over splits is {found.sd:.2g}; trainings and "
-        f"clips of one split explain {found.explained_sd:.2g}, so the split itself has about "
-        f"{found.share:.0%} of the variance. That share is rough with few splits, and splits share "
-        "clips"
-    )
+def _left(within: float, *, of: float) -> float:
+    return max(0.0, 1 - within / of) if of > 0 else 0.0
 
 
 def _key(record: ComparisonRecord) -> str:

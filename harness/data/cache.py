@@ -121,7 +121,9 @@ def prune_cache(results: Path, *, rules: Rules, is_dry_run: bool) -> Pruned:
 
 def _known_splits(results: Path) -> tuple[list[Split], list[str]]:
     """Splits of the results folder and of its runs, and the runs whose lock cannot be read."""
-    locks = {path.resolve() for path in ResultsFolder(results).data.glob(f"*/{SPLIT}")}
+    # One for each seed of the split.
+    named = f"*/{Path(SPLIT).stem}*{Path(SPLIT).suffix}"
+    locks = {path.resolve() for path in ResultsFolder(results).data.glob(named)}
     unknown: list[str] = []
     folders = [path for path in ResultsFolder(results).runs.glob("*") if path.is_dir()]
     # A trial without a record was stopped early: there are many, and a sweep has others.

@@ -22,7 +22,7 @@ from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, MismatchError, UsageError
 from core.files import expanded, json_sha256, sweep_leftovers, write_atomic
 from core.locks import FileLock
-from harness.records.folders import SPLIT, ResultsFolder
+from harness.records.folders import ResultsFolder, split_of_seed
 from harness.settings.profile import DataSettings
 
 _EMBEDDED_CORPUS = "embedded:corpus"
@@ -92,7 +92,9 @@ def prepare_split(
     work = _work_of(path, results=results)
     with _one_at_a_time(work):
         if (path / MANIFEST_FILE).is_file():
-            found = _from_manifest(path, settings=settings, lock=work / SPLIT)
+            found = _from_manifest(
+                path, settings=settings, lock=work / split_of_seed(settings.split_seed)
+            )
             found.split.save(found.lock)
             return found
         return _from_folder(path, settings=settings, work=work, progress=progress)
@@ -119,8 +121,10 @@ def split_as_prepared(
             return PreparedSplit(load_split(path), path, {}, None)
         work = _work_of(path, results=results)
         if (path / MANIFEST_FILE).is_file():
-            return _from_manifest(path, settings=settings, lock=work / SPLIT)
-    found = _as_before(path, signature=_signature(path, settings), work=work)
+            return _from_manifest(
+                path, settings=settings, lock=work / split_of_seed(settings.split_seed)
+            )
+    found = _as_before(path, settings=settings, work=work)
     if found is None:
         what = "the embedded corpus" if source == _EMBEDDED_CORPUS else str(path)
         raise NotPreparedError(
@@ -173,9 +177,9 @@ def _from_folder(
     folder: Path, *, settings: DataSettings, work: Path, progress: Progress
 ) -> PreparedSplit:
     signature = _signature(folder, settings)
-    if (before := _as_before(folder, signature=signature, work=work)) is not None:
+    if (before := _as_before(folder, settings=settings, work=work)) is not None:
         return before
-    lock, prepared = work / SPLIT, work / _PREPARED
+    lock, prepared = work / split_of_seed(settings.split_seed), work / _prepared(settings)
     from core.data.cleaning.clean import build_manifest
     from core.data.cleaning.journal import JOURNAL_FILE
 
@@ -200,14 +204,19 @@ def _from_folder(
     return found
 
 
-def _as_before(folder: Path, *, signature: str, work: Path) -> PreparedSplit | None:
+def _as_before(folder: Path, *, settings: DataSettings, work: Path) -> PreparedSplit | None:
     """What the last reading made of the folder; None where it has changed or was never read."""
-    lock = work / SPLIT
-    facts = _facts(work / _PREPARED)
-    if not lock.is_file() or facts.get("signature") != signature:
+    lock = work / split_of_seed(settings.split_seed)
+    facts = _facts(work / _prepared(settings))
+    if not lock.is_file() or facts.get("signature") != _signature(folder, settings):
         return None
     split = load_split(lock, root=folder.resolve())
     return PreparedSplit(split, lock, facts["exclusions"], facts["num_input"])
+
+
+def _prepared(settings: DataSettings) -> str:
+    """Name of the facts of a reading, as many as there are seeds of the split."""
+    return f"prepared-{split_of_seed(settings.split_seed)}" if settings.split_seed else _PREPARED
 
 
 def _facts(prepared: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@
         BRANCH.toml                a branch's best settings
       data/NAME/                 a folder of pairs as it was read
         split.json                 its split, locked; the other files belong to `core.data`
+        split-seed1.json           the same by another seed of the split
       cache/                     made again when needed
         features/                  of the frozen encoders
         scorer_features/           of the scorers, for real pictures and sounds
@@ -83,6 +84,11 @@ SWEEP = "sweep.json"
 JOURNAL = "journal.log"
 SPLIT = "split.json"
 PAGE = "index.html"
+
+
+def split_of_seed(seed: int) -> str:
+    """Name of the lock of a split drawn by this seed, so that several lie side by side."""
+    return SPLIT if seed == 0 else f"{Path(SPLIT).stem}-seed{seed}{Path(SPLIT).suffix}"
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,24 @@ sign-flip test then speak of the usual training. A few seeds need not show a sin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from core.randomness import rng
 from harness.statistics.outcome import Speaks
 
 Array = NDArray[np.float64]
 
 _FAR = 6.0
-"""Robust standard deviations from the branch's median; of normal trainings of 2 or 3 branches, 6
-seeds each, about one comparison in a hundred has one so far below."""
+"""Robust standard deviations below the branch's median from which a training has collapsed."""
+_FALSE_ALARMS = 0.01
+"""Share of comparisons of normal trainings in which one may be called collapsed. With 3 to 5 seeds
+that takes more than `_FAR`: of three trainings the spread itself is hardly known."""
+_ENOUGH_FOR_FAR = 6  # seeds from which `_FAR` keeps it
+_NUM_REPEATS = 20_000
 _MAD_TO_SD = 1.4826  # of a normal distribution
 _MIN_FOR_SKEW = 8  # seeds, below which the test of skewness is not defined
 _RARE = 0.1
@@ -29,7 +35,8 @@ class Shape:
     """How the trainings of a comparison are distributed."""
 
     collapsed: dict[str, list[int]]
-    """By branch, the seeds far on the worse side of the branch's median."""
+    """By branch, the seeds far on the worse side of the branch's median; with few seeds only those
+    that lie so far that no spread of normal trainings explains it."""
     num_seeds: int
     """Trainings of each branch."""
     unseen_share: float
@@ -83,21 +90,49 @@ def is_skewed(differences: ArrayLike) -> bool:
 def _collapsed(
     values: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
 ) -> dict[str, list[int]]:
+    """Trainings far below their branch's median, by the larger spread of two: that of the branch
+    and that of all branches together. So neither a branch that varies more than others nor one
+    whose trainings agree by chance has a merely lower one called collapsed."""
     sign = 1.0 if higher_is_better else -1.0
-    worse = {
-        name: {
-            seed: sign * (float(np.median(list(found.values()))) - v) for seed, v in found.items()
-        }
-        for name, found in values.items()
-        if found
-    }
-    pooled = [abs(v) for found in worse.values() for v in found.values()]
-    fewest = min((len(found) for found in worse.values()), default=0)
+    named = {name: found for name, found in values.items() if found}
+    fewest = min((len(found) for found in named.values()), default=0)
     if fewest < 3:
         return {name: [] for name in values}
-    # A few values lie nearer to their own median than to the true one.
-    scale = _MAD_TO_SD * float(np.median(pooled)) * fewest / (fewest - 1)
-    return {
-        name: sorted(seed for seed, v in worse.get(name, {}).items() if v > _FAR * scale > 0)
-        for name in values
+    worse = {
+        name: sign * (np.median(list(found.values())) - np.array(list(found.values())))
+        for name, found in named.items()
     }
+    everything = _spread(np.concatenate(list(worse.values())), fewest=fewest)
+    far = far_below(fewest, num_branches=len(named))
+    collapsed: dict[str, list[int]] = {name: [] for name in values}
+    for name, found in worse.items():
+        bound = far * max(everything, _spread(found, fewest=len(found)))
+        seeds = np.array(list(named[name]))
+        collapsed[name] = sorted(int(seed) for seed in seeds[(found > bound) & (bound > 0)])
+    return collapsed
+
+
+def _spread(worse: Array, *, fewest: int) -> float:
+    """Robust standard deviation from distances to medians."""
+    # A few values lie nearer to their own median than to the true one.
+    return _MAD_TO_SD * float(np.median(np.abs(worse))) * fewest / (fewest - 1)
+
+
+@lru_cache(maxsize=64)
+def far_below(num_seeds: int, *, num_branches: int) -> float:
+    """Spreads below the median from which a training has collapsed.
+
+    From 6 seeds on 6; with 3 to 5 as many as keep false alarms at 1 % of comparisons of normal
+    trainings, by simulation with fixed draws: 10 to 14 with 3 seeds.
+    """
+    if num_seeds >= _ENOUGH_FOR_FAR:
+        return _FAR
+    draw = rng(0, "collapsed trainings", num_seeds, num_branches)
+    values_RBS = draw.standard_normal((_NUM_REPEATS, num_branches, num_seeds))
+    worse_RBS = np.median(values_RBS, axis=2, keepdims=True) - values_RBS
+    size_RBS = np.abs(worse_RBS)
+    all_R = np.median(size_RBS.reshape(_NUM_REPEATS, -1), axis=1)
+    spread_RB = np.maximum(np.median(size_RBS, axis=2), all_R[:, None])
+    spread_RB = _MAD_TO_SD * spread_RB * num_seeds / (num_seeds - 1)
+    furthest_R = (worse_RBS.max(axis=2) / spread_RB).max(axis=1)
+    return max(_FAR, float(np.quantile(furthest_R, 1 - _FALSE_ALARMS)))

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +36,10 @@ from harness.cli.commands.options import (
 )
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 from harness.statistics.outcome import MAX_SEEDS
+
+if TYPE_CHECKING:
+    from harness.comparison.record import ComparisonRecord
+    from harness.comparison.request import CompareRequest
 
 
 def compare(
@@ -85,6 +90,14 @@ def compare(
         typer.Option(
             help="Numbers of seeds at which you plan to decide, like 6,8,10: each look is tested "
             "so that all together keep the level. Name them at the first look."
+        ),
+    ] = None,
+    split_seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Repeat the comparison on K divisions of the data (data.split_seed 0 to K-1), and "
+            "say how much the difference varies between them.",
         ),
     ] = None,
     jobs: Jobs = 0,
@@ -185,6 +198,16 @@ def compare(
             max_hours=max_hours,
             max_cost=max_cost,
         )
+        if split_seeds is not None:
+            _over_splits(
+                request,
+                num_splits=split_seeds,
+                is_dry=dry_run,
+                notify=notify,
+                then=then,
+                as_json=as_json,
+            )
+            return
         if dry_run:
             from harness.comparison.dry import dry_comparison
             from harness.report.terminal.dry_matrix import dry_comparison_view
@@ -207,7 +230,59 @@ def compare(
     print_result(view, as_json=as_json, data=drawn.data())
     if then is not None:
         _go_on_with(then, folder=comparison.folder)
-    if lost := comparison.record.lost_branches:
+    _require_branches_left([comparison.record])
+
+
+def _over_splits(
+    request: "CompareRequest",
+    *,
+    num_splits: int,
+    is_dry: bool,
+    notify: str | None,
+    then: str | None,
+    as_json: bool,
+) -> None:
+    """The same comparison on several divisions of the data."""
+    from harness.comparison.over_splits import compare_over_splits, requests_over_splits
+    from harness.wording.display import open_display
+
+    if is_dry:
+        from harness.comparison.dry import dry_comparison
+        from harness.report.terminal.dry_matrix import dry_over_splits_view
+
+        asked = requests_over_splits(request, num_splits=num_splits)
+        with open_display() as display:
+            planned = [dry_comparison(one, display=display) for one in asked]
+        print_result(
+            dry_over_splits_view(planned), as_json=as_json, data=[one.data() for one in planned]
+        )
+        return
+    from harness.report.comparison.draw import draw_comparison
+    from harness.report.terminal.over_splits import over_splits_view
+    from harness.watch.notify import Notifier
+
+    what = f"comparison of {', '.join(request.variants)} on {num_splits} splits"
+    with (
+        open_display() as display,
+        Notifier(notify, what=what, results=request.options.results, say=display.say),
+    ):
+        found = compare_over_splits(request, num_splits=num_splits, display=display)
+    drawn = [draw_comparison(comparison) for comparison in found.comparisons]
+    print_result(
+        over_splits_view(found, reports=[one.report for one in drawn]),
+        as_json=as_json,
+        data={**found.data(), "splits": [one.data() for one in drawn]},
+    )
+    if then is not None:
+        for comparison in found.comparisons:
+            _go_on_with(then, folder=comparison.folder)
+    _require_branches_left([comparison.record for comparison in found.comparisons])
+
+
+def _require_branches_left(records: "Sequence[ComparisonRecord]") -> None:
+    """Exit with 1 where every run of a branch failed."""
+    lost = list(dict.fromkeys(name for record in records for name in record.lost_branches))
+    if lost:
         typer.echo(f"harness: every run of {', '.join(lost)} failed", err=True)
         raise typer.Exit(1)
 
@@ -233,6 +308,7 @@ def _of_runs_to_make(context: typer.Context) -> list[str]:
         "executor",
         "store",
         "device",
+        "split_seeds",
         "dry_run",
     )
     given = [

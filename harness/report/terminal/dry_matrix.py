@@ -1,6 +1,6 @@
 """What `--dry-run` prints of a comparison and of a sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -49,6 +49,20 @@ def dry_comparison_view(found: DryComparison) -> RenderableType:
     parts.append(Text(power_sentence(request.num_seeds, num_branches=len(request.variants))))
     parts += [Text(f"notice: {line}") for line in found.notices]
     return Group(*parts, *lacks(found.missing, unread=found.unread))
+
+
+def dry_over_splits_view(found: Sequence[DryComparison]) -> RenderableType:
+    """The same of each split, then how much there is of it in all."""
+    parts: list[RenderableType] = []
+    for seed, one in enumerate(found):
+        parts += [Text(f"split {seed}", style="bold"), dry_comparison_view(one), Text("")]
+    runs = sum(one.request.num_seeds * len(one.request.variants) for one in found)
+    words = f"In all: {count(runs, 'run')} on {count(len(found), 'split')}"
+    spans = [one.forecast.span for one in found]
+    if all(span is not None for span in spans):
+        seconds = sum(span.mid for span in spans if span is not None)
+        words += f", about {duration(seconds)} one split after the other"
+    return Group(*parts, Text(f"{words}."))
 
 
 def dry_sweep_view(found: DrySweep) -> RenderableType:

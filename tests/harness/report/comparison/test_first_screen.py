@@ -183,6 +183,17 @@ def test_each_outcome_has_a_next_step(
     assert words in next_step(changed(**fields)).sentence
 
 
+def test_a_decided_comparison_is_repeated_on_other_splits_by_one_command(
+    changed: Callable[..., ComparisonRecord],
+) -> None:
+    """Catches: a command that trains the same split again, or one for runs that were named."""
+    decided = {"outcome": Outcome.WIN, "strength": Strength.CONFIRMED}
+    asked = "harness compare --variants a,b --seeds 6"
+    assert next_step(changed(**decided, command=asked)).command == f"{asked} --split-seeds 4"
+    for other in ("harness compare --from a b", f"{asked} --set data.split_seed=2"):
+        assert next_step(changed(**decided, command=other)).command is None
+
+
 def test_a_card_plays_the_sound_that_the_mismatched_images_were_given(
     written: Written, results: Any
 ) -> None:
