@@ -23,7 +23,9 @@ from scipy import stats
 
 from benchmarks.stand_in import World, coverage
 from benchmarks.study_distances import DISTANCES, distance_cell, planted_cell
+from benchmarks.study_near_real import near_cell, near_cells
 from benchmarks.study_shapes import shape_cell, shape_cells
+from benchmarks.study_stopping import stopping_cell, stopping_rules
 from benchmarks.study_ties import OTHER_CLIPS, THESE_CLIPS, tie_cell, tie_cells
 from benchmarks.study_worlds import (
     NUM_CLASSES,
@@ -337,9 +339,11 @@ def main() -> None:
     wanted: dict[str, list[tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]]] = {
         "cells": [(run_cell, (c, experiments)) for c in cells(full=full)],
         "ties": [(tie_cell, (c, experiments)) for c in tie_cells(full=full)],
+        "stopping": [(stopping_cell, (*r, experiments)) for r in stopping_rules()],
         "shapes": [(shape_cell, (c, experiments // 2)) for c in shape_cells()],
         "distances": [(distance_cell, (*d, experiments)) for d in DISTANCES],
         "planted": [(planted_cell, (*d, experiments)) for d in DISTANCES],
+        "near_real": [(near_cell, (*c, experiments)) for c in near_cells(full=full)],
         "bootstraps": [(bootstrap_cell, (*b, few)) for b in BOOTSTRAPS],
         "printed_afterwards": [(after_cell, (c, few // 4, 50)) for c in after],
     }

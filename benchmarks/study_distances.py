@@ -28,11 +28,11 @@ DISTANCES = [(m, n, c) for m in ("kid", "cmmd") for n in SIZES for c in CORRELAT
 SHIFT = 0.3
 """Of every feature of a generator that is off, in sd within a class."""
 
-_KERNELS: dict[str, tuple[Kernel, float]] = {
+KERNELS: dict[str, tuple[Kernel, float]] = {
     "kid": (kid_kernel, 1.0),
     "cmmd": (cmmd_kernel, CMMD_SCALE),
 }
-_WIDTH, _CLASSES = 64, 8
+WIDTH, CLASSES = 64, 8
 _ERRORS = 20  # experiments whose printed error is averaged; it hardly varies
 _TRUTHS, _OF_TRUTH = 100, 1_000  # sets, and images of each, from which a planted distance is known
 
@@ -55,12 +55,11 @@ def _repeats(n: int, experiments: int) -> int:
 
 def _cell(metric: str, n: int, correlation: float, repeats: int, *, shift: float) -> dict[str, Any]:
     draw = rng(0, "study of distances", metric, n, str(correlation), str(shift))
-    kernel, scale = _KERNELS[metric]
     values, errors = [], []
     counts = rng(0, "resamples", n).multinomial(n, np.full(n, 1 / n), size=100).astype(float)
     for _ in range(repeats):
         x, y = _sets(n, correlation, shift, draw)
-        distance = KernelDistance.of(x, y_MD=y, kernel=kernel, scale=scale, is_matched=True)
+        distance = _distance(metric, x, y)
         values.append(distance.between())
         if len(errors) < _ERRORS:
             errors.append(float(distance.resampled(counts, counts_y_BM=counts).std(ddof=1)))
@@ -76,14 +75,22 @@ def _cell(metric: str, n: int, correlation: float, repeats: int, *, shift: float
     }
 
 
+def _distance(metric: str, x_ND: Array, y_ND: Array) -> KernelDistance:
+    kernel, scale = KERNELS[metric]
+    classes = (np.arange(len(x_ND)) % CLASSES).tolist()
+    return KernelDistance.of(
+        x_ND, y_MD=y_ND, kernel=kernel, scale=scale, is_matched=True, classes=classes
+    )
+
+
 def _sets(
     n: int, correlation: float, shift: float, draw: np.random.Generator
 ) -> tuple[Array, Array]:
     """[N, D] features of images and of the real pictures of the same clips."""
-    of_class = draw.normal(size=(_CLASSES, _WIDTH))[np.arange(n) % _CLASSES]
-    shared = math.sqrt(correlation) * draw.normal(size=(n, _WIDTH))
+    of_class = draw.normal(size=(CLASSES, WIDTH))[np.arange(n) % CLASSES]
+    shared = math.sqrt(correlation) * draw.normal(size=(n, WIDTH))
     own = math.sqrt(1 - correlation)
-    x, y = (of_class + shared + own * draw.normal(size=(n, _WIDTH)) for _ in range(2))
+    x, y = (of_class + shared + own * draw.normal(size=(n, WIDTH)) for _ in range(2))
     return x + shift, y
 
 
@@ -92,10 +99,9 @@ def _truth(metric: str) -> tuple[float, float]:
     """(Distance of a generator that is off, standard error), from large sets that have nothing but
     the classes in common. Partners change the error of a distance, never what is measured."""
     draw = rng(0, "truth of a planted distance", metric)
-    kernel, scale = _KERNELS[metric]
     values = []
     for _ in range(_TRUTHS):
         x, y = _sets(_OF_TRUTH, 0.0, SHIFT, draw)
-        distance = KernelDistance.of(x, y_MD=y, kernel=kernel, scale=scale, is_matched=True)
+        distance = _distance(metric, x, y)
         values.append(distance.between())
     return float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(_TRUTHS))

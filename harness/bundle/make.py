@@ -89,9 +89,12 @@ def _facts(record: ComparisonRecord, runs: list[LoadedRun], looks: list[Look]) -
         comparison=record.name,
         metric=record.metric,
         margins={
-            pair.metric: pair.margin
-            for pair in (*record.pairs, *record.secondary)
-            if pair.margin > 0
+            **{
+                pair.metric: pair.margin
+                for pair in (*record.pairs, *record.secondary)
+                if pair.margin > 0
+            },
+            **{row.metric: row.margin for row in record.near_real},
         },
         planned_looks=record.looks.planned,
         allow_mixed_environment=bool(record.eligibility.mixed_environment),

@@ -28,6 +28,7 @@ from harness.comparison.judging import (
     undecided,
 )
 from harness.comparison.listening import listening_of
+from harness.comparison.near_real import near_real_rows
 from harness.comparison.power import power_table
 from harness.comparison.record import (
     ComparisonRecord,
@@ -204,6 +205,7 @@ def analyse(
         trainings=trainings,
         looks=looks,
         to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
+        near_real=[] if failed else near_real_rows(evidence, branches=branches, margins=margins),
         listening=listening_of(done, branches=branches, primary=metric),
     )
 

@@ -141,6 +141,32 @@ class Listening(Part):
     """Mean advantage of the matching sound over runs, positive is better; None without a run."""
 
 
+class NearReal(Part):
+    """Whether a branch is shown to lie within a margin of real pictures, by one distance."""
+
+    metric: str
+    """The distance; 0 on average for a perfect generator."""
+    branch: str
+    """Variant."""
+    margin: float
+    """Distance too small to matter, set before the runs."""
+    distance: float
+    """Mean over trainings and clips."""
+    interval: Interval
+    """Of it, for other trainings and other clips of these classes; by itself."""
+    num_seeds: int
+    """Trainings."""
+    num_clips: int
+    """Clips that every training has a value for."""
+    adjusted_p: float | None
+    """p of two one-sided tests against a distance at the margin, adjusted by Hochberg over all
+    branches and distances; None where it was not tested."""
+    is_shown: bool
+    """Whether it is."""
+    sentence: str
+    """All of it in words."""
+
+
 class ToAdd(Part):
     """What an undecided pair would take to be decided, if the difference is as seen."""
 

@@ -44,6 +44,14 @@ class Evidence:
         self._clips = clips
         self._known: dict[tuple[str, str, str], ClipEvidence] = {}
 
+    def of_branch(self, metric: str, branch: str) -> pd.DataFrame | None:
+        """[clip, seed] values of one branch; None where there are none."""
+        runs = {r.run_id: r.identity.seed for r in self.records if r.identity.variant == branch}
+        if metric not in self._clips or not runs:
+            return None
+        table = self._clips[metric]
+        return table[[run_id for run_id in runs if run_id in table.columns]].rename(columns=runs)
+
     def of(self, metric: str, pair: tuple[str, str]) -> ClipEvidence:
         """The pair's on this metric."""
         key = (metric, *pair)

@@ -18,6 +18,7 @@ from harness.comparison.evidence import (
     Interval,
     Listening,
     Looks,
+    NearReal,
     OtherClips,
     Part,
     Selection,
@@ -345,6 +346,9 @@ class ComparisonRecord(Part):
     """What would decide an undecided comparison."""
     listening: list[Listening] = Field(default_factory=list)
     """Who conditions on its sound, by branch; empty where no run was given mismatched sounds."""
+    near_real: list[NearReal] = Field(default_factory=list)
+    """Whether branches are shown to equal real pictures within a margin, by each distance that has
+    one; only these rows may say so."""
     basis: str | None = None
     """Hash of all that this record follows from (`harness.comparison.stored`): asked again, it is
     made again only where that has changed."""

@@ -48,7 +48,7 @@ def distance_scores(
     *,
     metric: str,
     extractor: Extractor,
-    distance: Callable[[Array, Array], Distance],
+    distance: Callable[[Array, Array, Sequence[str]], Distance],
     beside: Beside,
 ) -> dict[str, SetScore | Absent]:
     """The distance of each arm's images to real ones; that of arm `real` is the floor.
@@ -64,7 +64,7 @@ def distance_scores(
     for arm in batch.arms:
         try:
             sides = reference.sides(arm=arm, extractor=extractor, beside=beside)
-            distances = [distance(side.x_ND, side.y_ND) for side in sides]
+            distances = [distance(s.x_ND, s.y_ND, _classes(batch, s)) for s in sides]
         except ValueError as error:  # too few images, or features that are not finite
             found[arm] = Absent(str(error))
             continue
@@ -148,6 +148,11 @@ class _Reference:
         else:
             y_ND = features_ID[[self._real[int(other)] for _, other in pairs]]
         return _Sides(x_ND, y_ND, [clip for clip, _ in pairs])
+
+
+def _classes(batch: Batch, side: _Sides) -> list[str]:
+    """Of each row."""
+    return [batch.clips[clip].class_name for clip in side.clips_N]
 
 
 def _require_two(count: int) -> None:

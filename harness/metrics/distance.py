@@ -3,7 +3,7 @@
 The arithmetic is in `distribution`, what is compared with what in `against_real`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.metrics.extractor import Extractor
@@ -30,19 +30,26 @@ _BIASED = (
 )
 
 
-def _kid(x_ND: "Array", y_MD: "Array") -> "Distance":
+def _kid(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distance":
     from harness.metrics.distribution import KernelDistance, kid_kernel
 
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel, is_matched=True)
+    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel, is_matched=True, classes=classes)
 
 
-def _cmmd(x_ND: "Array", y_MD: "Array") -> "Distance":
+def _cmmd(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distance":
     from harness.metrics.distribution import CMMD_SCALE, KernelDistance, cmmd_kernel
 
-    return KernelDistance.of(x_ND, y_MD=y_MD, kernel=cmmd_kernel, scale=CMMD_SCALE, is_matched=True)
+    return KernelDistance.of(
+        x_ND,
+        y_MD=y_MD,
+        kernel=cmmd_kernel,
+        scale=CMMD_SCALE,
+        is_matched=True,
+        classes=classes,
+    )
 
 
-def _frechet(x_ND: "Array", y_MD: "Array") -> "Distance":
+def _frechet(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distance":
     from harness.metrics.distribution import FrechetDistance
 
     return FrechetDistance.of(x_ND, y_MD=y_MD)
@@ -52,7 +59,7 @@ def _against_real(
     name: str,
     *,
     extractor: Extractor,
-    distance: "Callable[[Array, Array], Distance]",
+    distance: "Callable[[Array, Array, Sequence[str]], Distance]",
     beside: Beside = Beside.OTHERS,
 ) -> "Callable[[Batch], dict[str, SetScore | Absent]]":
     def compute(batch: "Batch") -> dict[str, SetScore | Absent]:
@@ -77,6 +84,7 @@ METRICS = (
         "features, unbiased; not comparable with values published on Inception features",
         reading=_GUARD,
         min_clips=2,
+        is_zero_if_perfect=True,
     ),
     SetMetric(
         name="cmmd",
@@ -89,6 +97,7 @@ METRICS = (
         "features of length 1, unbiased",
         reading=_GUARD,
         min_clips=2,
+        is_zero_if_perfect=True,
     ),
     SetMetric(
         name="fid",

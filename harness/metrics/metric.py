@@ -170,6 +170,8 @@ class SetMetric(Metric):
     """A metric of all images of an arm together."""
 
     level: ClassVar[Level] = Level.SET
+    is_zero_if_perfect: bool = False
+    """Whether a perfect generator's value is 0 on average, and each clip's contribution too."""
     compute: "Callable[[Batch], Mapping[str, SetScore | Absent] | Absent]" = field(repr=False)
     """The score of each arm of the batch, or why there are none. Called only where the scorers are
     there."""

@@ -45,6 +45,7 @@ def comparison_view(
     if found.pairs:
         parts += [_pair_lines(found.pairs) if narrow else _pairs_table(found), Text("")]
     parts += [_means_lines(found) if narrow else _means_table(found), Text("")]
+    parts += [Text(f"{plain(row.sentence)}.") for row in found.near_real]
     for run in found.runs:
         if run.error is not None:
             parts.append(Text(f"failed: {run.run_id}: {plain(run.error)}", style="red"))

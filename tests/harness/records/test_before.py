@@ -56,6 +56,7 @@ ADDED_TO_COMPARISONS: dict[str, Any] = {
     "trainings": None,
     "to_add": None,
     "listening": [],
+    "near_real": [],
     "basis": None,
 }
 SPENT = {"allowed": None, "planned": None, "step_cost": None}

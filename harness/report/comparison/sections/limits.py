@@ -1,5 +1,6 @@
 """What was left out, what this does not prove, how to make it again."""
 
+from harness.comparison.tuning import are_rates_tuned
 from harness.report.comparison.facts import Facts, is_embedded
 from harness.report.page.content import (
     Blank,
@@ -102,14 +103,15 @@ def _limits(facts: Facts) -> list[str]:
             "Intervals over seeds speak of other trainings on these test clips; those for other "
             "clips speak of other clips of these classes, split as these are, not of other data."
         )
-        found.append(
-            "Learning rates, rates of gates and stage lengths are the profile's for every branch: "
-            "they were not tuned for each, and a branch whose best rate is another one may lose "
-            "for that alone."
-        )
+        if not are_rates_tuned(facts.comparison.branches, tuning=facts.comparison.tuning):
+            found.append(
+                "Learning rates, rates of gates and stage lengths are the profile's for every "
+                "branch: they were not tuned for each, and a branch whose best rate is another one "
+                "may lose for that alone."
+            )
         found.append(
             "One split was used: who wants a claim about the task repeats the comparison on other "
-            "splits (docs/statistics.md, Other splits)."
+            "splits (harness compare --split-seeds 4; docs/statistics.md, Other splits)."
         )
         if not any(pair.margin > 0 for pair in facts.comparison.pairs):
             found.append("No tie margin was set before the runs, so no tie can be claimed.")

@@ -17,7 +17,17 @@ from harness.report.comparison.sections.common import (
     sd,
 )
 from harness.report.comparison.sections.differences import secondary_table
-from harness.report.page.content import Blank, Cell, Column, Figure, Paragraph, Part, Section, Table
+from harness.report.page.content import (
+    Blank,
+    Bullets,
+    Cell,
+    Column,
+    Figure,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+)
 from harness.wording.numbers import count, digits_for, metric_label, number, plain, short_hash
 
 
@@ -198,6 +208,7 @@ def distances_against_n(facts: Facts) -> Section:
                 "The runs recorded no distances at other numbers of images, so there is no curve."
             )
         )
+    parts += _near_real(facts)
     if names:
         parts.append(_floor_table(facts, names))
     else:
@@ -210,6 +221,21 @@ def distances_against_n(facts: Facts) -> Section:
         "their floor, and do not rank by them at small n.",
         is_folded=True,
     )
+
+
+def _near_real(facts: Facts) -> list[Part]:
+    """What the equivalence test says; nothing else may say that a branch equals real pictures."""
+    if facts.comparison is None:
+        return []
+    rows = facts.comparison.near_real
+    if not rows:
+        return [
+            Paragraph(
+                "No branch was tested for being as good as real pictures: that takes a margin of a "
+                "distance, set before the runs (comparison.margins.kid or comparison.margins.cmmd)."
+            )
+        ]
+    return [Bullets(tuple(f"{plain(row.sentence)}." for row in rows))]
 
 
 def _curves(facts: Facts) -> dict[str, dict[str, Curve]]:
