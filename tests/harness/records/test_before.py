@@ -21,6 +21,7 @@ ADDED: dict[str, Any] = {
     "cost.dollars": None,
     "cost.sessions": [],
     "commits": {},
+    "split.kind": "classes",
     "evaluation.foreign_metrics": {},
 }
 """Fields that every run's record has since, with the value that one without them reads as."""
