@@ -199,7 +199,7 @@ def readers(tmp_path):
 
     def read_lines(content):
         path_of("hf/metadata.jsonl", content)
-        Captions.of(tmp_path / "hf", walk(tmp_path / "hf")).caption("a.wav")
+        Captions.of(tmp_path / "hf", walk(tmp_path / "hf")).all("a.wav")
 
     def read_journal(content):
         with Journal(path_of("j", content), root=root, window_s=10.0) as journal:
