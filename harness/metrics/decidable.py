@@ -37,9 +37,10 @@ def too_small(
     sentences = []
     if small := sorted(set(test_counts) - set(counted)):
         has = "has" if len(small) == 1 else "have"
+        named = "" if word == CLASS else f"{word.one if len(small) == 1 else word.many} "
         sentences.append(
-            f"{few([plain(name) for name in small])} {has} fewer than {least} test clips, so "
-            f"{metric.name} says nothing of {'it' if len(small) == 1 else 'them'}"
+            f"{named}{few([plain(name) for name in small])} {has} fewer than {least} test clips, "
+            f"so {metric.name} says nothing of {'it' if len(small) == 1 else 'them'}"
         )
     num_clips = sum(counted.values())
     effect = smallest_clip_effect(num_clips, num_classes=len(counted))

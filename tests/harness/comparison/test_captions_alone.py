@@ -146,6 +146,6 @@ def test_the_comparison_says_what_is_meant_by_a_class(compared, folder):
     )
     assert found.pairs
     page = (path.parent / "index.html").read_text()
-    assert "Group of captions by group of captions" in page
+    assert "By group of captions" in page
     assert "with the nearest caption" in page
     assert "mismatched sound by chance" in page

@@ -179,7 +179,8 @@ def class_heat_map(facts: Facts) -> Section:
     """The clip metric by class and branch, and the difference of the pair furthest apart."""
     about = facts.clip_metric
     word = _by(facts)
-    title = f"{word.one.capitalize()} by {word.one}"
+    is_group = " " in word.one
+    title = f"By {word.one}" if is_group else f"{word.one.capitalize()} by {word.one}"
     if about is None:
         return Section("classes", title, [Blank("No metric of single clips has a value.")])
     table, sizes = _class_means(facts, about.name)
