@@ -1,28 +1,29 @@
 """`make gpu-check`: what the branches do on this machine's GPU, with random weights, offline.
 
-1. Every branch at `tiny` in float32 and bfloat16, the same command twice: equal weights?
-2. Every branch at the size of SD v1.5, bfloat16: milliseconds a step in each stage, memory, share
-   of the matrix peak, whether the step was recorded as a graph; sampling in images a second.
-3. The same again for a few steps, twice: equal weights?
+1. The project's kernels against torch in float64.
+2. Every branch at `tiny` in float32, bfloat16 and float16: equal weights twice, and when resumed?
+3. Every branch at the size of SD v1.5 in bfloat16: the same, milliseconds a step in each stage,
+   memory, share of the matrix peak; sampling in images a second. `sonic` also in float16, without
+   determinism, and beside the loop that people write (encoders in it, kernel by kernel).
 
-The last line is one JSON object; it is also written to benchmarks/results/gpu-<card>-<date>.json.
+Processes prepare side by side and are measured one after the other. The last line is one JSON
+object; it is also written to benchmarks/results/gpu-<card>-<date>.json.
 """
 
 import argparse
-import hashlib
-import itertools
 import json
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from gpu_child import children
+
 BRANCHES = ("baseline", "sonic", "cutting_edge")
+PRECISIONS = ("float32", "bfloat16", "float16")
 RESULTS = Path(__file__).parent / "results"
 GFLOP = {"stage1": 1671.0, "stage2": 1722.0, "stage3": 1722.0}
 """Of one sample through the bare UNet, forward and backward (with LoRA from stage 2 on)."""
@@ -60,132 +61,40 @@ def full_settings(weights: Path, steps: tuple[int, int, int]) -> list[str]:
     ]
 
 
-def child(arguments: Sequence[str], *, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, __file__, *arguments], stdout=file, stderr=subprocess.STDOUT
-        )
+class Checks:
+    """The processes of a check, started side by side; each answers on the last line of its log."""
 
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._going: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
 
-def answer(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    """The JSON on the last line of a child's log, or how it ended."""
-    process.wait()
-    lines = log.read_text(errors="replace").strip().splitlines()
-    if process.returncode == 0 and lines and lines[-1].startswith("{"):
-        return dict(json.loads(lines[-1]))
-    return {"exit_code": process.returncode, "error": lines[-1] if lines else ""}
+    def start(self, name: str, command: Sequence[str]) -> None:
+        log = self._work / f"{name}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        self._going[name] = process, log
 
+    def start_training(
+        self, name: str, variant: str, profile: str, settings: Sequence[str], *more: str
+    ) -> None:
+        turn = ["--turn", str(self._work / f"turn-{profile}")] if profile == "sd15" else []
+        words = [variant, "--profile", profile, "--results", str(self._work / name), *turn, *more]
+        for item in settings:
+            words += ["--set", item]
+        self.start(name, children(words))
 
-# In a child -------------------------------------------------------------------------------
+    def answer(self, name: str) -> dict[str, Any]:
+        """What the process said, or how it ended."""
+        process, log = self._going[name]
+        process.wait()
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if process.returncode == 0 and lines and lines[-1].startswith("{"):
+            return dict(json.loads(lines[-1]))
+        return {"exit_code": process.returncode, "error": lines[-1] if lines else ""}
 
-
-def train_once(variant: str, *, profile: str, settings: Sequence[str], results: Path) -> Any:
-    """(model's tensors, timings) of one training through the harness's own loop."""
-    import torch
-
-    from core.training import guards
-    from core.training.checkpoints import CheckpointFolder
-    from core.training.loop import train
-    from harness.run.determinism import set_determinism
-    from harness.run.device import training_device
-    from harness.run.findings import Findings
-    from harness.run.plan import RunRequest, plan_run
-    from harness.run.prepare import prepare_model
-    from harness.wording.display import PlainDisplay
-
-    if profile == "sd15":  # a random VAE gives no picture back
-        guards.check_latents_match_pictures = lambda *args, **kwargs: None
-    device = training_device()
-    display = PlainDisplay()
-    request = RunRequest(
-        variant=variant, profile=profile, overrides=tuple(settings), results=results
-    )
-    planned = plan_run(request, display=display)
-    set_determinism(planned.profile.training.deterministic, device=device)
-    torch.set_num_threads(planned.profile.training.num_threads)
-    ready = prepare_model(planned, device=device, findings=Findings(), display=display)
-    moments: dict[str, list[float]] = {}
-    started = time.monotonic()
-    with TemporaryDirectory() as scratch:
-        result = train(
-            ready.model,
-            data=ready.data,
-            plan=planned.plan,
-            scheduler=ready.foundation.noise_scheduler,
-            latent_shape=ready.foundation.latent_shape,
-            seed=0,
-            checkpoints=CheckpointFolder(Path(scratch)),
-            on_step=lambda report: moments.setdefault(report.stage, []).append(time.monotonic()),
-        )
-    if device == "cuda":
-        torch.cuda.synchronize()
-    timing: dict[str, Any] = {
-        "train_s": time.monotonic() - started,
-        "is_recorded": {stage.stage: stage.is_recorded for stage in result.stages},
-    }
-    for stage, times in moments.items():
-        gaps = [b - a for a, b in itertools.pairwise(times)]
-        late = gaps[len(gaps) // 2 :]  # after the plain steps and the recording
-        if late:
-            timing[f"{stage}_ms"] = 1000 * statistics.median(late)
-    if device == "cuda":
-        timing["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        timing["reserved_gib"] = torch.cuda.max_memory_reserved() / 2**30  # with the graphs' pools
-    return planned, ready, timing
-
-
-def digest(model: Any) -> str:
-    found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
-def sample_speed(planned: Any, ready: Any) -> dict[str, float]:
-    """Images a second: 20 steps, three passes, decoded."""
-    import torch
-
-    from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
-
-    ids = list(ready.data.train_ids)[:8]
-    settings = planned.profile.sampling
-    speeds = []
-    for _ in range(2):
-        started = time.monotonic()
-        conditioning = ready.model.variant.condition(ready.data.inputs(ids).to(ready.model.device))
-        latents = sample_latents(
-            ready.model,
-            conditioning=conditioning,
-            null_text_LC=ready.features.null_text,
-            noise_BCHW=initial_noise(
-                ids, draws=[0] * len(ids), seed=0, latent_shape=ready.foundation.latent_shape
-            ),
-            solver=build_solver(settings.sampler, noise_scheduler=ready.foundation.noise_scheduler),
-            steps=20,
-            guidance=Guidance(text=3.0, audio=2.0),
-            precision=planned.profile.training.precision,
-        )
-        ready.foundation.decode_latents(latents)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        speeds.append(len(ids) / (time.monotonic() - started))
-    return {"images_per_s": speeds[-1]}
-
-
-def run_child(arguments: argparse.Namespace) -> None:
-    planned, ready, timing = train_once(
-        arguments.child,
-        profile=arguments.profile,
-        settings=arguments.set,
-        results=Path(arguments.results),
-    )
-    if arguments.sample:
-        timing |= sample_speed(planned, ready)
-    print(json.dumps({**timing, "weights": digest(ready.model)}))
-
-
-# In the parent ----------------------------------------------------------------------------
+    def stop(self) -> None:
+        for process, _ in self._going.values():
+            process.kill()
 
 
 def matrix_peak() -> float:
@@ -203,20 +112,17 @@ def matrix_peak() -> float:
     return 20 * 2 * 8192**3 / (time.monotonic() - started) / 1e12
 
 
+def twice(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two processes ended with equal weights."""
+    return "weights" in first and first.get("weights") == second.get("weights")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", default="build/gpu-check")
-    parser.add_argument("--out", default=None, help="where the JSON goes besides")
-    parser.add_argument("--steps", default="40,40,20")
-    parser.add_argument("--child", choices=BRANCHES, help=argparse.SUPPRESS)
-    parser.add_argument("--profile", default="tiny", help=argparse.SUPPRESS)
-    parser.add_argument("--results", help=argparse.SUPPRESS)
-    parser.add_argument("--sample", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--set", action="append", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--out", default=None, help="a folder where the results go besides")
+    parser.add_argument("--steps", default="24,24,14")
     arguments = parser.parse_args()
-    if arguments.child:
-        run_child(arguments)
-        return
     import torch
     from random_weights import write_random_weights
 
@@ -231,69 +137,92 @@ def main() -> None:
         "torch": torch.__version__,
         "matrix_tflops": matrix_peak(),
         "batch": BATCH,
+        "kernels": {},
         "tiny": {},
         "sd15": {},
     }
+    file = f"gpu-{card.lower().replace(' ', '-')}-{report['date']}"
+    places = [RESULTS, *([Path(arguments.out)] if arguments.out else [])]
 
-    def keep() -> None:
-        for path in [Path(arguments.out)] if arguments.out else []:
-            path.write_text(json.dumps(report, indent=2) + "\n")
+    def keep(name: str, row: Any) -> None:
+        print(name, json.dumps(row), flush=True)
+        for place in places:
+            place.mkdir(exist_ok=True)
+            (place / f"{file}.json").write_text(json.dumps(report, indent=2) + "\n")
 
-    def start(name: str, variant: str, profile: str, settings: Sequence[str], *more: str) -> Any:
-        log = work / f"{name}.log"
-        words = ["--child", variant, "--profile", profile, "--results", str(work / name), *more]
-        for item in settings:
-            words += ["--set", item]
-        return child(words, log=log), log
-
-    def twins(kind: str, jobs: dict[str, tuple[str, str, Sequence[str]]]) -> None:
-        going = {
-            (name, copy): start(f"{kind}-{name}-{copy}", *job)
-            for name, job in jobs.items()
-            for copy in (1, 2)
-        }
-        found = {key: answer(*job) for key, job in going.items()}
-        for name in jobs:
-            first, second = found[name, 1], found[name, 2]
-            same = "weights" in first and first.get("weights") == second.get("weights")
-            row = report[kind].setdefault(name, {})
-            row["is_equal_twice"] = same
-            row |= {f"error_{copy}": found[name, copy]["error"]
-                    for copy in (1, 2) if "error" in found[name, copy]}  # fmt: skip
-            print(kind, name, "equal twice" if same else f"NOT EQUAL {first} {second}", flush=True)
-        keep()
-
-    weights = work / "weights"
-    if not (weights / "clip" / "config.json").is_file():
-        write_random_weights(weights)
-    torch.cuda.empty_cache()
-    twins(
-        "tiny",
-        {
-            f"{variant}-{precision}": (variant, "tiny", tiny_settings(precision))
-            for variant in BRANCHES
-            for precision in ("float32", "bfloat16")
-        },
-    )
-    steps = tuple(int(n) for n in arguments.steps.split(","))
-    for variant in BRANCHES:
-        job = start(f"sd15-{variant}", variant, "sd15", full_settings(weights, steps), "--sample")
-        row = answer(*job)
-        for stage, gflop in GFLOP.items():
-            if f"{stage}_ms" in row:
-                tflops = gflop * BATCH / row[f"{stage}_ms"]
-                row[f"{stage}_share_of_peak"] = tflops / report["matrix_tflops"]
-        report["sd15"][variant] = row
-        print("sd15", variant, json.dumps(row), flush=True)
-        keep()
-    for variant in BRANCHES:  # one pair at a time: six trainings do not fit on a card
-        twins("sd15", {variant: (variant, "sd15", full_settings(weights, (6, 6, 4)))})
-    name = card.lower().replace(" ", "-")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"gpu-{name}-{report['date']}.json"
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    keep()
+    checks = Checks(work)
+    try:
+        weights = work / "weights"
+        if not (weights / "clip" / "config.json").is_file():
+            write_random_weights(weights)
+        torch.cuda.empty_cache()
+        start_all(checks, weights, arguments.steps, kernels=places[-1] / f"{file}-kernels.txt")
+        collect(checks, report, keep)
+    finally:
+        checks.stop()
     print(json.dumps(report))
+
+
+def start_all(checks: Checks, weights: Path, steps: str, *, kernels: Path) -> None:
+    """Everything at full size first, since it prepares longest."""
+    one, two, three = (int(n) for n in steps.split(","))
+    settings = full_settings(weights, (one, two, three))
+    for variant in BRANCHES:
+        is_first = variant == BRANCHES[0]
+        stop = ["--stop-at", str(one + two // 2)] if is_first else []
+        checks.start_training(f"sd15-{variant}-1", variant, "sd15", settings, "--sample", *stop)
+        watch = ["--kernels", str(kernels)] if variant == "sonic" else []
+        checks.start_training(f"sd15-{variant}-2", variant, "sd15", settings, *watch)
+    half = [*settings, "training.precision=float16", "foundation.dtype=float16"]
+    checks.start_training("sd15-float16", "sonic", "sd15", half)
+    free = [*settings, "training.deterministic=false"]
+    checks.start_training("sd15-free", "sonic", "sd15", free, "--sample")
+    checks.start_training("sd15-plain", "sonic", "sd15", settings, "--plain-loop")
+    checks.start("kernels", [sys.executable, str(Path(__file__).parent / "gpu_kernels.py")])
+
+
+def collect(checks: Checks, report: dict[str, Any], keep: Any) -> None:
+    report["kernels"] = checks.answer("kernels")
+    keep("kernels", report["kernels"])
+    for name in ("plain", "free", "float16"):
+        report[f"sd15_sonic_{name}"] = with_shares(checks.answer(f"sd15-{name}"), report)
+        keep(f"sonic {name}", report[f"sd15_sonic_{name}"])
+    for variant in BRANCHES:
+        first, second = (checks.answer(f"sd15-{variant}-{copy}") for copy in (1, 2))
+        row = with_shares(first, report) | {"is_equal_twice": twice(first, second)}
+        row |= {"error_2": second["error"]} if "error" in second else {}
+        report["sd15"][variant] = row
+        keep(f"sd15 {variant}", row)
+    start_tiny(checks)
+    for precision in PRECISIONS:
+        for variant in BRANCHES:
+            first, second = (checks.answer(f"tiny-{variant}-{precision}-{k}") for k in (1, 2))
+            row = {
+                "is_equal_twice": twice(first, second),
+                "is_equal_resumed": first.get("is_equal_resumed"),
+                "skipped_steps": first.get("skipped_steps"),
+            }
+            row |= {"error": first["error"]} if "error" in first else {}
+            report["tiny"][f"{variant}-{precision}"] = row
+            keep(f"tiny {variant} {precision}", row)
+
+
+def start_tiny(checks: Checks) -> None:
+    for precision in PRECISIONS:
+        for variant in BRANCHES:
+            for copy in (1, 2):
+                more = ["--stop-at", "18"] if copy == 1 else []
+                name = f"tiny-{variant}-{precision}-{copy}"
+                checks.start_training(name, variant, "tiny", tiny_settings(precision), *more)
+
+
+def with_shares(row: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    """The same with the shares of the card's matrix peak."""
+    for stage, gflop in GFLOP.items():
+        if f"{stage}_ms" in row:
+            tflops = gflop * BATCH / row[f"{stage}_ms"]
+            row[f"{stage}_share_of_peak"] = tflops / report["matrix_tflops"]
+    return row
 
 
 if __name__ == "__main__":

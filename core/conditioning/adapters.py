@@ -158,6 +158,9 @@ class LoraAdapter(PeftAdapter):
             use_dora=is_decomposed,
         )
         super().__init__(unet, config)
+        for module in self._unet.modules():
+            if isinstance(module, BaseTunerLayer) and not is_decomposed:
+                _leave_casts_to_autocast(module)
 
 
 class Ia3Adapter(PeftAdapter):
@@ -243,6 +246,23 @@ def attach_unet_adapter(
         f"no UNet adapter {kind!r}; known: {', '.join(UnetAdapterKind)}. A variant's "
         "`unet_adapter` names one of them"
     )
+
+
+def _leave_casts_to_autocast(layer: Any) -> None:
+    """peft casts a layer's input to the adapter's float32, which autocast casts back at once.
+
+    At full size these two copies are larger than all that the adapter computes.
+    """
+    cast = layer._cast_input_dtype
+
+    def cast_unless_autocast(x: Tensor, dtype: torch.dtype) -> Tensor:
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            return x
+        out: Tensor = cast(x, dtype)
+        return out
+
+    layer._cast_input_dtype = cast_unless_autocast
 
 
 def _require_bare(unet: nn.Module) -> None:

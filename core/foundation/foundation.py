@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.batches import BatchLimit
+from core.foundation.fused.blocks import fuse_on_gpu
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
 from core.foundation.layout import Part as PartFiles
 from core.foundation.sources import Source, missing_weights, resolve_source
@@ -304,7 +305,10 @@ class Foundation:
 
     def _whole(self, cls: Any, part: str) -> nn.Module:
         files = STABLE_DIFFUSION.part(part)
-        return self._frozen(load_whole(cls, self.stable_diffusion, part, files=files))
+        model = self._frozen(load_whole(cls, self.stable_diffusion, part, files=files))
+        if part in ("unet", "vae"):
+            fuse_on_gpu(model, device=self.device)
+        return model
 
     def _frozen(self, model: nn.Module) -> nn.Module:
         model.requires_grad_(False)

@@ -12,6 +12,7 @@ from core.conditioning.attached import AttachedVariant
 from core.data.splits.split import Part
 from core.errors import BusyError, HarnessError, LimitReachedError, NoSpaceError, PausedError
 from core.files import no_space_is_a_sentence, write_atomic
+from core.foundation.fused.blocks import block_kind
 from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
@@ -325,7 +326,10 @@ class _Work:
                 sessions=self.session.facts,
             ),
             environment=environment()
-            | {"selective_scan": scan_kind(self.device).value}
+            | {
+                "selective_scan": scan_kind(self.device).value,
+                "blocks": block_kind(self.device),
+            }
             | device_facts(self.device)
             | determinism_facts(self.is_deterministic, device=self.device),
             commits=self.planned.commits,

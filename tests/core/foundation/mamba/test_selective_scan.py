@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -108,8 +108,46 @@ def test_the_device_decides_the_kind(mamba_ssm: ModuleType) -> None:
     module.has_fused_kernel.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.importlib.util, "find_spec", lambda name: None)
-        assert scan_kind("cuda") is ScanKind.CHUNKED
+        for works, kind in ((True, ScanKind.TRITON), (False, ScanKind.CHUNKED)):
+            patch.setattr(module, "triton_works", lambda works=works: works)
+            assert scan_kind("cuda") is kind
     module.has_fused_kernel.cache_clear()
+
+
+@pytest.fixture
+def triton_scan(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Puts a scan of one's own in the place of Triton's, with Triton installed or not."""
+
+    def put(scan: Callable[..., Tensor]) -> None:
+        monkeypatch.setattr(module, "_triton_scan", scan)
+
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: name)
+    module.triton_works.cache_clear()
+    yield put
+    module.triton_works.cache_clear()
+
+
+def test_a_scan_that_is_right_is_used(triton_scan: Callable[..., None]) -> None:
+    """Catches: a check that no kernel passes, and chunks for ever."""
+    triton_scan(module._in_torch(ScanKind.CHUNKED))
+    assert module.triton_works("cpu")
+
+
+@pytest.mark.parametrize("is_wrong", [True, False], ids=["wrong", "not compiled"])
+def test_a_scan_that_fails_on_this_card_is_not_used(
+    is_wrong: bool, triton_scan: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: wrong scores, or a crash, on a card that the kernel was never tried on."""
+
+    def scan(*inputs: Tensor) -> Tensor:
+        if not is_wrong:
+            raise ValueError("no code for this card")
+        return module._in_torch(ScanKind.CHUNKED)(*inputs) * 1.001
+
+    triton_scan(scan)
+    assert not module.triton_works("cpu")
+    said = "is off by" if is_wrong else "no code for this card"
+    assert said in caplog.text
 
 
 def test_scan_agrees_with_mambapy_forwards_and_backwards() -> None:
@@ -201,10 +239,12 @@ def test_kernel_is_handed_its_own_layout(mamba_ssm: ModuleType) -> None:
     assert torch.allclose(got.double(), sequential_scan(inputs), atol=1e-5)
 
 
-def test_a_gpu_without_the_kernel_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gpu_without_kernels_says_so_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches: a slow fallback that nobody hears of."""
-    module._say_once_that_the_kernel_is_missing.cache_clear()
-    module._say_once_that_the_kernel_is_missing()
-    module._say_once_that_the_kernel_is_missing()
-    assert [record.message.count("mamba-ssm is not installed") for record in caplog.records] == [1]
-    module._say_once_that_the_kernel_is_missing.cache_clear()
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    module.triton_works.cache_clear()
+    assert [module.triton_works(), module.triton_works()] == [False, False]
+    module.triton_works.cache_clear()
+    assert caplog.text.count("Triton and mamba-ssm are not installed") == 1

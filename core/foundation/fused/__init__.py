@@ -1,0 +1,1 @@
+"""Blocks of the frozen models with their element-wise work in few kernels, for a GPU."""
