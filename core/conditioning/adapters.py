@@ -249,10 +249,8 @@ def attach_unet_adapter(
 
 
 def _leave_casts_to_autocast(layer: Any) -> None:
-    """peft casts a layer's input to the adapter's float32, which autocast casts back at once.
-
-    At full size these two copies are larger than all that the adapter computes.
-    """
+    """peft casts a layer's input to the adapter's float32, which autocast casts back at once: two
+    copies of a whole activation for each layer, to the same numbers."""
     cast = layer._cast_input_dtype
 
     def cast_unless_autocast(x: Tensor, dtype: torch.dtype) -> Tensor:

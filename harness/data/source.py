@@ -48,6 +48,20 @@ class PreparedSplit:
             return 0
         return self.num_input - sum(self.exclusions.values()) - len(self.split.samples)
 
+    def cap_sentence(self, settings: DataSettings) -> str | None:
+        """What the cap of these settings leaves out, for who starts a run; None where nothing."""
+        name, cap, what = "cap", settings.cap, "a class"
+        if self.split.kind is not DataKind.CLASSES:
+            if settings.group_cap is None:
+                return None
+            name, cap, what = "group_cap", settings.group_cap, "a label or group"
+        if self.num_capped <= 0:
+            return None
+        return (
+            f"data.{name} = {cap} clips {what} leaves out {self.num_capped} of "
+            f"{len(self.split.samples) + self.num_capped} pairs; --set data.{name}=N keeps more"
+        )
+
 
 class Prepare(Protocol):
     """What makes a split of `--data`."""

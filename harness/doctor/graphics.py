@@ -160,7 +160,7 @@ def check_scan(graphics: Graphics, *, variants: tuple[str, ...], is_installed: b
         return good(name, "installed" if is_installed else "not needed here")
     return note(
         name,
-        "not installed: cutting_edge scans by torch, at 2.2 times the step of sonic on an H200",
+        "not installed: cutting_edge scans by this project's Triton kernel (docs/gpu.md)",
         "python -m pip install 'branch-harness[mamba]'",
     )
 

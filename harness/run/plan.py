@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from core.choices import BudgetKind
 from core.conditioning.config import VariantConfig
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
-from core.data.items import DataKind
 from core.data.splits.split import Part
 from core.errors import DataError, MismatchError
 from core.foundation.sources import resolve_source
@@ -346,21 +345,10 @@ class Planner:
                 results=request.results,
                 progress=self._display.phase,
             )
-            self._say_capped(self._splits[key], settings=settings)
+            capped = self._splits[key].cap_sentence(settings)
+            if capped is not None:
+                self._display.say(capped)
         return self._splits[key]
-
-    def _say_capped(self, prepared: PreparedSplit, *, settings: DataSettings) -> None:
-        capped, kept = prepared.num_capped, len(prepared.split.samples)
-        name, cap, what = "cap", settings.cap, "a class"
-        if prepared.split.kind is not DataKind.CLASSES:
-            if settings.group_cap is None:
-                return
-            name, cap, what = "group_cap", settings.group_cap, "a label or group"
-        if capped > 0:
-            self._display.say(
-                f"data.{name} = {cap} clips {what} leaves out {capped} of "
-                f"{kept + capped} pairs; --set data.{name}=N keeps more"
-            )
 
     def _code(self, registration: Registration) -> dict[str, str]:
         if registration.name not in self._codes:

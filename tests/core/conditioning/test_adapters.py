@@ -247,3 +247,20 @@ def test_an_adapter_that_is_none_of_ours_is_refused(unet: UNet2DConditionModel) 
     kind: Any = "lroa"
     with pytest.raises(UsageError, match="no UNet adapter 'lroa'; known: lora, dora"):
         attach_unet_adapter(unet, kind=kind)
+
+
+def test_lora_under_autocast_copies_no_activation_to_float32(
+    unet: UNet2DConditionModel, predict: Predict, text_BLC: Tensor
+) -> None:
+    """Catches: peft's cast of every layer's input, which autocast takes back at once."""
+    adapter = attach_unet_adapter(unet.bfloat16(), kind=UnetAdapterKind.LORA)
+    move(adapter)
+    entering: set[torch.dtype] = set()
+    for name, module in unet.named_modules():
+        if ".lora_dropout." in name:
+            module.register_forward_pre_hook(lambda _, args: entering.add(args[0].dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        predict(text_BLC)
+    assert entering == {torch.bfloat16}
+    predict(text_BLC)  # without autocast the cast is what lets float32 weights multiply at all
+    assert entering == {torch.bfloat16, torch.float32}

@@ -17,6 +17,7 @@ from core.conditioning.attention import (
     GatedCrossAttention,
     GatedResidualAttention,
     JointAttention,
+    attention_to_few,
     masked_attention,
     split_heads,
 )
@@ -354,3 +355,20 @@ def test_attention_over_no_token_is_zero_with_zero_gradient() -> None:
     for tensor in (query, key, value):
         assert torch.equal(tensor.grad[0], torch.zeros(1, 3, 4))
         assert torch.isfinite(tensor.grad).all()
+
+
+def test_attention_written_out_for_a_gpu_is_the_same() -> None:
+    """Catches: a scale left out, or a mask the wrong way round, where no CPU run would show it."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((3, 2, 20, 8), (3, 2, 5, 8), (3, 2, 5, 8))
+    drawn = [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    present_BN = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0]], dtype=torch.bool)
+    drawn[1], drawn[2] = (t * present_BN[:, None, :, None] for t in drawn[1:])
+    results = []
+    for attend in (masked_attention, attention_to_few):
+        query, key, value = (tensor.clone().requires_grad_() for tensor in drawn)
+        y = attend(query, key_BHNE=key, value_BHNE=value, present_BN=present_BN)
+        weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+        results.append([y, *torch.autograd.grad(y, (query, key, value), weights)])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)  # its softmax is in float32
