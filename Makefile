@@ -51,7 +51,7 @@ bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two core
 	$(BIN)/python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json
 	$(BIN)/python benchmarks/sweep_bookkeeping.py --out benchmarks/results/sweep_bookkeeping.json
 
-gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (10 minutes).
+gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (a quarter of an hour).
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/gpu_check.py
 
 foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).

@@ -4,23 +4,26 @@
 2. Every branch at `tiny` in float32, bfloat16 and float16: equal weights twice, and when resumed?
 3. Every branch at the size of SD v1.5 in bfloat16: the same, milliseconds a step in each stage,
    memory, share of the matrix peak; sampling in images a second. `sonic` also in float16, without
-   determinism, and beside the loop that people write (encoders in it, kernel by kernel).
+   determinism, without the project's kernels, and beside the loop that people write (encoders in
+   it, kernel by kernel).
 
-Processes prepare side by side and are measured one after the other. The last line is one JSON
-object; it is also written to benchmarks/results/gpu-<card>-<date>.json.
+Processes prepare side by side and, once all have, are measured one after the other. The last line
+is one JSON object; it is also written to benchmarks/results/gpu-<card>-<date>.json.
 """
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpu_child import children
+from gpu_child import PREPARED, children
 
 BRANCHES = ("baseline", "sonic", "cutting_edge")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -77,7 +80,7 @@ class Checks:
     def start_training(
         self, name: str, variant: str, profile: str, settings: Sequence[str], *more: str
     ) -> None:
-        turn = ["--turn", str(self._work / f"turn-{profile}")] if profile == "sd15" else []
+        turn = ["--turn", str(self._turn(profile))] if profile == "sd15" else []
         words = [variant, "--profile", profile, "--results", str(self._work / name), *turn, *more]
         for item in settings:
             words += ["--set", item]
@@ -91,6 +94,21 @@ class Checks:
         if process.returncode == 0 and lines and lines[-1].startswith("{"):
             return dict(json.loads(lines[-1]))
         return {"exit_code": process.returncode, "error": lines[-1] if lines else ""}
+
+    @contextmanager
+    def all_prepared_first(self, profile: str) -> Iterator[None]:
+        """Trainings started in here are timed once all of them have prepared, or failed to."""
+        with self._turn(profile).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+            while any(
+                process.poll() is None and PREPARED not in log.read_text(errors="replace")
+                for process, log in self._going.values()
+            ):
+                time.sleep(1)
+
+    def _turn(self, profile: str) -> Path:
+        return self._work / f"turn-{profile}"
 
     def stop(self) -> None:
         for process, _ in self._going.values():
@@ -156,7 +174,11 @@ def main() -> None:
         if not (weights / "clip" / "config.json").is_file():
             write_random_weights(weights)
         torch.cuda.empty_cache()
-        start_all(checks, weights, arguments.steps, kernels=places[-1] / f"{file}-kernels.txt")
+        checks.start("kernels", [sys.executable, str(Path(__file__).parent / "gpu_kernels.py")])
+        report["kernels"] = checks.answer("kernels")
+        keep("kernels", report["kernels"])
+        with checks.all_prepared_first("sd15"):
+            start_all(checks, weights, arguments.steps, kernels=places[-1] / f"{file}-kernels.txt")
         collect(checks, report, keep)
     finally:
         checks.stop()
@@ -177,14 +199,12 @@ def start_all(checks: Checks, weights: Path, steps: str, *, kernels: Path) -> No
     checks.start_training("sd15-float16", "sonic", "sd15", half)
     free = [*settings, "training.deterministic=false"]
     checks.start_training("sd15-free", "sonic", "sd15", free, "--sample")
+    checks.start_training("sd15-unfused", "sonic", "sd15", settings, "--unfused")
     checks.start_training("sd15-plain", "sonic", "sd15", settings, "--plain-loop")
-    checks.start("kernels", [sys.executable, str(Path(__file__).parent / "gpu_kernels.py")])
 
 
 def collect(checks: Checks, report: dict[str, Any], keep: Any) -> None:
-    report["kernels"] = checks.answer("kernels")
-    keep("kernels", report["kernels"])
-    for name in ("plain", "free", "float16"):
+    for name in ("plain", "unfused", "free", "float16"):
         report[f"sd15_sonic_{name}"] = with_shares(checks.answer(f"sd15-{name}"), report)
         keep(f"sonic {name}", report[f"sd15_sonic_{name}"])
     for variant in BRANCHES:

@@ -1,7 +1,8 @@
 """One measured training of `gpu_check.py`, in a process of its own; its last line is JSON.
 
 Everything is prepared first; what is timed waits for `--turn`, a file that one process locks at a
-time, so that the others' work on the GPU is in nobody's figures.
+time, so that the others' work on the GPU is in nobody's figures. `gpu_check.py` holds it until all
+are prepared.
 """
 
 import argparse
@@ -32,6 +33,8 @@ from harness.run.plan import RunRequest, plan_run
 from harness.run.prepare import prepare_model
 from harness.wording.display import PlainDisplay
 
+PREPARED = "prepared, waiting for its turn"
+
 
 class _StoppedError(Exception):
     """The training was stopped on purpose."""
@@ -47,9 +50,10 @@ def main() -> None:
     parser.add_argument("--sample", action="store_true")
     parser.add_argument("--stop-at", type=int, default=None, help="train once more, resumed there")
     parser.add_argument("--plain-loop", action="store_true")
+    parser.add_argument("--unfused", action="store_true", help="torch's own norms and GEGLU")
     parser.add_argument("--kernels", default=None, help="a file for the costliest kernels")
     arguments = parser.parse_args()
-    if arguments.plain_loop:
+    if arguments.plain_loop or arguments.unfused:
         _leave_blocks_alone()
     planned, ready = prepared(arguments)
     with _turn(arguments.turn):
@@ -73,6 +77,7 @@ def _turn(path: str | None) -> Iterator[None]:
     if path is None:
         yield
         return
+    print(PREPARED, flush=True)
     with Path(path).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,5 +1,6 @@
 """What `make gpu-check` and `harness plan --measure` measured on named machines, as it ships."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -57,9 +58,21 @@ SAMPLED_PASSES = 3
 
 @cache
 def newest_bench() -> Bench | None:
-    """The newest measurement of a GPU that ships; None where none does."""
+    """The newest measurement of a GPU that ships; None where none does.
+
+    A branch that it lacks is taken from the newest one of the same card that has it.
+    """
     for folder in MEASURED_FOLDERS:
         found = [Bench.model_validate_json(p.read_bytes()) for p in folder.glob("gpu-*.json")]
         if found:
-            return max(found, key=lambda bench: bench.date)
+            return joined(found)
     return None
+
+
+def joined(benches: Sequence[Bench]) -> Bench:
+    """The newest of these, with the branches that only older ones of its card have."""
+    *older, newest = sorted(benches, key=lambda bench: bench.date)
+    branches: dict[str, BranchBench] = {}
+    for bench in [*(b for b in older if b.card == newest.card), newest]:
+        branches |= bench.sd15
+    return newest.model_copy(update={"sd15": branches})

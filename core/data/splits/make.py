@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from core.data.items import DataKind, Sample
 from core.data.manifest import Manifest
 from core.data.splits.apportion import OFFICIAL_TEST, divide_classes, divide_officially, draw_capped
-from core.data.splits.caption_groups import caption_groups
 from core.data.splits.jointly import divide_jointly, draw_capped_by_label, label_groups
 from core.data.splits.split import Official, Part, Split, SplitRule
 from core.errors import DataError, UsageError
@@ -93,6 +92,8 @@ def grouped(
     if kind is DataKind.LABELS:
         found, name = label_groups(samples), "labels"
     else:
+        from core.data.splits.caption_groups import caption_groups
+
         found = caption_groups(samples, vectors=None if vectors is None else vectors.by_id)
         name = "words" if vectors is None else vectors.encoder
     return [replace(sample, class_name=found[sample.id]) for sample in samples], name

@@ -17,7 +17,7 @@ from harness.comparison.runs import load_run
 from harness.metrics.arms import Arm
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric
-from harness.run.partners import nearest_captions
+from harness.run.nearest_captions import nearest_captions
 
 WORDS = ("fire and wind", "a siren far off", "thunder and rain")
 OVERRIDES = (

@@ -13,7 +13,7 @@ from core.data.splits.split import Part
 from core.errors import UsageError
 from harness.branches.registry import find_variant
 from harness.cli.main import app
-from harness.costs.bench import newest_bench
+from harness.costs.bench import Bench, BranchBench, joined, newest_bench
 from harness.costs.cards import load_cards
 from harness.costs.clips import Clips
 from harness.costs.counting import count_work
@@ -116,6 +116,28 @@ def test_the_measured_card_is_projected_to_what_was_measured(full_size: MatrixPl
             # It was measured with 8 samples at once; the profile's 4 and 4 take a fifth longer.
             assert found.mid == pytest.approx(measured * 1.2, rel=0.02)
             assert found.low < measured
+
+
+def test_a_branch_that_the_newest_measurement_lacks_is_taken_from_an_older_one() -> None:
+    """Catches: a branch without a forecast since a check was cut short; another card's times."""
+
+    def bench(card: str, date: str, **step_ms: float) -> Bench:
+        rows = {name: BranchBench(stage1_ms=ms) for name, ms in step_ms.items()}
+        return Bench(card=card, date=date, torch="2", batch=8, sd15=rows)
+
+    found = joined(
+        [
+            bench("A", "2026-02-02", sonic=95.0),
+            bench("A", "2026-02-01", sonic=130.0, baseline=140.0),
+            bench("A", "2026-01-01", baseline=500.0),
+            bench("B", "2026-02-01", cutting_edge=9.0),
+        ]
+    )
+    assert (found.card, found.date) == ("A", "2026-02-02")
+    assert {name: row.stage1_ms for name, row in found.sd15.items()} == {
+        "sonic": 95.0,
+        "baseline": 140.0,
+    }
 
 
 def test_slower_cards_take_longer_and_cost_their_price(full_size: MatrixPlan) -> None:

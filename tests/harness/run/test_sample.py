@@ -12,7 +12,7 @@ from core.data.items import DataKind, Sample
 from core.data.splits.split import Part
 from core.errors import GuardError
 from harness.metrics.arms import Arm
-from harness.run import partners
+from harness.run import nearest_captions
 from harness.run.partners import partners_of, shuffle_all
 from harness.run.sample import SampleRequest, arms_of, require_pictures, sample_requests
 from harness.testing import SmallFoundation
@@ -107,7 +107,7 @@ def test_a_clip_never_hears_another_cut_of_its_own_video() -> None:
 
 def test_many_clips_are_matched_group_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: clips lost where a matching is cut into blocks."""
-    monkeypatch.setattr(partners, "MOST_TOGETHER", 4)
+    monkeypatch.setattr(nearest_captions, "MOST_TOGETHER", 4)
     texts = {f"c{k}": f"sound number {k % 3}" for k in range(9)}
     found = partners_of(captioned(texts), ids=list(texts))
     assert len(found) == 8  # the last block has one clip
