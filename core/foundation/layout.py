@@ -26,6 +26,7 @@ _TOKENIZER = (
     "vocab.txt",
 )
 PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
+VIDEO_PREPROCESSOR = ("processor_config.json", "video_preprocessor_config.json")
 # Of each, names under which the same bytes are passed around.
 LPIPS_HEADS_NAMES = (LPIPS_HEADS.name, "LPIPS_v0.1_alex-df73285e.pth")
 WAV2CLIP_NAMES = (WAV2CLIP.name, "model.safetensors")
@@ -147,6 +148,7 @@ CLAP = Layout((Part(weights=TRANSFORMERS, requires=_CONFIG, reads=(*_TOKENIZER, 
 CLIP = CLAP
 VISION = Layout((Part(weights=TRANSFORMERS, requires=_CONFIG, reads=PREPROCESSOR),))
 MODEL = Layout((Part(weights=TRANSFORMERS, requires=_CONFIG),))
+PE_AV = Layout((Part(weights=TRANSFORMERS, requires=_CONFIG, reads=VIDEO_PREPROCESSOR),))
 
 
 def one_of(*choices: tuple[str, ...]) -> Layout:
@@ -185,5 +187,6 @@ LAYOUTS = {
     "inception": one_of((INCEPTION.name,)),
     "lpips": one_of((ALEXNET.name,), LPIPS_HEADS_NAMES),
     "wav2clip": one_of(WAV2CLIP_NAMES),
+    "pe_av": PE_AV,
 }
 """By the role that a model plays: the settings' own names."""

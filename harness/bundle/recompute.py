@@ -46,7 +46,8 @@ def recomputed(
 ) -> ComparisonRecord:
     """What the runs say, whatever the comparison says of them.
 
-    record: gives its name, its command and how branches were tuned; no number of its decision.
+    record: gives its name, its command, how branches were tuned and what its scorers were found to
+    tell; no number of its decision.
 
     Raises:
         MismatchError: runs that may not be compared.
@@ -70,4 +71,5 @@ def recomputed(
         notices=facts.notices,
         tuning=record.tuning,
         looks=seen,
+        certificates=record.certificates,
     )

@@ -34,6 +34,7 @@ from harness.cli.commands import (
     report,
     runs,
     score,
+    scorers,
     status,
     sweep,
     variants,
@@ -97,6 +98,7 @@ app.command()(features.features)
 app.command()(weights.weights)
 app.add_typer(data.data_app)
 app.add_typer(convert.app)
+app.add_typer(scorers.app)
 app.command("new-variant")(variants.new_variant)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import UsageError
+from harness.comparison.certified import refusals
 from harness.comparison.clips import (
     headline_clips,
 )
@@ -51,6 +52,7 @@ from harness.comparison.tuning import (
 )
 from harness.metrics.decidable import too_small
 from harness.metrics.registry import metric as declared
+from harness.records.certificate import Certificate
 from harness.records.record import Status, now
 from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import MAX_SEEDS, Outcome
@@ -69,13 +71,15 @@ def analyse(
     notices: Sequence[str] = (),
     tuning: Mapping[str, Tuning] | None = None,
     looks: Looks | None = None,
+    certificates: Sequence[Certificate] = (),
 ) -> ComparisonRecord:
     """The comparison of finished and failed runs of one matrix; writes nothing.
 
     metric: what the verdict rests on. margins: by metric, differences too small to matter, set
     before the runs. folder: where the comparison will be saved; the runs' places are told from
     there. tuning: how branches were tuned, beyond what their records say. looks: at which numbers
-    of seeds it was and will be decided.
+    of seeds it was and will be decided. certificates: what the scorers were found to tell on this
+    split; nothing about listening is claimed by one that is at chance.
 
     Raises:
         UsageError: no runs, more seeds than the exact test takes, or an unknown metric.
@@ -99,7 +103,7 @@ def analyse(
     seeds = sorted({r.identity.seed for r in done})
     if len(seeds) > MAX_SEEDS:
         raise UsageError(f"{len(seeds)} seeds; a comparison takes at most {MAX_SEEDS}")
-    caution = caution_of(done, metric)
+    caution = caution_of(done, metric, certificates=certificates)
     looks = looks or Looks()
     clips = headline_clips(finished)
     evidence = Evidence(done, clips)
@@ -114,7 +118,13 @@ def analyse(
     if caution is not None:
         pairs = [undecided(pair) for pair in pairs]
     others = [name for name in metric_names(done) if name != metric]
-    secondary = [] if failed else secondary_pairs(done, others, evidence=evidence, margins=margins)
+    secondary = (
+        []
+        if failed
+        else secondary_pairs(
+            done, others, evidence=evidence, margins=margins, certificates=certificates
+        )
+    )
     winner = leader(pairs) if pairs else None
     outcome = Outcome.UNDECIDED
     if winner is not None:
@@ -206,7 +216,10 @@ def analyse(
         looks=looks,
         to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
         near_real=[] if failed else near_real_rows(evidence, branches=branches, margins=margins),
-        listening=listening_of(done, branches=branches, primary=metric),
+        listening=listening_of(
+            done, branches=branches, primary=metric, refused=refusals(done, certificates)
+        ),
+        certificates=list(certificates),
     )
 
 

@@ -9,6 +9,7 @@ from core.choices import BudgetKind
 from core.data.splits.split import Part, Split
 from core.errors import HarnessError, UsageError
 from harness.branches.registry import find_variant
+from harness.comparison.certified import certificates_of
 from harness.comparison.eligibility import require_comparable
 from harness.comparison.hindsight import left_out, note_question, question_notices
 from harness.comparison.looks import looks_notices, looks_so_far, note_look
@@ -36,6 +37,7 @@ from harness.metrics.registry import metric as declared
 from harness.records.control import Asked
 from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.names import split_of
+from harness.records.record import Status
 from harness.records.sessions import SessionJournal, attending
 from harness.run.limit import SpendingLimit
 from harness.run.plan import PlannedRun
@@ -291,6 +293,10 @@ def conclude(
         *left_out([run.record for run in runs], results=options.results),
         *looks_notices(looks),
     ]
+    certificates = certificates_of(
+        [run.record for run in runs if run.record.status is Status.FINISHED],
+        results=options.results,
+    )
     basis = basis_of(
         runs,
         question=question,
@@ -299,6 +305,7 @@ def conclude(
         notices=notices,
         looks=looks,
         tuning=tuning or {},
+        certificates=certificates,
     )
     stored = stored_comparison(folder, basis=basis, runs=runs)
     record = stored
@@ -315,6 +322,7 @@ def conclude(
             notices=notices,
             tuning=tuning,
             looks=looks,
+            certificates=certificates,
         ).model_copy(update={"basis": basis})
         record.save(folder)
         note_look(folder, record=record)

@@ -139,6 +139,8 @@ class Listening(Part):
     """Those whose interval lies below 0: the mismatched sound scores better."""
     mean: float | None
     """Mean advantage of the matching sound over runs, positive is better; None without a run."""
+    refused: str | None = None
+    """Why nothing is claimed: the scorers are at chance within a class; counts are 0 then."""
 
 
 class NearReal(Part):

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from harness.comparison.certified import unfit
 from harness.comparison.clips import (
     ClipEvidence,
     clip_evidence,
@@ -14,6 +15,7 @@ from harness.comparison.clips import (
 )
 from harness.comparison.evidence import Looks, Trainings
 from harness.comparison.tables import higher_is_better
+from harness.records.certificate import Certificate
 from harness.records.record import RunRecord
 from harness.statistics.multiplicity import benjamini_hochberg
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome, Population, Strength
@@ -106,6 +108,7 @@ def secondary_pairs(
     *,
     evidence: Evidence,
     margins: Mapping[str, float],
+    certificates: Sequence[Certificate] = (),
 ) -> list[tuple[str, PairVerdict]]:
     """Pairs of all other metrics, adjusted together; none of them decides."""
     found = [
@@ -133,7 +136,7 @@ def secondary_pairs(
             adjusted_both_p=math.nan if pair.crossed is None else float(both_p),
             alpha=ALPHA,
         )
-        if caution_of(records, name) is not None:
+        if caution_of(records, name, certificates=certificates) is not None:
             judged = undecided(judged)
         results.append((name, replace(judged, strength=Strength.EXPLORATORY)))
     return results
@@ -189,10 +192,13 @@ def trainings_of(
     )
 
 
-def caution_of(records: Sequence[RunRecord], metric: str) -> str | None:
-    """Why a metric may not rank here: a distance known to rank wrongly at this many images."""
+def caution_of(
+    records: Sequence[RunRecord], metric: str, *, certificates: Sequence[Certificate] = ()
+) -> str | None:
+    """Why a metric may not rank here: a distance known to rank wrongly at this many images, or a
+    score of listening by scorers that are at chance on real clips."""
     for record in records:
         score = record.metrics.get(metric)
         if score is not None and not score.is_rankable:
             return score.caution or f"not at n = {score.n}"
-    return None
+    return unfit(records, metric, certificates=certificates)

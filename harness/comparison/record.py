@@ -26,6 +26,7 @@ from harness.comparison.evidence import (
     Trainings,
     Variance,
 )
+from harness.records.certificate import Certificate
 from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.settings.branch_config import Tuning
@@ -349,6 +350,8 @@ class ComparisonRecord(Part):
     near_real: list[NearReal] = Field(default_factory=list)
     """Whether branches are shown to equal real pictures within a margin, by each distance that has
     one; only these rows may say so."""
+    certificates: list[Certificate] = Field(default_factory=list)
+    """What the scorers were found to tell on this split; empty where nobody checked them."""
     basis: str | None = None
     """Hash of all that this record follows from (`harness.comparison.stored`): asked again, it is
     made again only where that has changed."""

@@ -16,6 +16,7 @@ from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.comparison.request import Question
 from harness.comparison.runs import LoadedRun
 from harness.metrics.registry import foreign_sources
+from harness.records.certificate import Certificate
 from harness.records.folders import ReportFolder, RunFolder
 from harness.records.record import Status
 from harness.records.unaltered import require_unaltered
@@ -34,6 +35,7 @@ def basis_of(
     notices: Sequence[str],
     looks: Looks,
     tuning: Mapping[str, Tuning],
+    certificates: Sequence[Certificate],
 ) -> str:
     """Hash of everything that a comparison of these runs in this folder follows from."""
     return json_sha256(
@@ -48,6 +50,7 @@ def basis_of(
             "notices": list(notices),
             "looks": looks.model_dump(mode="json"),
             "tuning": {name: one.model_dump(mode="json") for name, one in tuning.items()},
+            "certificates": [one.model_dump(mode="json") for one in certificates],
             "code": code_hash([package_folder("harness"), *foreign_sources()]),
             "libraries": {name: version(name) for name in _LIBRARIES},
         }

@@ -125,6 +125,8 @@ def listening(rows: Sequence[Listening]) -> tuple[str, ...]:
     """Who conditions on its sound and for whom that is not shown, by the mismatched sound."""
     if not rows:
         return ("No run was given mismatched sounds, so whether a branch listens is not shown.",)
+    if rows[0].refused is not None:
+        return (f"Not claimed of any branch: {plain(rows[0].refused)}.",)
     said: dict[str, list[str]] = {}
     for row in rows:
         name = plain(row.branch)

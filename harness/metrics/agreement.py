@@ -31,10 +31,10 @@ def _ais_win(batch: "Batch") -> "NDArray[np.float64] | Absent":
 def _ais_cos(batch: "Batch") -> "NDArray[np.float64] | Absent":
     import numpy as np
 
-    similarity_IR = batch.sound_similarity_IR
-    if similarity_IR is None:
+    cosine_IR = batch.sound_cosine_IR
+    if cosine_IR is None:
         return Absent("no sounds were given")
-    return similarity_IR[np.arange(len(batch.own)), batch.own]
+    return cosine_IR[np.arange(len(batch.own)), batch.own]
 
 
 def _iis_win(batch: "Batch") -> "NDArray[np.float64] | Absent":

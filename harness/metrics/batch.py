@@ -16,8 +16,7 @@ from harness.metrics.arms import REAL, ScoredClip, common_captions, headline_of
 from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.per_clip import unit_rows
-from harness.metrics.scorers.scorers import AudioJudge, ImageReading, Scorers
-from harness.metrics.scorers.wav2clip import Wav2ClipScorer
+from harness.metrics.scorers.scorers import ImageReading, Scorers
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
@@ -112,27 +111,48 @@ class Batch:
 
     @cached_property
     def sound_similarity_IR(self) -> Array | None:
-        """[I, R] cosine of each image with each clip's sound; None without sounds or a scorer.
+        """[I, R] how well each clip's sound fits each image; None without sounds or a scorer.
 
-        In the space of the pair of judges, or of Wav2CLIP and CLIP where there is no pair.
+        The cosine in the space of the pair of judges, or of Wav2CLIP and CLIP; the inner product
+        in that of PE-AV.
         """
-        scorers = self.scorers
-        ear: AudioJudge | Wav2ClipScorer | None = scorers.wav2clip
-        seen_ID = self.features_ID
-        if self.reading is not None and scorers.audio_judge is not None:
-            ear, seen_ID = scorers.audio_judge, self.reading.embeddings
-        if ear is None or self._waveform_of is None:
+        agreement, embeddings = self.scorers.agreement, self._seen_and_heard
+        if agreement is None or embeddings is None:
             return None
+        return agreement.similarity(*embeddings)
+
+    @cached_property
+    def sound_cosine_IR(self) -> Array | None:
+        """[I, R] cosine of each image with each clip's sound; None without sounds or a scorer."""
+        if self._seen_and_heard is None:
+            return None
+        seen_ID, heard_RD = self._seen_and_heard
+        cosine_IR: Array = unit_rows(seen_ID) @ unit_rows(heard_RD).T
+        return cosine_IR
+
+    @cached_property
+    def _seen_and_heard(self) -> tuple[Array, Array] | None:
+        """([I, D] images, [R, D] sounds) in one space."""
+        scorers, agreement = self.scorers, self.scorers.agreement
+        if agreement is None or self._waveform_of is None:
+            return None
+        seen_ID = self.features_ID  # of CLIP, in whose space Wav2CLIP hears
+        if scorers.has_judges and self.reading is not None:
+            seen_ID = self.reading.embeddings
+        elif scorers.wav2clip is None:
+            see = agreement.see
+            seen_ID = self._embedded(
+                "pictures pe_av", agreement.hearer, lambda paths: {"features": see(paths)}
+            )["features"]
         ids = [clip.sample_id for clip in self.clips]
-        embed, sound = ear.embed, self._waveform_of
+        embed, sound = agreement.hear, self._waveform_of
         sounds_RD = self.cache.arrays(
             "sounds judged",
             ids=ids,
-            fingerprint=ear.fingerprint,
+            fingerprint=agreement.hearer,
             compute=lambda: {"embeddings": embed(sound(sample_id) for sample_id in ids)},
         )["embeddings"]
-        similarity_IR: Array = unit_rows(seen_ID) @ unit_rows(sounds_RD).T
-        return similarity_IR
+        return seen_ID, sounds_RD
 
     def features(self, extractor: Extractor) -> Array:
         """[I, D] features of all rows. The extractor's scorer must be there."""

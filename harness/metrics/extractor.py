@@ -8,7 +8,7 @@ class Extractor(StrEnum):
 
     CLIP = "clip"
     IMAGE_JUDGE = "image_judge"
-    JOINT = "image_judge+audio_judge"  # without the pair CLIP and Wav2CLIP, where there is one
+    JOINT = "image_judge+audio_judge"  # or CLIP and Wav2CLIP, or PE-AV
     INCEPTION = "inception"
     DINOV2 = "dinov2"
     LPIPS = "lpips"
@@ -19,7 +19,7 @@ class Extractor(StrEnum):
 MISSING = {
     Extractor.IMAGE_JUDGE: "this profile has no image judge",
     Extractor.JOINT: "no scorer of sound: the CLAP that conditions must not also judge; name "
-    "Wav2CLIP's folder with --set scorers.wav2clip=",
+    "Wav2CLIP's folder with --set scorers.wav2clip=, or PE-AV's with --set scorers.pe_av=",
     Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
     Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
     Extractor.LPIPS: "no LPIPS weights; name their folder with --set scorers.lpips=",

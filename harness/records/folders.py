@@ -45,6 +45,7 @@
         scorer_features/           of the scorers, for real pictures and sounds
         embeddings/ENCODER/        exported ones
         counted/                   FLOPs of branches that the shipped table lacks
+      certificates/TASK-KEY.json what a scorer was found to tell on a split
       calibrations/              measured seconds of a step, and of what stands around it
       environments/              of encoders that cannot share ours
       orders/KEY/                inputs of a run on another machine, while it goes on
@@ -328,6 +329,11 @@ class ResultsFolder:
     def counted(self) -> Path:
         """FLOPs of branches that the shipped table lacks."""
         return self.path / "cache" / "counted"
+
+    @property
+    def certificates(self) -> Path:
+        """What scorers were found to tell on splits."""
+        return self.path / "certificates"
 
     @property
     def calibrations(self) -> Path:

@@ -25,9 +25,16 @@ def code_hashes(variant_sources: Path) -> dict[str, str]:
         "variant": code_hash([variant_sources]),
         # The corpus acts through the split, the embedded models through their weights.
         "core": code_hash([core], leave_out=[core / "embedded"]),
-        "metrics": code_hash([harness / "metrics", *foreign_sources()]),
+        # Certificates judge the scorers and make no number of a run.
+        "metrics": code_hash(
+            [harness / "metrics", *foreign_sources()],
+            leave_out=[harness / "metrics" / "certificates"],
+        ),
         "run": code_hash(
             [run, harness / "branches" / "unet_adapter.py", harness / "data" / "source.py"],
-            leave_out=[run / "calibration.py", run / "session.py", run / "limit.py"],  # clocks
+            leave_out=[
+                *(run / "calibration.py", run / "session.py", run / "limit.py"),  # clocks
+                run / "certificates.py",
+            ],
         ),
     }

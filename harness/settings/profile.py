@@ -78,14 +78,22 @@ class ScorerSettings(_Settings):
     stays blank."""
     wav2clip: OptionalText = None
     """Folder with the weights of Wav2CLIP, which hears for real pairs beside CLIP ViT-B/32."""
+    pe_av: OptionalText = None
+    """Source of a PE-AV model, which hears and sees for real pairs in place of Wav2CLIP."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether one of them is a scorer of sound."""
+        return any(s is not None for s in (self.audio_judge, self.wav2clip, self.pe_av))
 
     @model_validator(mode="after")
     def _judges_come_in_pairs(self) -> Self:
         if (self.image_judge is None) != (self.audio_judge is None):
             raise ValueError("image_judge and audio_judge go together: give both or neither")
-        if self.audio_judge is not None and self.wav2clip is not None:
+        if sum(s is not None for s in (self.audio_judge, self.wav2clip, self.pe_av)) > 1:
             raise ValueError(
-                "only one scorer of sound is allowed: set either wav2clip or the pair of judges"
+                "only one scorer of sound is allowed: set either wav2clip, pe_av or the pair of "
+                "judges"
             )
         return self
 
@@ -310,7 +318,6 @@ class Profile(_Settings):
     def deciding(self) -> ComparisonSettings:
         """What comparisons decide by with these scorers."""
         instead = self.comparison.metric_without_hearing
-        hears = self.scorers.audio_judge is not None or self.scorers.wav2clip is not None
-        if hears or instead is None:
+        if self.scorers.hears or instead is None:
             return self.comparison
         return self.comparison.model_copy(update={"metric": instead})

@@ -29,8 +29,9 @@ RELEASED: dict[str, tuple[ReleasedFile, ...]] = {
     "wav2clip": (WAV2CLIP,),
 }
 """By the scorer's role: files that lie at addresses of their own, not on the hub."""
-OPTIONAL_SCORERS = (*RELEASED, "dinov2")
-_DINOV2 = "facebook/dinov2-large"
+_ON_HUB = {"dinov2": "facebook/dinov2-large", "pe_av": "facebook/pe-av-large"}
+"""By the scorer's role: the hub model that is meant where none is named."""
+OPTIONAL_SCORERS = (*RELEASED, *_ON_HUB)
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -99,7 +100,7 @@ def needed_models(
             needed.append(_needed(role, name, setting=None))
     for role in _scorers(scorers):
         if named[role] is None:
-            name = _DINOV2 if role == "dinov2" else str(folder / role)
+            name = _ON_HUB.get(role, str(folder / role))
             setting = f"--set scorers.{role}={shlex.quote(name)}"
             needed.append(_needed(role, name, setting=setting))
     return needed

@@ -3,7 +3,7 @@
 Shape legend: I images, T texts, R clips, A attributes, D embedding width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,10 +17,12 @@ from core.foundation.judge import Judge, prepare_images, prepare_sounds
 from core.foundation.layout import CLIP, MODEL, VISION
 from core.foundation.sources import Source, missing_weights, resolve_source
 from harness.metrics.extractor import Extractor
+from harness.metrics.per_clip import unit_rows
 from harness.metrics.pictures import square_batches
 from harness.metrics.scorers.inception import InceptionScorer
 from harness.metrics.scorers.loading import BATCH_SIZE, float64, pixel_normalisation, pretrained
 from harness.metrics.scorers.lpips import LpipsScorer
+from harness.metrics.scorers.pe_av import PeAvScorer
 from harness.metrics.scorers.provenance import refuse_conditioners
 from harness.metrics.scorers.wav2clip import EMBEDDING_DIM, Wav2ClipScorer
 
@@ -194,6 +196,26 @@ class AudioJudge:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """Whoever hears and whoever sees in one space, together."""
+
+    see: Callable[[Sequence[Path]], Array]
+    """[I, D] embeddings of picture files."""
+    hear: Callable[[Iterable[NDArray[np.float32]]], Array]
+    """[R, D] embeddings of mono waveforms at 48 kHz."""
+    hearer: str
+    """Hash of the files of the scorer that hears."""
+    is_cosine: bool
+    """Whether they agree by the cosine; False: by the inner product."""
+
+    def similarity(self, seen_ID: Array, heard_RD: Array) -> Array:
+        """[I, R] by which a sound fits a picture more than another does."""
+        if self.is_cosine:
+            seen_ID, heard_RD = unit_rows(seen_ID), unit_rows(heard_RD)
+        return np.asarray(seen_ID @ heard_RD.T)
+
+
+@dataclass(frozen=True)
 class Scorers:
     """All models that score a run. Metrics whose model is not here stay blank."""
 
@@ -211,6 +233,8 @@ class Scorers:
     """Perceptual distance of two images."""
     wav2clip: Wav2ClipScorer | None = None
     """Hears where there is no pair of judges; the CLIP scorer then is the half that sees."""
+    pe_av: PeAvScorer | None = None
+    """Hears and sees where there is neither."""
 
     @classmethod
     def load(
@@ -223,6 +247,7 @@ class Scorers:
         dinov2: str | None = None,
         lpips: str | None = None,
         wav2clip: str | None = None,
+        pe_av: str | None = None,
         conditioners: Iterable[str] = (),
         device: str | torch.device = "cpu",
     ) -> Self:
@@ -246,6 +271,7 @@ class Scorers:
             "dinov2": dinov2,
             "lpips": lpips,
             "wav2clip": wav2clip,
+            "pe_av": pe_av,
         }
         sources = {role: resolve_source(name) for role, name in named.items() if name is not None}
         refuse_conditioners(sources, conditioners=[resolve_source(name) for name in conditioners])
@@ -271,8 +297,11 @@ class Scorers:
         if extractor is Extractor.PIXELS:
             return None
         roles = extractor.value.split("+")
-        if extractor is Extractor.JOINT and not self.has_judges and self.wav2clip is not None:
-            roles = ["clip", "wav2clip"]
+        if extractor is Extractor.JOINT and not self.has_judges:
+            if self.wav2clip is not None:
+                roles = ["clip", "wav2clip"]
+            elif self.pe_av is not None:
+                roles = ["pe_av"]
         parts = [getattr(self, role) for role in roles]
         if None in parts:
             return None
@@ -282,6 +311,25 @@ class Scorers:
     def has_judges(self) -> bool:
         """Whether the pair of judges is there."""
         return self.image_judge is not None and self.audio_judge is not None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """Who says whether sound and picture belong together; None where nobody hears."""
+        image_judge, audio_judge, pe_av = self.image_judge, self.audio_judge, self.pe_av
+        if image_judge is not None and audio_judge is not None:
+            see = image_judge.read
+            return Agreement(
+                lambda paths: see(paths).embeddings,
+                audio_judge.embed,
+                hearer=audio_judge.fingerprint,
+                is_cosine=True,
+            )
+        if self.wav2clip is not None:
+            hearer = self.wav2clip.fingerprint
+            return Agreement(self.clip.images, self.wav2clip.embed, hearer=hearer, is_cosine=True)
+        if pe_av is None:
+            return None
+        return Agreement(pe_av.images, pe_av.embed, hearer=pe_av.fingerprint, is_cosine=False)
 
     def pictures(self, extractor: Extractor) -> PictureScorer | None:
         """The scorer whose image features an extractor's distances are measured on."""
@@ -322,4 +370,5 @@ _CLASSES: dict[str, Any] = {
     "dinov2": DinoScorer,
     "lpips": LpipsScorer,
     "wav2clip": Wav2ClipScorer,
+    "pe_av": PeAvScorer,
 }

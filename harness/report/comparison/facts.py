@@ -1,7 +1,7 @@
 """Everything a report shows, read from disk once: records, event logs, tables and media."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,13 @@ import pandas as pd
 
 from core.data.splits.split import Split
 from core.errors import DataError, HarnessError
+from harness.comparison.certified import certificates_of, refusals
 from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
 from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.metric import Level, Metric
 from harness.metrics.registry import known_metrics, metric
+from harness.records.certificate import Certificate
 from harness.records.folders import RunFolder
 from harness.records.names import split_of
 from harness.records.parts import ForeignMetric
@@ -211,6 +213,21 @@ class Facts:
         if self.comparison is None:
             return None
         return deciding_votes(self.votes, record=self.comparison)
+
+    @cached_property
+    def certificates(self) -> Sequence[Certificate]:
+        """What the scorers were found to tell: as the comparison knew, else as is there now."""
+        if self.comparison is not None:
+            return self.comparison.certificates
+        if not self.finished:
+            return ()
+        results = self.finished[0].folder.resolve().parent.parent
+        return certificates_of([run.record for run in self.finished], results=results)
+
+    @cached_property
+    def refused(self) -> Mapping[str, str]:
+        """By metric, why nothing is said of the matching against a mismatched sound."""
+        return refusals([run.record for run in self.finished], self.certificates)
 
     @cached_property
     def branches(self) -> tuple[str, ...]:

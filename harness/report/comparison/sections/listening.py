@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from core.data.items import DataKind
+from harness.metrics.arms import Arm
 from harness.metrics.registry import known_metrics
 from harness.records.parts import ListeningMargin
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun
+from harness.report.comparison.sections.certificates import certified
 from harness.report.comparison.sections.common import (
     arm_cells,
     arm_word,
@@ -28,7 +30,8 @@ def listening_controls(facts: Facts) -> Section:
     margins = _margins(facts)
     if not margins:
         reason = "No run recorded a margin of the matching sound over a control."
-        return Section("listening", "Listening controls", [Blank(reason)])
+        parts = [*certified(facts), Blank(reason)]
+        return Section("listening", "Listening controls", parts)
     chosen = _chosen(facts, list(margins))
     shown = {
         metric_label(name): {
@@ -63,11 +66,16 @@ def listening_controls(facts: Facts) -> Section:
             ),
             *_other_margins(facts, margins, chosen[:1]),
             _arms_table(facts, chosen),
+            *certified(facts),
         ],
         lead="A branch that does not listen generates the same image for every sound. All arms of "
         "a clip start from the same noise.",
         is_brief=True,
     )
+
+
+def _is_refused(facts: Facts, margin: ListeningMargin) -> bool:
+    return margin.control == Arm.SHUFFLED and margin.metric in facts.refused
 
 
 Margins = dict[str, dict[str, dict[str, list[tuple[float, ListeningMargin]]]]]
@@ -79,7 +87,7 @@ def _margins(facts: Facts) -> Margins:
     for branch in facts.branches:
         for run in facts.of_branch(branch):
             for margin in run.record.controls:
-                if margin.mean is None:
+                if margin.mean is None or _is_refused(facts, margin):
                     continue
                 by_control = found.setdefault(margin.metric, {})
                 by_branch = by_control.setdefault(margin.control, {})

@@ -103,6 +103,7 @@ def _uncompared(facts: Facts) -> Part:
         [run.record for run in facts.finished],
         branches=facts.branches,
         primary="" if facts.primary is None else facts.primary.name,
+        refused=facts.refused,
     )
     items = [
         Answer(

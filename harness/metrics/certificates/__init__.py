@@ -1,0 +1,1 @@
+"""Scorers judged on real clips: what they tell apart, and what changes it."""
