@@ -86,7 +86,7 @@ def _refusals(
                 certificates,
                 task,
                 scorer_hash=value.extractor_hash,
-                split_hash=value.split_hash,
+                split_hash=record.identity.split_hash,
             )
             reason = None if one is None else one.refusal(within=within)
             if reason is not None:
@@ -97,10 +97,13 @@ def _refusals(
 def _identity(record: RunRecord, name: str, value: MetricValue) -> str | None:
     about = _declared([record], name)
     task = None if about is None else task_of(about)
-    if task is None or value.extractor_hash is None or value.split_hash is None:
+    if task is None or value.extractor_hash is None:
         return None
     return identity_of(
-        task, scorer_hash=value.extractor_hash, split_hash=value.split_hash, part="test"
+        task,
+        scorer_hash=value.extractor_hash,
+        split_hash=record.identity.split_hash,
+        part="test",
     )
 
 

@@ -67,9 +67,10 @@ def telling(
 
     The interval is a t interval over jackknife pseudo-values (Efron and Stein 1981), with the
     variance that they have within classes: a clip left out goes as a picture and as a partner of
-    the others. That is wide rather than narrow: noise of single pairs counts twice. Where every clip wins throughout, the lower end is the exact one of as many
-    successes in as many tries (Clopper and Pearson 1934). p is that of a permutation test: under
-    chance the partners of a class (of all clips, against other classes) are exchangeable.
+    the others. It is rather too wide, since the noise of single pairs counts twice. Where every
+    clip wins throughout, the lower end is the exact one of as many successes in as many tries
+    (Clopper and Pearson 1934). p is that of a permutation test: under chance the partners of a
+    class (of all clips, against other classes) are exchangeable.
 
     Raises: ValueError for a table that is not square, or as many classes as it has no rows.
     """

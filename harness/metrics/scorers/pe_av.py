@@ -8,7 +8,9 @@ Shape legend: I pictures, R clips, S samples, F frames, D embedding width.
 """
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ class PeAvScorer:
         from transformers import PeAudioVideoModel
 
         try:
-            model = pretrained(PeAudioVideoModel, source, part="PE-AV scorer", device=device)
+            # transformers 5.23 prints a remark on its own docstrings when it builds the network.
+            with redirect_stdout(sys.stderr):
+                model = pretrained(PeAudioVideoModel, source, part="PE-AV scorer", device=device)
         except ImportError as error:
             if "timm" not in str(error):
                 raise

@@ -23,7 +23,8 @@ def test_a_rate_is_the_share_of_others_that_fit_less():
     classes = ["a", "a", "b", "b"]
     within = telling(table, classes=classes, among=Among.SAME_CLASS)
     across = telling(table, classes=classes, among=Among.OTHER_CLASSES)
-    assert within is not None and across is not None
+    assert within is not None
+    assert across is not None
     # within: 3 > 1; 1 > 0; 2 < 9; 1 < 4. across: 3 of (5, 3); 1 of (2, 0); 2 of (1, 1); 1 of (0, 2)
     assert within.rate == pytest.approx((1 + 1 + 0 + 0) / 4)
     assert across.rate == pytest.approx((0.25 + 0.5 + 1 + 0.5) / 4)
@@ -35,13 +36,15 @@ def test_a_scorer_of_classes_is_at_chance_within_them():
     table = _table(0, of_class=4.0, of_clip=0.0)
     across = telling(table, classes=CLASSES, among=Among.OTHER_CLASSES)
     within = telling(table, classes=CLASSES, among=Among.SAME_CLASS)
-    assert across is not None and across.is_told and across.rate > 0.95
-    assert within is not None and not within.is_told
+    assert across is not None
+    assert across.is_told
+    assert across.rate > 0.95
+    assert within is not None
+    assert not within.is_told
     assert within.low < 0.5 < within.high
-    told = telling(
-        _table(0, of_class=0.0, of_clip=2.0), classes=CLASSES, among=Among.SAME_CLASS
-    )
-    assert told is not None and told.is_told
+    told = telling(_table(0, of_class=0.0, of_clip=2.0), classes=CLASSES, among=Among.SAME_CLASS)
+    assert told is not None
+    assert told.is_told
 
 
 def test_chance_is_called_told_as_often_as_the_level_says():

@@ -17,8 +17,8 @@ def certified(facts: Facts) -> list[Part]:
         if facts.declared(name).shows_listening and "." not in name
     ]
     if not facts.certificates:
-        how = "Whether these scorers tell the real clips of this split apart was not checked: "
-        return [*parts, Paragraph(f"{how}`harness scorers check` does.", tone="muted")]
+        how = "Not checked: whether these scorers tell the real clips of this split apart"
+        return [*parts, Paragraph(f"{how} (harness scorers check).", tone="muted")]
     rows = [
         (Cell(plain(one.scorer)), Cell(one.task.value), _told(one.across), _told(one.within))
         for one in facts.certificates
