@@ -32,7 +32,7 @@ def test_a_rate_is_the_share_of_others_that_fit_less():
 
 
 def test_a_scorer_of_classes_is_at_chance_within_them():
-    """Catches: the class counted as hearing the clip, or permutations over all clips within."""
+    """Catches: the class counted as hearing the clip."""
     table = _table(0, of_class=4.0, of_clip=0.0)
     across = telling(table, classes=CLASSES, among=Among.OTHER_CLASSES)
     within = telling(table, classes=CLASSES, among=Among.SAME_CLASS)
