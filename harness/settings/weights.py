@@ -32,6 +32,8 @@ RELEASED: dict[str, tuple[ReleasedFile, ...]] = {
 _ON_HUB = {"dinov2": "facebook/dinov2-large", "pe_av": "facebook/pe-av-large"}
 """By the scorer's role: the hub model that is meant where none is named."""
 OPTIONAL_SCORERS = (*RELEASED, *_ON_HUB)
+_INSTEAD = frozenset({"pe_av"})
+"""Fetched by name alone: it hears in the place of Wav2CLIP, never next to it."""
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -83,8 +85,8 @@ def needed_models(
 ) -> list[NeededModel]:
     """The models of a profile and of further scorers, those that are missing too.
 
-    scorers: of `OPTIONAL_SCORERS`, or `all`. folder: where files that are not on the hub go, for
-    scorers that the profile does not have.
+    scorers: of `OPTIONAL_SCORERS`, or `all` (Wav2CLIP hears then, not PE-AV).
+    folder: where files that are not on the hub go, for scorers that the profile does not have.
 
     Raises:
         UsageError: an unknown scorer, or a source that can be nothing.
@@ -130,7 +132,7 @@ def _scorers(names: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         if name == "all":
-            found |= dict.fromkeys(OPTIONAL_SCORERS)
+            found |= dict.fromkeys(s for s in OPTIONAL_SCORERS if s not in _INSTEAD)
         elif name in OPTIONAL_SCORERS:
             found[name] = None
         else:
