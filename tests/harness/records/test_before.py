@@ -53,6 +53,7 @@ ADDED_TO_PAIRS: dict[str, Any] = {
 }
 """The same of each pair of a comparison, the secondary metrics' too."""
 ADDED_TO_COMPARISONS: dict[str, Any] = {
+    "certificates": [],
     "population": "these_clips",
     "trainings": None,
     "to_add": None,
