@@ -7,4 +7,5 @@ full-size models loads these. `python -m core.embedded.recipes.build --out DIR` 
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The shipped folders: stable_diffusion, clap, clip, image_judge, audio_judge."""
+"""The shipped folders: stable_diffusion, clap, clip, image_judge, audio_judge, source_judge,
+mamba_encoder."""

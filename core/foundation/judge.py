@@ -6,8 +6,9 @@ N samples of a waveform, A attributes, D embedding width, F feature width.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +65,13 @@ class JudgeConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
+class LooksAt(Protocol):
+    """The settings of a network that looks at pictures."""
+
+    input_size: list[int]
+    """Height and width in pixels."""
+
+
 @dataclass
 class Judgement:
     """A judge's answers for a batch."""
@@ -87,22 +95,12 @@ class Judge(PreTrainedModel):
 
     def __init__(self, config: JudgeConfig) -> None:
         super().__init__(config)
-        layers: list[nn.Module] = []
-        width_in = config.num_channels
-        for width in config.widths:
-            layers += [
-                nn.Conv2d(width_in, width, 3, padding=1),
-                nn.GroupNorm(8, width),
-                nn.SiLU(),
-                nn.Conv2d(width, width, 3, stride=2, padding=1),
-                nn.GroupNorm(8, width),
-                nn.SiLU(),
-            ]
-            width_in = width
-        self.trunk = nn.Sequential(*layers)
+        self.trunk = convolutions(config.widths, num_channels=config.num_channels)
         # Flattened, not averaged over places: position and time are among the answers.
-        cells = math.prod(_halved(side, times=len(config.widths)) for side in config.input_size)
-        self.neck = nn.Sequential(nn.Linear(width_in * cells, config.feature_dim), nn.SiLU())
+        cells = num_cells(config.input_size, num_halvings=len(config.widths))
+        self.neck = nn.Sequential(
+            nn.Linear(config.widths[-1] * cells, config.feature_dim), nn.SiLU()
+        )
         self.class_head = nn.Linear(config.feature_dim, len(config.class_names))
         self.attribute_head = nn.Linear(config.feature_dim, len(config.attribute_names))
         self.embedding_head = nn.Linear(config.feature_dim, config.embedding_dim)
@@ -123,13 +121,32 @@ class Judge(PreTrainedModel):
         )
 
 
-def _halved(side: int, *, times: int) -> int:
-    for _ in range(times):
-        side = (side + 1) // 2
-    return side
+def convolutions(widths: Sequence[int], *, num_channels: int) -> nn.Sequential:
+    """[B, num_channels, H, W] to [B, widths[-1], h, w], halved once for each width."""
+    layers: list[nn.Module] = []
+    width_in = num_channels
+    for width in widths:
+        layers += [
+            nn.Conv2d(width_in, width, 3, padding=1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+        ]
+        width_in = width
+    return nn.Sequential(*layers)
 
 
-def prepare_images(images_BHWC: np.ndarray, config: JudgeConfig) -> Tensor:
+def num_cells(input_size: Sequence[int], *, num_halvings: int) -> int:
+    """h times w: the places that `convolutions` leaves of an input of this size."""
+    sides = list(input_size)
+    for _ in range(num_halvings):
+        sides = [(side + 1) // 2 for side in sides]
+    return math.prod(sides)
+
+
+def prepare_images(images_BHWC: np.ndarray, config: LooksAt) -> Tensor:
     """float32 [B, 3, H, W] in [0, 1] from uint8 [B, h, w, 3], resized to the judge's size.
 
     Raises: ValueError when the array is not a batch of 8-bit RGB pictures.

@@ -183,6 +183,7 @@ LAYOUTS = {
     "clip": CLIP,
     "image_judge": MODEL,
     "audio_judge": MODEL,
+    "source_judge": MODEL,
     "dinov2": VISION,
     "inception": one_of((INCEPTION.name,)),
     "lpips": one_of((ALEXNET.name,), LPIPS_HEADS_NAMES),

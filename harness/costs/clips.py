@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from core.data.items import DataKind
 from core.data.splits.split import Part, Split, load_split
 from core.embedded.corpus.classes import CLASS_COUNTS
+from core.embedded.corpus.folder import NUM_MIXTURES
 from core.errors import UsageError
 from core.files import expanded
 from harness.records.folders import SPLIT
@@ -34,7 +35,7 @@ class Clips:
         return self.train + self.val + self.test
 
 
-EMBEDDED = "embedded:corpus"
+EMBEDDED, MIXTURES = "embedded:corpus", "embedded:mixtures"
 ASSUMED = sum(CLASS_COUNTS.values())
 """Clips where nobody says how many: as many as the embedded corpus has."""
 
@@ -61,6 +62,8 @@ def clips_of(data: str | None, *, number: int | None, settings: DataSettings) ->
         return clips_of_split(load_split(lock), source=str(lock))
     if number is not None:
         return _divided(number, source="--clips")
+    if settings.source == MIXTURES:
+        return _divided(NUM_MIXTURES, source="the embedded mixtures", has_classes=False)
     embedded = "the embedded corpus" if settings.source == EMBEDDED else None
     return _divided(ASSUMED, source=embedded or "assumed")
 
@@ -73,7 +76,7 @@ def clips_of_split(split: Split, *, source: str) -> Clips:
     return Clips(*numbers, source, has_classes=has_classes)
 
 
-def _divided(total: int, *, source: str) -> Clips:
+def _divided(total: int, *, source: str, has_classes: bool = True) -> Clips:
     """As `core.data.splits.split.make_split` divides by default."""
     train, val = total * 8 // 10, total // 10
-    return Clips(train, val, total - train - val, source)
+    return Clips(train, val, total - train - val, source, has_classes=has_classes)

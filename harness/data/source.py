@@ -18,14 +18,19 @@ from core.data.revisions import JUDGING, READING
 from core.data.splits.make import make_split
 from core.data.splits.split import LOCK_FORMAT, Split, load_split
 from core.data.splits.weights import ClassWeights, class_weights
-from core.embedded.corpus.folder import write_corpus
-from core.errors import DataError, MismatchError, UsageError
+from core.embedded.corpus.folder import write_corpus, write_mixtures
+from core.errors import DataError, MismatchError, UsageError, suggestion
 from core.files import expanded, json_sha256, sweep_leftovers, write_atomic
+from core.foundation.sources import EMBEDDED_PREFIX
 from core.locks import FileLock
 from harness.records.folders import ResultsFolder, split_of_seed
 from harness.settings.profile import DataSettings
 
-_EMBEDDED_CORPUS = "embedded:corpus"
+_EMBEDDED: Mapping[str, tuple[str, Callable[..., None]]] = {
+    "embedded:corpus": ("the embedded corpus", write_corpus),
+    "embedded:mixtures": ("the embedded mixtures", write_mixtures),
+}
+"""What a source of this package is called, and what writes it."""
 _PREPARED = "prepared.json"
 """What the folder was when it was read, and what was left out of it."""
 
@@ -86,16 +91,15 @@ def prepare_split(
         raise UsageError(
             "this profile has no data; pass a folder of pairs or a lock file with --data"
         )
-    if source == _EMBEDDED_CORPUS:
-        folder = _embedded_corpus(settings, results=results)
+    if source in _EMBEDDED:
+        name, write = _EMBEDDED[source]
+        folder = _embedded_folder(source, settings=settings, results=results)
         with _one_at_a_time(folder.parent):
             try:
-                write_corpus(
+                write(
                     folder,
                     seed=settings.corpus_seed,
-                    progress=lambda done, total: progress(
-                        "writing the embedded corpus", done, total
-                    ),
+                    progress=lambda done, total: progress(f"writing {name}", done, total),
                 )
             except FileExistsError as error:
                 raise MismatchError(f"{error}, or delete this one") from None
@@ -126,8 +130,8 @@ def split_as_prepared(
     source = data if data is not None else settings.source
     if source is None:
         return prepare_split(data, settings=settings, results=results, progress=progress)
-    if source == _EMBEDDED_CORPUS:
-        path = _embedded_corpus(settings, results=results)
+    if source in _EMBEDDED:
+        path = _embedded_folder(source, settings=settings, results=results)
         work = path.parent
     else:
         path = _existing(source)
@@ -140,7 +144,7 @@ def split_as_prepared(
             )
     found = _as_before(path, settings=settings, work=work)
     if found is None:
-        what = "the embedded corpus" if source == _EMBEDDED_CORPUS else str(path)
+        what = _EMBEDDED[source][0] if source in _EMBEDDED else str(path)
         raise NotPreparedError(
             f"{what} was not read for this results folder yet; the first run does, and splits it"
         )
@@ -152,14 +156,20 @@ class NotPreparedError(DataError):
 
 
 def _existing(source: str) -> Path:
+    if source.startswith(EMBEDDED_PREFIX):
+        raise UsageError(
+            f"no data named '{source}'; known: {', '.join(_EMBEDDED)}"
+            + suggestion(source, _EMBEDDED)
+        )
     path = expanded(source)
     if not path.exists():
         raise DataError(f"no folder or lock file at {path}; --data requires one of them")
     return path
 
 
-def _embedded_corpus(settings: DataSettings, *, results: Path) -> Path:
-    return ResultsFolder(results).data / f"embedded-corpus-seed{settings.corpus_seed}" / "media"
+def _embedded_folder(source: str, *, settings: DataSettings, results: Path) -> Path:
+    name = f"{source.replace(':', '-')}-seed{settings.corpus_seed}"
+    return ResultsFolder(results).data / name / "media"
 
 
 def _work_of(path: Path, *, results: Path) -> Path:

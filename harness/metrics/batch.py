@@ -154,6 +154,18 @@ class Batch:
         )["embeddings"]
         return seen_ID, sounds_RD
 
+    @cached_property
+    def sources_IK(self) -> Array:
+        """[I, K] probability that each image shows each source, by the judge of sources, which must
+        be there."""
+        judge = self.scorers.source_judge
+        if judge is None:
+            raise ValueError("sources are found by their judge; none was loaded")
+        read = judge.read
+        return self._embedded(
+            "sources judged", judge.fingerprint, lambda paths: {"sources": read(paths)}
+        )["sources"]
+
     def features(self, extractor: Extractor) -> Array:
         """[I, D] features of all rows. The extractor's scorer must be there."""
         if extractor not in self._features:

@@ -106,6 +106,7 @@ def _parts(declared: ClipMetric, batch: Batch) -> list[ClipScores]:
         return []
     try:
         answers = dict(declared.parts(batch))
+        chances = declared.part_chance_on(batch) if declared.part_chance_on is not None else {}
     except Exception as error:
         _failed(declared, error)  # one of this package
         return []
@@ -115,7 +116,7 @@ def _parts(declared: ClipMetric, batch: Batch) -> list[ClipScores]:
             values: Array | Absent = _checked(answer, batch)
         except Exception as error:
             values = _failed(declared, error)
-        found.append(ClipScores(part_of(declared, part), values, None))
+        found.append(ClipScores(part_of(declared, part), values, chances.get(part)))
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from core.data.items import DataKind
 from harness.metrics.extractor import MISSING, Extractor
 from harness.wording.numbers import metric_label
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
     from harness.metrics.batch import Batch
     from harness.records.parts import CurvePoint
+
+
+_NOT_OF = {
+    DataKind.CLASSES: "clips of this data have no class",
+    DataKind.LABELS: "clips of this data do not have several labels",
+    DataKind.CAPTIONS: "clips of this data have more than captions",
+}
+"""Why a metric is blank that is of one kind of data alone."""
 
 
 class Level(StrEnum):
@@ -117,8 +126,10 @@ class Metric:
     where that depends on the data."""
     chance: float | None = None
     """Value of a model that does not listen; None where there is none or it depends on the data."""
-    chance_on: "Callable[[Batch], float] | None" = None
+    chance_on: "Callable[[Batch], float | None] | None" = None
     """The same where it depends on the data."""
+    only_of: DataKind | None = None
+    """The kind of data of which it says something; None for all."""
     shows_listening: bool = False
     """Whether its advantage over the controls is shown first, as evidence that a model listens."""
     min_clips: int = 1
@@ -140,7 +151,9 @@ class Metric:
         return self.chance if self.chance_on is None else self.chance_on(batch)
 
     def unmet_need(self, batch: "Batch") -> Absent | None:
-        """What the batch lacks of draws and scorers; None where it has what the metric needs."""
+        """What the batch lacks of data, draws and scorers; None where it has what is needed."""
+        if self.only_of is not None and batch.kind is not self.only_of:
+            return Absent(_NOT_OF[self.only_of])
         if batch.num_draws < self.min_draws:
             more = f"--set sampling.images_per_clip={self.min_draws}"
             return Absent(f"one image a clip; ask for more with {more}")
@@ -161,6 +174,8 @@ class ClipMetric(Metric):
         default=None, repr=False
     )
     """[I] values of each part, scored as `name.part`; called where `compute` returned values."""
+    part_chance_on: "Callable[[Batch], Mapping[str, float]] | None" = None
+    """The value of a part for a model that does not listen, by part."""
     part_definition: str = ""
     """The definition of a part, with `{part}` for its name."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.code import code_hash
 from core.errors import UsageError, suggestion
-from harness.metrics import agreement, attributes, distance, diversity, listening, text
+from harness.metrics import agreement, attributes, distance, diversity, listening, sources, text
 from harness.metrics.extractor import Extractor
 from harness.metrics.fit import LOSS, VALIDATION_LOSS
 from harness.metrics.metric import Absent, ClipMetric, Level, Metric, Role, SetMetric
@@ -18,7 +18,7 @@ from harness.records.parts import ForeignMetric
 
 METRICS: Mapping[str, ClipMetric | SetMetric] = {
     declared.name: declared
-    for family in (listening, attributes, agreement, text, distance, diversity)
+    for family in (listening, attributes, sources, agreement, text, distance, diversity)
     for declared in family.METRICS
 }
 """The metrics of this package, the headline first."""
@@ -121,6 +121,7 @@ def part_of(whole: ClipMetric, part: str) -> ClipMetric:
         parts=None,
         chance=None,
         chance_on=None,
+        part_chance_on=None,
         definition=whole.part_definition.format(part=part) or f"{part} of {whole.name}",
     )
 

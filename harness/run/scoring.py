@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.data.items import DataKind
 from core.data.media.decode_audio import decode_audio
 from core.data.splits.split import Part, is_absent, verify_sample
 from core.files import write_atomic
@@ -34,8 +35,11 @@ def score_run(
     """
     profile, split = planned.profile, planned.prepared.split
     is_test = planned.request.score is Score.TEST
+    named = profile.scorers.model_dump()
+    if split.kind is not DataKind.LABELS:
+        named["source_judge"] = None  # it answers for clips of several labels alone
     scorers = Scorers.load(
-        **profile.scorers.model_dump(),
+        **named,
         conditioners=[profile.foundation.stable_diffusion, profile.foundation.clap],
         device=device,
     )

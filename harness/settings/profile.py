@@ -69,6 +69,9 @@ class ScorerSettings(_Settings):
     """Image half of the audio-image judge; without the pair the listening scores stay blank."""
     audio_judge: OptionalText = "embedded:audio_judge"
     """Sound half of the audio-image judge."""
+    source_judge: OptionalText = "embedded:source_judge"
+    """Source of the judge that finds several sources in one picture, for clips with labels; None
+    leaves `source_recall` and its kin blank."""
     inception: OptionalText = None
     """Folder with the released Inception-v3 weights of FID; without it `fid` stays blank."""
     dinov2: OptionalText = None
@@ -102,9 +105,10 @@ class DataSettings(_Settings):
     """Which pairs, and how they are split and read."""
 
     source: OptionalText = "embedded:corpus"
-    """Where pairs come from without --data; None means --data must be given."""
+    """Where pairs come from without --data: a folder, a lock file, `embedded:corpus` (one source a
+    clip) or `embedded:mixtures` (one to three); None means --data must be given."""
     corpus_seed: int = 0
-    """Seed of the embedded corpus."""
+    """Seed of the embedded corpora."""
     cap: int = Field(default=100, ge=3)
     """Most pairs of one class that enter the split."""
     group_cap: int | None = Field(default=None, ge=3)

@@ -1,11 +1,13 @@
 """The contract of a metric: every promise a test, with a sentence for the one who breaks it."""
 
 import math
+from contextlib import AbstractContextManager
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from core.data.items import DataKind
 from harness.metrics.arms import REAL, Arm
 from harness.metrics.batch import Batch
 from harness.metrics.computing import compute_all
@@ -78,7 +80,7 @@ class MetricContract:
 
     def test_a_clips_own_picture_gets_the_best_value(self) -> None:
         """The real picture as answer scores `best`, and like the real picture itself."""
-        with toy_world() as world:
+        with self._world() as world:
             draws = self.metric.min_draws
             images = world.answered(_OWN, num_draws=draws)
             values = self._values(world.batch(images))
@@ -99,7 +101,7 @@ class MetricContract:
     def test_values_stay_inside_the_stated_range(self) -> None:
         """`lowest` and `highest` hold for good, bad and meaningless answers."""
         low, high = self.metric.lowest - _ROUNDING, self.metric.highest + _ROUNDING
-        with toy_world() as world:
+        with self._world() as world:
             noise = world.noise(num_draws=self.metric.min_draws)
             for images in (self.better_images(world), self.worse_images(world), noise):
                 outside = [
@@ -115,7 +117,7 @@ class MetricContract:
         """One picture for all clips, whichever, gets the chance level on average."""
         draws = self.metric.min_draws
         levels, means = [], []
-        with toy_world() as world:
+        with self._world() as world:
             for chosen in range(_NUM_CLIPS):
                 batch = world.batch(world.answered([chosen] * _NUM_CLIPS, num_draws=draws))
                 level = self.metric.chance_level(batch)
@@ -132,7 +134,7 @@ class MetricContract:
 
     def test_the_direction_is_real(self) -> None:
         """What should be better scores better, in the direction of `higher_is_better`."""
-        with toy_world() as world:
+        with self._world() as world:
             better = _mean(self._values(world.batch(self.better_images(world))))
             worse = _mean(self._values(world.batch(self.worse_images(world))))
         word = "higher" if self.metric.higher_is_better else "lower"
@@ -145,7 +147,7 @@ class MetricContract:
 
     def test_the_same_images_get_the_same_values(self) -> None:
         """Two computations agree to the last bit: draw from core.randomness, by name."""
-        with toy_world() as world:
+        with self._world() as world:
             images = self.worse_images(world)
             first, second = (self._values(world.batch(images)) for _ in range(2))
         require(
@@ -156,7 +158,7 @@ class MetricContract:
 
     def test_the_order_of_the_clips_does_not_matter(self) -> None:
         """A value belongs to its image, not to its place."""
-        with toy_world() as world:
+        with self._world() as world:
             images = self.worse_images(world)
             first = self._values(world.batch(images))
             batch = world.batch(images[::-1], clips=world.clips[::-1])
@@ -168,7 +170,7 @@ class MetricContract:
 
     def test_too_few_clips_give_a_reason(self) -> None:
         """Below `min_clips` there is no number; at one clip, where that is enough, there is."""
-        with toy_world() as world:
+        with self._world() as world:
             enough = self.metric.min_clips <= 1
             clips = world.clips[: 1 if enough else self.metric.min_clips - 1]
             kept = {clip.sample_id for clip in clips}
@@ -185,7 +187,7 @@ class MetricContract:
         """An image that a scorer could not read is refused or left undefined."""
         if self.metric.extractor is Extractor.PIXELS:
             pytest.skip("it reads no scorer's features")
-        with toy_world() as world:
+        with self._world() as world:
             images = self.better_images(world)
             victim = images[0]
             batch = world.batch(images, blind_to=victim.path)
@@ -202,6 +204,9 @@ class MetricContract:
             not any(math.isfinite(v) for v in mine),
             f"an image whose features are NaN scores {mine[:1]}; raise ValueError, or leave NaN",
         )
+
+    def _world(self) -> AbstractContextManager[ToyWorld]:
+        return toy_world(self.metric.only_of or DataKind.CLASSES)
 
     def _values(self, batch: Batch, *, allow_absent: bool = False) -> Values:
         found = compute_all(batch, {self.metric.name: self.metric})

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.data.items import DataKind
 from core.randomness import rng
 from harness.metrics.arms import REAL, Arm, ScoredClip
 from harness.metrics.batch import Batch, Row
@@ -26,6 +27,8 @@ NUM_CLASSES, CLIPS_PER_CLASS = 3, 4
 _WIDTH = 8  # L: what a picture shows and a sound says
 _BLOCK = 4  # pixels of a picture for each number
 _ATTRIBUTES = ("pitch", "loudness")
+_SOURCES = (*(f"class{k}" for k in range(NUM_CLASSES)), "near", "far")
+"""What the first numbers show, each from a half on: the class and, of labelled clips, one more."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class ToyWorld:
     clips: tuple[ScoredClip, ...]
     waveforms: Mapping[str, NDArray[np.float32]] = field(repr=False)
     captions: Mapping[str, Array] = field(repr=False)
+    kind: DataKind = DataKind.CLASSES
 
     def batch(
         self,
@@ -69,6 +73,7 @@ class ToyWorld:
             scorers=_scorers(self.captions, blind_to),
             cache=FeatureCache(context={}),
             waveform_of=self.waveforms.__getitem__,
+            kind=self.kind,
         )
 
     def answered(self, pictures: Sequence[int], *, num_draws: int = 1) -> list[ToyImage]:
@@ -92,8 +97,11 @@ class ToyWorld:
 
 
 @contextmanager
-def toy_world() -> Iterator[ToyWorld]:
-    """The world, its pictures in a folder that is gone afterwards."""
+def toy_world(kind: DataKind = DataKind.CLASSES) -> Iterator[ToyWorld]:
+    """The world, its pictures in a folder that is gone afterwards.
+
+    kind: with labels a clip has its class and one label more, which its caption does not name.
+    """
     draw = rng(0, "contract of a metric")
     centres_KL = (
         0.15 + 0.7 * np.eye(_WIDTH)[:NUM_CLASSES] + 0.05 * draw.random((NUM_CLASSES, _WIDTH))
@@ -106,13 +114,19 @@ def toy_world() -> Iterator[ToyWorld]:
             name, sample_id = f"class{number % NUM_CLASSES}", f"clip{number:02}"
             centre_L = centres_KL[number % NUM_CLASSES]
             latent_L = _rounded(np.clip(centre_L + 0.12 * draw.uniform(-1, 1, _WIDTH), 0, 1))
+            labels: tuple[str, ...] = ()
+            if kind is DataKind.LABELS:
+                further = NUM_CLASSES + number % 2
+                latent_L[further] = _rounded(np.array(0.9))
+                labels = tuple(sorted((name, _SOURCES[further])))
             path = folder / f"{sample_id}.png"
             _write(path, latent_L)
             waveforms[sample_id] = (latent_L - 0.5).astype(np.float32)
             attributes = dict(zip(_ATTRIBUTES, latent_L[: len(_ATTRIBUTES)].tolist(), strict=True))
-            clips.append(ScoredClip(sample_id, name, f"a sound of {name}", path, attributes))
+            caption = f"a sound of {name}"
+            clips.append(ScoredClip(sample_id, name, caption, path, attributes, labels))
         captions = {f"a sound of class{k}": row - 0.5 for k, row in enumerate(centres_KL)}
-        yield ToyWorld(folder, tuple(clips), waveforms, captions)
+        yield ToyWorld(folder, tuple(clips), waveforms, captions, kind)
 
 
 def _rounded(latent_L: Array) -> Array:
@@ -163,4 +177,26 @@ class _Eye:
 
 def _scorers(captions: Mapping[str, Array], blind_to: Path | None) -> Scorers:
     eye: Any = _Eye(blind_to, captions=captions)
-    return Scorers(clip=eye, image_judge=eye, audio_judge=eye, inception=eye, dinov2=eye, lpips=eye)
+    of_sources: Any = _SourceEye(eye)
+    return Scorers(
+        clip=eye,
+        image_judge=eye,
+        audio_judge=eye,
+        source_judge=of_sources,
+        inception=eye,
+        dinov2=eye,
+        lpips=eye,
+    )
+
+
+@dataclass(frozen=True)
+class _SourceEye:
+    """Reads which sources a picture shows."""
+
+    eye: _Eye
+    name: str = "toy"
+    fingerprint: str = "toy"
+    source_names: tuple[str, ...] = _SOURCES
+
+    def read(self, paths: Sequence[Path]) -> Array:
+        return self.eye.images(paths)[:, : len(_SOURCES)] + 0.5

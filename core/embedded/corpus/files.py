@@ -10,11 +10,13 @@ import soundfile
 from PIL import Image
 
 from core.embedded.corpus.classes import caption
+from core.embedded.corpus.mixtures import make_mixture
 from core.embedded.corpus.pairs import make_pair
 from core.embedded.corpus.sound import SAMPLE_RATE_HZ
 from core.randomness import rng
 
 NAMESPACE = "corpus"
+MIXTURES_NAMESPACE = "mixtures"
 _ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 _JPEG_SHARE = 0.25
 NUM_HEADER_ONLY = 3
@@ -35,8 +37,7 @@ def fill(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write the pairs, the spoilt files and metadata.json into an empty folder."""
-    (folder / "audio").mkdir()
-    (folder / "frames").mkdir()
+    _make_folders(folder)
     total = sum(counts.values())
     rows = []
     for cls, count in counts.items():
@@ -46,28 +47,69 @@ def fill(
                 progress(len(rows), total)
     if spoilt and counts:
         rows += _spoil(folder, next(iter(counts)), seed=seed, first=max(counts.values()))
+    _write_rows(folder, rows)
+
+
+def fill_mixtures(
+    folder: Path, *, seed: int, count: int, progress: Callable[[int, int], None] | None
+) -> None:
+    """Write `count` mixtures and metadata.json, whose rows have labels, into an empty folder."""
+    _make_folders(folder)
+    rows: list[dict[str, object]] = []
+    for index in range(count):
+        mixture = make_mixture(seed=seed, namespace=MIXTURES_NAMESPACE, index=index)
+        draw = rng(seed, MIXTURES_NAMESPACE, index, "file")
+        media = _write_media(folder, mixture.clip, mixture.image, draw=draw)
+        rows.append(
+            {
+                **media,
+                "labels": list(mixture.scene.labels),
+                "text": mixture.caption,
+                "attributes": _rounded(mixture.attributes),
+            }
+        )
+        if progress:
+            progress(len(rows), count)
+    _write_rows(folder, rows)
+
+
+def _make_folders(folder: Path) -> None:
+    (folder / "audio").mkdir()
+    (folder / "frames").mkdir()
+
+
+def _write_rows(folder: Path, rows: list[dict[str, object]]) -> None:
     rows.sort(key=lambda row: str(row["video_id"]))
     (folder / "metadata.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def _rounded(attributes: Mapping[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in attributes.items()}
 
 
 def _write_pair(folder: Path, cls: str, *, seed: int, index: int) -> dict[str, object]:
     pair = make_pair(cls, seed=seed, namespace=NAMESPACE, index=index)
     draw = rng(seed, NAMESPACE, cls, index, "file")
+    return {
+        **_write_media(folder, pair.clip, pair.image, draw=draw),
+        "class": cls,
+        "text": caption(cls),
+        "attributes": _rounded(asdict(pair.attributes)),
+    }
+
+
+def _write_media(
+    folder: Path, clip: np.ndarray, image: np.ndarray, *, draw: np.random.Generator
+) -> dict[str, object]:
+    """Write a sound and a picture; returns the fields of a row that name them."""
     video_id = "".join(draw.choice(_ALPHABET, 11))
     is_jpeg = draw.random() < _JPEG_SHARE
     audio_path = f"audio/{video_id}.wav"
     image_path = f"frames/{video_id}.{'jpg' if is_jpeg else 'png'}"
-    soundfile.write(folder / audio_path, pair.clip, SAMPLE_RATE_HZ, subtype="PCM_16")
+    soundfile.write(folder / audio_path, clip, SAMPLE_RATE_HZ, subtype="PCM_16")
     # PNG takes no notice of the two JPEG settings.
-    Image.fromarray(pair.image).save(folder / image_path, quality=95, subsampling=0)
-    return {
-        "video_id": video_id,
-        "audio_path": audio_path,
-        "image_path": image_path,
-        "class": cls,
-        "text": caption(cls),
-        "attributes": {key: round(value, 6) for key, value in asdict(pair.attributes).items()},
-    }
+    Image.fromarray(image).save(folder / image_path, quality=95, subsampling=0)
+    return {"video_id": video_id, "audio_path": audio_path, "image_path": image_path}
 
 
 def _spoil(folder: Path, cls: str, *, seed: int, first: int) -> list[dict[str, object]]:

@@ -13,7 +13,9 @@ from core.embedded.corpus.classes import Attributes, require_class
 HUE_DEGREES = (0.0, 300.0)
 RADIUS_PX = (12.0, 23.0)
 POSITION_PX = (15.0, 49.0)
-_HORIZON_PX = 52.0
+HORIZON_PX = 52.0
+FLYING = frozenset({"rain", "thunder", "helicopter"})
+"""Classes that are drawn in the sky."""
 _DARK: Colour = (38, 36, 44)
 _PALE: Colour = (244, 244, 240)
 
@@ -24,28 +26,28 @@ def draw_image(cls: str, attributes: Attributes, rng: np.random.Generator) -> np
     Raises: ValueError for an unknown class.
     """
     require_class(cls)
-    horizon_px = _HORIZON_PX + rng.uniform(-2.0, 2.0)
-    canvas = _landscape(attributes.hiss, horizon_px, rng)
-    radius_px = _between(RADIUS_PX, attributes.intensity)
-    flies = cls in ("rain", "thunder", "helicopter")
+    horizon_px = HORIZON_PX + rng.uniform(-2.0, 2.0)
+    canvas = landscape(attributes.hiss, horizon_px, rng)
+    radius_px = between(RADIUS_PX, attributes.intensity)
     # What stands, stands on the ground whatever its size; what flies keeps the middle of the sky.
-    y_px = 28.0 if flies else horizon_px + 4.0 - radius_px
+    y_px = 28.0 if cls in FLYING else horizon_px + 4.0 - radius_px
     frame = Frame(
-        x_px=_between(POSITION_PX, attributes.onset) + rng.uniform(-1.0, 1.0),
+        x_px=between(POSITION_PX, attributes.onset) + rng.uniform(-1.0, 1.0),
         y_px=y_px + rng.uniform(-1.5, 1.5),
         radius_px=radius_px,
         tilt=rng.uniform(-0.06, 0.06),
         stretch=rng.uniform(0.95, 1.05),
     )
-    _SUBJECTS[cls](canvas, frame, _between(HUE_DEGREES, attributes.pitch), rng)
+    SUBJECTS[cls](canvas, frame, between(HUE_DEGREES, attributes.pitch), rng)
     return canvas.finish()
 
 
-def _between(bounds: tuple[float, float], share: float) -> float:
+def between(bounds: tuple[float, float], share: float) -> float:
+    """The place of `share` in [0, 1] between two bounds."""
     return bounds[0] + (bounds[1] - bounds[0]) * share
 
 
-def _landscape(brightness: float, horizon_px: float, rng: np.random.Generator) -> Canvas:
+def landscape(brightness: float, horizon_px: float, rng: np.random.Generator) -> Canvas:
     """Sky from night to day, perhaps a hill and soft clouds, and the ground."""
     top, low = 0.06 + 0.72 * brightness, 0.12 + 0.84 * brightness
     rows = np.linspace(0.0, 1.0, SIZE_PX)[:, None] * (low - top) + top
@@ -295,7 +297,7 @@ def _ocean_waves(canvas: Canvas, frame: Frame, hue: float, rng: np.random.Genera
     canvas.polygon([*crest, (64.0, 64.0), (0.0, 64.0)], deep)
 
 
-_SUBJECTS: dict[str, Callable[[Canvas, Frame, float, np.random.Generator], None]] = {
+SUBJECTS: dict[str, Callable[[Canvas, Frame, float, np.random.Generator], None]] = {
     "fire": _fire,
     "rain": _rain,
     "engine": _engine,

@@ -19,6 +19,8 @@ SUBJECT_CUTOFF_HZ = 7_000.0
 HISS_CUTOFF_HZ = 9_000.0
 HISS_DB = (-34.0, -4.0)
 ONSET_S = (0.35, 2.65)
+FAR_DB = -9.0
+FAR_CUTOFF_HZ = (16_000.0, 2_500.0)
 
 _T = np.arange(NUM_SAMPLES, dtype=np.float32) / SAMPLE_RATE_HZ
 _FREQUENCY_HZ = fft.rfftfreq(NUM_SAMPLES, 1 / SAMPLE_RATE_HZ).astype(np.float32)
@@ -40,11 +42,26 @@ def synthesise_clip(cls: str, attributes: Attributes, rng: np.random.Generator) 
     # Bounded crest: spiky classes could not reach the loud end otherwise. Cut after that, since
     # it adds overtones.
     subject = _unit_rms(_shape(np.tanh(subject / 2.5), _lowpass(SUBJECT_CUTOFF_HZ)))
-    hiss_db = HISS_DB[0] + (HISS_DB[1] - HISS_DB[0]) * attributes.hiss
-    hiss = _unit_rms(_noise(rng, 1.0 - _lowpass(HISS_CUTOFF_HZ))) * 10 ** (hiss_db / 20)
+    hiss = hiss_noise(attributes.hiss, rng)
     level_db = LOUDNESS_DBFS[0] + (LOUDNESS_DBFS[1] - LOUDNESS_DBFS[0]) * attributes.intensity
     clip = _unit_rms(subject + hiss) * 10 ** (level_db / 20)
     return np.clip(clip, -0.999, 0.999).astype(np.float32)
+
+
+def hiss_noise(hiss: float, rng: np.random.Generator) -> np.ndarray:
+    """float32 [144000]: the noise above 9 kHz next to a subject whose root mean square is 1."""
+    level_db = HISS_DB[0] + (HISS_DB[1] - HISS_DB[0]) * hiss
+    return _unit_rms(_noise(rng, 1.0 - _lowpass(HISS_CUTOFF_HZ))) * 10 ** (level_db / 20)
+
+
+def from_afar(clip: np.ndarray, distance: float) -> np.ndarray:
+    """float32 [144000]: a clip as heard from `distance` in [0, 1], quieter and duller.
+
+    At 1 it is 9 dB quieter, and a first-order low-pass at 2.5 kHz dulls it as air and ground do.
+    """
+    cutoff_hz = _scale_hz(*FAR_CUTOFF_HZ, distance)
+    dull = 1.0 / np.sqrt(1.0 + (_FREQUENCY_HZ / cutoff_hz) ** 2)
+    return _shape(clip, dull * 10 ** (FAR_DB * distance / 20))
 
 
 # Building blocks

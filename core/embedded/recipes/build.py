@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from core.embedded.recipes import clap, clip, diffusion, judges, mamba, vae
+from core.embedded.recipes import clap, clip, diffusion, judges, mamba, sources, vae
 from core.embedded.recipes.library import Autoencoder
 from core.embedded.recipes.loop import Recipe
 from core.embedded.recipes.measure import measure_diffusion
@@ -80,6 +80,14 @@ def build_decoder(plan: Plan) -> dict[str, Any]:
     return _facts(plan, [vae.decoder_recipe(plan)], vae.NUM_TRAIN, seconds, quality)
 
 
+def build_sources(plan: Plan) -> dict[str, Any]:
+    """Trains and writes source_judge."""
+    judge, seconds = sources.train_source_judge(plan)
+    judge.save_pretrained(plan.folder("source_judge"))
+    quality = sources.measure_source_judge(plan, judge)
+    return _facts(plan, [sources.recipe(plan)], sources.NUM_TRAIN, seconds, quality)
+
+
 def build_diffusion(plan: Plan) -> dict[str, Any]:
     """Trains and writes stable_diffusion, around the autoencoder already there."""
     judge = Judge.from_pretrained(
@@ -100,6 +108,7 @@ PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {
     "clip": build_clip,
     "decoder": build_decoder,
     "diffusion": build_diffusion,
+    "sources": build_sources,
 }
 
 

@@ -56,7 +56,7 @@ def _samples(
         values = np.stack(
             [render(cls, seed=seed, namespace=scope, index=index) for cls, index in names]
         )
-        _write_whole(path, values)
+        write_whole(path, values)
     drawn = [
         pair_attributes(cls, seed=seed, namespace=scope, index=index).as_array()
         for cls, index in names
@@ -68,7 +68,8 @@ def _samples(
     )
 
 
-def _write_whole(path: Path, values: np.ndarray) -> None:
+def write_whole(path: Path, values: np.ndarray) -> None:
+    """Save an array whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{id(values)}.part.npy")
     np.save(part, values)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import MismatchError, UsageError
 from core.foundation.judge import Judge, prepare_images, prepare_sounds
 from core.foundation.layout import CLIP, MODEL, VISION
+from core.foundation.source_judge import SourceJudge
 from core.foundation.sources import Source, missing_weights, resolve_source
 from harness.metrics.extractor import Extractor
 from harness.metrics.per_clip import unit_rows
@@ -195,6 +196,30 @@ class AudioJudge:
         return self._model(sound.to(self._device))
 
 
+class SourceScorer:
+    """The judge of mixtures: which sources an image shows."""
+
+    def __init__(self, source: Source, *, device: torch.device) -> None:
+        self._model = pretrained(SourceJudge, source, part="source judge", device=device)
+        self._device = device
+        self.source_names: tuple[str, ...] = tuple(self._model.config.class_names)
+        self.name = source.name
+        self.fingerprint = source.fingerprint(MODEL)
+
+    @torch.inference_mode()
+    def read(self, paths: Sequence[Path]) -> Array:
+        """[I, K] probability of each source, in the order of `source_names`."""
+        size, _ = self._model.config.input_size
+        return float64(
+            [
+                self._model.probabilities(
+                    prepare_images(pixels, self._model.config).to(self._device)
+                )
+                for pixels in square_batches(paths, size=size, batch_size=BATCH_SIZE)
+            ]
+        )
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Whoever hears and whoever sees in one space, together."""
@@ -225,6 +250,8 @@ class Scorers:
     """Sees images beside sounds, and reads attributes off them."""
     audio_judge: AudioJudge | None = None
     """Hears the clips' own sound."""
+    source_judge: SourceScorer | None = None
+    """Finds several sources in one image."""
     inception: InceptionScorer | None = None
     """What `fid` is defined on."""
     dinov2: DinoScorer | None = None
@@ -243,6 +270,7 @@ class Scorers:
         clip: str,
         image_judge: str | None = None,
         audio_judge: str | None = None,
+        source_judge: str | None = None,
         inception: str | None = None,
         dinov2: str | None = None,
         lpips: str | None = None,
@@ -267,6 +295,7 @@ class Scorers:
             "clip": clip,
             "image_judge": image_judge,
             "audio_judge": audio_judge,
+            "source_judge": source_judge,
             "inception": inception,
             "dinov2": dinov2,
             "lpips": lpips,
@@ -366,6 +395,7 @@ _CLASSES: dict[str, Any] = {
     "clip": ClipScorer,
     "image_judge": ImageJudge,
     "audio_judge": AudioJudge,
+    "source_judge": SourceScorer,
     "inception": InceptionScorer,
     "dinov2": DinoScorer,
     "lpips": LpipsScorer,
