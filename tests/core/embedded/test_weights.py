@@ -18,6 +18,7 @@ from transformers import (
 
 from core.embedded import WEIGHTS
 from core.embedded.corpus.classes import CLASSES, caption
+from core.embedded.corpus.mixtures import make_mixture
 from core.embedded.corpus.pairs import Pair, make_pair
 from core.embedded.corpus.sound import SAMPLE_RATE_HZ
 from core.embedded.recipes import clap, clip, mamba
@@ -25,9 +26,11 @@ from core.embedded.recipes.contrast import zero_shot_accuracy
 from core.embedded.recipes.diffusion import paint
 from core.embedded.recipes.judges import judge_batches, judge_images
 from core.embedded.recipes.plan import Plan
+from core.embedded.recipes.sources import found_sources
 from core.embedded.recipes.vae import decode, encode, measure_vae
 from core.foundation.judge import Judge, prepare_sounds
 from core.foundation.mamba.storage import load_encoder
+from core.foundation.source_judge import SourceJudge
 
 LOCAL = {"local_files_only": True}
 NUM_EACH = 6
@@ -173,6 +176,17 @@ def test_judges_tell_a_pair_from_strangers_of_its_class(
     # Classes take turns, so a shift by a whole turn meets another pair of the same class.
     strangers = (seen * heard.roll(len(CLASSES), 0)).sum(dim=1)
     assert float((own > strangers).float().mean()) > 0.9
+
+
+def test_the_judge_of_sources_finds_each_and_no_other() -> None:
+    """Catches: a recall that rests on a judge who sees one subject, or one everywhere."""
+    judge = SourceJudge.from_pretrained(WEIGHTS / "source_judge", **LOCAL).eval()
+    assert tuple(judge.config.class_names) == CLASSES
+    made = [make_mixture(seed=0, namespace="shipped", index=k) for k in range(80)]
+    is_shown_NK = np.array([[cls in mixture.scene.labels for cls in CLASSES] for mixture in made])
+    found_NK = found_sources(judge, np.stack([mixture.image for mixture in made]))
+    assert found_NK[is_shown_NK].mean() > 0.97
+    assert found_NK[~is_shown_NK].mean() < 0.02
 
 
 @torch.no_grad()

@@ -1,38 +1,24 @@
 """Sixty made clips with captions alone, from the folder to a comparison of two branches."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from typer.testing import CliRunner
 
 from core.data.items import DataKind
 from core.data.splits.split import Part, load_split
-from harness.cli.main import app
 from harness.comparison.record import load_comparison
-from harness.comparison.runs import load_run
 from harness.metrics.arms import Arm
-from harness.metrics.metric import Level
-from harness.metrics.registry import metric
 from harness.run.nearest_captions import nearest_captions
-
-WORDS = ("fire and wind", "a siren far off", "thunder and rain")
-OVERRIDES = (
-    *(f"stage{stage}.steps={steps}" for stage, steps in ((1, 2), (2, 2), (3, 1))),
-    *("stage1.warmup_steps=0", "stage2.warmup_steps=0"),
-    *("training.micro_batch=2", "training.validate_every=9", "training.validation_draws=1"),
-    "sampling.steps=1",
+from tests.harness.comparison.made_data import (
+    every_number_is_right_or_blank_with_its_reason,
+    runs_of,
+    take_to_a_comparison,
 )
 
-
-def ask(*words):
-    """The JSON that a command prints."""
-    done = CliRunner().invoke(app, [*map(str, words), "--json"])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+WORDS = ("fire and wind", "a siren far off", "thunder and rain")
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +52,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compared(folder, one_thread):
     """What each command said, from ingest to the comparison."""
-    media, data, lock = folder / "media", folder / "set", folder / "lock.json"
-    said = {
-        "ingest": ask("data", "ingest", media, "--out", data),
-        "clean": ask("data", "clean", data),
-        "split": ask("data", "split", data, "--out", lock),
-    }
-    sets = [word for item in OVERRIDES for word in ("--set", item)]
-    results = ("--results", folder / "results", "--data", lock)
-    words = ("compare", "--variants", "baseline,text_only", "--seeds", "1", *sets, *results)
-    said["compare"] = ask(*words)
-    return said
+    return take_to_a_comparison(folder)
 
 
 @pytest.fixture(scope="module")
 def runs(compared, folder):
     """The two runs by branch."""
-    found = [load_run(path.parent) for path in (folder / "results/runs").glob("*/record.json")]
-    return {run.record.identity.variant: run for run in found}
+    return runs_of(folder)
 
 
 def test_nothing_is_dropped_capped_or_made_a_class(compared):
@@ -105,17 +80,7 @@ def test_every_number_of_the_runs_is_right_or_blank_with_its_reason(runs, folder
     for run in runs.values():
         assert run.record.split.kind is DataKind.CAPTIONS
         assert set(run.record.split.class_weights.values()) == {1.0}
-        for arm, scores in run.record.arms.items():
-            for name, score in scores.items():
-                if score.value is None:
-                    assert score.reason, (arm, name)
-                    continue
-                assert math.isfinite(score.value)
-                if metric(name).level is Level.CLIP:
-                    rows = run.per_clip.query("arm == @arm and metric == @name")
-                    by_clip = rows.groupby("sample_id")["value"].mean().dropna()
-                    assert score.value == pytest.approx(by_clip.mean())
-                    assert score.n == len(by_clip)
+        every_number_is_right_or_blank_with_its_reason(run)
         assert "captions alone" in run.record.metrics["aic"].reason
         groups = set(next(iter(run.record.evaluation.per_class.values()))["clip_score"])
         assert groups == {split.samples[id_].class_name for id_ in split.test}

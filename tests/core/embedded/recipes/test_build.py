@@ -13,6 +13,7 @@ from transformers import ClapModel, ClapProcessor, CLIPModel
 from core.embedded.recipes.build import PARTS, main
 from core.foundation.judge import Judge
 from core.foundation.mamba.storage import load_encoder
+from core.foundation.source_judge import SourceJudge
 
 SMOKE = ["--steps-scale", "0.0005"]
 
@@ -46,6 +47,7 @@ def test_the_command_builds_every_model_in_its_librarys_format(built: Path) -> N
     load_encoder(built / "mamba_encoder")
     for name in ("image_judge", "audio_judge"):
         Judge.from_pretrained(built / name, **local)
+    SourceJudge.from_pretrained(built / "source_judge", **local)
 
 
 def test_the_record_tells_of_every_part_and_file(built: Path) -> None:
