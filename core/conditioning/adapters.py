@@ -1,4 +1,4 @@
-"""Adapters of the frozen UNet behind one small interface: LoRA, DoRA, (IA)^3, SSF, or none.
+"""Adapters of the frozen UNet behind one small interface: LoRA, DoRA, (IA)^3, SSF, peft's, none.
 
 An adapter is attached when the run is built, is the identity until it is trained, and stays for
 every later stage and resume. Whether its parameters get gradients is the training loop's
@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from core.conditioning.ssf.scope import SsfScope, scale_shift_targets
 from core.conditioning.ssf.tuner import SsfConfig, SsfLayer
+from core.conditioning.tuner_kinds import OURS
+from core.conditioning.tuners import NAME as _PEFT_NAME
+from core.conditioning.tuners import TARGETS, InjectedTuner, OptionValue
 from core.conditioning.variant import UnetAdapterKind
 from core.errors import GuardError, MismatchError, UsageError
 
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+LORA_TARGETS = TARGETS
 IA3_TARGETS = ("to_k", "to_v")
 IA3_FEEDFORWARD = ("ff.net.2",)
-_PEFT_NAME = "unet_adapter"
 
 
 class UnetAdapter(ABC):
@@ -44,17 +46,24 @@ class UnetAdapter(ABC):
     def detach(self) -> None:
         """Take the adapter off; the UNet is as it was."""
 
+    def kept_tensors(self) -> dict[str, Tensor]:
+        """Tensors that are not trained and without which the parameters mean nothing."""
+        return {}
+
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of the parameters by name."""
-        return {name: p.detach().clone() for name, p in self.named_parameters().items()}
+        """Copies of the parameters, and of what is kept with them, by name."""
+        return {name: t.detach().clone() for name, t in self._tensors().items()}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {**self.named_parameters(), **self.kept_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copy `state` into the parameters.
+        """Copy `state` into the parameters and what is kept with them.
 
         Raises:
             MismatchError: a key or a shape differs; nothing is loaded then.
         """
-        parameters = self.named_parameters()
+        parameters = self._tensors()
         missing = sorted(parameters.keys() - state.keys())
         unknown = sorted(state.keys() - parameters.keys())
         reshaped = sorted(
@@ -212,6 +221,39 @@ class SsfAdapter(PeftAdapter):
         return [module for module in self._unet.modules() if isinstance(module, SsfLayer)]
 
 
+class TunerAdapter(UnetAdapter):
+    """Any other tuner of peft on every attention projection (`core.conditioning.tuners`).
+
+    What it draws at random comes from torch's generator: wrap the call in
+    `core.randomness.torch_seeded`. All it draws is in its state.
+
+    Raises:
+        GuardError: the UNet has a peft adapter already.
+        UsageError: a tuner that is refused, or options that it does not take.
+    """
+
+    def __init__(
+        self, unet: Any, kind: UnetAdapterKind, *, options: Mapping[str, OptionValue]
+    ) -> None:
+        _require_bare(unet)
+        self._tuner = InjectedTuner(unet, kind, options=options)
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self._tuner.trained)
+
+    def kept_tensors(self) -> dict[str, Tensor]:
+        return dict(self._tuner.kept)
+
+    def enable(self) -> None:
+        self._tuner.set_enabled(True)
+
+    def disable(self) -> None:
+        self._tuner.set_enabled(False)
+
+    def detach(self) -> None:
+        self._tuner.remove()
+
+
 def attach_unet_adapter(
     unet: nn.Module,
     *,
@@ -220,13 +262,21 @@ def attach_unet_adapter(
     lora_alpha: float = 32.0,
     lora_dropout: float = 0.1,
     ssf_scope: SsfScope = SsfScope.CROSS_ATTENTION,
+    options: Mapping[str, OptionValue] | None = None,
 ) -> UnetAdapter:
     """The adapter of this kind, attached to `unet`, enabled and the identity.
 
+    options: of a tuner of peft, by the names of its config; our four kinds and none take none.
+
     Raises:
         GuardError: the UNet has an adapter already.
-        UsageError: `kind` is not an adapter's.
+        UsageError: `kind` is not an adapter's, or not one of a UNet, or does not take an option.
     """
+    if options and kind in OURS:
+        raise UsageError(
+            f"adapt_options.{next(iter(options))}: adapt = '{kind}' takes no options of peft's; "
+            "the profile's lora.rank, lora.alpha, lora.dropout and ssf.scope are its settings"
+        )
     if kind in (UnetAdapterKind.LORA, UnetAdapterKind.DORA):
         is_decomposed = kind is UnetAdapterKind.DORA
         return LoraAdapter(
@@ -242,6 +292,8 @@ def attach_unet_adapter(
         return SsfAdapter(unet, scope=ssf_scope)
     if kind is UnetAdapterKind.NONE:
         return NoAdapter()
+    if isinstance(kind, UnetAdapterKind):
+        return TunerAdapter(unet, kind, options=options or {})
     raise UsageError(
         f"no UNet adapter {kind!r}; known: {', '.join(UnetAdapterKind)}. A variant's "
         "`unet_adapter` names one of them"

@@ -1,8 +1,11 @@
 """The settings of a variant, apart from its modules so that they load without torch."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.choices import UnetAdapterKind
+from core.conditioning.tuner_kinds import OURS, REFUSED
 
 SCHEDULE = ("lr_factor", "gate_lr_factor", "moved_steps")
 """Settings of every branch that are its share of the schedule: they change no module."""
@@ -37,3 +40,26 @@ class VariantConfig(BaseModel):
         None stays where nothing stands for it, since the other choices leave it unread.
         """
         return self.model_dump(mode="json")
+
+
+class AdaptedConfig(VariantConfig):
+    """Settings of a variant whose UNet adapter is a choice; `Variant.unet_adapter` reads them."""
+
+    adapt: UnetAdapterKind = UnetAdapterKind.LORA
+    """Adapter of the UNet from stage 2 on: lora, dora, ia3, ssf, none, or another tuner of peft by
+    its name (`harness list --adapters`)."""
+    adapt_options: dict[str, bool | int | float | str] = {}
+    """Options of another tuner, by the names of its peft config."""
+
+    @model_validator(mode="after")
+    def _refuse_what_no_unet_takes(self) -> Self:
+        if self.adapt in REFUSED:
+            raise ValueError(
+                f"adapt = '{self.adapt}' is not an adapter of a UNet: {REFUSED[self.adapt]}"
+            )
+        if self.adapt_options and self.adapt in OURS:
+            raise ValueError(
+                f"adapt_options are of a tuner of peft, and adapt = '{self.adapt}' takes none: the "
+                "profile's lora.rank, lora.alpha, lora.dropout and ssf.scope are its settings"
+            )
+        return self

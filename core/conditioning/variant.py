@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.choices import AudioFeature
 from core.choices import UnetAdapterKind as UnetAdapterKind
 from core.conditioning.conditioning import Conditioning, ConditioningInputs
+from core.conditioning.config import AdaptedConfig as AdaptedConfig
 from core.conditioning.config import VariantConfig as VariantConfig
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import ParameterGroup
@@ -60,7 +61,12 @@ class Variant(nn.Module, ABC):
     @property
     def unet_adapter(self) -> UnetAdapterKind:
         """The adapter of the frozen UNet that stage 2 trains."""
-        return UnetAdapterKind.LORA
+        return self.config.adapt if isinstance(self.config, AdaptedConfig) else UnetAdapterKind.LORA
+
+    @property
+    def unet_adapter_options(self) -> Mapping[str, bool | int | float | str]:
+        """Options of an adapter that is a tuner of peft."""
+        return self.config.adapt_options if isinstance(self.config, AdaptedConfig) else {}
 
     @abstractmethod
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor | None:

@@ -18,4 +18,5 @@ def adapter_of(variant: Variant, *, profile: Profile) -> Callable[[Any], UnetAda
         lora_alpha=profile.lora.alpha,
         lora_dropout=profile.lora.dropout,
         ssf_scope=profile.ssf.scope,
+        options=variant.unet_adapter_options,
     )

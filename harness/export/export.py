@@ -126,6 +126,7 @@ def _settings(branch: TrainedBranch) -> dict[str, Any]:
             "lora_alpha": profile.lora.alpha,
             "lora_dropout": profile.lora.dropout,
             "ssf_scope": profile.ssf.scope.value,
+            "options": dict(variant.unet_adapter_options),
         },
         "window_s": profile.data.window_s,
         "log_mel": json.loads(profile.data.log_mel.model_dump_json()),

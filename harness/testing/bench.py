@@ -53,7 +53,11 @@ class Bench:
         variant = self.build(unet, seed=seed)
         with torch_seeded(seed, "contract", "adapter"):
             model = AttachedVariant(
-                variant, unet=unet, attach_adapter=adapter_of(variant.unet_adapter)
+                variant,
+                unet=unet,
+                attach_adapter=adapter_of(
+                    variant.unet_adapter, options=variant.unet_adapter_options
+                ),
             )
         model.set_training(False)
         return model
@@ -116,6 +120,8 @@ def rows_of(inputs: ConditioningInputs, rows: list[int]) -> ConditioningInputs:
     )
 
 
-def adapter_of(kind: UnetAdapterKind) -> Callable[[Any], UnetAdapter]:
+def adapter_of(
+    kind: UnetAdapterKind, *, options: Mapping[str, bool | int | float | str] | None = None
+) -> Callable[[Any], UnetAdapter]:
     """Attaches a small adapter of this kind."""
-    return lambda unet: attach_unet_adapter(unet, kind=kind, lora_rank=2)
+    return lambda unet: attach_unet_adapter(unet, kind=kind, lora_rank=2, options=options)

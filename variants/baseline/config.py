@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from core.conditioning.config import VariantConfig
+from core.conditioning.config import AdaptedConfig
 
 
-class BaselineConfig(VariantConfig):
+class BaselineConfig(AdaptedConfig):
     """Settings of the baseline."""
 
     num_tokens: int = Field(default=8, ge=1)

@@ -17,7 +17,6 @@ from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.gates import SigmoidGate
 from core.conditioning.shapes import FoundationShapes
-from core.conditioning.variant import UnetAdapterKind
 from variants.class_embedding.config import ClassEmbeddingConfig
 
 
@@ -41,10 +40,6 @@ class ClassEmbedding(AttentionVariant):
     @property
     def audio_features(self) -> frozenset[AudioFeature]:
         return frozenset()
-
-    @property
-    def unet_adapter(self) -> UnetAdapterKind:
-        return self.config.adapt
 
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
         """The tokens [B, N, C] of each clip's class; they are dropped as a branch's audio is."""

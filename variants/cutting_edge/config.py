@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from core.choices import UnetAdapterKind
-from core.conditioning.config import VariantConfig
+from core.conditioning.config import AdaptedConfig
 from core.conditioning.optional import NONE_BY_NAME, refuse_set
 from core.foundation.mamba.config import DEPTH, WIDTHS, Block, Layout, MambaEncoderConfig, Size
 
@@ -39,7 +39,7 @@ class EncoderAdapt(StrEnum):
     FROZEN = "frozen"  # nothing
 
 
-class CuttingEdgeConfig(VariantConfig):
+class CuttingEdgeConfig(AdaptedConfig):
     """Settings of the cutting-edge branch; the defaults are of SSAMBA tiny's size."""
 
     size: Size = Size.TINY
@@ -80,7 +80,8 @@ class CuttingEdgeConfig(VariantConfig):
     """g of every block at the start; tanh(g) scales what audio adds. At 0 nothing behind the gate
     gets a gradient until it has moved."""
     adapt: UnetAdapterKind = UnetAdapterKind.SSF
-    """Adapter of the UNet from stage 2 on: ssf, lora, dora, ia3 or none."""
+    """Adapter of the UNet from stage 2 on: ssf, lora, dora, ia3, none, or another tuner of peft by
+    its name (`harness list --adapters`)."""
 
     @model_validator(mode="after")
     def _refuse_what_is_not_read(self) -> "CuttingEdgeConfig":

@@ -17,7 +17,6 @@ from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.ssf.parametrise import parametrise
 from core.conditioning.ssf.tuner import can_follow
-from core.conditioning.variant import UnetAdapterKind
 from core.errors import UsageError
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import load_weights
@@ -94,10 +93,6 @@ class CuttingEdge(AttentionVariant):
     def audio_features(self) -> frozenset[AudioFeature]:
         pooled = set() if self.pooled_feature is None else {self.pooled_feature}
         return frozenset({AudioFeature.LOG_MEL} | pooled)
-
-    @property
-    def unet_adapter(self) -> UnetAdapterKind:
-        return self.config.adapt
 
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
         """[B, N, C]: cls, the encoder's tokens in time order, then the pooled embedding's."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from core.conditioning.config import VariantConfig
+from core.conditioning.config import AdaptedConfig
 from core.conditioning.optional import NONE_BY_NAME, refuse_set
 
 OptionalInt = Annotated[int | None, NONE_BY_NAME]
@@ -27,7 +27,7 @@ class Layers(StrEnum):
     MID_UP = "mid_up"  # the mid block and the up blocks, as in SonicDiffusion
 
 
-class SonicConfig(VariantConfig):
+class SonicConfig(AdaptedConfig):
     """Settings of sonic."""
 
     projector: Projector = Projector.FOUR_MLP

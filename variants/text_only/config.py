@@ -1,11 +1,7 @@
 """Settings of the text-only control."""
 
-from core.choices import UnetAdapterKind
-from core.conditioning.config import VariantConfig
+from core.conditioning.config import AdaptedConfig
 
 
-class TextOnlyConfig(VariantConfig):
-    """Settings of the text-only control."""
-
-    adapt: UnetAdapterKind = UnetAdapterKind.LORA
-    """Adapter of the UNet in stage 2; take that of the branch it is held against."""
+class TextOnlyConfig(AdaptedConfig):
+    """Settings of the text-only control; take `adapt` from the branch it is held against."""

@@ -8,7 +8,7 @@ nothing to train; stage 2 sees the same clips, noise and steps as every branch's
 from torch import nn
 
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
-from core.conditioning.variant import UnetAdapterKind, Variant
+from core.conditioning.variant import Variant
 from variants.text_only.config import TextOnlyConfig
 
 
@@ -27,10 +27,6 @@ class TextOnly(Variant):
     @property
     def audio_features(self) -> frozenset[AudioFeature]:
         return frozenset()
-
-    @property
-    def unet_adapter(self) -> UnetAdapterKind:
-        return self.config.adapt
 
     def audio_tokens(self, inputs: ConditioningInputs) -> None:
         return None

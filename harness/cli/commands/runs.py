@@ -131,6 +131,12 @@ def list_(
     sweeps: Annotated[
         bool, typer.Option("--sweeps", help="List sweeps instead of branches.")
     ] = False,
+    adapters: Annotated[
+        bool,
+        typer.Option(
+            "--adapters", help="List what can adapt the frozen UNet, with what each trains."
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show what each stage trains, by module.")
     ] = False,
@@ -138,15 +144,23 @@ def list_(
 ) -> None:
     """List branches and controls with what each trains at the profile's size.
 
-    Or runs, comparisons or sweeps: those that go on, were interrupted or failed, and the finished.
+    Or UNet adapters; or runs, comparisons or sweeps: those that go on, were interrupted or failed,
+    and the finished.
     """
     from core.errors import UsageError
     from harness.report.terminal import tables as show
 
-    if runs + comparisons + sweeps > 1:
+    if runs + comparisons + sweeps + adapters > 1:
         raise UsageError(
-            "--runs, --comparisons and --sweeps cannot be combined; choose one of them"
+            "--runs, --comparisons, --sweeps and --adapters cannot be combined; choose one of them"
         )
+    if adapters:
+        from harness.branches.adapters import describe_adapters
+        from harness.report.terminal.adapters import adapters_view
+
+        rows = describe_adapters(profile)
+        print_result(adapters_view(rows), as_json=as_json, data=[row.data() for row in rows])
+        return
     if comparisons:
         from harness.report.terminal.lists import comparisons_data, comparisons_view
 

@@ -16,12 +16,13 @@ from core.conditioning.adapters import (
     attach_unet_adapter,
 )
 from core.conditioning.ssf.scope import SsfScope
+from core.conditioning.tuner_kinds import OURS
 from core.conditioning.variant import UnetAdapterKind
 from core.errors import GuardError, MismatchError, UsageError
 from core.randomness import torch_seeded
 
 Predict = Callable[[Tensor], Tensor]
-KINDS = tuple(kind for kind in UnetAdapterKind if kind is not UnetAdapterKind.NONE)
+KINDS = tuple(sorted(OURS - {UnetAdapterKind.NONE}))
 
 
 @pytest.fixture(scope="module")
