@@ -3,6 +3,7 @@
 Shape legend: B batch, C channels, H and W rows and columns, K tokens.
 """
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -32,7 +33,9 @@ def counted(
     is_ours = kind in OURS
     options = () if is_ours else tuple(option_names(kind))
     try:
-        departs = _departure(kind, profile=profile)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of peft's forward passes, about sparse tensors
+            departs = _departure(kind, profile=profile)
     except UsageError as error:
         return DescribedAdapter(kind, is_ours=is_ours, options=options, refused=str(error))
     try:
