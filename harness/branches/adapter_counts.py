@@ -18,7 +18,7 @@ from core.conditioning.tuners import option_names
 from core.errors import UsageError
 from core.foundation.architecture import Architecture
 from core.randomness import normal, torch_seeded
-from harness.branches.adapters import DescribedAdapter
+from harness.branches.described import DescribedAdapter
 from harness.settings.profile import Profile
 
 _CONTEXT_DIM = 64

@@ -5,10 +5,9 @@ cache folder for as long as the code, the profile and the libraries stay.
 """
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,34 +17,10 @@ from core.conditioning.tuner_kinds import OURS, REFUSED
 from core.errors import NoSpaceError
 from core.files import json_sha256, user_cache, write_atomic
 from core.foundation.architecture import read_architecture
+from harness.branches.described import DescribedAdapter
 from harness.settings.load import load_profile
 
 _LIBRARIES = ("torch", "diffusers", "peft")
-
-
-@dataclass(frozen=True)
-class DescribedAdapter:
-    """A line of `harness list --adapters`."""
-
-    kind: UnetAdapterKind
-    """Name for `adapt`."""
-    is_ours: bool
-    """Whether the profile has settings of it; the others take options of peft's."""
-    parameters: int | None = None
-    """Trainable parameters at the profile's size; None where they cannot be counted."""
-    departs: float | None = None
-    """Largest change of a small UNet's output before training, relative to the largest value;
-    0: exactly the identity."""
-    options: tuple[str, ...] = ()
-    """Names that `adapt_options` takes."""
-    refused: str | None = None
-    """Why it is not an adapter here."""
-    note: str | None = None
-    """Why a number is missing."""
-
-    def data(self) -> dict[str, Any]:
-        """For scripts."""
-        return {**asdict(self), "kind": self.kind.value}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""What is said of a variant before anything is trained."""
+"""What is said of a variant, and of an adapter, before anything is trained."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from core.choices import UnetAdapterKind
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,28 @@ class DescribedVariant:
     def data(self) -> dict[str, Any]:
         """For scripts."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class DescribedAdapter:
+    """A line of `harness list --adapters`."""
+
+    kind: UnetAdapterKind
+    """Name for `adapt`."""
+    is_ours: bool
+    """Whether the profile has settings of it; the others take options of peft's."""
+    parameters: int | None = None
+    """Trainable parameters at the profile's size; None where they cannot be counted."""
+    departs: float | None = None
+    """Largest change of a small UNet's output before training, relative to the largest value;
+    0: exactly the identity."""
+    options: tuple[str, ...] = ()
+    """Names that `adapt_options` takes."""
+    refused: str | None = None
+    """Why it is not an adapter here."""
+    note: str | None = None
+    """Why a number is missing."""
+
+    def data(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**asdict(self), "kind": self.kind.value}

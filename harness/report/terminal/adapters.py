@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.choices import UnetAdapterKind
-from harness.branches.adapters import DescribedAdapter
+from harness.branches.described import DescribedAdapter
 from harness.wording.plain_text import plain
 
 _LORA = "none: the profile's lora.rank, lora.alpha and lora.dropout"
