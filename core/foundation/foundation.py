@@ -313,7 +313,12 @@ class Foundation:
     def _frozen(self, model: nn.Module) -> nn.Module:
         model.requires_grad_(False)
         model.eval()
-        return model.to(self.device, self.dtype)
+        model.to(self.device, self.dtype)
+        for tensor in (*model.parameters(), *model.buffers()):
+            # A file's weights lie in memory as they lie in the file, and matrix products round by
+            # how their factors are aligned: the same weights from another format would differ.
+            tensor.data = tensor.data.clone()
+        return model
 
 
 def load_whole(cls: Any, source: Source, part: str, *, files: PartFiles) -> Any:
