@@ -5,8 +5,9 @@ every later stage and resume. Whether its parameters get gradients is the traini
 business; whether it takes part in the forward pass is `enable` and `disable`.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from peft import IA3Config, LoraConfig, PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from core.conditioning.shapes import SECTIONS
 from core.conditioning.ssf.scope import SsfScope, scale_shift_targets
 from core.conditioning.ssf.tuner import SsfConfig, SsfLayer
 from core.conditioning.tuner_kinds import OURS
@@ -25,6 +27,22 @@ from core.errors import GuardError, MismatchError, UsageError
 LORA_TARGETS = TARGETS
 IA3_TARGETS = ("to_k", "to_v")
 IA3_FEEDFORWARD = ("ff.net.2",)
+
+
+def lora_targets(sections: Sequence[str]) -> list[str] | str:
+    """peft's `target_modules` for the attention projections in these sections of a UNet.
+
+    Raises: UsageError for none, or one that is not `down`, `mid` or `up`.
+    """
+    if not sections or set(sections) - set(SECTIONS):
+        raise UsageError(
+            f"LoRA was asked for in the sections {list(sections)}; expected one or more of "
+            f"{', '.join(SECTIONS)}"
+        )
+    if set(sections) == set(SECTIONS):
+        return list(LORA_TARGETS)
+    names = "|".join(re.escape(name) for name in LORA_TARGETS)
+    return rf"({'|'.join(sections)})_blocks?\..*\.({names})"
 
 
 class UnetAdapter(ABC):
@@ -148,6 +166,7 @@ class LoraAdapter(PeftAdapter):
 
     rank, alpha: the update is alpha / rank * B A. dropout: on the input of A, in training.
     is_decomposed: DoRA (Liu et al. 2024), which trains the norm of each output row apart.
+    sections: of the UNet, those that are adapted.
     """
 
     def __init__(
@@ -158,12 +177,13 @@ class LoraAdapter(PeftAdapter):
         alpha: float = 32.0,
         dropout: float = 0.1,
         is_decomposed: bool = False,
+        sections: Sequence[str] = SECTIONS,
     ) -> None:
         config = LoraConfig(
             r=rank,
             lora_alpha=alpha,  # type: ignore[arg-type]  # annotated int, used as alpha / rank
             lora_dropout=dropout,
-            target_modules=list(LORA_TARGETS),
+            target_modules=lora_targets(sections),
             use_dora=is_decomposed,
         )
         super().__init__(unet, config)
@@ -261,6 +281,7 @@ def attach_unet_adapter(
     lora_rank: int = 8,
     lora_alpha: float = 32.0,
     lora_dropout: float = 0.1,
+    lora_sections: Sequence[str] = SECTIONS,
     ssf_scope: SsfScope = SsfScope.CROSS_ATTENTION,
     options: Mapping[str, OptionValue] | None = None,
 ) -> UnetAdapter:
@@ -270,7 +291,8 @@ def attach_unet_adapter(
 
     Raises:
         GuardError: the UNet has an adapter already.
-        UsageError: `kind` is not an adapter's, or not one of a UNet, or does not take an option.
+        UsageError: `kind` is not an adapter's, or not one of a UNet, or does not take an option, or
+            `lora_sections` are not the UNet's.
     """
     if options and kind in OURS:
         raise UsageError(
@@ -285,6 +307,7 @@ def attach_unet_adapter(
             alpha=lora_alpha,
             dropout=lora_dropout,
             is_decomposed=is_decomposed,
+            sections=lora_sections,
         )
     if kind is UnetAdapterKind.IA3:
         return Ia3Adapter(unet)

@@ -5,6 +5,9 @@ from typing import Any
 
 from core.choices import AudioFeature
 
+SECTIONS = ("down", "mid", "up")
+"""Where a UNet's blocks lie."""
+
 
 @dataclass(frozen=True)
 class BlockShape:

@@ -17,7 +17,7 @@ from core.choices import UnetAdapterKind as UnetAdapterKind
 from core.conditioning.conditioning import Conditioning, ConditioningInputs
 from core.conditioning.config import AdaptedConfig as AdaptedConfig
 from core.conditioning.config import VariantConfig as VariantConfig
-from core.conditioning.shapes import FoundationShapes
+from core.conditioning.shapes import SECTIONS, FoundationShapes
 from core.conditioning.stage import ParameterGroup
 
 
@@ -67,6 +67,16 @@ class Variant(nn.Module, ABC):
     def unet_adapter_options(self) -> Mapping[str, bool | int | float | str]:
         """Options of an adapter that is a tuner of peft."""
         return self.config.adapt_options if isinstance(self.config, AdaptedConfig) else {}
+
+    @property
+    def lora_rank(self) -> int | None:
+        """Rank of its LoRA or DoRA; None takes the profile's `lora.rank`."""
+        return None
+
+    @property
+    def lora_sections(self) -> tuple[str, ...]:
+        """Sections of the UNet that its LoRA or DoRA adapts."""
+        return SECTIONS
 
     @abstractmethod
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor | None:

@@ -14,9 +14,10 @@ def adapter_of(variant: Variant, *, profile: Profile) -> Callable[[Any], UnetAda
     return partial(
         attach_unet_adapter,
         kind=variant.unet_adapter,
-        lora_rank=profile.lora.rank,
+        lora_rank=variant.lora_rank or profile.lora.rank,
         lora_alpha=profile.lora.alpha,
         lora_dropout=profile.lora.dropout,
+        lora_sections=variant.lora_sections,
         ssf_scope=profile.ssf.scope,
         options=variant.unet_adapter_options,
     )

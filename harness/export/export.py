@@ -122,9 +122,10 @@ def _settings(branch: TrainedBranch) -> dict[str, Any]:
         "shapes": asdict(variant.shapes),
         "unet_adapter": {
             "kind": variant.unet_adapter.value,
-            "lora_rank": profile.lora.rank,
+            "lora_rank": variant.lora_rank or profile.lora.rank,
             "lora_alpha": profile.lora.alpha,
             "lora_dropout": profile.lora.dropout,
+            "lora_sections": list(variant.lora_sections),
             "ssf_scope": profile.ssf.scope.value,
             "options": dict(variant.unet_adapter_options),
         },
@@ -152,14 +153,14 @@ def _save_lora(state: Mapping[str, Any], *, branch: Mapping[str, Any], out: Path
     from diffusers import StableDiffusionPipeline
     from peft import LoraConfig
 
-    from core.conditioning.adapters import LORA_TARGETS
+    from core.conditioning.adapters import lora_targets
 
     adapter = branch["unet_adapter"]
     config = LoraConfig(
         r=adapter["lora_rank"],
         lora_alpha=adapter["lora_alpha"],
         lora_dropout=adapter["lora_dropout"],
-        target_modules=list(LORA_TARGETS),
+        target_modules=lora_targets(adapter["lora_sections"]),
     )
     StableDiffusionPipeline.save_lora_weights(
         out / "lora",

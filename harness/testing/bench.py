@@ -13,7 +13,7 @@ from core.conditioning.adapters import UnetAdapter, attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import ConditioningInputs
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
-from core.conditioning.variant import UnetAdapterKind, Variant
+from core.conditioning.variant import Variant
 from core.randomness import normal, torch_seeded
 from harness.testing.small import SmallFoundation
 
@@ -41,10 +41,6 @@ class Bench:
         with torch_seeded(seed, "contract", "variant"):
             return self.variant(config, shapes=self.foundation.shapes(unet)).eval()
 
-    def kind(self, unet: Any) -> UnetAdapterKind:
-        """The adapter the variant asks for."""
-        return self.build(unet).unet_adapter
-
     def attached(self, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> AttachedVariant:
         """A fresh variant with its UNet adapter on a fresh UNet, in eval mode."""
         unet = self.foundation.unet()
@@ -52,13 +48,7 @@ class Bench:
         nn.Module.to(unet, dtype)
         variant = self.build(unet, seed=seed)
         with torch_seeded(seed, "contract", "adapter"):
-            model = AttachedVariant(
-                variant,
-                unet=unet,
-                attach_adapter=adapter_of(
-                    variant.unet_adapter, options=variant.unet_adapter_options
-                ),
-            )
+            model = AttachedVariant(variant, unet=unet, attach_adapter=adapter_of(variant))
         model.set_training(False)
         return model
 
@@ -120,8 +110,12 @@ def rows_of(inputs: ConditioningInputs, rows: list[int]) -> ConditioningInputs:
     )
 
 
-def adapter_of(
-    kind: UnetAdapterKind, *, options: Mapping[str, bool | int | float | str] | None = None
-) -> Callable[[Any], UnetAdapter]:
-    """Attaches a small adapter of this kind."""
-    return lambda unet: attach_unet_adapter(unet, kind=kind, lora_rank=2, options=options)
+def adapter_of(variant: Variant) -> Callable[[Any], UnetAdapter]:
+    """Attaches a small adapter of the kind that the variant asks for."""
+    return lambda unet: attach_unet_adapter(
+        unet,
+        kind=variant.unet_adapter,
+        lora_rank=2,
+        lora_sections=variant.lora_sections,
+        options=variant.unet_adapter_options,
+    )

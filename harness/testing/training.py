@@ -95,9 +95,8 @@ class TrainingChecks(Bench):
         real = self.attached()
         with torch.device("meta"):
             unet = self.foundation.unet()
-            counted = AttachedVariant(
-                self.build(unet), unet=unet, attach_adapter=adapter_of(self.kind(unet))
-            )
+            variant = self.build(unet)
+            counted = AttachedVariant(variant, unet=unet, attach_adapter=adapter_of(variant))
         on_device = [n for n, p in counted.variant.named_parameters() if not p.is_meta]
         require(
             not on_device,
