@@ -26,6 +26,8 @@ def task_of(metric: Metric) -> Task | None:
         return Task.SOUND
     if metric.extractor in (Extractor.PIXELS, Extractor.OBJECTIVE):
         return None
+    if metric.extractor is Extractor.SOURCE_JUDGE:
+        return Task.SOURCES
     if metric.role is Role.TEXT:
         return Task.CAPTION
     if metric.extractor is Extractor.IMAGE_JUDGE and metric.role is Role.LISTENING:

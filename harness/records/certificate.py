@@ -25,6 +25,7 @@ class Task(StrEnum):
 
     SOUND = "sound"  # which clip's sound belongs to the picture
     ATTRIBUTES = "attributes"  # whose true attributes are those read off the picture
+    SOURCES = "sources"  # whose sources are those found in the picture, of clips with several
     CAPTION = "caption"  # whose caption belongs to the picture
     PICTURE = "picture"  # which clip's picture it was before it was cropped
 

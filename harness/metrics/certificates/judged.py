@@ -80,7 +80,7 @@ class Judged:
 
     def questions(self) -> list[Question]:
         """What every scorer that is there can be asked."""
-        found = [self._sound(), self._attributes(), self._caption()]
+        found = [self._sound(), self._attributes(), self._sources(), self._caption()]
         found += [self._picture(extractor) for extractor in _OF_FEATURES]
         return [*(one for one in found if one is not None), *self._lpips()]
 
@@ -139,6 +139,27 @@ class Judged:
             return View(-distance_NN, self._share(moved_N, apart_NN))
 
         return self._of_pictures(Task.ATTRIBUTES, (judge.name, judge.fingerprint), view)
+
+    def _sources(self) -> Question | None:
+        judge = self.scorers.source_judge
+        labels = [set(clip.labels) for clip in self.clips]
+        if judge is None or not all(labels) or set().union(*labels) - set(judge.source_names):
+            return None
+        own_NK = np.array(
+            [[name in own for name in judge.source_names] for own in labels], dtype=np.float64
+        )
+
+        def view(alteration: Alteration | None) -> View:
+            found_NK = self._of("sources", alteration, judge.read)
+            distance_NN = np.abs(found_NK[:, None] - own_NK[None]).mean(axis=2)
+            if alteration is None:
+                return View(-distance_NN)
+            plain_NK = self._of("sources", None, judge.read)
+            apart_NN = np.abs(plain_NK[:, None] - plain_NK[None]).mean(axis=2)
+            moved_N = np.abs(plain_NK - found_NK).mean(axis=1)
+            return View(-distance_NN, self._share(moved_N, apart_NN))
+
+        return self._of_pictures(Task.SOURCES, (judge.name, judge.fingerprint), view)
 
     def _caption(self) -> Question:
         clip = self.scorers.clip

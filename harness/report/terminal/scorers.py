@@ -15,6 +15,7 @@ from harness.wording.plain_text import plain
 ASKED = {
     Task.SOUND: "which clip's sound belongs to the picture",
     Task.ATTRIBUTES: "whose true attributes are those read off the picture",
+    Task.SOURCES: "whose sources are those found in the picture",
     Task.CAPTION: "whose caption belongs to the picture",
     Task.PICTURE: "which clip's picture it was before it was cropped",
 }
@@ -72,7 +73,7 @@ def refused(checked: Checked) -> list[str]:
     return [
         f"claims about mismatched sound of the same class: {reason}"
         for one in checked.certificates
-        if one.task in (Task.SOUND, Task.ATTRIBUTES)
+        if one.task in (Task.SOUND, Task.ATTRIBUTES, Task.SOURCES)
         if (reason := one.refusal(within=True)) is not None
     ]
 

@@ -265,3 +265,31 @@ def test_lora_under_autocast_copies_no_activation_to_float32(
     assert entering == {torch.bfloat16}
     predict(text_BLC)  # without autocast the cast is what lets float32 weights multiply at all
     assert entering == {torch.bfloat16, torch.float32}
+
+
+def test_lora_of_some_sections_lies_there_alone(
+    stable_diffusion_unet: UNet2DConditionModel,
+) -> None:
+    """Catches: LoRA asked for in the mid block that adapts the whole UNet, or nothing."""
+    mid = attach_unet_adapter(
+        stable_diffusion_unet, kind=UnetAdapterKind.LORA, lora_rank=16, lora_sections=("mid",)
+    )
+    assert {name.split(".")[0] for name in mid.named_parameters()} == {"mid_block"}
+    # Two attentions of width 1,280 with four projections; keys and values of the second read 768.
+    per_rank = 6 * (1280 + 1280) + 2 * (768 + 1280)
+    assert count(mid) == 16 * per_rank
+    mid.detach()
+    both = attach_unet_adapter(
+        stable_diffusion_unet, kind=UnetAdapterKind.LORA, lora_sections=("down", "up")
+    )
+    assert {name.split(".")[0] for name in both.named_parameters()} == {"down_blocks", "up_blocks"}
+    both.detach()
+
+
+@pytest.mark.parametrize("sections", [(), ("middle",)])
+def test_lora_of_an_unknown_section_is_a_sentence(
+    sections: tuple[str, ...], unet: UNet2DConditionModel
+) -> None:
+    """Catches: peft's complaint about a regular expression that nobody wrote."""
+    with pytest.raises(UsageError, match="expected one or more of down, mid, up"):
+        attach_unet_adapter(unet, kind=UnetAdapterKind.LORA, lora_sections=sections)

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.embedded.corpus.mixtures import make_mixture
 from core.embedded.corpus.pairs import make_pair
+from harness.comparison.certified import task_of
 from harness.metrics.arms import ScoredClip
 from harness.metrics.certificates.alterations import OF_PICTURES, OF_SOUNDS, resampled_sound
 from harness.metrics.certificates.certify import certify
 from harness.metrics.certificates.judged import in_turn
+from harness.metrics.registry import METRICS
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.certificate import Certificate, Task, identity_of, load_certificate
 
@@ -161,3 +164,46 @@ def test_a_certificate_lies_where_its_identity_says(of_tiny, tmp_path: Path):
         assert other != one.identity
         assert load_certificate(tmp_path, other) is None
     assert identity_of(Task.ATTRIBUTES, **known) != one.identity
+
+
+@pytest.fixture(scope="module")
+def mixtures(tmp_path_factory):
+    """Clips of several sources with their pictures and sounds."""
+    folder = tmp_path_factory.mktemp("mixtures")
+    found, waves = [], {}
+    for index in range(40):
+        mixture = make_mixture(seed=0, namespace="certificates", index=index)
+        labels = mixture.scene.labels
+        path = folder / f"mixture{index}.png"
+        Image.fromarray(mixture.image).save(path)
+        found.append(ScoredClip(path.stem, labels[0], mixture.caption, path, labels=labels))
+        waves[path.stem] = mixture.clip
+    return found, waves
+
+
+def test_the_judge_of_sources_tells_clips_apart_by_what_it_finds(mixtures):
+    """Catches: a metric of listening whose judge has no certificate, or sources held against the
+    next clip's."""
+    clips, waves = mixtures
+    judge = Scorers.load(clip="embedded:clip", source_judge="embedded:source_judge")
+    key = (Task.SOURCES, "embedded:source_judge")
+    found = certificates(clips, waves.__getitem__, judge)[key]
+    assert found.across.is_told
+    assert found.across.rate is not None
+    assert found.across.rate > 0.95
+    assert found.refusal(within=True) is None
+    assert found.alterations
+    assert task_of(METRICS["unnamed_source_recall"]) is Task.SOURCES
+    turned = [replace(clip, labels=clips[k - 1].labels) for k, clip in enumerate(clips)]
+    wrong = certificates(turned, waves.__getitem__, judge)[key]
+    assert wrong.refusal(within=False) is not None
+
+
+def test_sources_that_the_judge_does_not_know_have_no_certificate(mixtures):
+    """Catches: a judge certified on labels that it never answers for."""
+    clips, waves = mixtures
+    judge = Scorers.load(clip="embedded:clip", source_judge="embedded:source_judge")
+    for labels in ((), ("trombone",)):
+        asked = [replace(clip, labels=labels) for clip in clips]
+        tasks = {task for task, _ in certificates(asked, waves.__getitem__, judge)}
+        assert Task.SOURCES not in tasks
