@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from core.data.items import DataKind
-from harness.metrics.arms import Arm
 from harness.metrics.registry import known_metrics
 from harness.records.parts import ListeningMargin
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts, ReportRun
-from harness.report.comparison.sections.certificates import certified
+from harness.report.comparison.sections.certificates import (
+    certified,
+    is_refused,
+    refused_margins,
+)
 from harness.report.comparison.sections.common import (
     arm_cells,
     arm_word,
@@ -30,8 +33,8 @@ def listening_controls(facts: Facts) -> Section:
     margins = _margins(facts)
     if not margins:
         reason = "No run recorded a margin of the matching sound over a control."
-        parts = [*certified(facts), Blank(reason)]
-        return Section("listening", "Listening controls", parts)
+        parts = [*(refused_margins(facts) or [Blank(reason)]), *certified(facts)]
+        return Section("listening", "Listening controls", parts, is_brief=bool(facts.refused))
     chosen = _chosen(facts, list(margins))
     shown = {
         metric_label(name): {
@@ -56,6 +59,7 @@ def listening_controls(facts: Facts) -> Section:
         "listening",
         "Listening controls",
         [
+            *refused_margins(facts),
             figure,
             _margin_table(
                 facts,
@@ -74,10 +78,6 @@ def listening_controls(facts: Facts) -> Section:
     )
 
 
-def _is_refused(facts: Facts, margin: ListeningMargin) -> bool:
-    return margin.control == Arm.SHUFFLED and margin.metric in facts.refused
-
-
 Margins = dict[str, dict[str, dict[str, list[tuple[float, ListeningMargin]]]]]
 
 
@@ -87,7 +87,7 @@ def _margins(facts: Facts) -> Margins:
     for branch in facts.branches:
         for run in facts.of_branch(branch):
             for margin in run.record.controls:
-                if margin.mean is None or _is_refused(facts, margin):
+                if margin.mean is None or is_refused(facts, margin):
                     continue
                 by_control = found.setdefault(margin.metric, {})
                 by_branch = by_control.setdefault(margin.control, {})
