@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test faults full-size check format study bench gpu-check foundation clean
+.PHONY: help setup demo test faults full-size check format study bench peers gpu-check foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two core
 	$(BIN)/python benchmarks/data_cleaning.py --out benchmarks/results/data_cleaning.json
 	$(BIN)/python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json
 	$(BIN)/python benchmarks/sweep_bookkeeping.py --out benchmarks/results/sweep_bookkeeping.json
+
+peers: $(READY) ## Hold encoders and scorers against the published packages (6 GB once, then minutes).
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.peers
 
 gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (a quarter of an hour).
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/gpu_check.py

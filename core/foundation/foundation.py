@@ -4,6 +4,7 @@ Shape legend: B batch, C channels or context width, H W latent height and width,
 T time steps, D feature width.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.files import json_sha256
 from core.foundation.batches import BatchLimit
 from core.foundation.fused.blocks import fuse_on_gpu
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
@@ -61,10 +63,18 @@ class Foundation:
     def revision(self, part: Part) -> str:
         """Hash that changes whenever `part` would compute something else."""
         if part == "clap":
-            return self.clap_source.fingerprint(CLAP)
+            files = self.clap_source.fingerprint(CLAP)
+            # Features of before were of another mel scale where the model is fused.
+            return json_sha256([files, "HTK mel"]) if self._clap_is_fused else files
         names = (part, "tokenizer") if part == "text_encoder" else (part,)
         parts = tuple(STABLE_DIFFUSION.part(name) for name in names)
         return self.stable_diffusion.fingerprint(Layout(parts))
+
+    @cached_property
+    def _clap_is_fused(self) -> bool:
+        # Read as text: a revision is asked for where transformers is not imported.
+        config = json.loads((self.clap_source.folder / "config.json").read_bytes())
+        return bool(config.get("audio_config", {}).get("enable_fusion", False))
 
     # Parts -------------------------------------------------------------------------------
 
@@ -126,7 +136,7 @@ class Foundation:
 
     @cached_property
     def clap_extractor(self) -> Any:
-        """`ClapFeatureExtractor` with the mel range LAION trained with (from 50 Hz)."""
+        """`ClapFeatureExtractor` with LAION's mels: from 50 Hz, on HTK's scale where fused."""
         from transformers import ClapFeatureExtractor
 
         try:
@@ -134,7 +144,8 @@ class Foundation:
                 self.clap_source.folder,
                 local_files_only=True,
                 frequency_min=50,
-                truncation="rand_trunc",
+                # It decides the mel scale too: Slaney's, or HTK's for "fusion".
+                truncation="fusion" if self._clap_is_fused else "rand_trunc",
                 padding="repeatpad",
             )
         except (OSError, ValueError) as error:
@@ -271,7 +282,9 @@ class Foundation:
         )
         output = self.clap.get_audio_features(
             input_features=inputs["input_features"].to(self.device, self.dtype),
-            is_longer=inputs["is_longer"].to(self.device),
+            # None is: longer clips are refused. A fused model's extractor marks one of each batch
+            # by lot all the same, which LAION's package does in training alone.
+            is_longer=torch.zeros_like(inputs["is_longer"], dtype=torch.bool, device=self.device),
         )
         sequence_BDFT = output.last_hidden_state.float().cpu()
         return AudioEmbedding(

@@ -1,5 +1,7 @@
-"""LAION's CLAP: a small ClapModel renamed back to LAION's names has to survive the way forth."""
+"""LAION's CLAP: a small ClapModel renamed back to LAION's names has to survive the way forth, and
+one of true size has to hear what `laion-clap` itself heard (`make peers`)."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
+from benchmarks.peers.drawn import sound, weight
 from core.errors import MismatchError, MissingWeightsError
 from core.foundation.convert.clap import convert_clap
 from core.foundation.foundation import Foundation
+from core.foundation.layout import CLAP
 from core.foundation.sources import resolve_source
 from core.randomness import torch_seeded
 
@@ -43,6 +47,7 @@ BESIDE = {
     "audio_transform.sequential.0.weight": (2, 2),
     "audio_transform.sequential.3.bias": (2,),
 }
+PEERS = Path("tests") / "data" / "peers"
 
 
 def small_clap(*, is_fused: bool = False, num_words: int = 50) -> ClapModel:
@@ -200,3 +205,50 @@ def test_another_model_is_refused_by_the_tensor_that_differs(
     with pytest.raises(MismatchError, match=complaint):
         convert_clap(save(state, tmp_path / "l.pt"), folder=tmp_path / "clap")
     assert not (tmp_path / "clap").exists()
+
+
+def drawn_checkpoint(path: Path, *, shapes: dict[str, list[int]]) -> Path:
+    """The checkpoint that `make peers` gave the package; what is computed is of no matter."""
+    windows = ClapModel(ClapConfig()).state_dict()
+    state = {}
+    for name, shape in shapes.items():
+        if name.endswith("relative_position_index"):
+            ours = name.replace("audio_branch", "audio_model.audio_encoder")
+            state[name] = windows[ours.replace(".attn.", ".attention.self.")]
+        elif re.search("spectrogram|logmel|attn_mask|position_ids|logit_scale", name):
+            state[name] = torch.ones(shape)
+        elif not name.endswith("num_batches_tracked"):
+            state[name] = torch.from_numpy(weight(name, tuple(shape)))
+        else:
+            state[name] = torch.tensor(0)
+    return save(state, path)
+
+
+@pytest.mark.parametrize("step", ["laion", "laion-fusion"])
+def test_converted_checkpoint_hears_as_the_package_does(step: str, tmp_path: Path) -> None:
+    """Catches: a mel of another scale, a clip marked as longer by lot, another network."""
+    shapes = json.loads((PEERS / "laion_shapes.json").read_text())[step]
+    convert_clap(drawn_checkpoint(tmp_path / "l.pt", shapes=shapes), folder=tmp_path / "clap")
+    foundation = Foundation(
+        stable_diffusion="embedded:stable_diffusion", clap=str(tmp_path / "clap")
+    )
+    waves = [sound(f"48k-{k}", duration_s=10, rate_hz=48_000) for k in range(2)]
+    theirs = np.load(PEERS / "theirs.npz")[step]
+    got = foundation.encode_audio(waves).pooled_BD.numpy()
+    assert np.abs(np.linalg.norm(theirs, axis=1) - 1).max() < 1e-5
+    assert np.linalg.norm(theirs[0] - theirs[1]) > 1e-2
+    assert np.linalg.norm(got - theirs, axis=1).max() < 1e-5
+
+
+def test_features_of_a_fused_model_are_not_those_of_before(tmp_path: Path) -> None:
+    """Catches: cached features of the wrong mel scale that are read again."""
+    revisions = {}
+    for is_fused in (True, False):
+        folder = tmp_path / str(is_fused)
+        convert_clap(
+            save(laion_state(small_clap(is_fused=is_fused)), tmp_path / "l.pt"), folder=folder
+        )
+        foundation = Foundation(stable_diffusion="embedded:stable_diffusion", clap=str(folder))
+        files = foundation.clap_source.fingerprint(CLAP)
+        revisions[is_fused] = foundation.revision("clap") == files
+    assert revisions == {True: False, False: True}

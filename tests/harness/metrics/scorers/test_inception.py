@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from benchmarks.peers.drawn import picture, weight
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.sources import resolve_source
 from core.randomness import rng, torch_seeded
@@ -271,3 +272,22 @@ def _cubic_matrix(size_in: int, size_out: int) -> np.ndarray:
     near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
     weights = np.where(t < 1, near, np.where(t < 2, far, 0.0))
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_features_equal_those_of_torch_fidelity(tmp_path, monkeypatch):
+    """Catches: another layer, pooling or input scale than `torch-fidelity` 0.4.0 has."""
+    state = {
+        name: torch.from_numpy(weight(name, tuple(tensor.shape)))
+        for name, tensor in InceptionV3().state_dict().items()
+        if tensor.is_floating_point()
+    }
+    file = tmp_path / inception.FILE_NAME
+    torch.save(state, file)
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    for k, path in enumerate(paths):
+        Image.fromarray(picture(f"299-{k}", size=299)).save(path)
+    got = InceptionScorer(resolve_source(str(tmp_path)), device=torch.device("cpu")).images(paths)
+    theirs = np.load("tests/data/peers/theirs.npz")["inception"]
+    assert np.linalg.norm(theirs[0] - theirs[1]) > 1e-3 * np.linalg.norm(theirs[0])
+    assert (np.linalg.norm(got - theirs, axis=1) / np.linalg.norm(theirs, axis=1)).max() < 1e-5

@@ -15,6 +15,7 @@ import torchmetrics.functional.image.lpips as reference
 from PIL import Image
 from torch import nn
 
+from benchmarks.peers.drawn import picture, weight
 from core.errors import MismatchError, MissingWeightsError
 from core.foundation.sources import resolve_source
 from core.randomness import rng, torch_seeded
@@ -136,3 +137,20 @@ def test_only_the_released_files_are_lpips(folder, tmp_path, monkeypatch):
     (copy / "alex.pth").unlink()
     with pytest.raises(MissingWeightsError, match="linear heads"):
         LpipsScorer(resolve_source(str(copy)), device=torch.device("cpu"))
+
+
+def test_distances_equal_those_of_the_package(tmp_path, monkeypatch):
+    """Catches: another layer, scale or head than `lpips` 0.1.4 has."""
+    trunk = AlexNetTrunk().state_dict()
+    drawn = {name: torch.from_numpy(weight(name, tuple(t.shape))) for name, t in trunk.items()}
+    torch.save(drawn, tmp_path / BACKBONE)
+    shutil.copy(HEADS, tmp_path / "alex.pth")
+    digest = hashlib.sha256((tmp_path / BACKBONE).read_bytes()).hexdigest()
+    monkeypatch.setattr(lpips, "BACKBONE_SHA256", {BACKBONE: digest})
+    paths = [tmp_path / f"{k}.png" for k in range(6)]
+    for k, path in enumerate(paths):
+        Image.fromarray(picture(f"256-{k}", size=256)).save(path)
+    scorer = LpipsScorer(resolve_source(str(tmp_path)), device=torch.device("cpu"))
+    theirs = np.load("tests/data/peers/theirs.npz")["lpips"]
+    assert theirs[np.triu_indices(6, k=1)].min() > 1e-3
+    np.testing.assert_allclose(scorer.pairwise(paths), theirs, rtol=1e-5, atol=1e-8)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPConfig, CLIPModel
 
+from benchmarks.peers.drawn import sound, weight
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.convert.wav2clip import convert_wav2clip
 from core.foundation.sources import resolve_source
@@ -245,3 +246,14 @@ def test_a_lightning_checkpoint_converts_without_running_what_it_holds(folder, t
     torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "other.pt")
     with pytest.raises(MismatchError, match="not a Wav2CLIP checkpoint"):
         convert_wav2clip(tmp_path / "other.pt", folder=tmp_path / "other")
+
+
+def test_embeddings_equal_those_of_the_package(tmp_path):
+    """Catches: another spectrogram, normalisation or layer than `wav2clip` 0.1.0 has."""
+    state = {name: torch.from_numpy(weight(name, tuple(t.shape))) for name, t in STATE.items()}
+    torch.save(state, tmp_path / "Wav2CLIP.pt")
+    scorer = Wav2ClipScorer(resolve_source(str(tmp_path)), device=CPU)
+    theirs = np.load("tests/data/peers/theirs.npz")["wav2clip"]
+    got = scorer.embed(sound(f"48k-{k}", duration_s=10, rate_hz=48_000) for k in range(2))
+    assert np.linalg.norm(theirs[0] - theirs[1]) > 1e-3 * np.linalg.norm(theirs[0])
+    assert (np.linalg.norm(got - theirs, axis=1) / np.linalg.norm(theirs, axis=1)).max() < 1e-5

@@ -1,0 +1,1 @@
+"""Our encoders and scorers against the packages they stand for: `make peers`."""
