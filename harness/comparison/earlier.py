@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import HarnessError
-from harness.comparison.record import ComparisonRecord, PairResult, load_comparison
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.records.folders import ResultsFolder
 from harness.wording.numbers import count, listed
 

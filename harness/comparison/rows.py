@@ -18,11 +18,9 @@ from harness.comparison.eligibility import (
 )
 from harness.comparison.evidence import Interval, Selection
 from harness.comparison.judging import ALPHA, LEVEL, Evidence
+from harness.comparison.pair_result import PairResult
 from harness.comparison.power import detectable, sd_interval
-from harness.comparison.record import (
-    ComparedRun,
-    PairResult,
-)
+from harness.comparison.record import ComparedRun
 from harness.comparison.runs import LoadedRun
 from harness.comparison.sentences import (
     pair_sentence,

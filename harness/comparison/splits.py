@@ -15,7 +15,8 @@ from typing import Any
 
 from core.errors import HarnessError
 from core.files import json_sha256
-from harness.comparison.record import ComparisonRecord, PairResult, load_comparison
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import ComparisonRecord, load_comparison
 from harness.records.folders import ResultsFolder
 from harness.wording.numbers import count, listed, plain
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from harness.comparison.evidence import Interval, Listening, Selection
 from harness.comparison.next_step import next_step
-from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import ComparisonRecord, MetricRow
 from harness.wording.numbers import (
     count,
     digits_for,

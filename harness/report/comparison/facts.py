@@ -12,7 +12,8 @@ import pandas as pd
 from core.data.splits.split import Split
 from core.errors import DataError, HarnessError
 from harness.comparison.certified import certificates_of, refusals
-from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import ComparisonRecord, MetricRow
 from harness.comparison.runs import LoadedRun
 from harness.metrics.arms import Arm
 from harness.metrics.metric import Level, Metric

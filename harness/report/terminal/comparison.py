@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.comparison.record import ComparisonRecord, MetricRow, PairResult
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import ComparisonRecord, MetricRow
 from harness.statistics.outcome import Population
 from harness.votes.record import VotesRecord
 from harness.votes.summary import answers_with_votes, deciding_votes

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.comparison.record import MetricRow, PairResult
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import MetricRow
 from harness.report.page.style import (
     BAND,
     INK,

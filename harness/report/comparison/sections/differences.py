@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from harness.comparison.evidence import ClipBootstrap
-from harness.comparison.record import MetricRow, PairResult
+from harness.comparison.pair_result import PairResult
+from harness.comparison.record import MetricRow
 from harness.report.comparison import figures
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import NOT_COMPARED, branch_columns

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.comparison.listening import listening_of
-from harness.comparison.record import PairResult
+from harness.comparison.pair_result import PairResult
 from harness.comparison.summary import listening, metric_meaning
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
