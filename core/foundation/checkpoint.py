@@ -126,6 +126,8 @@ def describe_differences(got: Mapping[str, Shape], *, expected: Mapping[str, Sha
 
 
 def _state_dict(loaded: Any) -> dict[str, Tensor]:
+    if isinstance(loaded, tuple) and loaded:  # the weights, then what the program wanted besides
+        return _state_dict(loaded[0])
     if not isinstance(loaded, Mapping):
         return {}
     for wrapper in _WRAPPERS:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import MissingWeightsError
-from core.foundation.catalogue import ALEXNET, INCEPTION, LPIPS_HEADS, WAV2CLIP
+from core.foundation.catalogue import (
+    AISFX,
+    ALEXNET,
+    EFFICIENTNET_LITE0,
+    INCEPTION,
+    LPIPS_HEADS,
+    WAV2CLIP,
+)
 
 DIFFUSERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
@@ -188,6 +195,8 @@ LAYOUTS = {
     "inception": one_of((INCEPTION.name,)),
     "lpips": one_of((ALEXNET.name,), LPIPS_HEADS_NAMES),
     "wav2clip": one_of(WAV2CLIP_NAMES),
+    "sound": one_of((AISFX.name,)),
+    "picture": one_of((EFFICIENTNET_LITE0.name,)),
     "pe_av": PE_AV,
 }
 """By the role that a model plays: the settings' own names."""

@@ -131,6 +131,21 @@ class Batch:
         return cosine_IR
 
     @cached_property
+    def effects_RD(self) -> Array | None:
+        """[R, 512] of each clip's sound by the sound-effects encoder; None without it or sounds."""
+        ear, sound = self.scorers.sound, self._waveform_of
+        if ear is None or sound is None:
+            return None
+        ids = [clip.sample_id for clip in self.clips]
+        embed = ear.embed
+        return self.cache.arrays(
+            "sounds effects",
+            ids=ids,
+            fingerprint=ear.fingerprint,
+            compute=lambda: {"embeddings": embed(sound(sample_id) for sample_id in ids)},
+        )["embeddings"]
+
+    @cached_property
     def _seen_and_heard(self) -> tuple[Array, Array] | None:
         """([I, D] images, [R, D] sounds) in one space."""
         scorers, agreement = self.scorers, self.scorers.agreement

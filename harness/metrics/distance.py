@@ -30,7 +30,8 @@ _BIASED = (
 )
 
 
-def _kid(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distance":
+def kid_distance(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distance":
+    """KID of an arm's features beside the clips' own real pictures."""
     from harness.metrics.distribution import KernelDistance, kid_kernel
 
     return KernelDistance.of(x_ND, y_MD=y_MD, kernel=kid_kernel, is_matched=True, classes=classes)
@@ -55,13 +56,15 @@ def _frechet(x_ND: "Array", y_MD: "Array", classes: "Sequence[str]") -> "Distanc
     return FrechetDistance.of(x_ND, y_MD=y_MD)
 
 
-def _against_real(
+def against_real(
     name: str,
     *,
     extractor: Extractor,
     distance: "Callable[[Array, Array, Sequence[str]], Distance]",
     beside: Beside = Beside.OTHERS,
 ) -> "Callable[[Batch], dict[str, SetScore | Absent]]":
+    """A set metric's `compute`: an arm's features against those of the real pictures."""
+
     def compute(batch: "Batch") -> dict[str, SetScore | Absent]:
         from harness.metrics.against_real import distance_scores
 
@@ -75,7 +78,9 @@ def _against_real(
 METRICS = (
     SetMetric(
         name="kid",
-        compute=_against_real("kid", extractor=Extractor.CLIP, distance=_kid, beside=Beside.OWN),
+        compute=against_real(
+            "kid", extractor=Extractor.CLIP, distance=kid_distance, beside=Beside.OWN
+        ),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.CLIP,
@@ -88,7 +93,7 @@ METRICS = (
     ),
     SetMetric(
         name="cmmd",
-        compute=_against_real("cmmd", extractor=Extractor.CLIP, distance=_cmmd, beside=Beside.OWN),
+        compute=against_real("cmmd", extractor=Extractor.CLIP, distance=_cmmd, beside=Beside.OWN),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.CLIP,
@@ -101,7 +106,7 @@ METRICS = (
     ),
     SetMetric(
         name="fid",
-        compute=_against_real("fid", extractor=Extractor.INCEPTION, distance=_frechet),
+        compute=against_real("fid", extractor=Extractor.INCEPTION, distance=_frechet),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.INCEPTION,
@@ -115,7 +120,7 @@ METRICS = (
     ),
     SetMetric(
         name="fd_dinov2",
-        compute=_against_real("fd_dinov2", extractor=Extractor.DINOV2, distance=_frechet),
+        compute=against_real("fd_dinov2", extractor=Extractor.DINOV2, distance=_frechet),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.DINOV2,
@@ -129,7 +134,7 @@ METRICS = (
     ),
     SetMetric(
         name="frechet_clip",
-        compute=_against_real("frechet_clip", extractor=Extractor.CLIP, distance=_frechet),
+        compute=against_real("frechet_clip", extractor=Extractor.CLIP, distance=_frechet),
         higher_is_better=False,
         role=Role.QUALITY,
         extractor=Extractor.CLIP,

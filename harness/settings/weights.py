@@ -10,12 +10,15 @@ from typing import Any
 from core.errors import MissingWeightsError, UsageError, suggestion
 from core.files import file_sha256
 from core.foundation.catalogue import (
+    AISFX,
     ALEXNET,
+    EFFICIENTNET_LITE0,
     HUB_MODELS,
     INCEPTION,
     LPIPS_HEADS,
     WAV2CLIP,
     HubModel,
+    PackagedFile,
     ReleasedFile,
     download_command,
 )
@@ -23,10 +26,12 @@ from core.foundation.layout import LAYOUTS
 from core.foundation.sources import EMBEDDED_PREFIX, Source, resolve_source
 from harness.settings.profile import Profile
 
-RELEASED: dict[str, tuple[ReleasedFile, ...]] = {
+RELEASED: dict[str, tuple[ReleasedFile | PackagedFile, ...]] = {
     "inception": (INCEPTION,),
     "lpips": (ALEXNET, LPIPS_HEADS),
     "wav2clip": (WAV2CLIP,),
+    "sound": (AISFX,),
+    "picture": (EFFICIENTNET_LITE0,),
 }
 """By the scorer's role: files that lie at addresses of their own, not on the hub."""
 _ON_HUB = {"dinov2": "facebook/dinov2-large", "pe_av": "facebook/pe-av-large"}
@@ -174,7 +179,7 @@ def _needed(role: str, name: str, *, setting: str | None) -> NeededModel:
 
 
 def _of_files(
-    role: str, name: str, released: Sequence[ReleasedFile], *, setting: str | None
+    role: str, name: str, released: Sequence[ReleasedFile | PackagedFile], *, setting: str | None
 ) -> NeededModel:
     folder = Path(name).expanduser()
     try:

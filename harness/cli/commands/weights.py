@@ -28,7 +28,7 @@ def weights(
         str,
         typer.Option(
             help="Scorers beyond the profile's, comma-separated: inception, lpips, wav2clip, "
-            "dinov2, pe_av (in the place of wav2clip), or all."
+            "sound, picture, dinov2, pe_av (in the place of wav2clip), or all."
         ),
     ] = "",
     folder: Annotated[

@@ -65,6 +65,15 @@ def pixel_normalisation(source: Source) -> tuple[Tensor, Tensor]:
 def released_file(source: Source, *, sha256: Mapping[str, str], part: str) -> dict[str, Tensor]:
     """The state dict in the one file of the folder that is a known release.
 
+    Raises: as `released_path`.
+    """
+    path = released_path(source, sha256=sha256, part=part)
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def released_path(source: Source, *, sha256: Mapping[str, str], part: str) -> Path:
+    """The one file of the folder that is a known release.
+
     sha256: start of the release's SHA-256 (all of it where known) by file name; a name may be
         one of several under which the same bytes are passed around.
 
@@ -87,8 +96,7 @@ def released_file(source: Source, *, sha256: Mapping[str, str], part: str) -> di
                     f"{path} has SHA-256 {found[:16]}..., the released {part} has "
                     f"{expected[:16]}...; fetch it again"
                 )
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return dict(state)
+            return path
     raise MissingWeightsError(
         f"no {part} in {source.location}; expected the file {' or '.join(sha256)}"
     )

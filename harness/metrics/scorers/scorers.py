@@ -24,7 +24,9 @@ from harness.metrics.scorers.inception import InceptionScorer
 from harness.metrics.scorers.loading import BATCH_SIZE, float64, pixel_normalisation, pretrained
 from harness.metrics.scorers.lpips import LpipsScorer
 from harness.metrics.scorers.pe_av import PeAvScorer
+from harness.metrics.scorers.picture import PictureClassifier
 from harness.metrics.scorers.provenance import refuse_conditioners
+from harness.metrics.scorers.sound import SoundScorer
 from harness.metrics.scorers.wav2clip import EMBEDDING_DIM, Wav2ClipScorer
 
 Array = NDArray[np.float64]
@@ -262,6 +264,10 @@ class Scorers:
     """Hears where there is no pair of judges; the CLIP scorer then is the half that sees."""
     pe_av: PeAvScorer | None = None
     """Hears and sees where there is neither."""
+    sound: SoundScorer | None = None
+    """Tells kinds of sounds, for `pair_win`."""
+    picture: PictureClassifier | None = None
+    """Tells kinds of pictures, for `pair_win` and `kid_picture`."""
 
     @classmethod
     def load(
@@ -276,6 +282,8 @@ class Scorers:
         lpips: str | None = None,
         wav2clip: str | None = None,
         pe_av: str | None = None,
+        sound: str | None = None,
+        picture: str | None = None,
         conditioners: Iterable[str] = (),
         device: str | torch.device = "cpu",
     ) -> Self:
@@ -301,6 +309,8 @@ class Scorers:
             "lpips": lpips,
             "wav2clip": wav2clip,
             "pe_av": pe_av,
+            "sound": sound,
+            "picture": picture,
         }
         sources = {role: resolve_source(name) for role, name in named.items() if name is not None}
         refuse_conditioners(sources, conditioners=[resolve_source(name) for name in conditioners])
@@ -401,4 +411,6 @@ _CLASSES: dict[str, Any] = {
     "lpips": LpipsScorer,
     "wav2clip": Wav2ClipScorer,
     "pe_av": PeAvScorer,
+    "sound": SoundScorer,
+    "picture": PictureClassifier,
 }

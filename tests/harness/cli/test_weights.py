@@ -179,7 +179,8 @@ def test_every_model_is_listed_with_its_command_at_once(
     assert result.exit_code == 0
     rows = json.loads(result.stdout)
     assert [row["role"] for row in rows] == [
-        "stable_diffusion", "clap", "clip", "inception", "lpips", "wav2clip", "dinov2"
+        "stable_diffusion", "clap", "clip", "inception", "lpips", "wav2clip", "sound", "picture",
+        "dinov2",
     ]  # fmt: skip
     for row in rows:
         assert {"role", "source", "commit", "files", "bytes", "found", "licence", "command"} <= {

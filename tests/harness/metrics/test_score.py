@@ -26,7 +26,7 @@ from harness.metrics.scorers.scorers import Scorers
 CLASSES = ("dog_barking", "engine", "fire", "siren")
 PER_CLASS = 8
 # What the shipped scorers cannot give: the weights are too large to ship.
-WITHOUT_WEIGHTS = {"fid", "fd_dinov2", "lpips_diversity"}
+WITHOUT_WEIGHTS = {"fid", "fd_dinov2", "lpips_diversity", "pair_win", "kid_picture"}
 OF_LABELS = {"unnamed_source_recall", "source_recall", "source_precision"}
 DIVERSITY = {"lpips_diversity", "judge_diversity"}
 

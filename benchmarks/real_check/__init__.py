@@ -1,0 +1,1 @@
+"""Real recordings, photographs and encoders, out of package archives: `make real-check`."""
