@@ -21,7 +21,7 @@ from core.embedded.corpus.pairs import pair_clip, pair_image
 from core.foundation.sources import resolve_source
 from harness.generate.edit import EditOptions, edit
 from harness.generate.sounds import Sound
-from harness.metrics.scorers.scorers import AudioJudge, ImageJudge
+from harness.metrics.scorers.judges import AudioJudge, ImageJudge
 
 _WAYS = (
     (KeptAttention.NONE, 0.5),

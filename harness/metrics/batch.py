@@ -16,7 +16,8 @@ from harness.metrics.arms import REAL, ScoredClip, common_captions, headline_of
 from harness.metrics.extractor import Extractor
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.per_clip import unit_rows
-from harness.metrics.scorers.scorers import ImageReading, Scorers
+from harness.metrics.scorers.judges import ImageReading
+from harness.metrics.scorers.scorers import Scorers
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]

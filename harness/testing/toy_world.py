@@ -19,7 +19,8 @@ from core.randomness import rng
 from harness.metrics.arms import REAL, Arm, ScoredClip
 from harness.metrics.batch import Batch, Row
 from harness.metrics.feature_cache import FeatureCache
-from harness.metrics.scorers.scorers import ImageReading, Scorers
+from harness.metrics.scorers.judges import ImageReading
+from harness.metrics.scorers.scorers import Scorers
 
 Array = NDArray[np.float64]
 

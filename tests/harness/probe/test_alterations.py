@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.embedded.corpus.pairs import make_pair
-from harness.metrics.scorers.scorers import AudioJudge
+from harness.metrics.scorers.judges import AudioJudge
 from harness.probe.alterations import PROPERTIES, Property, Wave, altered
 
 RATE = 48_000
