@@ -38,7 +38,7 @@ def test_what_pairs_have_in_common_is_found():
 
 def test_sounds_and_pictures_without_a_bond_win_half():
     """Catches: a clip's own picture among those fitted on, which wins; or a mean of the other
-    pictures for a prediction, which loses (left out one by one: .36)."""
+    pictures for a prediction, which loses."""
     found = [wins(*world(seed, shared=0.0)) for seed in range(40)]
     assert abs(float(np.mean(found)) - 0.5) < 4 * float(np.std(found)) / np.sqrt(len(found))
     assert float(np.std(found)) < 0.1
