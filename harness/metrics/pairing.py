@@ -126,7 +126,6 @@ METRICS = (
         "Arm `real` says what it can tell at best.",
         lowest=0.0,
         highest=1.0,
-        best=1.0,
         chance=0.5,
         min_clips=MIN_CLIPS,
     ),

@@ -187,6 +187,8 @@ def _scorers(captions: Mapping[str, Array], blind_to: Path | None) -> Scorers:
         inception=eye,
         dinov2=eye,
         lpips=eye,
+        sound=eye,
+        picture=eye,
     )
 
 
