@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Train and compare the three branches on the embedded default (no GPU, no downloads).
 	HF_HUB_OFFLINE=1 $(BIN)/harness compare --seeds $(SEEDS)
 
-test: $(READY) ## Run the tests: CPU, offline, some 20 minutes on two cores.
+test: $(READY) ## Run the tests: CPU, offline, 6 to 23 minutes on two cores, as seen on two machines.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: $(READY) ## Kill runs, comparisons and sweeps at random moments, fill a disk (half an hour).
