@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -37,6 +38,13 @@ class AudioEmbedding:
 
     pooled_BD: Tensor
     sequence_BTD: Tensor
+
+
+DAMAGED = (
+    *(OSError, ValueError, TypeError, AttributeError, RuntimeError),
+    *(SafetensorError, UnpicklingError, StrictDataclassError),
+)
+"""What the libraries raise on model files that are missing or not what they should be."""
 
 
 class Foundation:
@@ -73,8 +81,11 @@ class Foundation:
     @cached_property
     def _clap_is_fused(self) -> bool:
         # Read as text: a revision is asked for where transformers is not imported.
-        config = json.loads((self.clap_source.folder / "config.json").read_bytes())
-        return bool(config.get("audio_config", {}).get("enable_fusion", False))
+        try:
+            config = json.loads((self.clap_source.folder / "config.json").read_bytes())
+            return bool(config.get("audio_config", {}).get("enable_fusion", False))
+        except DAMAGED as error:
+            raise missing_weights(self.clap_source, "CLAP config", error) from error
 
     # Parts -------------------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class Foundation:
 
         try:
             return ClapConfig.from_pretrained(self.clap_source.folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise missing_weights(self.clap_source, "CLAP config", error) from error
 
     @cached_property
@@ -148,7 +159,7 @@ class Foundation:
                 truncation="fusion" if self._clap_is_fused else "rand_trunc",
                 padding="repeatpad",
             )
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise missing_weights(self.clap_source, "CLAP feature extractor", error) from error
 
     @cached_property
@@ -160,7 +171,7 @@ class Foundation:
             tokenizer = AutoTokenizer.from_pretrained(
                 self.clap_source.folder, local_files_only=True
             )
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise missing_weights(self.clap_source, "CLAP tokenizer", error) from error
         if tokenizer.vocab_size < _MIN_VOCABULARY:  # what a missing file loads as, unasked
             cause = ValueError(f"its vocabulary holds {tokenizer.vocab_size} words")
@@ -313,7 +324,7 @@ class Foundation:
             return cls.from_pretrained(
                 self.stable_diffusion.folder, subfolder=part, local_files_only=True
             )
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise missing_weights(self.stable_diffusion, part, error) from error
 
     def _whole(self, cls: Any, part: str) -> nn.Module:
@@ -353,7 +364,7 @@ def load_whole(cls: Any, source: Source, part: str, *, files: PartFiles) -> Any:
         )
     except MissingWeightsError as error:
         raise missing_weights(source, part, error) from None
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+    except DAMAGED as error:
         raise missing_weights(source, part, error) from error
     absent = sorted(found["missing_keys"])
     if absent:

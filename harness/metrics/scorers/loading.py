@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.file_hashes import model_file_sha256
+from core.foundation.foundation import DAMAGED
 from core.foundation.layout import MODEL, PREPROCESSOR
 from core.foundation.sources import Source, missing_weights
 
@@ -35,7 +35,7 @@ def pretrained(cls: Any, source: Source, *, part: str, device: torch.device) -> 
         )
     except MissingWeightsError as error:
         raise missing_weights(source, part, error) from None
-    except (OSError, ValueError, UnpicklingError) as error:
+    except DAMAGED as error:
         raise missing_weights(source, part, error) from error
     # from_pretrained fills missing weights with random ones and only warns.
     wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))

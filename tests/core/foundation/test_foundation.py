@@ -175,6 +175,15 @@ def test_pickled_and_half_precision_files_load_as_they_are(
     assert opened.revision("unet") != foundation.revision("unet")
 
 
+@pytest.mark.parametrize("text", [b"{", b"[]", b'{"audio_config": 3}', b"\xff\xfe"])
+def test_a_damaged_config_of_clap_ends_in_a_sentence(copy: Path, text: bytes) -> None:
+    """Catches: a traceback where the config is read to tell which mel scale the model hears on."""
+    (copy / "clap" / "config.json").write_bytes(text)
+    for ask in (lambda of: of.revision("clap"), lambda of: of.clap_config):
+        with pytest.raises(MissingWeightsError, match="cannot load the CLAP config"):
+            ask(open_copy(copy))
+
+
 def test_a_pickle_that_would_run_code_is_not_loaded(copy: Path, tmp_path: Path) -> None:
     """Catches: a `.bin` from elsewhere that runs what it holds."""
     ran = tmp_path / "ran"

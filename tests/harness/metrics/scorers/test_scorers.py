@@ -236,6 +236,15 @@ def test_a_folder_without_weights_or_preprocessor_is_named(models_folder, tmp_pa
         Scorers.load(clip=str(without))
 
 
+@pytest.mark.parametrize("text", ["[]", '{"vision_config": 3}'])
+def test_a_damaged_config_is_named(models_folder, tmp_path, text):
+    """Catches: a traceback of the library's where a config is JSON, and not a model's."""
+    shutil.copytree(models_folder / "clip", tmp_path / "clip")
+    (tmp_path / "clip" / "config.json").write_text(text)
+    with pytest.raises(MissingWeightsError, match="cannot load the"):
+        Scorers.load(clip=str(tmp_path / "clip"))
+
+
 def test_judges_of_the_wrong_kind_or_of_two_spaces_are_refused(models_folder, tmp_path):
     """Catches: similarities between unrelated embeddings."""
     clip, image = str(models_folder / "clip"), str(models_folder / "image")
