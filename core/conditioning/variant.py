@@ -17,6 +17,7 @@ from core.choices import UnetAdapterKind as UnetAdapterKind
 from core.conditioning.conditioning import Conditioning, ConditioningInputs
 from core.conditioning.config import AdaptedConfig as AdaptedConfig
 from core.conditioning.config import VariantConfig as VariantConfig
+from core.conditioning.goals import Goal
 from core.conditioning.shapes import SECTIONS, FoundationShapes
 from core.conditioning.stage import ParameterGroup
 
@@ -138,6 +139,23 @@ class Variant(nn.Module, ABC):
         micro-batches, so that a loss may compare samples.
         """
         return {}
+
+    def goals(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Goal]:
+        """What a term of `auxiliary_losses` is to raise or to lower, by the term's name.
+
+        Every run checks that the term's gradient pulls that way. A term that names an entropy must
+        state it, since either sign of it looks like training.
+        """
+        return {}
+
+    def loss_only_parameters(self) -> frozenset[str]:
+        """Names of parameters that its own terms alone train, such as a thrown-away head's.
+
+        Others that the diffusion loss does not reach end the run; these are named in its record.
+        """
+        return frozenset()
 
     def has_auxiliary_losses(self, stage: str) -> bool:
         """Whether `auxiliary_losses` gives any in this stage; spares it being asked in others."""

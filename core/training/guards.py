@@ -291,23 +291,6 @@ def check_frozen_unchanged(before: str, after: str) -> None:
         )
 
 
-def preflight(model: AttachedVariant, probe: Probe) -> list[str]:
-    """Run every check that needs the model, on real clips; returns the names of those passed.
-
-    Raises:
-        GuardError: the first check that fails.
-    """
-    passed = []
-    if probe.inputs.audio:
-        check_features_differ(probe.inputs)
-        passed.append("features_differ")
-    check_batch_equals_singles(model, probe.inputs)
-    passed.append("batch_equals_singles")
-    check_silent_identity(model, probe)
-    check_adapter_identity(model, probe)
-    return [*passed, "silent_identity", "adapter_identity"]
-
-
 def _require_equal(got: Tensor, expected: Tensor, message: str) -> None:
     difference = float((got.float() - expected.float()).abs().max())
     if not difference <= _TOLERANCE * max(1.0, float(expected.float().abs().max())):

@@ -107,6 +107,7 @@ def train(
             "gradient_reach",
             "finite",
             "effective_steps",
+            *(["own_terms"] if any(s.loss_only is not None for s in results) else []),
             *(["moved"] if not any(stage.unmoved for stage in results) else []),
             "frozen_unchanged",
         ),

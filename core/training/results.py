@@ -1,6 +1,6 @@
 """What training tells while it runs, and what it leaves for the record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.conditioning.stage import StopCriterion
@@ -50,6 +50,8 @@ class StageResult:
     """Whether its steps were replayed from a CUDA graph."""
     unmoved: int = 0
     """Parameters that had not moved at the end of a stage too short to judge them by that."""
+    loss_only: Sequence[str] | None = None
+    """Parameters that the variant's own terms alone trained, as it says; None: not looked at."""
 
 
 @dataclass(frozen=True)

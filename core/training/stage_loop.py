@@ -26,6 +26,7 @@ from core.training.ledger import (
     Ledger,
 )
 from core.training.objective import TrainingData
+from core.training.own_terms import check_own_terms
 from core.training.plan import TrainingPlan
 from core.training.preview import Preview
 from core.training.repeatable import check_repeatable
@@ -33,6 +34,7 @@ from core.training.results import StageResult, StepReport
 from core.training.step import PendingStep, StepOutcome, TrainingStep, build_optimizer
 from core.training.validation import planned_loss
 from core.training.watch import (
+    STEPS_TO_REACH,
     WATCH_STEPS,
     check_effective_steps,
     check_loss_terms,
@@ -222,12 +224,22 @@ class StageLoop:
         guards.check_gradient_reach(unreached, stage=length_of(self.stage))
         check_effective_steps(watch.too_small(eps=eps), eps=eps, stage=self.stage)
         check_loss_terms(self.largest_terms, stage=self.stage, batch_size=self.plan.batch_size)
+        self._judge_own_terms()
+
+    def _judge_own_terms(self) -> None:
+        """Look at what the variant's own terms do, on the stage's first batches."""
+        if self.model.variant.has_auxiliary_losses(self.stage.name):
+            with self.ledger.spending(OTHER):
+                batches = (self.batches.at(step) for step in range(WATCH_STEPS))
+                self.result.loss_only = check_own_terms(self.optimise, batches)
 
     def _finish(self) -> None:
         watch = self.optimise.watch
         guards.check_gradient_reach(
             watch.unreached(steps_done=self._num_applied), stage=length_of(self.stage)
         )
+        if not self.is_judged and self._num_applied >= STEPS_TO_REACH:
+            self._judge_own_terms()
         stuck = [n for n, old in self.before.items() if torch.equal(old, self.trained[n].detach())]
         # A stage that is shorter than its warm-up, or than a gradient's way, proves nothing.
         judged = watch.reached() if self.step > self.stage.warmup_steps else set()
@@ -301,6 +313,7 @@ class StageLoop:
                 "largest_terms": self.largest_terms,
                 "in_graph": sorted(self.optimise.watch.in_graph),
                 "skipped_steps": self.result.skipped_steps,
+                "loss_only": self.result.loss_only,
                 "best": None if self.best is None else [self.best[0], self.best[1]],
                 "results": [vars(result) for result in finished],
             },
@@ -317,6 +330,7 @@ class StageLoop:
         self.step = checkpoint.state["step"]
         self.largest_terms = dict(checkpoint.state["largest_terms"])
         self.result.skipped_steps = checkpoint.state["skipped_steps"]
+        self.result.loss_only = checkpoint.state["loss_only"]
         self.is_judged = self._num_applied >= WATCH_STEPS
         watch, scaler = self.optimise.watch, self.optimise.scaler
         watch.restore(stage_state.under(checkpoint.tensors, prefix="watch."))

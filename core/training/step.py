@@ -229,7 +229,7 @@ class TrainingStep:
     def _micro_losses(self, batch: StepBatch) -> dict[str, Tensor]:
         """The terms of one micro-batch's loss, scalars by name."""
         variant = self.model.variant
-        with self.ledger.spending(FORWARD), self._autocast():
+        with self.ledger.spending(FORWARD), self.autocast():
             conditioning = self._condition(batch)
             kept = conditioning.with_text_dropped(
                 batch.drop_text_S, null_text_LC=self.null_text_LD
@@ -260,11 +260,12 @@ class TrainingStep:
         variant = self.model.variant
         if self.plan.accumulation == 1 or not variant.has_auxiliary_losses(self.stage.name):
             return {}
-        with self.ledger.spending(FORWARD), self._autocast():
+        with self.ledger.spending(FORWARD), self.autocast():
             conditioning = self._condition(batch)
             return dict(variant.auxiliary_losses(batch.inputs, conditioning, stage=self.stage.name))
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
+        """The run's precision, for a forward pass."""
         return autocast(self.plan.precision, device=self.model.device)
 
 

@@ -68,4 +68,10 @@ def stage_notices(result: TrainingResult, *, variant: str) -> list[str]:
         for stage in result.stages
         if stage.unmoved
     ]
+    notices += [
+        f"{stage.stage}: {', '.join(stage.loss_only)} learn by the variant's own terms alone, as "
+        "it says: they shape no image"
+        for stage in result.stages
+        if stage.loss_only
+    ]
     return notices

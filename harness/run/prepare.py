@@ -24,6 +24,7 @@ from core.foundation.foundation import Foundation
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.objective import TrainingData
+from core.training.preflight import preflight
 from harness.branches.unet_adapter import adapter_of
 from harness.data.source import weights_of
 from harness.records.folders import ResultsFolder
@@ -219,7 +220,7 @@ class _Preparation:
             str(group): sum(p.numel() for p in model.parameters([group]).values())
             for group in ParameterGroup
         }
-        self.findings.guards += ["class_weights", *guards.preflight(model, probe)]
+        self.findings.guards += ["class_weights", *preflight(model, probe)]
         return model, data
 
     def _check_latents(

@@ -16,6 +16,7 @@ from core.conditioning.stage import ParameterGroup, Stage
 from core.errors import GuardError
 from core.training import guards
 from core.training.guards import Probe
+from core.training.preflight import preflight
 from core.training.watch import (
     GradientWatch,
     check_effective_steps,
@@ -56,12 +57,14 @@ def probe(model: AttachedVariant, inputs: ConditioningInputs, precision: Precisi
 
 def test_a_sound_model_passes_the_preflight(model: AttachedVariant, probe: Probe) -> None:
     """Catches: a check that refuses everything."""
-    names = guards.preflight(model, probe)
+    names = preflight(model, probe)
     assert names == [
         "features_differ",
         "batch_equals_singles",
+        "clips_apart_in_training",
         "silent_identity",
         "adapter_identity",
+        "answer_is_the_unets",
     ]
 
 
@@ -97,7 +100,7 @@ def test_a_variant_that_mixes_the_batch_is_refused(model: AttachedVariant, probe
     norm = _MixesTheBatch(nn.Identity())
     model.variant.audio_tokens = lambda inputs: norm(own(inputs))
     with pytest.raises(GuardError, match="something mixes samples"):
-        guards.preflight(model, probe)
+        preflight(model, probe)
 
 
 def test_layers_that_act_without_sound_are_refused(model: AttachedVariant, probe: Probe) -> None:
@@ -132,7 +135,7 @@ def test_the_checks_leave_every_weight_as_it_was(model: AttachedVariant, probe: 
     """Catches: frozen weights that stay in float32, or come back rounded, after the checks."""
     frozen = model.frozen_parameters()
     before, kinds = guards.parameters_hash(frozen), {n: p.dtype for n, p in frozen.items()}
-    guards.preflight(model, probe)
+    preflight(model, probe)
     assert guards.parameters_hash(frozen) == before
     assert {n: p.dtype for n, p in frozen.items()} == kinds
 

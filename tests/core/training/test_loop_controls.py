@@ -8,10 +8,11 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.variant import Variant
 from core.randomness import torch_seeded
 from core.training.checkpoints import CheckpointFolder
-from core.training.guards import Probe, preflight
+from core.training.guards import Probe
 from core.training.loop import train
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.preflight import preflight
 from core.training.results import NOTHING_TO_TRAIN, StepReport
 from harness.testing import SmallFoundation
 from variants.class_embedding import VARIANT as CLASS_EMBEDDING
