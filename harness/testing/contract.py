@@ -4,13 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.testing.answer import AnswerChecks
 from harness.testing.conditioning import ConditioningChecks
 from harness.testing.keeping import KeepingChecks
+from harness.testing.own_terms import OwnTermChecks
 from harness.testing.settings import SettingsChecks
-from harness.testing.training import TrainingChecks
 
 
-class VariantContract(ConditioningChecks, TrainingChecks, KeepingChecks, SettingsChecks):
+class VariantContract(
+    ConditioningChecks, AnswerChecks, OwnTermChecks, KeepingChecks, SettingsChecks
+):
     """Derive a class named `Test...` and set `variant`; pytest then checks every promise.
 
     variant: the class. config: its settings, small ones are faster. foundation: the models it is

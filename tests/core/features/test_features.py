@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
@@ -165,6 +166,28 @@ def test_log_mels_are_of_the_resampled_window(prepare, split):
     got = prepare().audio(AudioFeature.LOG_MEL, [id_])
     assert got.shape == (1, 32, 60)
     torch.testing.assert_close(got, log_mel(resampled[None], settings=MEL))
+
+
+def test_a_sound_ten_times_quieter_keeps_its_loudness_in_every_feature(prepare, write_listed):
+    """Catches: defect (i), a peak or level that is normalised before an encoder."""
+    found = []
+    for folder, loudness in (("loud", 1.0), ("quiet", 0.1)):
+        root = write_listed({"rain": 4, "fire": 3}, folder=folder)
+        for path in (root / "audio").iterdir():
+            samples, rate = soundfile.read(path)
+            soundfile.write(path, loudness * samples, rate, subtype="FLOAT")
+        split = make_split(build_manifest(root, max_excluded_share=0))
+        found.append(prepare(split=split))
+    ids = sorted(split.samples)
+    loud, quiet = (features.audio(AudioFeature.LOG_MEL, ids) for features in found)
+    has_sound = loud[..., : 1 + (8_000 - 400) // 160]
+    fallen = has_sound - quiet[..., : has_sound.shape[-1]]
+    torch.testing.assert_close(
+        fallen, torch.full_like(fallen, 2 * np.log(10) / MEL.std), atol=1e-2, rtol=0
+    )
+    for feature in (AudioFeature.CLAP_POOLED, AudioFeature.CLAP_SEQUENCE):
+        loud, quiet = (features.audio(feature, ids) for features in found)
+        assert ((loud - quiet).flatten(1).norm(dim=1) > 1e-3 * loud.flatten(1).norm(dim=1)).all()
 
 
 def test_silence_is_the_feature_of_no_sound(prepare, encoders):

@@ -20,6 +20,7 @@ from core.conditioning.attention import (
 from core.conditioning.attention_variant import AttentionVariant
 from core.conditioning.conditioning import AudioFeature, Conditioning, ConditioningInputs
 from core.conditioning.gates import SigmoidGate
+from core.conditioning.goals import Goal, Pull
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.variant import UnetAdapterKind, Variant, VariantConfig
 from harness.testing import SmallFoundation, VariantContract, violations
@@ -122,6 +123,148 @@ class BatchStatistic(Sound):
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
         tokens_BNC = super().audio_tokens(inputs)
         return tokens_BNC - 0.5 * tokens_BNC.mean(dim=0)
+
+
+class BatchStatisticInTraining(Sound):
+    """Takes the mean over the clips beside it while it trains, as BatchNorm does."""
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        tokens_BNC = super().audio_tokens(inputs)
+        return tokens_BNC - 0.5 * tokens_BNC.mean(dim=0) if self.training else tokens_BNC
+
+
+class Hooked(Sound):
+    """Hooks at the ends of the UNet that act on the rows that have a sound."""
+
+    def attach(self, unet: nn.Module) -> None:
+        super().attach(unet)
+        first = unet.register_forward_pre_hook(self._note, with_kwargs=True)
+        self._hooks = (first, self.hook(unet))
+
+    def hook(self, unet: nn.Module) -> Any:
+        raise NotImplementedError
+
+    def _note(self, module: nn.Module, args: Any, words: dict[str, Any]) -> None:
+        tokens_BNC = words["encoder_hidden_states"][:, self.shapes.num_text_tokens :]
+        self._factor_B111 = 1 - 0.1 * (tokens_BNC != 0).any(-1).any(-1)[:, None, None, None].float()
+
+    def detach(self) -> None:
+        super().detach()
+        for hook in self.__dict__.pop("_hooks", ()):
+            hook.remove()
+
+
+class AnswersItself(Hooked):
+    """Puts something else in place of the UNet's answer."""
+
+    def hook(self, unet: nn.Module) -> Any:
+        return unet.conv_out.register_forward_hook(
+            lambda m, args, out: out * self._factor_B111.to(out)
+        )
+
+
+class OwnSchedule(Hooked):
+    """Scales the noisy latents by a schedule of its own."""
+
+    def hook(self, unet: nn.Module) -> Any:
+        return unet.conv_in.register_forward_pre_hook(
+            lambda m, args: (args[0] * self._factor_B111.to(args[0]),)
+        )
+
+
+class HeadOfItsOwn(Sound):
+    """A layer that its own term alone reads."""
+
+    def __init__(self, config: Any, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.router = nn.Linear(shapes.clap_pooled_dim, 3)
+
+    def auxiliary_losses(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Tensor]:
+        share_BK = self.router(inputs.audio[POOLED]).softmax(-1)
+        return {"balance": share_BK.mean(0).square().sum()} if stage != "stage3" else {}
+
+    def has_auxiliary_losses(self, stage: str) -> bool:
+        return stage != "stage3"
+
+
+class HeadDeclared(HeadOfItsOwn):
+    """The same, as it says: no defect."""
+
+    def loss_only_parameters(self) -> frozenset[str]:
+        return frozenset({"router.weight", "router.bias"})
+
+
+class Routed(Sound):
+    """A share of each token, whose entropy a term of the loss raises: no defect."""
+
+    sign = -1.0
+
+    def __init__(self, config: Any, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.route_N = nn.Parameter(torch.linspace(0.5, -0.5, config.num_tokens))
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        return super().audio_tokens(inputs) * self.route_N.softmax(0)[:, None]
+
+    def entropy(self) -> Tensor:
+        share_N = self.route_N.softmax(0)
+        return -(share_N * share_N.log()).sum()
+
+    def auxiliary_losses(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Tensor]:
+        return {"entropy": self.sign * 0.01 * self.entropy()} if stage != "stage3" else {}
+
+    def has_auxiliary_losses(self, stage: str) -> bool:
+        return stage != "stage3"
+
+    def goals(
+        self, inputs: ConditioningInputs, conditioning: Conditioning, *, stage: str
+    ) -> Mapping[str, Goal]:
+        return {"entropy": Goal(self.entropy(), Pull.RAISE)}
+
+
+class WrongSign(Routed):
+    """Lowers the entropy that it is to raise."""
+
+    sign = 1.0
+
+
+class UnstatedEntropy(Routed):
+    """Says nothing of where its entropy is to go."""
+
+    def goals(self, *args: Any, **words: Any) -> Mapping[str, Goal]:
+        return {}
+
+
+class Standardised(Sound):
+    """Standardises each clip's log-mel, which takes its loudness away."""
+
+    def __init__(self, config: Any, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.project = nn.Linear(
+            shapes.log_mel[0] * shapes.log_mel[1], config.num_tokens * shapes.context_dim
+        )
+
+    @property
+    def audio_features(self) -> frozenset[AudioFeature]:
+        return frozenset({AudioFeature.LOG_MEL})
+
+    def level(self, log_mel_BD: Tensor) -> Tensor:
+        return log_mel_BD - log_mel_BD.mean(dim=1, keepdim=True)
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        log_mel_BD = self.level(inputs.audio[AudioFeature.LOG_MEL].flatten(1))
+        return self.project(self.dropout(log_mel_BD)).unflatten(-1, (-1, self.shapes.context_dim))
+
+
+class KeepsLoudness(Standardised):
+    """The same by numbers of the data set: no defect."""
+
+    def level(self, log_mel_BD: Tensor) -> Tensor:
+        return log_mel_BD + 0.3
 
 
 class Deaf(Sound):
@@ -432,6 +575,12 @@ CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
     OpenFromTheStart: ("fresh_variant_is_the_identity_exactly_where_it_says", "a gate is open"),
     ShutUnsaid: ("fresh_variant_is_the_identity_exactly_where_it_says", "has to say"),
     BatchStatistic: ("batch_equals_singles", "something mixes clips"),
+    AnswersItself: ("the_answer_is_the_unets", "not what the UNet's last layer made"),
+    OwnSchedule: ("the_answer_is_the_unets", "conv_in gets other latents"),
+    HeadOfItsOwn: ("own_terms_train_what_the_images_use", r"variant\.router\.bias"),
+    WrongSign: ("own_terms_pull_where_they_say", "the sign of the term is wrong"),
+    UnstatedEntropy: ("own_terms_pull_where_they_say", "to raise or to lower"),
+    Standardised: ("loudness_is_heard", "takes the loudness away"),
     Deaf: ("every_feature_it_asks_for_is_heard", "clap_pooled changes the output by only 0"),
     UnreadFeature: ("every_feature_it_asks_for_is_heard", "another clip's log_mel"),
     ToldTheClass: ("tokens_depend_on_nothing_undeclared", "given the answer"),
@@ -486,6 +635,8 @@ def test_a_variant_without_defects_passes_every_check() -> None:
     """Catches: a check that asks for more than the contract promises."""
     assert violations(contract_of(Sound)) == {}
     assert violations(contract_of(ToldAndDeclared)) == {}
+    for other in (HeadDeclared, Routed, KeepsLoudness):
+        assert violations(contract_of(other)) == {}
 
 
 def test_a_class_that_is_declared_and_never_read_is_caught() -> None:
@@ -514,10 +665,21 @@ def test_a_variant_that_draws_when_it_samples_is_reported() -> None:
     assert "be repeated" in found["test_training_and_sampling_see_the_same_conditioning"]
 
 
+def test_a_batch_statistic_of_training_alone_is_caught() -> None:
+    """Catches: BatchNorm, which every check in eval mode lets pass."""
+    found = violations(contract_of(BatchStatisticInTraining))
+    assert sorted(found) == [
+        "test_clips_are_apart_in_training",
+        "test_training_and_sampling_see_the_same_conditioning",
+    ]
+    assert "in training mode a clip's tokens change" in found["test_clips_are_apart_in_training"]
+
+
 def test_every_check_has_a_variant_that_it_catches() -> None:
     """Catches: a check added to the contract that was never seen to fail."""
     checks = {name for name in dir(VariantContract) if name.startswith("test_")}
-    assert checks == {f"test_{check}" for check, _ in CAUGHT_BY.values()}
+    caught = {f"test_{check}" for check, _ in CAUGHT_BY.values()}
+    assert checks == caught | set(violations(contract_of(BatchStatisticInTraining)))
 
 
 def test_every_promise_is_in_the_documentation() -> None:
