@@ -105,7 +105,13 @@ def test_class_embedding_learns_in_every_stage_and_passes_the_preflight(
     probe = Probe.take(model.unet, inputs, latent_shape=FOUNDATION.latent_shape)
     model = attached(CLASS_EMBEDDING, num_tokens=2)
     passed = preflight(model, probe)
-    assert passed == ["batch_equals_singles", "silent_identity", "adapter_identity"]
+    assert passed == [
+        "batch_equals_singles",
+        "clips_apart_in_training",
+        "silent_identity",
+        "adapter_identity",
+        "answer_is_the_unets",
+    ]
     before = model.state_dict()
     result = trained(model, data=data, plan=plan, scheduler=scheduler, folder=tmp_path)
     assert [s.steps_done for s in result.stages] == [4, 5, 3]
