@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from harness.comparison.evidence import ClipBootstrap, Interval, OtherClips, Variance
@@ -11,7 +12,7 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric as declared
 from harness.records.record import RunRecord
-from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.bootstrap import bootstrap_of_clips
 from harness.statistics.crossed import CrossedTest, class_test, crossed_test
 
 CLIP = ["sample_id", "class_name"]
@@ -86,10 +87,10 @@ def clip_evidence(
 
 
 def _bootstrap(wide: pd.DataFrame, *, level: float) -> ClipBootstrap | None:
-    differences = wide.stack().rename("value").reset_index()
-    if differences["value"].notna().sum() == 0:
+    values_NS = wide.to_numpy(dtype="float64")
+    if np.isnan(values_NS).all():
         return None
-    found = hierarchical_bootstrap(differences, level=level)
+    found = bootstrap_of_clips(values_NS, clips=_classes_and_ids(wide), level=level)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return None
     return ClipBootstrap(
@@ -99,6 +100,11 @@ def _bootstrap(wide: pd.DataFrame, *, level: float) -> ClipBootstrap | None:
         num_clips=found.num_clips,
         classes_drawn=found.classes_drawn,
     )
+
+
+def _classes_and_ids(wide: pd.DataFrame) -> list[tuple[str, str]]:
+    columns = (wide.index.get_level_values(name) for name in ("class_name", "sample_id"))
+    return [(str(name), str(clip)) for name, clip in zip(*columns, strict=True)]
 
 
 def _is_per_clip(metric: str) -> bool:

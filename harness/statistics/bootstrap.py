@@ -4,6 +4,8 @@ Shape legend: R resamples, S seeds, N clips; U the units drawn, K the values of 
 """
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,14 +78,63 @@ def hierarchical_bootstrap(
         raise ValueError("a clip has two values for one seed; average its draws first")
     table = present.pivot(index="seed", columns=["class_name", "sample_id"], values="value")
     table = table.sort_index(axis=0).sort_index(axis=1)
-    class_sizes = table.columns.get_level_values(0).value_counts(sort=False).to_numpy()
-    mean = float(present["value"].mean())
+    return _of_table(
+        table.to_numpy(dtype=np.float64),
+        class_sizes=table.columns.get_level_values(0).value_counts(sort=False).to_numpy(),
+        mean=float(present["value"].mean()),
+        level=level,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def bootstrap_of_clips(
+    values_NS: Array,
+    *,
+    clips: Sequence[tuple[str, str]],
+    level: float = 0.95,
+    num_resamples: int = 2_000,
+    seed: int = 0,
+) -> BootstrapInterval:
+    """`hierarchical_bootstrap` of a table that is one already, to the bit, without pandas.
+
+    values_NS: a row per clip, a column per seed, in the seeds' order; NaN: no value. clips: class
+    and id of each row, in any order.
+
+    Raises: ValueError for no values.
+    """
+    is_present_NS = ~np.isnan(values_NS)
+    if not is_present_NS.any():
+        raise ValueError("the table holds no values")
+    kept_N = is_present_NS.any(axis=1)
+    order = sorted(np.flatnonzero(kept_N).tolist(), key=lambda row: clips[row])
+    class_of_N = [clips[row][0] for row in order]
+    return _of_table(
+        values_NS[order][:, is_present_NS.any(axis=0)].T,
+        class_sizes=np.array(list(Counter(class_of_N).values())),
+        mean=float(values_NS[is_present_NS].sum() / is_present_NS.sum()),
+        level=level,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def _of_table(
+    values_SN: Array,
+    *,
+    class_sizes: NDArray[np.int64],
+    mean: float,
+    level: float,
+    num_resamples: int,
+    seed: int,
+) -> BootstrapInterval:
+    """The interval; columns lie class by class."""
+    num_seeds, num_clips = values_SN.shape
     classes_drawn = len(class_sizes) >= MIN_CLASSES_TO_DRAW
     low = high = math.nan
-    if len(table) > 1:
+    if num_seeds > 1:
         draw = rng(seed, "hierarchical bootstrap")
-        values_SN = table.to_numpy(dtype=np.float64)
-        weight_RS = _draws(len(table), size=num_resamples, draw=draw)
+        weight_RS = _draws(num_seeds, size=num_resamples, draw=draw)
         of_seeds_R = _weighted(values_SN.T, weight_RS) - mean
         if classes_drawn:
             weight_RN = np.repeat(
@@ -95,7 +146,7 @@ def hierarchical_bootstrap(
                 class_sizes, size=num_resamples, level=level, draw=draw
             )
         of_clips_R = _weighted(values_SN, weight_RN) - mean
-        deviation_R = _widening(len(table), level) * of_seeds_R + widening * of_clips_R
+        deviation_R = _widening(num_seeds, level) * of_seeds_R + widening * of_clips_R
         deviation_R *= _counted_once(of_seeds_R, of_clips_R, values_SN=values_SN)
         tails = [0.5 - level / 2, 0.5 + level / 2]
         # Only a table with gaps can leave a draw without a value; that draw says nothing.
@@ -105,9 +156,9 @@ def hierarchical_bootstrap(
         low=low,
         high=high,
         level=level,
-        num_seeds=len(table),
+        num_seeds=num_seeds,
         num_classes=len(class_sizes),
-        num_clips=table.shape[1],
+        num_clips=num_clips,
         classes_drawn=classes_drawn,
     )
 

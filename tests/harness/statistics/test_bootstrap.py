@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.randomness import rng
-from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.bootstrap import bootstrap_of_clips, hierarchical_bootstrap
 from harness.statistics.paired import paired_difference
 
 SIZES = (10, 10, 10, 10, 10, 9, 4, 3)
@@ -64,6 +64,24 @@ def test_missing_values_are_left_out():
     table.loc[::7, "value"] = math.nan
     got = hierarchical_bootstrap(table)
     assert (got.mean, got.low, got.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (20, 20), (1, 1, 1), (7,)])
+@pytest.mark.parametrize("share_missing", [0.0, 0.2])
+def test_a_table_and_its_rows_give_the_same_interval_to_the_bit(sizes, share_missing):
+    """Catches: clips in another order than their rows', or a mean that is added up otherwise."""
+    draw = rng(3, "table", len(sizes))
+    values_SN = draw.normal(0, 1, (5, sum(sizes)))
+    values_SN[draw.random(values_SN.shape) < share_missing] = math.nan
+    values_SN[:, 0] = math.nan if share_missing else values_SN[:, 0]  # a clip without any value
+    rows = _table(values_SN, sizes)
+    wide = rows.pivot(index=["sample_id", "class_name"], columns="seed", values="value")
+    wide = wide.sample(frac=1.0, random_state=2)  # as tables come: in the order of a file
+    got = bootstrap_of_clips(wide.to_numpy(), clips=[(name, clip) for clip, name in wide.index])
+    stacked = wide.stack().rename("value").reset_index()
+    expected = hierarchical_bootstrap(stacked)
+    assert repr(got) == repr(expected)  # NaN equals itself so
+    assert got.num_clips == sum(sizes) - bool(share_missing)
 
 
 def test_one_seed_gives_no_interval():
