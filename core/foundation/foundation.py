@@ -24,6 +24,7 @@ from core.foundation.batches import BatchLimit
 from core.foundation.fused.blocks import fuse_on_gpu
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
 from core.foundation.layout import Part as PartFiles
+from core.foundation.mapped import own_memory
 from core.foundation.sources import Source, missing_weights, resolve_source
 
 CLAP_SAMPLE_RATE_HZ = 48_000
@@ -338,10 +339,9 @@ class Foundation:
         model.requires_grad_(False)
         model.eval()
         model.to(self.device, self.dtype)
-        for tensor in (*model.parameters(), *model.buffers()):
-            # A file's weights lie in memory as they lie in the file, and matrix products round by
-            # how their factors are aligned: the same weights from another format would differ.
-            tensor.data = tensor.data.clone()
+        # A file's weights lie in memory as they lie in the file, and matrix products round by
+        # how their factors are aligned: the same weights from another format would differ.
+        own_memory((*model.parameters(), *model.buffers()))
         return model
 
 
