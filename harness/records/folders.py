@@ -93,11 +93,20 @@ def split_of_seed(seed: int) -> str:
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """The folder of one run."""
+class WorkFolder:
+    """A folder that processes work on, one after the other."""
 
     path: Path
     """Where it lies."""
+
+    @property
+    def sessions(self) -> Path:
+        """When processes began on it, and how they ended."""
+        return self.path / SESSIONS
+
+
+class RunFolder(WorkFolder):
+    """The folder of one run."""
 
     @property
     def record(self) -> Path:
@@ -155,11 +164,6 @@ class RunFolder:
         return self.path / OPENINGS
 
     @property
-    def sessions(self) -> Path:
-        """When processes began on it, and how they ended."""
-        return self.path / SESSIONS
-
-    @property
     def progress(self) -> Path:
         """How far the process on it is."""
         return self.path / PROGRESS
@@ -190,12 +194,8 @@ class RunFolder:
         return self.path / HOLDER
 
 
-@dataclass(frozen=True)
-class ReportFolder:
+class ReportFolder(WorkFolder):
     """The folder of a comparison."""
-
-    path: Path
-    """Where it lies."""
 
     @property
     def comparison(self) -> Path:
@@ -213,9 +213,9 @@ class ReportFolder:
         return self.path / MATRIX
 
     @property
-    def sessions(self) -> Path:
-        """When processes began on it, and how they ended."""
-        return self.path / SESSIONS
+    def page(self) -> Path:
+        """Its report."""
+        return self.path / PAGE
 
     @property
     def contact_sheet(self) -> Path:
@@ -235,18 +235,9 @@ class ReportFolder:
         """A listener's answers to it as they gave them."""
         return self.path / "votes" / plan_id / f"{sha256}.json"
 
-    @property
-    def page(self) -> Path:
-        """Its report."""
-        return self.path / PAGE
 
-
-@dataclass(frozen=True)
-class SweepFolder:
+class SweepFolder(WorkFolder):
     """The folder of a sweep."""
-
-    path: Path
-    """Where it lies."""
 
     @property
     def record(self) -> Path:
@@ -267,11 +258,6 @@ class SweepFolder:
     def page(self) -> Path:
         """Its report."""
         return self.path / PAGE
-
-    @property
-    def sessions(self) -> Path:
-        """When processes began on it, and how they ended."""
-        return self.path / SESSIONS
 
     def config(self, branch: str) -> Path:
         """A branch's best settings."""
