@@ -53,7 +53,7 @@ _MAX_RATIO = 1.5
 
 def filled(folder: Path, *, kind: str, keys: Sequence[str], name: str) -> FeatureTable:
     """A full cache of these keys, opened; each row holds its number."""
-    store = FeatureStore(folder, kind, {"cache": name}, batch_size=256)
+    store = FeatureStore(cache_dir=folder, kind=kind, settings={"cache": name}, batch_size=256)
     number = {key: index for index, key in enumerate(keys)}
 
     def compute(part: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -70,7 +70,15 @@ def features_of(folder: Path, *, num_rows: int) -> SplitFeatures:
     """Cached features of a split of `num_rows` clips, as a run opens them."""
     samples = {
         f"id{k:07}": Sample(
-            f"id{k:07}", "rain", CAPTION, f"{k}", "", "", f"{k:064x}", f"{k + num_rows:064x}", 10.0
+            id=f"id{k:07}",
+            class_name="rain",
+            caption=CAPTION,
+            source=f"{k}",
+            audio_path="",
+            image_path="",
+            audio_sha256=f"{k:064x}",
+            image_sha256=f"{k + num_rows:064x}",
+            duration_s=10.0,
         )
         for k in range(num_rows)
     }

@@ -79,7 +79,9 @@ def _measured(results: Path, *, display: object) -> dict[str, object]:
     from harness.run.run import run
 
     torch.set_num_threads(1)
-    request = MatrixRequest(VARIANTS, 1, "tiny", overrides=OVERRIDES, results=results)
+    request = MatrixRequest(
+        variants=VARIANTS, num_seeds=1, profile="tiny", overrides=OVERRIDES, results=results
+    )
     request = measure_matrix(request, display=display)  # type: ignore[arg-type]
     planned = plan_matrix(request).devices[0]
     counter = _Counter()

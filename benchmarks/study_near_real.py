@@ -48,8 +48,8 @@ def near_cell(
     margin, error = _truth(metric, shift)
     false = claimed = 0
     for _ in range(repeats):
-        at_margin = _tested(metric, n, correlation, shift, draw)
-        perfect = _tested(metric, n, correlation, 0.0, draw)
+        at_margin = _tested(metric, n=n, correlation=correlation, shift=shift, draw=draw)
+        perfect = _tested(metric, n=n, correlation=correlation, shift=0.0, draw=draw)
         false += near_real_p(at_margin, margin=margin) <= _ALPHA
         claimed += near_real_p(perfect, margin=margin) <= _ALPHA
     interval = stats.binomtest(false, repeats).proportion_ci(0.95)

@@ -35,7 +35,7 @@ def shape_cells() -> list[ShapeCell]:
     found = [
         ShapeCell(b, s, w) for b in (2, 3, 5) for s in (3, 4, 5, 6, 10, 20) for w in (1.0, 3.0)
     ]
-    return found + [ShapeCell(2, s, 1.0, "t3") for s in (3, 6, 10, 20)]
+    return found + [ShapeCell(branches=2, seeds=s, widest=1.0, tails="t3") for s in (3, 6, 10, 20)]
 
 
 def shape_cell(cell: ShapeCell, experiments: int) -> dict[str, Any]:

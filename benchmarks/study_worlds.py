@@ -172,7 +172,13 @@ def drawn(
     if not cell.looks:
         clips_RBB = _wishart(shape_RB, freedom, draw) * (1 + cell.seeds * clip_sd**2)
         rest_RBB = _wishart(shape_RB, (cell.seeds - 1) * freedom, draw)
-        sums[cell.seeds] = BranchSums(seeds_RBS, clips_RBB, rest_RBB, num_clips, NUM_CLASSES)
+        sums[cell.seeds] = BranchSums(
+            seeds_RBS=seeds_RBS,
+            clips_RBB=clips_RBB,
+            rest_RBB=rest_RBB,
+            num_clips=num_clips,
+            num_classes=NUM_CLASSES,
+        )
     else:
         # The looks share clips and trainings: their contrasts within classes are drawn themselves.
         clip_RB1D = clip_sd * draw.standard_normal((*shape_RB, 1, freedom))
@@ -182,11 +188,11 @@ def drawn(
             mean_RBD = seen_RBSD.mean(axis=2)
             rest_RBX = (seen_RBSD - mean_RBD[:, :, None]).reshape(*shape_RB, -1)
             sums[look] = BranchSums(
-                seeds_RBS[:, :, :look],
-                look * mean_RBD @ mean_RBD.transpose(0, 2, 1),
-                rest_RBX @ rest_RBX.transpose(0, 2, 1),
-                num_clips,
-                NUM_CLASSES,
+                seeds_RBS=seeds_RBS[:, :, :look],
+                clips_RBB=look * mean_RBD @ mean_RBD.transpose(0, 2, 1),
+                rest_RBB=rest_RBX @ rest_RBX.transpose(0, 2, 1),
+                num_clips=num_clips,
+                num_classes=NUM_CLASSES,
             )
     return Drawn(sums, here_RB - of_clips_RB, here_RB)
 

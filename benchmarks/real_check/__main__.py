@@ -142,7 +142,7 @@ def main() -> int:
     for made in ("pairs", "work"):
         shutil.rmtree(cache / made, ignore_errors=True)
     sound, picture = cache / "sound", cache / "picture"
-    places = Places(cache / "pairs", sound, picture, cache / "work")
+    places = Places(pairs=cache / "pairs", sound=sound, picture=picture, work=cache / "work")
     pairs = write_pairs(archives, folder=places.pairs)
     errors = agreement_with_packages(STORED, sound=sound, picture=picture)
     if max(errors.values()) > TOLERANCE:

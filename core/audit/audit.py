@@ -14,7 +14,7 @@ from core.data.labels import LabelMap
 from core.data.splits.official import OfficialList
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """What was looked at, what was found, and what could not be checked."""
 
@@ -68,10 +68,10 @@ def audit_listings(
     for parts in families(marked).values():
         findings += check_division(parts)
     return Audit(
-        {listing.name: len(listing.clips) for listing in listings},
-        tuple(findings),
-        tuple(zero_shot),
-        tuple(missing),
+        clips={listing.name: len(listing.clips) for listing in listings},
+        findings=tuple(findings),
+        zero_shot=tuple(zero_shot),
+        not_checked=tuple(missing),
     )
 
 

@@ -85,12 +85,24 @@ def read_target(path: Path) -> Target:
             raise DataError(f"{path} has no clean pair yet; run harness data clean first")
         clips = tuple(_clip_of(sample) for sample in manifest.samples)
         whole = Listing(str(path), None, clips, family=str(path))
-        return Target(path, (whole,), manifest.samples, manifest.root, manifest.kind)
+        return Target(
+            path=path,
+            listings=(whole,),
+            samples=manifest.samples,
+            root=manifest.root,
+            kind=manifest.kind,
+        )
     if _is_lock(path):
         split = load_split(path)
         samples = tuple(split.samples.values())
-        return Target(path, listings_of_split(split, path), samples, split.root, split.kind)
-    return Target(path, (read_part_file(path),), (), None)
+        return Target(
+            path=path,
+            listings=listings_of_split(split, path),
+            samples=samples,
+            root=split.root,
+            kind=split.kind,
+        )
+    return Target(path=path, listings=(read_part_file(path),), samples=(), root=None)
 
 
 def read_part_file(path: Path, *, part: Part | None = None) -> Listing:
@@ -147,13 +159,13 @@ def families(listings: Sequence[Listing]) -> dict[str, tuple[Listing, ...]]:
 
 def _clip_of(sample: Sample) -> Clip:
     return Clip(
-        sample.id,
-        sample.class_name,
-        sample.source,
-        sample.source_label,
-        sample.official_split,
-        sample.audio_sha256,
-        sample.image_sha256,
+        id=sample.id,
+        class_name=sample.class_name,
+        source=sample.source,
+        source_label=sample.source_label,
+        official_split=sample.official_split,
+        audio_sha256=sample.audio_sha256,
+        image_sha256=sample.image_sha256,
     )
 
 

@@ -19,7 +19,7 @@ class SharedBy(StrEnum):
     SOURCE = "source"  # another cut of the same video
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sharing:
     """Clips of one list that another list holds too."""
 
@@ -73,12 +73,12 @@ def _between(one: Listing, other: Listing) -> Iterator[Sharing]:
     for kind, found in shared.items():
         if found:
             yield Sharing(
-                first.name,
-                second.name,
-                kind,
-                tuple(sorted(found)),
-                len(first.clips),
-                len(second.clips),
+                first=first.name,
+                second=second.name,
+                shared_by=kind,
+                ids=tuple(sorted(found)),
+                num_first=len(first.clips),
+                num_second=len(second.clips),
                 is_leak=first.part is not second.part,
             )
 

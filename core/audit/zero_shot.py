@@ -40,7 +40,7 @@ class Listener(Encoders, Protocol):
     def clap_logit_scale(self) -> float: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suspect:
     """A clip that sounds like another class."""
 
@@ -54,7 +54,7 @@ class Suspect:
     likely_probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZeroShot:
     """CLAP's view of the labels of one set of clips."""
 
@@ -101,7 +101,9 @@ def listen(
         if progress:
             progress(done, len(keys))
 
-    table = FeatureKinds(foundation, media, cache_dir).clap(keys, progress=advance)
+    table = FeatureKinds(foundation=foundation, media=media, cache_dir=cache_dir).clap(
+        keys, progress=advance
+    )
     captions = class_captions(samples)
     ordered = sorted(samples, key=lambda sample: sample.id)
     audio_ND = table.rows([s.audio_sha256 for s in ordered], name=AudioFeature.CLAP_POOLED.value)
@@ -155,11 +157,11 @@ def judge(
     needed_K = np.minimum(threshold_K, _MAX_THRESHOLD)
     suspects = [
         Suspect(
-            id_,
-            class_name,
-            float(probability_NK[n, own_N[n]]),
-            classes[best_N[n]],
-            float(probability_NK[n, best_N[n]]),
+            id=id_,
+            class_name=class_name,
+            probability=float(probability_NK[n, own_N[n]]),
+            likely=classes[best_N[n]],
+            likely_probability=float(probability_NK[n, best_N[n]]),
         )
         for n, (id_, class_name) in enumerate(labelled)
         if best_N[n] != own_N[n]
@@ -167,11 +169,15 @@ def judge(
         and agreement_K[own_N[n]] >= _MIN_AGREEMENT
     ]
     return ZeroShot(
-        name,
-        len(labelled),
-        dict(captions),
-        dict(zip(classes, agreement_K, strict=True)),
-        {c: float(threshold_K[k]) for k, c in enumerate(classes)},
-        tuple(c for c, agreed in zip(classes, agreement_K, strict=True) if agreed < _MIN_AGREEMENT),
-        tuple(sorted(suspects, key=lambda s: (s.probability - s.likely_probability, s.id))),
+        name=name,
+        num_clips=len(labelled),
+        captions=dict(captions),
+        agreement=dict(zip(classes, agreement_K, strict=True)),
+        thresholds={c: float(threshold_K[k]) for k, c in enumerate(classes)},
+        not_judged=tuple(
+            c for c, agreed in zip(classes, agreement_K, strict=True) if agreed < _MIN_AGREEMENT
+        ),
+        suspects=tuple(
+            sorted(suspects, key=lambda s: (s.probability - s.likely_probability, s.id))
+        ),
     )

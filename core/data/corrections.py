@@ -14,7 +14,7 @@ from core.errors import UsageError, suggestion
 _MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Correction:
     """What is changed of some clips."""
 

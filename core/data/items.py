@@ -79,7 +79,7 @@ is not a dirty folder, nor is one with a file of features beside each pair. They
 but not towards the share that stops a run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One usable pair of a clip and a picture."""
 

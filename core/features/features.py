@@ -196,7 +196,7 @@ def prepare_features(
     crop_keys = _crop_keys(split, samples=samples, window_s=window_s, num_crops=audio_crops)
     sounds = [*(key for _, keys in sorted(crop_keys.items()) for key in keys), SILENCE]
     late = _only_of_test(split, samples=samples, crop_keys=crop_keys)
-    kinds = FeatureKinds(foundation, media, cache_dir, late)
+    kinds = FeatureKinds(foundation=foundation, media=media, cache_dir=cache_dir, late=late)
     flips = (False, True) if horizontal_flip else (False,)
     exported = exported or {}
     if AudioFeature.MSCLAP_POOLED in audio_features - exported.keys():

@@ -42,7 +42,7 @@ class Shard:
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CacheFolder:
     """One kind of feature made with one set of settings."""
 
@@ -103,7 +103,11 @@ def cache_folders(cache_dir: Path) -> tuple[CacheFolder, ...]:
         if shards:
             kind = folder.name.rpartition("-")[0]
             last_used = settings_path.stat().st_mtime
-            found.append(CacheFolder(folder, kind, settings, shards, last_used))
+            found.append(
+                CacheFolder(
+                    path=folder, kind=kind, settings=settings, shards=shards, last_used=last_used
+                )
+            )
     return tuple(sorted(found, key=lambda folder: (-folder.size_bytes, folder.path)))
 
 
@@ -144,7 +148,13 @@ def plan_prune(
         kept = tuple(shard for shard in folder.shards if shard not in unused)
         if kept:
             left.append(
-                CacheFolder(folder.path, folder.kind, folder.settings, kept, folder.last_used)
+                CacheFolder(
+                    path=folder.path,
+                    kind=folder.kind,
+                    settings=folder.settings,
+                    shards=kept,
+                    last_used=folder.last_used,
+                )
             )
     total = sum(folder.size_bytes for folder in left)
     for folder in sorted(left, key=lambda folder: folder.last_used):

@@ -56,7 +56,7 @@ class Encoders(Protocol):
     def revision(self, part: Literal["vae", "text_encoder", "clap"], /) -> str: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureKinds:
     """Fills the cache with one kind of feature at a time.
 
@@ -146,7 +146,12 @@ class FeatureKinds:
     def _store(self, kind: str, *, batch_size: int = _IMAGE_BATCH, **settings: Any) -> FeatureStore:
         settings.update(conversion=_CONVERSION, dtype=str(self.foundation.dtype))
         return FeatureStore(
-            self.cache_dir, kind, settings, batch_size, self.media.describe, self.late
+            cache_dir=self.cache_dir,
+            kind=kind,
+            settings=settings,
+            batch_size=batch_size,
+            describe=self.media.describe,
+            late=self.late,
         )
 
 

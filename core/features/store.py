@@ -65,7 +65,7 @@ class FeatureTable:
         return torch.stack([shards[place >> _SHARD_BIT][place & _ROW_MASK] for place in places])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureStore:
     """The folder of one kind of feature made with one set of settings."""
 

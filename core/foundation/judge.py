@@ -182,10 +182,10 @@ def prepare_sounds(waveforms_BN: np.ndarray, config: JudgeConfig) -> Tensor:
     filters_MK = torch.from_numpy(
         mel_filters(
             config.num_mel_bins,
-            config.fft_size,
-            config.sample_rate_hz,
-            config.lowest_hz,
-            config.highest_hz,
+            fft_size=config.fft_size,
+            sample_rate_hz=config.sample_rate_hz,
+            lowest_hz=config.lowest_hz,
+            highest_hz=config.highest_hz,
         )
     )
     return 10.0 * torch.log10(filters_MK @ power_BKT + 1e-8)[:, None]

@@ -64,7 +64,14 @@ class Probe:
             with torch.no_grad(), autocast(precision, device=unet.device):
                 rounded_BCHW = predict(unet, noisy_BCHW, timesteps_B, inputs.text_BLC)
             rounding = float((rounded_BCHW.float() - plain_BCHW).abs().max())
-        return cls(inputs, noisy_BCHW, timesteps_B, plain_BCHW, precision, rounding)
+        return cls(
+            inputs=inputs,
+            noisy_BCHW=noisy_BCHW,
+            timesteps_B=timesteps_B,
+            plain_BCHW=plain_BCHW,
+            precision=precision,
+            rounding=rounding,
+        )
 
 
 def check_features_differ(inputs: ConditioningInputs) -> None:

@@ -9,7 +9,7 @@ NOTHING_TO_TRAIN = "nothing_to_train"
 """What "stopped" a stage that trains nothing of this variant: stage 3 without gates."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepReport:
     """One optimiser step, for the event log and the progress display."""
 

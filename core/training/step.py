@@ -74,7 +74,7 @@ class StepOutcome:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepNumbers:
     """A step's numbers on the device: one vector, so that reading it waits once.
 

@@ -10,7 +10,7 @@ RELATIVE = 1e-9
 ABSOLUTE = 1e-14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """One value that does not follow from the evidence."""
 
@@ -51,7 +51,9 @@ def differences(said: Any, found: Any, *, where: str) -> Iterator[Difference]:
             )
     elif not is_equal(said, found):
         is_wording = isinstance(said, str) and isinstance(found, str) and " " in said + found
-        yield Difference(where, _text(said), _text(found), is_wording)
+        yield Difference(
+            where=where, said=_text(said), recomputed=_text(found), is_wording=is_wording
+        )
 
 
 def num_numbers(value: Any) -> int:

@@ -22,7 +22,7 @@ from harness.records.names import locks_of
 from harness.records.record import RunRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bundle:
     """A bundle that was made."""
 
@@ -79,7 +79,9 @@ def make_bundle(
         os.replace(beside, out)
     finally:
         beside.unlink(missing_ok=True)
-    return Bundle(out, file_sha256(out), out.stat().st_size, found)
+    return Bundle(
+        path=out, sha256=file_sha256(out), num_bytes=out.stat().st_size, verification=found
+    )
 
 
 def _facts(record: ComparisonRecord, runs: list[LoadedRun], looks: list[Look]) -> BundleFacts:

@@ -35,7 +35,7 @@ def of_run(run: LoadedRun, *, split: Split) -> Iterator[Difference]:
         table = run.per_clip
         _ = run.contributions
     except HarnessError as error:
-        yield Difference(where, str(error), "")
+        yield Difference(where=where, said=str(error), recomputed="")
         return
     yield from _foreign_clips(table, split=split, where=where)
     means = clip_means(table)
@@ -68,7 +68,7 @@ def _foreign_clips(table: pd.DataFrame, *, split: Split, where: str) -> Iterator
         if test.get(id_) != class_name:
             said = f"clip {id_!r} of class {class_name!r} is scored"
             told = f"class {test[id_]!r}" if id_ in test else "no test clip of that id"
-            yield Difference(f"{where}/per_clip.csv", said, told)
+            yield Difference(where=f"{where}/per_clip.csv", said=said, recomputed=told)
 
 
 def _scores(record: RunRecord, means: pd.DataFrame, *, where: str) -> Iterator[Difference]:

@@ -40,7 +40,12 @@ def of_pages(
     for name in (TWIN, PAGE):
         path = folder / name
         if path.is_file() and not _has_verdict(path, record.verdict):
-            yield Difference(name, "nothing of the verdict", record.verdict, is_wording=True)
+            yield Difference(
+                where=name,
+                said="nothing of the verdict",
+                recomputed=record.verdict,
+                is_wording=True,
+            )
     if with_pages and (folder / TWIN).is_file():
         yield from _of_text(folder, facts)
 
@@ -61,13 +66,19 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _of_table(name: str, said: pd.DataFrame, expected: pd.DataFrame) -> Iterator[Difference]:
     if list(said.columns) != list(expected.columns) or len(said) != len(expected):
         yield Difference(
-            name, f"{len(said)} rows of {len(said.columns)} columns", f"{len(expected)} rows"
+            where=name,
+            said=f"{len(said)} rows of {len(said.columns)} columns",
+            recomputed=f"{len(expected)} rows",
         )
         return
     for row, column in np.argwhere((said != expected).to_numpy()):
         ours, theirs = str(said.iat[row, column]), str(expected.iat[row, column])
         if not _is_same(ours, theirs):
-            yield Difference(f"{name}, line {row + 2}, {said.columns[column]}", ours, theirs)
+            yield Difference(
+                where=f"{name}, line {row + 2}, {said.columns[column]}",
+                said=ours,
+                recomputed=theirs,
+            )
 
 
 def _is_same(said: str, expected: str) -> bool:
@@ -97,4 +108,6 @@ def _of_text(folder: Path, facts: Facts) -> Iterator[Difference]:
         theirs = drawn[number] if number < len(drawn) else "nothing"
         if ours != theirs:
             where = f"{TWIN}, line {number + 1}"
-            yield Difference(where, repr(ours[:160]), repr(theirs[:160]), is_wording=True)
+            yield Difference(
+                where=where, said=repr(ours[:160]), recomputed=repr(theirs[:160]), is_wording=True
+            )

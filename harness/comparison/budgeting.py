@@ -40,7 +40,7 @@ class _Calibration(BaseModel):
     """By stage, the median."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EqualBudget:
     """What each branch may spend, and what its steps cost."""
 
@@ -100,7 +100,7 @@ def equal_budget(
     steps = {
         name: scaled_schedule(schedule, step_cost=own, amount=amount) for name, own in costs.items()
     }
-    return EqualBudget(kind, amount, costs, steps)
+    return EqualBudget(kind=kind, amount=amount, step_cost=costs, steps=steps)
 
 
 def _common(overrides: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from harness.records.names import split_of
 from harness.records.record import RunRecord, Status, load_record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreWithout:
     """One score of a run, and what it is over the clips that the other copy has too."""
 
@@ -70,7 +70,7 @@ class RunWithout:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Consequences:
     """What the difference of two copies does to the finished runs of a results folder."""
 
@@ -116,7 +116,9 @@ def consequences(diff: DataDiff, *, results: Path) -> Consequences:
                 found.append(_without(LoadedRun(record, path.parent), split=split, diff=own))
         except HarnessError as error:
             unread.append(f"{path.parent.name}: {error}")
-    return Consequences(tuple(found), num_whole, num_others, tuple(unread))
+    return Consequences(
+        runs=tuple(found), num_whole=num_whole, num_others=num_others, unread=tuple(unread)
+    )
 
 
 def _is_of(split: Split, side: Side) -> bool:
@@ -150,12 +152,23 @@ def _scores(run: LoadedRun, record: RunRecord, *, lost: frozenset[str]) -> tuple
         if score.value is None:
             continue
         if not lost:
-            same = ScoreWithout(name, score.value, score.value, score.n, score.n, None)
+            same = ScoreWithout(
+                metric=name,
+                value=score.value,
+                without=score.value,
+                n=score.n,
+                n_without=score.n,
+                reason=None,
+            )
             found.append(same)
             continue
         if declared(name).level is not Level.CLIP:
             why = "it is of all images together: score the run again on the other copy"
-            found.append(ScoreWithout(name, score.value, None, score.n, 0, why))
+            found.append(
+                ScoreWithout(
+                    metric=name, value=score.value, without=None, n=score.n, n_without=0, reason=why
+                )
+            )
             continue
         table = run.per_clip
         rows = table[(table["metric"] == name) & (table["arm"] == score.arm)]
@@ -163,5 +176,14 @@ def _scores(run: LoadedRun, record: RunRecord, *, lost: frozenset[str]) -> tuple
         kept = means[~means.index.isin(lost)]
         value = float(kept.mean()) if len(kept) else None
         reason = None if len(kept) else "none of its clips is left"
-        found.append(ScoreWithout(name, score.value, value, score.n, len(kept), reason))
+        found.append(
+            ScoreWithout(
+                metric=name,
+                value=score.value,
+                without=value,
+                n=score.n,
+                n_without=len(kept),
+                reason=reason,
+            )
+        )
     return tuple(found)

@@ -47,7 +47,7 @@ from harness.wording.data_kinds import group_word
 from harness.wording.display import Display
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A comparison that was saved, and what its contact sheet is drawn from."""
 
@@ -330,7 +330,9 @@ def conclude(
         record, stored = beside, None
         record.save(folder)
     finished = [run for run in runs if run.record.run_id not in record.failed]
-    return Comparison(record, folder, finished, split, is_stored=stored is not None)
+    return Comparison(
+        record=record, folder=folder, finished=finished, split=split, is_stored=stored is not None
+    )
 
 
 def _folder(run_ids: Sequence[str], question: Question, options: CompareOptions) -> Path:

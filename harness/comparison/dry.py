@@ -222,10 +222,10 @@ def _forecast(
         if dry.time is not None
     }
     return Forecast(
-        {dry.request.variant: request.num_seeds for dry in branches},
-        seconds,
-        jobs,
-        request.price_per_hour,
+        missing={dry.request.variant: request.num_seeds for dry in branches},
+        seconds_per_run=seconds,
+        jobs=jobs,
+        price_per_hour=request.price_per_hour,
         estimated_by=tuple(sorted({dry.time.basis for dry in branches if dry.time is not None})),
     )
 

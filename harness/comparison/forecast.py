@@ -16,7 +16,7 @@ _CHANGES_NO_TIME = ("corpus_seed", "split_seed")
 """Settings of the data that leave the work as much as it was."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """Hours and money of the missing runs."""
 
@@ -109,7 +109,12 @@ def forecast(
             seconds[name] = found.each + found.shared.times(1 / len(missing))
             bases.add(found.basis)
     return Forecast(
-        counts, seconds, jobs, price_per_hour, tuple(sorted(devices)), tuple(sorted(bases))
+        missing=counts,
+        seconds_per_run=seconds,
+        jobs=jobs,
+        price_per_hour=price_per_hour,
+        measured_on=tuple(sorted(devices)),
+        estimated_by=tuple(sorted(bases)),
     )
 
 

@@ -80,7 +80,9 @@ def to_add(
         clips=more_clips,
         seconds_for_seeds=for_seeds,
         seconds_for_clips=for_clips,
-        sentence=_sentence(pair, more_seeds, more_clips, for_seeds, for_clips),
+        sentence=_sentence(
+            pair, seeds=more_seeds, clips=more_clips, for_seeds=for_seeds, for_clips=for_clips
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from harness.records.folders import SPLIT
 from harness.settings.profile import DataSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Clips:
     """Clips by part."""
 
@@ -72,11 +72,18 @@ def clips_of_split(split: Split, *, source: str) -> Clips:
     """The clips of a split."""
     sizes = {part: len(split.parts[part]) for part in Part}
     has_classes = split.kind is DataKind.CLASSES
-    numbers = (sizes[Part.TRAIN], sizes[Part.VAL], sizes[Part.TEST])
-    return Clips(*numbers, source, has_classes=has_classes)
+    return Clips(
+        train=sizes[Part.TRAIN],
+        val=sizes[Part.VAL],
+        test=sizes[Part.TEST],
+        source=source,
+        has_classes=has_classes,
+    )
 
 
 def _divided(total: int, *, source: str, has_classes: bool = True) -> Clips:
     """As `core.data.splits.split.make_split` divides by default."""
     train, val = total * 8 // 10, total // 10
-    return Clips(train, val, total - train - val, source, has_classes=has_classes)
+    return Clips(
+        train=train, val=val, test=total - train - val, source=source, has_classes=has_classes
+    )

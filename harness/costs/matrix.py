@@ -27,7 +27,7 @@ from harness.settings.load import load_profile, parse_settings
 from harness.settings.profile import Profile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatrixRequest:
     """What is asked about."""
 
@@ -49,7 +49,7 @@ class MatrixRequest:
     """Runs at a time on one machine."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BranchPlan:
     """The work of one run of one branch."""
 
@@ -91,7 +91,7 @@ class BranchPlan:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DevicePlan:
     """The matrix on one device."""
 
@@ -145,7 +145,7 @@ class DevicePlan:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatrixPlan:
     """What the matrix is, and what it takes on each device."""
 
@@ -197,7 +197,13 @@ def plan_matrix(request: MatrixRequest) -> MatrixPlan:
     )
     planner = _Planner(request, branches, clips)
     return MatrixPlan(
-        request, branches, clips, disk, planner.devices(), planner.cards.dated, planner.bench
+        request=request,
+        branches=branches,
+        clips=clips,
+        disk=disk,
+        devices=planner.devices(),
+        cards_dated=planner.cards.dated,
+        bench=planner.bench,
     )
 
 
@@ -219,7 +225,7 @@ def plan_branch(name: str, request: MatrixRequest) -> BranchPlan:
         config=config,
         kept_in=ResultsFolder(request.results).counted,
     )
-    return BranchPlan(name, profile, config, work)
+    return BranchPlan(variant=name, profile=profile, config=config, work=work)
 
 
 class _Planner:
@@ -252,7 +258,11 @@ class _Planner:
             runs[branch.variant] = found
         micro_batch = self.branches[0].profile.training.micro_batch
         return DevicePlan(
-            device, runs, self._total(runs), self.request.price_per_hour, micro_batch=micro_batch
+            device=device,
+            runs=runs,
+            total=self._total(runs),
+            price_per_hour=self.request.price_per_hour,
+            micro_batch=micro_batch,
         )
 
     def _observed(self, branch: BranchPlan, device: str) -> RunTime | None:
@@ -309,10 +319,10 @@ class _Planner:
             runs[branch.variant] = found
         needs = [memory_need(w, precision=precision, micro_batch=micro_batch) for w in works]
         return DevicePlan(
-            name,
-            runs,
-            self._total(runs),
-            price,
+            device=name,
+            runs=runs,
+            total=self._total(runs),
+            price_per_hour=price,
             memory_gb=card.memory_gb,
             micro_batch=micro_batch,
             largest_micro_batch=largest,
@@ -346,7 +356,14 @@ class _Planner:
         if card is not None and price is None:
             price = card.price_per_hour
         memory = None if card is None else card.memory_gb
-        return DevicePlan(name, {}, NOTHING, price, memory_gb=memory, problem=problem)
+        return DevicePlan(
+            device=name,
+            runs={},
+            total=NOTHING,
+            price_per_hour=price,
+            memory_gb=memory,
+            problem=problem,
+        )
 
 
 def require_one_device(request: MatrixRequest) -> None:

@@ -23,7 +23,7 @@ class Standing(StrEnum):
     """Nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunStanding:
     """One run of a matrix and what is there of it."""
 
@@ -70,7 +70,13 @@ def standing_of(planned: PlannedRun) -> RunStanding:
         standing = Standing.STARTED
     identity = planned.identity
     return RunStanding(
-        identity.variant, identity.seed, identity.run_id, standing, step, total, taken_from
+        variant=identity.variant,
+        seed=identity.seed,
+        run_id=identity.run_id,
+        standing=standing,
+        step=step,
+        total_steps=total,
+        taken_from=taken_from,
     )
 
 

@@ -56,7 +56,7 @@ class RunTime:
         return self.phases.get("features", NOTHING)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """How a card compares with the one that was measured."""
 
@@ -95,7 +95,7 @@ def speed_of(card: Card, *, cards: Cards, bench: Bench, precision: Precision) ->
         )
     if card.tflops(precision) == 0:
         raise UsageError(f"the card has no units for {precision.value}")
-    return Speed(bench, cards.cards[name], card, precision)
+    return Speed(bench=bench, reference=cards.cards[name], card=card, precision=precision)
 
 
 def time_on_card(

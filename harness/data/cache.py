@@ -38,7 +38,7 @@ class Stats:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """What `--prune` was asked to take."""
 
@@ -48,7 +48,7 @@ class Rules:
     keep: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pruned:
     """What was taken, or would be."""
 
@@ -116,7 +116,13 @@ def prune_cache(results: Path, *, rules: Rules, is_dry_run: bool) -> Pruned:
             taken.append(removal)
         else:
             in_use.append(removal.folder.path)
-    return Pruned(is_dry_run, tuple(taken), tuple(in_use), len(splits), tuple(unknown))
+    return Pruned(
+        is_dry_run=is_dry_run,
+        removals=tuple(taken),
+        in_use=tuple(in_use),
+        num_splits=len(splits),
+        unknown_runs=tuple(unknown),
+    )
 
 
 def _known_splits(results: Path) -> tuple[list[Split], list[str]]:

@@ -13,7 +13,7 @@ from harness.data.source import load_cleaned
 from harness.data.split import MadeSplit, lock_split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corrected:
     """What a correction made."""
 
@@ -41,9 +41,9 @@ def correct(target: Path, *, correction: Correction, out: Path) -> Corrected:
             raise UsageError(f"--out {out} exists; name a new folder, since {target} stays")
         out.mkdir(parents=True, exist_ok=True)
         manifest.save(out)
-        return Corrected(correction, out, manifest, None)
+        return Corrected(correction=correction, out=out, manifest=manifest, made=None)
     split = corrected_split(load_split(target), correction)
-    return Corrected(correction, out, None, lock_split(split, out=out))
+    return Corrected(correction=correction, out=out, manifest=None, made=lock_split(split, out=out))
 
 
 def listed_ids(ids: Sequence[str], *, file: Path | None) -> tuple[str, ...]:

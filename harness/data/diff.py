@@ -18,7 +18,7 @@ _COMPARED = ("audio", "image", "caption", "class", "labels", "source", "part")
 """What a clip may differ in, in the order it is said."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Side:
     """One of the two."""
 
@@ -34,7 +34,7 @@ class Side:
     """Why an id that was in the input is not a clip; of a folder alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gone:
     """A clip of one side that the other lacks."""
 
@@ -64,7 +64,7 @@ class Changed:
         return not {"audio", "image"}.isdisjoint(self.fields)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataDiff:
     """Two sides held against each other."""
 
@@ -90,7 +90,12 @@ class DataDiff:
     def turned(self) -> "DataDiff":
         """The same from the second's side."""
         return DataDiff(
-            self.second, self.first, self.new, self.vanished, self.changed, self.num_equal
+            first=self.second,
+            second=self.first,
+            vanished=self.new,
+            new=self.vanished,
+            changed=self.changed,
+            num_equal=self.num_equal,
         )
 
     def data(self) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def read_side(path: Path, *, packed_lock: str) -> Side:
         manifest = load_cleaned(path)
         why = {item.id: f"{item.reason}: {item.detail}" for item in manifest.exclusions}
         own = {sample.id: sample for sample in manifest.samples}
-        return Side(path, manifest.kind, own, {}, why)
+        return Side(path=path, kind=manifest.kind, samples=own, part_of={}, left_out=why)
     if path.is_dir() and (path / packed_lock).is_file():
         return _of_split(path, load_split(path / packed_lock))
     if path.is_dir():
@@ -142,8 +147,8 @@ def diff_data(first: Side, second: Side) -> DataDiff:
             changed.append(Changed(id_, fields))
     num_both = len(first.samples.keys() & second.samples.keys())
     return DataDiff(
-        first,
-        second,
+        first=first,
+        second=second,
         vanished=_gone(first, second),
         new=_gone(second, first),
         changed=tuple(changed),
@@ -153,7 +158,7 @@ def diff_data(first: Side, second: Side) -> DataDiff:
 
 def _of_split(path: Path, split: Split) -> Side:
     part_of = {id_: part for part in Part for id_ in split.parts[part]}
-    return Side(path, split.kind, split.samples, part_of, {})
+    return Side(path=path, kind=split.kind, samples=split.samples, part_of=part_of, left_out={})
 
 
 def _gone(own: Side, other: Side) -> tuple[Gone, ...]:
@@ -162,7 +167,7 @@ def _gone(own: Side, other: Side) -> tuple[Gone, ...]:
     for id_ in sorted(own.samples.keys() - other.samples.keys()):
         same = by_bytes.get(_bytes(own.samples[id_]))
         why = other.left_out.get(id_) if same is None else f"it is there as {same!r}"
-        found.append(Gone(id_, own.part_of.get(id_), why, same is not None))
+        found.append(Gone(id=id_, part=own.part_of.get(id_), why=why, is_renamed=same is not None))
     return tuple(found)
 
 

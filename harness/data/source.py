@@ -37,7 +37,7 @@ _PREPARED = "prepared.json"
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedSplit:
     """A split, its lock file, and what cleaning left out (empty for a lock given as such)."""
 
@@ -106,7 +106,7 @@ def prepare_split(
             return _from_folder(folder, settings=settings, work=folder.parent, progress=progress)
     path = _existing(source)
     if path.is_file():
-        return PreparedSplit(load_split(path), path, {}, None)
+        return PreparedSplit(split=load_split(path), lock=path, exclusions={}, num_input=None)
     work = _work_of(path, results=results)
     with _one_at_a_time(work):
         if (path / MANIFEST_FILE).is_file():
@@ -136,7 +136,7 @@ def split_as_prepared(
     else:
         path = _existing(source)
         if path.is_file():
-            return PreparedSplit(load_split(path), path, {}, None)
+            return PreparedSplit(split=load_split(path), lock=path, exclusions={}, num_input=None)
         work = _work_of(path, results=results)
         if (path / MANIFEST_FILE).is_file():
             return _from_manifest(
@@ -218,7 +218,9 @@ def _from_folder(
     work.mkdir(parents=True, exist_ok=True)
     manifest.save(work)
     split.save(lock)
-    found = PreparedSplit(split, lock, _exclusions(manifest), manifest.num_input)
+    found = PreparedSplit(
+        split=split, lock=lock, exclusions=_exclusions(manifest), num_input=manifest.num_input
+    )
     facts = {
         "signature": signature,
         "exclusions": found.exclusions,
@@ -235,7 +237,9 @@ def _as_before(folder: Path, *, settings: DataSettings, work: Path) -> PreparedS
     if not lock.is_file() or facts.get("signature") != _signature(folder, settings):
         return None
     split = load_split(lock, root=folder.resolve())
-    return PreparedSplit(split, lock, facts["exclusions"], facts["num_input"])
+    return PreparedSplit(
+        split=split, lock=lock, exclusions=facts["exclusions"], num_input=facts["num_input"]
+    )
 
 
 def _prepared(settings: DataSettings) -> str:
@@ -260,7 +264,9 @@ def _exclusions(manifest: Manifest) -> dict[str, int]:
 def _from_manifest(folder: Path, *, settings: DataSettings, lock: Path) -> PreparedSplit:
     manifest = load_cleaned(folder)
     split = _split_of(manifest, settings=settings)
-    return PreparedSplit(split, lock, _exclusions(manifest), manifest.num_input)
+    return PreparedSplit(
+        split=split, lock=lock, exclusions=_exclusions(manifest), num_input=manifest.num_input
+    )
 
 
 def _split_of(manifest: Manifest, *, settings: DataSettings) -> Split:

@@ -19,7 +19,7 @@ _SIZES_GB = (8, 12, 16, 24, 80)
 _HALF = ("--set training.precision=float16", "--set foundation.dtype=float16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Graphics:
     """What torch and the system say of the GPU."""
 
@@ -48,18 +48,20 @@ def read_graphics() -> Graphics:
     try:
         import torch
     except ImportError:
-        return Graphics(None, None, driver, None)
+        return Graphics(torch=None, built_for=None, driver=driver, name=None)
     if not torch.cuda.is_available():
-        return Graphics(torch.__version__, torch.version.cuda, driver, None)
+        return Graphics(
+            torch=torch.__version__, built_for=torch.version.cuda, driver=driver, name=None
+        )
     free, total = torch.cuda.mem_get_info()
     return Graphics(
-        torch.__version__,
-        torch.version.cuda,
-        driver,
-        torch.cuda.get_device_name(),
-        torch.cuda.get_device_capability(),
-        free,
-        total,
+        torch=torch.__version__,
+        built_for=torch.version.cuda,
+        driver=driver,
+        name=torch.cuda.get_device_name(),
+        capability=torch.cuda.get_device_capability(),
+        free_bytes=free,
+        total_bytes=total,
     )
 
 

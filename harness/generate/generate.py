@@ -178,7 +178,9 @@ def _same_sound(parameters: Parameters, *, audio: Sequence[Path], window_s: floa
             raise UsageError(f"{path} does not exist; say where it lies now with --audio")
         if file_sha256(path) != part.sha256:
             raise MismatchError(f"{path} is not the sound that the image was made from")
-        parts.append(SoundPart(path, part.sha256, part.start_s, part.weight))
+        parts.append(
+            SoundPart(path=path, sha256=part.sha256, start_s=part.start_s, weight=part.weight)
+        )
     if len(parts) > 1:
         return mixture(parts, window_s=window_s)
     return Sound(tuple(parts), load_part(parts[0], window_s=window_s))

@@ -25,7 +25,7 @@ _SHORTEST_S = 0.2
 _FULL_SCALE = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SoundPart:
     """One file's share of a sound."""
 
@@ -99,7 +99,7 @@ def windows_of(path: Path, *, window_s: float, most: int) -> tuple[list[Sound], 
             raise DataError(f"{path}: {length_s:.2f} s of sound; at least {_SHORTEST_S} s needed")
         if len(sounds) == most:
             return sounds, True
-        sounds.append(Sound((SoundPart(path, digest, start_s),), waveform_S))
+        sounds.append(Sound((SoundPart(path=path, sha256=digest, start_s=start_s),), waveform_S))
     return sounds, False
 
 
@@ -157,7 +157,7 @@ def parse_mixture(text: str) -> list[SoundPart]:
             value = float(weight)
         except ValueError:
             raise UsageError(f"--mix {text}: the weight {weight!r} is not a number") from None
-        parts.append(SoundPart(path, file_sha256(path), weight=value))
+        parts.append(SoundPart(path=path, sha256=file_sha256(path), weight=value))
     if len(parts) < 2:
         raise UsageError(f"--mix {text}: expected at least two files, like a.wav:0.3,b.wav:0.7")
     return parts

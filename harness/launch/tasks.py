@@ -27,7 +27,7 @@ _RUNPOD_NAMES = {
 _WAIT_FOR_UPLOAD_MIN = 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
     """What is to be rented."""
 

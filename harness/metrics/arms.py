@@ -30,7 +30,7 @@ CONTROL_ARMS = (Arm.SHUFFLED, Arm.CHANCE, Arm.SILENCE, Arm.TEXT_ONLY)
 """The arms that the own sound is compared with."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GeneratedImage:
     """One PNG of a run."""
 
@@ -46,7 +46,7 @@ class GeneratedImage:
     """The clip whose sound was given; None in the silent and the text-only arm."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoredClip:
     """What is known of a test clip."""
 

@@ -214,7 +214,14 @@ class Batch:
             paths = [self.rows[i].path for i in places]
             if arm == REAL:
                 ids = [self.rows[i].sample_id for i in places]
-                found = _cached(self.cache, what, ids, paths, fingerprint, embed)
+                found = _cached(
+                    self.cache,
+                    what=what,
+                    ids=ids,
+                    paths=paths,
+                    fingerprint=fingerprint,
+                    embed=embed,
+                )
             else:
                 found = dict(embed(paths))
             for name, part in found.items():
@@ -234,11 +241,11 @@ def picture_features(
     images = scorer.images
     arrays = _cached(
         cache,
-        f"pictures {extractor.value}",
-        list(pictures),
-        list(pictures.values()),
-        scorer.fingerprint,
-        lambda paths: {"features": images(paths)},
+        what=f"pictures {extractor.value}",
+        ids=list(pictures),
+        paths=list(pictures.values()),
+        fingerprint=scorer.fingerprint,
+        embed=lambda paths: {"features": images(paths)},
     )
     return arrays["features"]
 

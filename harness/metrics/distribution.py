@@ -105,7 +105,14 @@ class KernelDistance:
             if not is_matched or len(classes) != len(x):
                 raise ValueError(f"{len(classes)} classes for {len(x)} rows of matched sides")
             weights_NN = _weights_of_pairs(classes)
-        return cls(kernel(x, x), kernel(y, y), kernel(x, y), scale, is_matched, weights_NN)
+        return cls(
+            within_x_NN=kernel(x, x),
+            within_y_MM=kernel(y, y),
+            between_NM=kernel(x, y),
+            scale=scale,
+            is_matched=is_matched,
+            weights_NN=weights_NN,
+        )
 
     @property
     def num_images(self) -> int:

@@ -17,7 +17,7 @@ from harness.records.parts import NearestOfArm, NearestSummary
 _HIGH_QUANTILE = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NearestTraining:
     """Nearest training picture of every image of a run, in CLIP's image features."""
 

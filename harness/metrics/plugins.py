@@ -20,7 +20,7 @@ from harness.metrics.metric import ClipMetric, SetMetric
 ENTRY_POINT_GROUP = "branch_harness.metrics"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plugin:
     """Where metrics come from: `module` holds them under `attribute`."""
 
@@ -106,7 +106,12 @@ def _plugins(points: Iterable[EntryPoint]) -> Iterable[Plugin]:
     for point in points:
         of = point.dist
         distribution = f"{of.name} {of.version}" if of is not None else ""
-        yield Plugin(point.name, point.module, point.attr or "METRICS", distribution)
+        yield Plugin(
+            name=point.name,
+            module=point.module,
+            attribute=point.attr or "METRICS",
+            distribution=distribution,
+        )
 
 
 def _order(plugin: Plugin) -> tuple[str, str]:

@@ -254,4 +254,9 @@ def _nearest(batch: Batch, training: Mapping[str, Path]) -> NearestTraining:
         batch.features_ID, training_TD=features_TD, training_ids=list(training)
     )
     table = _rows(batch).assign(nearest_id=ids, similarity=similarity)
-    return NearestTraining(table, len(training), clip.name, clip.fingerprint)
+    return NearestTraining(
+        table=table,
+        num_training=len(training),
+        extractor=clip.name,
+        extractor_hash=clip.fingerprint,
+    )

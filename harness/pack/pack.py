@@ -22,7 +22,7 @@ from harness.settings.load import load_profile
 from harness.wording.display import Display
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackRequest:
     """What is packed."""
 
@@ -38,7 +38,7 @@ class PackRequest:
     """Whether features that the cache lacks are computed first, where any go along."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """A pack that was made."""
 
@@ -105,7 +105,7 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
     write_archive(
         out, members=members, progress=lambda done, n: display.phase("packing bytes", done, n)
     )
-    return Pack(out, file_sha256(out), out.stat().st_size, facts)
+    return Pack(path=out, sha256=file_sha256(out), num_bytes=out.stat().st_size, facts=facts)
 
 
 def _commands_of(runs: Sequence[RunToPack]) -> list[Command]:

@@ -27,7 +27,7 @@ _MACHINE = frozenset({RUN_LOCK, f"{RUN_LOCK}.held", HOLDER, RUN_LOG})
 """Files that are of a process here, and mean nothing elsewhere."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunToPack:
     """A run and its files."""
 
@@ -148,7 +148,9 @@ def _run(folder: Path) -> RunToPack:
             raise DataError(
                 f"no checkpoint of {folder.name} is whole, so it cannot go on elsewhere"
             )
-    return RunToPack(folder, identity, checkpoint, is_finished)
+    return RunToPack(
+        folder=folder, identity=identity, checkpoint=checkpoint, is_finished=is_finished
+    )
 
 
 def _identity(folder: Path) -> RunIdentity | None:

@@ -12,7 +12,7 @@ from harness.pack.contents import FACTS, SCRIPT, PackFacts, load_facts
 _MOST_NAMED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unpacked:
     """A pack on disk."""
 
@@ -55,7 +55,13 @@ def unpack(
     if is_checked:
         _compare(path, folder)
     facts = load_facts(folder)
-    return Unpacked(folder, facts, len(held), sum(file.size for file in held), not is_there)
+    return Unpacked(
+        folder=folder,
+        facts=facts,
+        num_files=len(held),
+        num_bytes=sum(file.size for file in held),
+        is_new=not is_there,
+    )
 
 
 def _compare(path: Path, folder: Path) -> None:

@@ -25,7 +25,7 @@ _FULL_SCALE = 1.0
 _SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Property:
     """A property of a sound, its levels, and how it is changed."""
 
@@ -124,63 +124,63 @@ def mix(sound_S: Wave, share: float, second_S: Wave | None = None) -> Wave:
 
 PROPERTIES: tuple[Property, ...] = (
     Property(
-        "gain",
-        "dB",
-        (-18.0, -12.0, -6.0, 0.0, 6.0),
-        0.0,
-        "all samples are multiplied; levels that pass full scale are left out",
-        gain,
+        name="gain",
+        unit="dB",
+        levels=(-18.0, -12.0, -6.0, 0.0, 6.0),
+        reference=0.0,
+        words="all samples are multiplied; levels that pass full scale are left out",
+        alter=gain,
         changes_level=True,
     ),
     Property(
-        "pitch",
-        "semitones",
-        (-8.0, -4.0, 0.0, 4.0, 8.0),
-        0.0,
-        "phase vocoder (window 43 ms, hop 11 ms), then resampling; length and level are kept",
-        pitch,
+        name="pitch",
+        unit="semitones",
+        levels=(-8.0, -4.0, 0.0, 4.0, 8.0),
+        reference=0.0,
+        words="phase vocoder (window 43 ms, hop 11 ms), then resampling; length and level are kept",
+        alter=pitch,
     ),
     Property(
-        "tempo",
-        "doublings of the speed",
-        (-1.0, -0.5, 0.0, 0.5, 1.0),
-        0.0,
-        "phase vocoder (window 43 ms, hop 11 ms); cut or repeated to the same length; pitch and "
-        "level are kept",
-        tempo,
+        name="tempo",
+        unit="doublings of the speed",
+        levels=(-1.0, -0.5, 0.0, 0.5, 1.0),
+        reference=0.0,
+        words="phase vocoder (window 43 ms, hop 11 ms); cut or repeated to the same length; "
+        "pitch and level are kept",
+        alter=tempo,
     ),
     Property(
-        "reverberation",
-        "s to fall by 60 dB",
-        (0.0, 0.3, 0.6, 1.2, 2.4),
-        0.0,
-        "direct sound and, of the same energy, noise under an exponential; length and level are "
-        "kept",
-        reverberation,
+        name="reverberation",
+        unit="s to fall by 60 dB",
+        levels=(0.0, 0.3, 0.6, 1.2, 2.4),
+        reference=0.0,
+        words="direct sound and, of the same energy, noise under an exponential; length "
+        "and level are kept",
+        alter=reverberation,
     ),
     Property(
-        "noise",
-        "times the sound's RMS",
-        (0.0, 0.25, 0.5, 1.0, 2.0),
-        0.0,
-        "white noise is added; the level of the sum is that of the sound",
-        noise,
+        name="noise",
+        unit="times the sound's RMS",
+        levels=(0.0, 0.25, 0.5, 1.0, 2.0),
+        reference=0.0,
+        words="white noise is added; the level of the sum is that of the sound",
+        alter=noise,
     ),
     Property(
-        "shift",
-        "of the length",
-        (-0.1, -0.05, 0.0, 0.05, 0.1),
-        0.0,
-        "the sound starts later or earlier; what passes one end comes in at the other",
-        shift,
+        name="shift",
+        unit="of the length",
+        levels=(-0.1, -0.05, 0.0, 0.05, 0.1),
+        reference=0.0,
+        words="the sound starts later or earlier; what passes one end comes in at the other",
+        alter=shift,
     ),
     Property(
-        "mix",
-        "share of a second sound",
-        (0.0, 0.25, 0.5, 0.75, 1.0),
-        0.0,
-        "the second sound is made as loud as the first, and so is the sum",
-        mix,
+        name="mix",
+        unit="share of a second sound",
+        levels=(0.0, 0.25, 0.5, 0.75, 1.0),
+        reference=0.0,
+        words="the second sound is made as loud as the first, and so is the sum",
+        alter=mix,
         needs_second=True,
     ),
 )

@@ -38,7 +38,7 @@ Place = tuple[Cell, int]
 _ALPHA = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProbeSound:
     """A sound to alter."""
 
@@ -194,7 +194,12 @@ def _sampled(
             batch = own[start : start + sampling.batch_size]
             answer = Answer(branch, [cells[cell] for cell in batch], text=sound.text)
             for draw in range(options.num_draws):
-                how = _How(draw, options.noise_seed, sampling.text_guidance, sampling.steps)
+                how = _How(
+                    draw=draw,
+                    noise_seed=options.noise_seed,
+                    text_guidance=sampling.text_guidance,
+                    steps=sampling.steps,
+                )
                 for cell, pixels_HWC in zip(batch, answer.images(how), strict=True):
                     path = folder / f"{cell.stem}-noise{draw}.png"
                     write_atomic(path, content=png_bytes(pixels_HWC))

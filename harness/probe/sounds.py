@@ -23,7 +23,11 @@ def own_sounds(files: Sequence[Path], *, window_s: float, text: str) -> list[Pro
     for path in files:
         (sound, *_), _ = windows_of(path, window_s=window_s, most=1)
         (part,) = sound.parts
-        found.append(ProbeSound(sound.label, part.sha256, sound.waveform_S, text))
+        found.append(
+            ProbeSound(
+                label=sound.label, sha256=part.sha256, waveform_S=sound.waveform_S, text=text
+            )
+        )
     return found
 
 
@@ -53,5 +57,9 @@ def clip_sounds(folder: Path, *, most: int, window_s: float) -> list[ProbeSound]
         except MediaError as error:
             raise DataError(f"{path}: {error}") from error
         label = f"{sample.class_name.replace('_', ' ')} {sample_id}"
-        found.append(ProbeSound(label, file_sha256(path), waveform_S, sample.caption))
+        found.append(
+            ProbeSound(
+                label=label, sha256=file_sha256(path), waveform_S=waveform_S, text=sample.caption
+            )
+        )
     return found

@@ -285,7 +285,13 @@ def mel_db(
     frames = np.stack([padded[start : start + _FFT_SIZE] for start in starts])
     power = np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE), axis=1)) ** 2
     highest_hz = min(_MEL_RANGE_HZ[1], sample_rate_hz / 2)
-    filters = mel_filters(num_bands, _FFT_SIZE, sample_rate_hz, _MEL_RANGE_HZ[0], highest_hz)
+    filters = mel_filters(
+        num_bands,
+        fft_size=_FFT_SIZE,
+        sample_rate_hz=sample_rate_hz,
+        lowest_hz=_MEL_RANGE_HZ[0],
+        highest_hz=highest_hz,
+    )
     decibels: NDArray[np.float64] = 10.0 * np.log10(filters @ power.T + 1e-12)
     return decibels
 

@@ -68,7 +68,13 @@ def clean_results(results: Path, *, is_dry_run: bool, with_last: bool = False) -
             in_use.append(folder.name)
     items += _taken(_elsewhere(results), is_dry_run=is_dry_run)
     features, unknown = _features(results, is_dry_run=is_dry_run)
-    return Cleaned(results, is_dry_run, (*items, *features), tuple(in_use), tuple(unknown))
+    return Cleaned(
+        results=results,
+        is_dry_run=is_dry_run,
+        items=(*items, *features),
+        in_use=tuple(in_use),
+        unknown=tuple(unknown),
+    )
 
 
 def _of_run(folder: Path, *, is_dry_run: bool, with_last: bool) -> list[Item]:

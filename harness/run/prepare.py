@@ -35,7 +35,7 @@ from harness.wording.display import Display
 _PROBE_CLIPS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedModel:
     """Everything that training and sampling need."""
 
@@ -97,7 +97,7 @@ class _Preparation:
             features = self.features(foundation, variant)
         foundation.free_encoders()
         model, data = self._attach(foundation, variant, features=features, weights=weights)
-        return PreparedModel(model, data, foundation, features)
+        return PreparedModel(model=model, data=data, foundation=foundation, features=features)
 
     def verify(self) -> None:
         """Hold the media against the lock; those trained on may be absent."""

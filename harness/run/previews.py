@@ -68,7 +68,10 @@ class _Previews(Preview):
         ready, settings = self._ready, self._planned.profile.sampling
         foundation, seed = ready.foundation, self._planned.request.seed
         arm = headline_arm(ready.model.variant)
-        requests = [SampleRequest(sample_id, arm, 0, sample_id) for sample_id in self._ids]
+        requests = [
+            SampleRequest(sample_id=sample_id, arm=arm, draw=0, heard_id=sample_id)
+            for sample_id in self._ids
+        ]
         # Of its own name, so that neither the training's draws nor the images' are touched.
         noise = [normal(foundation.latent_shape, seed=seed, name=("preview", i)) for i in self._ids]
         with torch_seeded(seed, "preview", global_step):

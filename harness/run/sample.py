@@ -25,7 +25,7 @@ from harness.run.partners import partners_of, shuffle_all
 from harness.settings.profile import SamplingSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleRequest:
     """One image to paint: of a clip, in an arm, from a draw of noise, hearing a clip."""
 
@@ -96,7 +96,13 @@ def sample_arms(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(picture).save(path)
                 images.append(
-                    GeneratedImage(request.sample_id, arm, request.draw, path, request.heard_id)
+                    GeneratedImage(
+                        sample_id=request.sample_id,
+                        arm=arm,
+                        draw=request.draw,
+                        path=path,
+                        heard_id=request.heard_id,
+                    )
                 )
             progress(len(images), len(requests))
     return images
@@ -158,7 +164,9 @@ def sample_requests(
         for draw in range(draws):
             for arm in Arm:
                 if arm in arms and not (arm in mismatched and heard[arm] is None):
-                    yield SampleRequest(sample_id, arm, draw, heard.get(arm))
+                    yield SampleRequest(
+                        sample_id=sample_id, arm=arm, draw=draw, heard_id=heard.get(arm)
+                    )
 
 
 @torch.no_grad()

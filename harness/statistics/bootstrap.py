@@ -163,7 +163,7 @@ def _of_table(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossedInterval:
     """Mean of a table and where it would fall for other rows and other columns."""
 
@@ -205,7 +205,7 @@ def crossed_bootstrap(
             deviation_R = _weighted(table_KU, weight_RU) - mean
             parts.append((_widening(count, level) * deviation_R, deviation_R, count - 1))
     if not parts:
-        return CrossedInterval(mean, math.nan, math.nan, math.nan, math.nan)
+        return CrossedInterval(mean=mean, low=math.nan, high=math.nan, error=math.nan, p=math.nan)
     factor = 1.0
     if len(parts) == 2:
         factor = _counted_once(parts[0][1], parts[1][1], values_SN=values_SN)
@@ -219,7 +219,7 @@ def crossed_bootstrap(
         p = float(2 * stats.t.sf(abs(mean) / error, freedom))
     else:
         p = 1.0 if mean == 0 else 0.0
-    return CrossedInterval(mean, low, high, error, p)
+    return CrossedInterval(mean=mean, low=low, high=high, error=error, p=p)
 
 
 def _draws(count: int, *, size: int, draw: np.random.Generator) -> Array:

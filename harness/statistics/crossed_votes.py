@@ -20,7 +20,7 @@ P_FACTOR = 1.5
 stated 5 % (benchmarks/votes_study.py)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossedShare:
     """A mean with every factor that varies drawn anew."""
 
@@ -79,7 +79,16 @@ def crossed_share(
             parts.append((wide * float((total_G**2).sum()) / num**2, max(1.0, effective - 1)))
     if not parts:
         nan = math.nan
-        return CrossedShare(mean, nan, nan, nan, nan, nan, num, groups)
+        return CrossedShare(
+            mean=mean,
+            error=nan,
+            freedom=nan,
+            low=nan,
+            high=nan,
+            p=nan,
+            num_votes=num,
+            groups=groups,
+        )
     own = float((centred_V**2).sum()) / num**2 * num / max(1, num - 1)
     total = sum(part for part, _ in parts) - (len(parts) - 1) * own
     variance = max(total, *(part for part, _ in parts))
@@ -92,7 +101,14 @@ def crossed_share(
     half = float(stats.t.ppf(1 - (1 - level) / 2 / P_FACTOR, freedom)) * error
     p = min(1.0, P_FACTOR * float(2 * stats.t.sf(abs(mean - null) / error, freedom)))
     return CrossedShare(
-        mean, error, freedom, max(0.0, mean - half), min(1.0, mean + half), p, num, groups
+        mean=mean,
+        error=error,
+        freedom=freedom,
+        low=max(0.0, mean - half),
+        high=min(1.0, mean + half),
+        p=p,
+        num_votes=num,
+        groups=groups,
     )
 
 

@@ -136,7 +136,7 @@ class MeanSquares:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BranchSums:
     """All that the rule asks of the scores of whole tables; a clip's own scores are summed up.
 

@@ -27,7 +27,7 @@ class Among(StrEnum):
     SAME_CLASS = "the same class"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Telling:
     """How often the own partner fits better than another clip's."""
 
@@ -95,7 +95,7 @@ def telling(
         size=num_permutations,
         seed=seed,
     )
-    return Telling(rate, low, high, level, p, int(has_N.sum()))
+    return Telling(rate=rate, low=low, high=high, level=level, p=p, num_clips=int(has_N.sum()))
 
 
 def _won(ahead: Array, tolerance: float) -> Array:

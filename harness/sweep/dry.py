@@ -24,7 +24,7 @@ _ON_TEST = "{} on the test clips"
 """What the forecast calls the runs after a branch's search."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DryBranch:
     """One branch of a sweep."""
 
@@ -169,7 +169,13 @@ def _branch(
     tested = None
     if request.test_seeds:
         tested = dry_run(replace(trial.request, score=Score.TEST), display=display)
-    return DryBranch(trial, done, max(0, request.num_trials - done), 2 * request.test_seeds, tested)
+    return DryBranch(
+        trial=trial,
+        num_done=done,
+        num_left=max(0, request.num_trials - done),
+        num_test_runs=2 * request.test_seeds,
+        tested=tested,
+    )
 
 
 def _forecast(branches: tuple[DryBranch, ...], *, jobs: int) -> Forecast:
@@ -188,7 +194,13 @@ def _forecast(branches: tuple[DryBranch, ...], *, jobs: int) -> Forecast:
                 seconds[what] = dry.time.each + dry.time.shared.times(1 / max(1, total))
                 bases.add(dry.time.basis)
     price = branches[0].trial.profile.hardware.price_per_hour
-    return Forecast(missing, seconds, jobs, price, estimated_by=tuple(sorted(bases)))
+    return Forecast(
+        missing=missing,
+        seconds_per_run=seconds,
+        jobs=jobs,
+        price_per_hour=price,
+        estimated_by=tuple(sorted(bases)),
+    )
 
 
 def _disk(branches: tuple[DryBranch, ...]) -> float | None:

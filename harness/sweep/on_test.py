@@ -24,7 +24,7 @@ BEST = "best settings"
 DEFAULTS = "defaults"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestRow:
     """One metric over the seeds."""
 
@@ -168,7 +168,9 @@ def _row(
         {s: None if r is None else r.value(name) for s, r in side.items()}
         for side in (best, defaults)
     ]
-    row = TestRow(name, direction, found[0], found[1], None)
+    row = TestRow(
+        metric=name, higher_is_better=direction, best=found[0], defaults=found[1], pair=None
+    )
     cautions = [
         score.caution or score.reason or f"with {score.n} images"
         for record in records

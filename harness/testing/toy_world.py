@@ -42,7 +42,7 @@ class ToyImage:
     arm: str = Arm.AUDIO
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToyWorld:
     """Clips of several classes, and scorers that read their pictures without an error."""
 
@@ -125,9 +125,20 @@ def toy_world(kind: DataKind = DataKind.CLASSES) -> Iterator[ToyWorld]:
             waveforms[sample_id] = (latent_L - 0.5).astype(np.float32)
             attributes = dict(zip(_ATTRIBUTES, latent_L[: len(_ATTRIBUTES)].tolist(), strict=True))
             caption = f"a sound of {name}"
-            clips.append(ScoredClip(sample_id, name, caption, path, attributes, labels))
+            clips.append(
+                ScoredClip(
+                    sample_id=sample_id,
+                    class_name=name,
+                    caption=caption,
+                    image=path,
+                    attributes=attributes,
+                    labels=labels,
+                )
+            )
         captions = {f"a sound of class{k}": row - 0.5 for k, row in enumerate(centres_KL)}
-        yield ToyWorld(folder, tuple(clips), waveforms, captions, kind)
+        yield ToyWorld(
+            folder=folder, clips=tuple(clips), waveforms=waveforms, captions=captions, kind=kind
+        )
 
 
 def _rounded(latent_L: Array) -> Array:

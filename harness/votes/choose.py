@@ -50,7 +50,7 @@ class VoteOptions:
     """Listeners at which the verdict rests on these votes; None: it rests on the metric."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ballot:
     """A plan and where its sounds and images lie."""
 
@@ -117,7 +117,7 @@ def choose_trials(record: ComparisonRecord, *, folder: Path, options: VoteOption
     trials = _ordered([*main, *_repeats(main, options), *catch], seed=options.seed)
     settings = first.identity.settings["data"]
     ballot = Ballot(
-        VotePlan(
+        plan=VotePlan(
             comparison=record.name,
             created_at=now(),
             seed=options.seed,
@@ -127,15 +127,15 @@ def choose_trials(record: ComparisonRecord, *, folder: Path, options: VoteOption
             decides=options.decides_at is not None,
             num_listeners=options.decides_at,
         ),
-        split,
-        float(settings["window_s"]),
-        folder,
+        split=split,
+        window_s=float(settings["window_s"]),
+        folder=folder,
     )
     hashes = {
         shown.path: _digest(ballot.image(shown)) for t in trials for shown in (t.first, t.second)
     }
     plan = ballot.plan.model_copy(update={"hashes": hashes})
-    return Ballot(plan, split, ballot.window_s, folder)
+    return Ballot(plan=plan, split=split, window_s=ballot.window_s, folder=folder)
 
 
 def _require_deciding(options: VoteOptions) -> None:

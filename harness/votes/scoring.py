@@ -155,7 +155,12 @@ def _questions(votes: Sequence[_Vote]) -> list[QuestionResult]:
                 num_trainings=share.groups["training"],
                 winner=winner,
                 sentence=_sentence(
-                    question, share.mean, share.low, share.high, winner, share.groups
+                    question,
+                    mean=share.mean,
+                    low=share.low,
+                    high=share.high,
+                    winner=winner,
+                    groups=share.groups,
                 ),
             )
         )

@@ -77,7 +77,10 @@ def _read_list(place: Place, options: Options, *, parse: Callable[[Path], list[C
     clips = parse(place.resolved)
     found = media_place.found
     media = _Media(
-        media_place.resolved, _by_stem(found.audio), _by_stem(found.images), _by_stem(found.videos)
+        root=media_place.resolved,
+        audio=_by_stem(found.audio),
+        images=_by_stem(found.images),
+        videos=_by_stem(found.videos),
     )
     starts: dict[str, set[int]] = defaultdict(set)
     for clip in clips:
@@ -165,7 +168,9 @@ def _place_clip(
         is_bare = video_stem in stems[4:]
         start_s = float(clip.start_s) if is_bare else 0.0
         video = media.root / videos[0]
-        return VideoJob(clip.id, video, start_s, known, may_be_cut=is_bare), files
+        return VideoJob(
+            id=clip.id, video=video, start_s=start_s, known=known, may_be_cut=is_bare
+        ), files
     if videos:
         detail = f"more than one file for one clip: {', '.join(videos)}; keep one of them"
         return excluded(clip.id, Reason.SEVERAL_FILES, detail, **known, **paths), files

@@ -109,7 +109,15 @@ def read_vggsound_list(path: Path) -> list[Clip]:
             )
         video_id = check_id(row["id"], field="id", place=place)
         id_ = f"{video_id}_{start:06d}"
-        clip = Clip(id_, video_id, start, row["label"], None, row["split"], place)
+        clip = Clip(
+            id=id_,
+            video_id=video_id,
+            start_s=start,
+            label=row["label"],
+            caption=None,
+            official_split=row["split"],
+            place=place,
+        )
         known = clips.setdefault(id_, clip)
         if (known.label, known.official_split) != (clip.label, clip.official_split):
             raise DataError(
@@ -140,7 +148,15 @@ def read_audiocaps_list(path: Path) -> list[Clip]:
         video_id = check_id(row["youtube_id"], field="youtube_id", place=place)
         caption_id = check_id(row["audiocap_id"], field="audiocap_id", place=place)
         id_ = f"{video_id}_{start:06d}.{caption_id}"
-        clip = Clip(id_, video_id, start, None, row["caption"], official, place)
+        clip = Clip(
+            id=id_,
+            video_id=video_id,
+            start_s=start,
+            label=None,
+            caption=row["caption"],
+            official_split=official,
+            place=place,
+        )
         known = clips.setdefault(caption_id, clip)
         if known is not clip:
             raise DataError(

@@ -50,7 +50,16 @@ def read_audioset_list(path: Path) -> list[Clip]:
         flags = tuple(HeardLabel(names.get(label, label)) for label in labels if label)
         id_ = f"{video_id}_{start:06d}"
         official = _OFFICIAL.get(path.stem.lower())
-        clip = Clip(id_, video_id, start, None, None, official, place, labels=flags)
+        clip = Clip(
+            id=id_,
+            video_id=video_id,
+            start_s=start,
+            label=None,
+            caption=None,
+            official_split=official,
+            place=place,
+            labels=flags,
+        )
         if (known := clips.setdefault(id_, clip)) is not clip:
             raise DataError(f"{place}: clip {id_!r} is also in {known.place}; expected each once")
     return list(clips.values())
@@ -109,7 +118,16 @@ def read_vggsounder_list(path: Path) -> list[Clip]:
         known = clips.get(id_)
         flags = (*(known.labels if known else ()), flag)
         first = known.place if known else place
-        clips[id_] = Clip(id_, video_id, start, None, None, None, first, labels=flags)
+        clips[id_] = Clip(
+            id=id_,
+            video_id=video_id,
+            start_s=start,
+            label=None,
+            caption=None,
+            official_split=None,
+            place=first,
+            labels=flags,
+        )
     return list(clips.values())
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_STEM = 48
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MadePair:
     """A sound and a picture in memory, ready to be written."""
 
@@ -23,7 +23,7 @@ class MadePair:
     audio_suffix: str
     image: bytes
     image_suffix: str
-    provenance: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     """How they were made or chosen; JSON."""
 
 

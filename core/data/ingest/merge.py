@@ -55,7 +55,13 @@ def joined(scans: Sequence[Scan]) -> Scan:
     classes = sorted({name for scan in scans for name in scan.classes})
     named_files = frozenset[str]().union(*(scan.named_files for scan in scans))
     notices = tuple(dict.fromkeys(notice for scan in scans for notice in scan.notices))
-    return Scan(root, tuple(items), tuple(classes), named_files, notices)
+    return Scan(
+        root=root,
+        items=tuple(items),
+        classes=tuple(classes),
+        named_files=named_files,
+        notices=notices,
+    )
 
 
 def with_unique_ids(scan: Scan) -> Scan:

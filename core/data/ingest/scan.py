@@ -39,7 +39,7 @@ AUDIO_FOLDERS = frozenset({"audio"})
 IMAGE_FOLDERS = frozenset({"frames", "images"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scan:
     """What a source holds: pairs whose two files exist, and everything else with its reason."""
 
@@ -175,7 +175,7 @@ def _look_alikes(classes: Iterable[str]) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """The media files of a folder; posix paths relative to it, sorted by folder and name."""
 
@@ -247,12 +247,12 @@ def walk(root: Path) -> Found:
                 elif suffix in IMAGE_SUFFIXES:
                     images.append(relative)
     return Found(
-        tuple(audio),
-        tuple(images),
-        tuple(videos),
-        tuple(exclusions),
-        tuple(captions),
-        tuple(caption_lists),
+        audio=tuple(audio),
+        images=tuple(images),
+        videos=tuple(videos),
+        exclusions=tuple(exclusions),
+        captions=tuple(captions),
+        caption_lists=tuple(caption_lists),
     )
 
 

@@ -291,7 +291,7 @@ def _item(entry: _Entry, shard: Path, keys: set[str], options: Options) -> Item:
     known |= labelled(label, caption=described.caption)
     if not options.is_mapped(label):
         return unmapped(id_, label, options, **known)
-    return _made(id_, entry, shard, known, options)
+    return _made(id_, entry=entry, shard=shard, known=known, options=options)
 
 
 @dataclass(frozen=True)
@@ -367,8 +367,12 @@ def _made(id_: str, entry: _Entry, shard: Path, known: Mapping[str, Any], option
 
     def make() -> MadePair:
         if is_pair:
-            files = entry.media
-            return MadePair(files[sounds[0]], sounds[0], files[pictures[0]], pictures[0], {})
+            return MadePair(
+                audio=entry.media[sounds[0]],
+                audio_suffix=sounds[0],
+                image=entry.media[pictures[0]],
+                image_suffix=pictures[0],
+            )
         return cut_pair(BytesIO(entry.media[videos[0]]), start_s=0.0, window_s=options.window_s)
 
     if not is_pair:

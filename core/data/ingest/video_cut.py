@@ -86,7 +86,13 @@ def cut_pair(video: Path | BinaryIO, *, start_s: float, window_s: float) -> Made
         "rule": "largest variance of the Laplacian",
         **frame,
     }
-    return MadePair(audio.getvalue(), ".wav", image.getvalue(), ".jpg", provenance)
+    return MadePair(
+        audio=audio.getvalue(),
+        audio_suffix=".wav",
+        image=image.getvalue(),
+        image_suffix=".jpg",
+        provenance=provenance,
+    )
 
 
 def duration_s(video: Path) -> float | None:

@@ -17,7 +17,7 @@ from core.data.media.errors import MediaError
 _WHOLE_VIDEO_MARGIN_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoJob:
     """One clip to cut."""
 

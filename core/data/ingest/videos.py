@@ -53,7 +53,7 @@ def _read(place: Place, options: Options) -> Scan:
         known |= labelled(label)
         classes.add(label)
         if options.is_mapped(label):
-            jobs.append(VideoJob(id_, root / path, 0.0, known))
+            jobs.append(VideoJob(id=id_, video=root / path, start_s=0.0, known=known))
         else:
             left_out.append(unmapped(id_, label, options, **known))
     if not jobs and not classes:

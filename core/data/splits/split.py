@@ -78,7 +78,7 @@ class SplitRule:
         return found if self.groups is not None else {k: found[k] for k in found if k != "groups"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """Which samples train, validate and test; equal hashes mean comparable runs."""
 

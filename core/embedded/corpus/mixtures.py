@@ -64,7 +64,7 @@ class Scene:
         return tuple(sorted(source.cls for source in self.sources))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
     """A clip of several sources and its picture."""
 
@@ -120,14 +120,19 @@ def make_mixture(*, seed: int, namespace: str, index: int) -> Mixture:
     scene = draw_scene(seed=seed, namespace=namespace, index=index)
     clip, shares = mix(scene, rng(seed, namespace, "mixture", index, "sound"))
     image = draw_mixture(scene, rng(seed, namespace, "mixture", index, "picture"))
-    return Mixture(scene, shares, clip, image)
+    return Mixture(scene=scene, shares=shares, clip=clip, image=image)
 
 
 def mix(scene: Scene, draw: np.random.Generator) -> tuple[np.ndarray, tuple[float, ...]]:
     """The clip of a scene, float32 [144000] in (-1, 1), and each source's share of its energy."""
     heard = [
         from_afar(
-            synthesise_clip(s.cls, Attributes(s.pitch, s.loudness, 0.0, s.onset), draw), s.distance
+            synthesise_clip(
+                s.cls,
+                Attributes(pitch=s.pitch, intensity=s.loudness, hiss=0.0, onset=s.onset),
+                draw,
+            ),
+            s.distance,
         )
         for s in scene.sources
     ]

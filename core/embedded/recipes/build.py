@@ -31,7 +31,9 @@ def build_vae(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("stable_diffusion") / "vae")
     held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
     quality = vae.measure_vae(model, held_out.values)
-    return _facts(plan, [vae.recipe(plan)], vae.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan, recipes=[vae.recipe(plan)], samples=vae.NUM_TRAIN, seconds=seconds, quality=quality
+    )
 
 
 def build_judges(plan: Plan) -> dict[str, Any]:
@@ -40,7 +42,13 @@ def build_judges(plan: Plan) -> dict[str, Any]:
     image_judge.save_pretrained(plan.folder("image_judge"))
     audio_judge.save_pretrained(plan.folder("audio_judge"))
     quality = judges.measure_judges(plan, image_judge, audio_judge, load_vae(plan))
-    return _facts(plan, [judges.recipe(plan)], judges.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan,
+        recipes=[judges.recipe(plan)],
+        samples=judges.NUM_TRAIN,
+        seconds=seconds,
+        quality=quality,
+    )
 
 
 def build_clap(plan: Plan) -> dict[str, Any]:
@@ -49,7 +57,9 @@ def build_clap(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("clap"))
     processor.save_pretrained(plan.folder("clap"))
     quality = clap.measure_clap(plan, model, processor)
-    return _facts(plan, [clap.recipe(plan)], clap.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan, recipes=[clap.recipe(plan)], samples=clap.NUM_TRAIN, seconds=seconds, quality=quality
+    )
 
 
 def build_mamba(plan: Plan) -> dict[str, Any]:
@@ -57,7 +67,13 @@ def build_mamba(plan: Plan) -> dict[str, Any]:
     encoder, seconds = mamba.train_mamba(plan)
     save_encoder(encoder, plan.folder("mamba_encoder"))
     quality = mamba.measure_mamba(plan, encoder)
-    return _facts(plan, [mamba.recipe(plan)], mamba.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan,
+        recipes=[mamba.recipe(plan)],
+        samples=mamba.NUM_TRAIN,
+        seconds=seconds,
+        quality=quality,
+    )
 
 
 def build_clip(plan: Plan) -> dict[str, Any]:
@@ -67,7 +83,9 @@ def build_clip(plan: Plan) -> dict[str, Any]:
     tokenizer.save_pretrained(plan.folder("clip"))
     processor.save_pretrained(plan.folder("clip"))
     quality = clip.measure_clip(plan, model, tokenizer, processor)
-    return _facts(plan, [clip.recipe(plan)], clip.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan, recipes=[clip.recipe(plan)], samples=clip.NUM_TRAIN, seconds=seconds, quality=quality
+    )
 
 
 def build_decoder(plan: Plan) -> dict[str, Any]:
@@ -77,7 +95,13 @@ def build_decoder(plan: Plan) -> dict[str, Any]:
     model.save_pretrained(plan.folder("stable_diffusion") / "vae")
     held_out = image_samples(plan, "held-out", plan.count(vae.NUM_HELD_OUT))
     quality = vae.measure_vae(model, held_out.values)
-    return _facts(plan, [vae.decoder_recipe(plan)], vae.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan,
+        recipes=[vae.decoder_recipe(plan)],
+        samples=vae.NUM_TRAIN,
+        seconds=seconds,
+        quality=quality,
+    )
 
 
 def build_sources(plan: Plan) -> dict[str, Any]:
@@ -85,7 +109,13 @@ def build_sources(plan: Plan) -> dict[str, Any]:
     judge, seconds = sources.train_source_judge(plan)
     judge.save_pretrained(plan.folder("source_judge"))
     quality = sources.measure_source_judge(plan, judge)
-    return _facts(plan, [sources.recipe(plan)], sources.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan,
+        recipes=[sources.recipe(plan)],
+        samples=sources.NUM_TRAIN,
+        seconds=seconds,
+        quality=quality,
+    )
 
 
 def build_diffusion(plan: Plan) -> dict[str, Any]:
@@ -97,7 +127,13 @@ def build_diffusion(plan: Plan) -> dict[str, Any]:
     pipeline.vae = load_vae(plan)  # its decoder may have been trained on meanwhile
     diffusion.save_pipeline(pipeline, plan.folder("stable_diffusion"))
     quality = measure_diffusion(plan, pipeline, judge)
-    return _facts(plan, diffusion.recipes(plan), vae.NUM_TRAIN, seconds, quality)
+    return _facts(
+        plan,
+        recipes=diffusion.recipes(plan),
+        samples=vae.NUM_TRAIN,
+        seconds=seconds,
+        quality=quality,
+    )
 
 
 PARTS: dict[str, Callable[[Plan], dict[str, Any]]] = {

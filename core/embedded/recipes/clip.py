@@ -151,7 +151,11 @@ def measure_clip(
     return ClipQuality(
         zero_shot_accuracy=zero_shot_accuracy(captions, vectors, samples.classes),
         attribute_word_accuracy=_word_accuracy(
-            model, tokenizer, vectors, samples.classes, samples.attributes
+            model,
+            tokenizer=tokenizer,
+            vectors_ND=vectors,
+            class_N=samples.classes,
+            attributes_NA=samples.attributes,
         ),
         own_class_cosine=float(cosine[own].mean()),
         other_class_cosine=float(cosine[~own].mean()),

@@ -32,7 +32,7 @@ from core.conditioning.variant import VariantConfig
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NewVariant:
     """What was written."""
 
@@ -89,7 +89,7 @@ def write_new_variant(name: str, *, folder: Path) -> NewVariant:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content=_rendered(template, words).encode())
     steps += ["harness list", f"harness run --variant {name}"]
-    return NewVariant(name, home, tuple(texts), tuple(steps))
+    return NewVariant(name=name, folder=home, files=tuple(texts), next_steps=tuple(steps))
 
 
 def _rendered(template: str, words: dict[str, str]) -> str:

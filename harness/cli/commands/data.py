@@ -123,7 +123,9 @@ def show(
     from harness.report.terminal import data as data_show
 
     manifest = Manifest.load(folder)
-    chosen = data_show.Choice(class_name, status, reason, flag, id_, page=page, rows=rows)
+    chosen = data_show.Choice(
+        class_name=class_name, status=status, reason=reason, flag=flag, id=id_, page=page, rows=rows
+    )
     print_result(
         data_show.manifest(manifest, folder=folder, choice=chosen),
         as_json=as_json,

@@ -55,6 +55,6 @@ def cache(
         found = cache_stats(results)
         print_result(stats_view(found), as_json=as_json, data=found.data())
         return
-    rules = Rules(unused, older_than, max_gb, tuple(keep or ()))
+    rules = Rules(unused=unused, older_than_days=older_than, max_gb=max_gb, keep=tuple(keep or ()))
     done = prune_cache(results, rules=rules, is_dry_run=dry_run)
     print_result(prune_view(done), as_json=as_json, data=done.data())

@@ -35,7 +35,12 @@ def exclude(
     from core.data.corrections import Correction
     from harness.data.correct import listed_ids
 
-    _correct(target, Correction(listed_ids(ids or (), file=file), reason), out, as_json=as_json)
+    _correct(
+        target,
+        Correction(ids=listed_ids(ids or (), file=file), reason=reason),
+        out,
+        as_json=as_json,
+    )
 
 
 def relabel(
@@ -55,7 +60,12 @@ def relabel(
     """
     from core.data.corrections import Correction
 
-    _correct(target, Correction((id_,), reason, class_name, caption), out, as_json=as_json)
+    _correct(
+        target,
+        Correction(ids=(id_,), reason=reason, class_name=class_name, caption=caption),
+        out,
+        as_json=as_json,
+    )
 
 
 def _correct(target: Path, correction: "Correction", out: Path, *, as_json: bool) -> None:

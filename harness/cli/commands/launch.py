@@ -44,7 +44,9 @@ def launch(
     from harness.launch.tasks import LaunchRequest, write_task
     from harness.launch.text import task_data, task_view
 
-    request = LaunchRequest(pack, cloud, gpu, disk_gb, spot, store)
+    request = LaunchRequest(
+        pack=pack, cloud=cloud, gpu=gpu, disk_gb=disk_gb, is_spot=spot, store=store
+    )
     task = write_task(request, out=out)
     print_result(task_view(task), as_json=as_json, data=task_data(task))
     if start:

@@ -62,7 +62,13 @@ def pack(
     mode = DataMode.NONE
     if with_data or features_only:
         mode = DataMode.MEDIA if with_data else DataMode.FEATURES
-    request = PackRequest(tuple(command or ()), tuple(run or ()), results, mode, encode)
+    request = PackRequest(
+        words=tuple(command or ()),
+        runs=tuple(run or ()),
+        results=results,
+        data=mode,
+        encodes=encode,
+    )
     with open_display() as display:
         made = make_pack(request, out=out, display=display)
     print_result(pack_view(made), as_json=as_json, data=pack_data(made))

@@ -91,7 +91,7 @@ def _weights(source: Source) -> Iterator[_Weight]:
                     rows = file.get_slice(name)
                     shape = tuple(rows.get_shape())
                     if len(shape) > 1 and math.prod(shape) >= _MIN_ELEMENTS:
-                        yield _Weight(path, name, shape, rows[:1])
+                        yield _Weight(path=path, name=name, shape=shape, first_row=rows[:1])
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:

@@ -84,7 +84,9 @@ def chosen_clips(samples: Sequence[Sample], *, gain: Advantage | None) -> list[C
     Of more than `NUM_RANDOM` classes so many, by hash too, as equal advantages are ordered.
     """
     by_id = {sample.id: sample for sample in samples}
-    clips = [ScoredClip(s.id, s.class_name, s.caption) for s in samples]
+    clips = [
+        ScoredClip(sample_id=s.id, class_name=s.class_name, caption=s.caption) for s in samples
+    ]
     random = [by_id[clip.sample_id] for clip in choose_clips(clips, most=NUM_RANDOM)]
     values = {} if gain is None else {str(k): float(v) for k, v in gain.values.items()}
     found = [Chosen(sample, "random", values.get(sample.id)) for sample in random]

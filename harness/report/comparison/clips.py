@@ -138,5 +138,20 @@ def shown_picture(
     try:
         content, suffix = picture(path)
     except (DataError, OSError):
-        return Picture(plain(title), alt, None, note, href, branch, "no image on disk")
-    return Picture(plain(title), alt, media.add(content, suffix=suffix), note, href, branch)
+        return Picture(
+            title=plain(title),
+            alt=alt,
+            media=None,
+            note=note,
+            href=href,
+            branch=branch,
+            reason="no image on disk",
+        )
+    return Picture(
+        title=plain(title),
+        alt=alt,
+        media=media.add(content, suffix=suffix),
+        note=note,
+        href=href,
+        branch=branch,
+    )

@@ -25,7 +25,14 @@ def draw_sheet(
     of_seed = {r.identity.variant: r for r in records if r.identity.seed == seed}
     window_s = next(iter(of_seed.values())).identity.shared.window_s
     clips = choose_clips(
-        [ScoredClip(i, split.samples[i].class_name, split.samples[i].caption) for i in split.test],
+        [
+            ScoredClip(
+                sample_id=i,
+                class_name=split.samples[i].class_name,
+                caption=split.samples[i].caption,
+            )
+            for i in split.test
+        ],
         per_class=_SHEET_CLIPS_PER_CLASS,
         most=MAX_ROWS,
     )

@@ -164,7 +164,7 @@ def _event(event: dict[str, Any]) -> tuple[float | None, ...]:
     return (event["global_step"], loss, event["validation_loss"], *gate)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What one report is about."""
 

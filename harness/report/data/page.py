@@ -178,7 +178,7 @@ def _flags(manifest: Manifest, maker: ExampleMaker) -> Section:
         )
         title = f"{FLAG_TITLES[flag]}: {len(items)}"
         note = f"Flagged because {MEANINGS[flag]}."
-        groups.append(Examples(shown, flag.value, title, note))
+        groups.append(Examples(items=shown, id=flag.value, title=title, note=note))
     parts = groups or [Paragraph("No pair was flagged.")]
     return Section("flags", "Kept, but worth checking", parts)
 

@@ -103,7 +103,7 @@ class Figure:
     """Indices of the branches in its key; None for all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """One key number."""
 
@@ -242,7 +242,7 @@ class Tile:
     """Of the filters that show it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wall:
     """All clips, of which a reader chooses: by class, the best, the worst."""
 

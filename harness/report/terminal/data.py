@@ -27,7 +27,7 @@ _MAX_CLASSES = 40
 """Rows of the table for a person; a list of all of VGGSound names 309 labels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """Which rows of a manifest are shown; None for no condition."""
 

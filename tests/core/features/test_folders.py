@@ -27,7 +27,7 @@ def fill(tmp_path, monkeypatch):
     monkeypatch.setattr(feature_store, "_SHARD_ROWS", 2)
 
     def run(kind, keys, *, age_s=0.0, **settings):
-        store = FeatureStore(tmp_path, kind, settings)
+        store = FeatureStore(cache_dir=tmp_path, kind=kind, settings=settings)
         store.fill(keys, compute=rows)
         stamp = time.time() - age_s
         os.utime(store.folder / "settings.json", (stamp, stamp))
@@ -111,7 +111,7 @@ FeatureStore(Path(sys.argv[1]), "kind", {}).fill(["x", "new"], compute=slow)
 def test_a_folder_that_a_process_fills_is_left_alone(tmp_path):
     """Catches: rows deleted under a process that has just decided not to compute them."""
     cache, flag = tmp_path / "cache", tmp_path / "computing"
-    store = FeatureStore(cache, "kind", {})
+    store = FeatureStore(cache_dir=cache, kind="kind", settings={})
     store.fill(["x"], compute=rows)
     child = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(cache), str(flag)], cwd=Path(__file__).parents[3]
@@ -133,7 +133,7 @@ def test_a_folder_that_a_process_fills_is_left_alone(tmp_path):
 
 def test_a_reader_goes_on_reading_rows_that_were_taken(tmp_path):
     """Catches: a run that dies because its cache was pruned beside it."""
-    store = FeatureStore(tmp_path, "kind", {})
+    store = FeatureStore(cache_dir=tmp_path, kind="kind", settings={})
     table = store.fill(["x", "yy"], compute=rows)
     (removal,) = plan_prune(cache_folders(tmp_path), needed=frozenset())
     assert remove(removal)

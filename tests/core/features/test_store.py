@@ -26,7 +26,7 @@ class Encoder:
 
 
 def store(cache_dir, **settings):
-    return FeatureStore(cache_dir, "kind", settings, batch_size=2)
+    return FeatureStore(cache_dir=cache_dir, kind="kind", settings=settings, batch_size=2)
 
 
 KEYS = ["x", "yy", "zzz", "wwww", "vvvvv"]

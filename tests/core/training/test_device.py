@@ -216,7 +216,7 @@ def test_a_step_that_cannot_be_recorded_is_made_plain_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Catches: a run that dies for the sake of speed, or slows down in silence."""
-    numbers = StepNumbers(torch.zeros(1), (), (), ())
+    numbers = StepNumbers(values=torch.zeros(1), per_micro=(), per_step=(), gates=())
 
     class Refuses(Again):
         def record(self, function: Callable[[], StepNumbers]) -> StepNumbers:
@@ -306,7 +306,7 @@ def test_resident_features_are_the_same_rows(data: TrainingData) -> None:
 
 def test_a_stages_graph_gives_its_memory_back() -> None:
     """Catches: the graphs of three stages on the card at a time, 35 GiB instead of 14."""
-    numbers = StepNumbers(torch.zeros(1), (), (), ())
+    numbers = StepNumbers(values=torch.zeros(1), per_micro=(), per_step=(), gates=())
     recorder = Again(lambda: lambda: None)
     graphed = GraphedCompute(lambda batch: numbers, recorder=recorder)
     graphed.release()  # nothing to give back yet

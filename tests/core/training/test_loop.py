@@ -92,7 +92,15 @@ def whole(
 
     folder = tmp_path_factory.mktemp("whole")
     run(model, data=make_data(), plan=plan, scheduler=scheduler, folder=folder, on_step=note)
-    return Whole(plan, folder, start, stages, losses, model, frozen)
+    return Whole(
+        plan=plan,
+        folder=folder,
+        start=start,
+        stages=stages,
+        losses=losses,
+        model=model,
+        frozen=frozen,
+    )
 
 
 def test_two_runs_with_one_seed_end_bit_identical(

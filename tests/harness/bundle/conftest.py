@@ -52,7 +52,12 @@ def make_split(folder: Path) -> Split:
         part = Part.TEST if number < 12 else Part.VAL if number < 16 else Part.TRAIN
         parts[part].append(name)
     rule = SplitRule(cap=10, seed=0, fractions=(0.2, 0.2, 0.6))
-    split = Split(folder, samples, {part: tuple(ids) for part, ids in parts.items()}, rule)
+    split = Split(
+        root=folder,
+        samples=samples,
+        parts={part: tuple(ids) for part, ids in parts.items()},
+        rule=rule,
+    )
     split.save(folder / "split.json")
     return split
 

@@ -219,7 +219,9 @@ def test_released_files_are_kept_only_if_they_are_the_published_ones(
     content = sha256(b"weights").hexdigest()
     folder = tmp_path / "inception"
     for digest, error in (("0" * 64, MismatchError), (content, None)):
-        file = ReleasedFile("weights.pth", url, None, digest, "MIT")
+        file = ReleasedFile(
+            name="weights.pth", url=url, num_bytes=None, sha256=digest, licence="MIT"
+        )
         if error is None:
             fetching._fetch_file(file, folder=folder)
         else:
@@ -227,7 +229,13 @@ def test_released_files_are_kept_only_if_they_are_the_published_ones(
                 fetching._fetch_file(file, folder=folder)
             assert not list(folder.iterdir())
     assert [path.name for path in folder.iterdir()] == ["weights.pth"]
-    absent = ReleasedFile("none.pth", f"{hub.url}/owner/other/resolve/main/none", None, "", "MIT")
+    absent = ReleasedFile(
+        name="none.pth",
+        url=f"{hub.url}/owner/other/resolve/main/none",
+        num_bytes=None,
+        sha256="",
+        licence="MIT",
+    )
     with pytest.raises(MissingWeightsError, match="404"):
         fetching._fetch_file(absent, folder=folder)
 

@@ -115,7 +115,7 @@ def test_each_split_is_a_comparison_of_its_own(
         record = compared(split, effect=0.5 + split)
         record = with_other_splits(record, results=tmp_path)
         record.save(folder)
-        return Comparison(record, folder, [], None)
+        return Comparison(record=record, folder=folder, finished=[], split=None)
 
     monkeypatch.setattr(over_splits, "compare", fake)
     found = compare_over_splits(_request(tmp_path), num_splits=3, display=Display())

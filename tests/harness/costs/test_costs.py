@@ -32,7 +32,13 @@ BRANCHES = ("baseline", "sonic", "cutting_edge")
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory: pytest.TempPathFactory) -> MatrixPlan:
     """18 runs at the size of SD v1.5, on every card."""
-    request = MatrixRequest(BRANCHES, 6, "sd15", gpu="all", results=tmp_path_factory.mktemp("none"))
+    request = MatrixRequest(
+        variants=BRANCHES,
+        num_seeds=6,
+        profile="sd15",
+        gpu="all",
+        results=tmp_path_factory.mktemp("none"),
+    )
     return plan_matrix(request)
 
 
@@ -194,8 +200,8 @@ def test_finished_runs_sharpen_the_plan(finished: Any) -> None:
     assert observed is not None
     assert from_runs([record], key="another", device="cpu", work=work) is None
     assert from_runs([record], key=key, device="Tesla T4", work=work) is None
-    sizes = [sum(parts[p] for parts in record.split.counts.values()) for p in Part]
-    clips = Clips(*sizes, source="")
+    sizes = {p.value: sum(parts[p] for parts in record.split.counts.values()) for p in Part}
+    clips = Clips(**sizes, source="")
     time = time_observed(observed, work, profile=profile, clips=clips, is_here=True)
     assert time.each.mid + time.shared.mid == pytest.approx(record.total_seconds, rel=0.02)
     longer = profile.model_copy(update={"stage1": profile.stage1.model_copy(update={"steps": 20})})
@@ -214,11 +220,19 @@ def test_finished_runs_sharpen_the_plan(finished: Any) -> None:
 
 def test_a_first_forecast_is_not_unknown(tmp_path: Path) -> None:
     """Catches: no word on hours at the one moment that it is needed, before the first run."""
-    (device,) = plan_matrix(MatrixRequest(BRANCHES, 3, "tiny", results=tmp_path)).devices
+    (device,) = plan_matrix(
+        MatrixRequest(variants=BRANCHES, num_seeds=3, profile="tiny", results=tmp_path)
+    ).devices
     assert device.problem is None
     assert "another CPU" in device.runs["sonic"].basis
     assert 4 < device.total.high / device.total.low < 8
-    half = MatrixRequest(BRANCHES, 3, "tiny", ("training.micro_batch=8",), results=tmp_path)
+    half = MatrixRequest(
+        variants=BRANCHES,
+        num_seeds=3,
+        profile="tiny",
+        overrides=("training.micro_batch=8",),
+        results=tmp_path,
+    )
     ratio = plan_matrix(half).devices[0].runs["sonic"].step_seconds["stage1"].mid
     assert ratio == pytest.approx(device.runs["sonic"].step_seconds["stage1"].mid / 2)
 

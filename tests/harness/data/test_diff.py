@@ -102,7 +102,13 @@ def test_groups_that_a_draw_made_are_no_difference(copies):
     """Catches: two copies with captions alone that differ in every clip, for their groups do."""
     sample = next(iter(Manifest.load(copies / "a").samples))
     sides = [
-        Side(copies, DataKind.CAPTIONS, {sample.id: replace(sample, class_name=name)}, {}, {})
+        Side(
+            path=copies,
+            kind=DataKind.CAPTIONS,
+            samples={sample.id: replace(sample, class_name=name)},
+            part_of={},
+            left_out={},
+        )
         for name in ("1 rain", "2 dog")
     ]
     assert diff_data(*sides).changed == ()

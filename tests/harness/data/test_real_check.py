@@ -107,7 +107,7 @@ def test_pairs_out_of_archives_go_through_the_whole_pipeline(
     """Catches: a step of the check that the command line no longer has, or answers otherwise."""
     monkeypatch.setattr(real_check, "harness", in_process)
     write_pairs(archives, folder=tmp_path / "pairs")
-    places = Places(tmp_path / "pairs", None, None, tmp_path / "work")
+    places = Places(pairs=tmp_path / "pairs", sound=None, picture=None, work=tmp_path / "work")
     said = through_the_pipeline(places, branches=("baseline",), settings=SHORTEST)
     assert said["baseline"]["status"] == "finished"
     found = scores(said["baseline"])

@@ -141,11 +141,23 @@ def test_names_in_an_audit_cannot_steer_the_terminal():
 
     bad = "a\nb\x1b[31m[bold]red"
     finding = Finding(Kind.SHARED_CLIPS, bad, (bad,))
-    suspect = Suspect(bad, bad, 0.1, bad, 0.9)
-    heard = ZeroShot(bad, 1, {}, {}, {}, (bad,), (suspect,))
+    suspect = Suspect(id=bad, class_name=bad, probability=0.1, likely=bad, likely_probability=0.9)
+    heard = ZeroShot(
+        name=bad,
+        num_clips=1,
+        captions={},
+        agreement={},
+        thresholds={},
+        not_judged=(bad,),
+        suspects=(suspect,),
+    )
     console = Console(width=400)
     with console.capture() as shown:
-        console.print(audit_view(Audit({bad: 1}, (finding,), (heard,), (bad,))))
+        console.print(
+            audit_view(
+                Audit(clips={bad: 1}, findings=(finding,), zero_shot=(heard,), not_checked=(bad,))
+            )
+        )
     assert "\x1b" not in shown.get()
     assert shown.get().count("a b") == 9
     assert "\nb" not in shown.get()

@@ -15,7 +15,13 @@ from harness.doctor.storage import check_clock, check_disk, check_file_system
 from harness.settings.load import load_profile
 
 CARD = Graphics(
-    "2.13.0", "13.0", "580.1", "NVIDIA GeForce RTX 4090", (8, 9), 23 * 10**9, 24 * 10**9
+    torch="2.13.0",
+    built_for="13.0",
+    driver="580.1",
+    name="NVIDIA GeForce RTX 4090",
+    capability=(8, 9),
+    free_bytes=23 * 10**9,
+    total_bytes=24 * 10**9,
 )
 SD15 = load_profile("sd15")
 
@@ -25,7 +31,13 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> MatrixPlan:
     """Nine runs at the size of SD v1.5."""
     branches = ("baseline", "sonic", "cutting_edge")
     return plan_matrix(
-        MatrixRequest(branches, 3, "sd15", gpu="4090", results=tmp_path_factory.mktemp("none"))
+        MatrixRequest(
+            variants=branches,
+            num_seeds=3,
+            profile="sd15",
+            gpu="4090",
+            results=tmp_path_factory.mktemp("none"),
+        )
     )
 
 

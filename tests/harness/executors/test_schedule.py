@@ -112,7 +112,19 @@ def planned(small_request: MakeRequest, tmp_path: Path) -> PlannedRun:
 
 
 def step_line(global_step: int) -> str:
-    step = StepReport("stage1", global_step, 9, global_step, 9, 0.5, {}, 1.0, 0.1, {}, None)
+    step = StepReport(
+        stage="stage1",
+        step=global_step,
+        stage_steps=9,
+        global_step=global_step,
+        total_steps=9,
+        loss=0.5,
+        losses={},
+        grad_norm=1.0,
+        lr=0.1,
+        gates={},
+        validation_loss=None,
+    )
     return json.dumps(vars(step)) + "\n"
 
 

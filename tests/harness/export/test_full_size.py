@@ -78,7 +78,12 @@ def runs(
     """Untrained runs of the three branches, by name, on the small latents."""
     set_latents(weights, SMALL)
     results = tmp_path_factory.mktemp("full-size") / "results"
-    return {name: full_run(name, weights, small_request, drawn_run, results) for name in BRANCHES}
+    return {
+        name: full_run(
+            name, weights=weights, small_request=small_request, drawn_run=drawn_run, results=results
+        )
+        for name in BRANCHES
+    }
 
 
 def full_run(

@@ -225,5 +225,5 @@ def test_a_sound_keeps_its_name_where_it_starts_in_its_file(sounds: list[Path]) 
     part = replace(sound.parts[0], start_s=10.0)
     assert sound.label == "low.wav"
     assert Sound((part,), sound.waveform_S).label == "low.wav @10 s"
-    other = SoundPart(Path("rain.wav"), "", weight=0.25)
+    other = SoundPart(path=Path("rain.wav"), sha256="", weight=0.25)
     assert Sound((part, other), sound.waveform_S).label == "1 x low.wav + 0.25 x rain.wav"

@@ -88,7 +88,7 @@ def test_weights_that_mean_nothing_are_refused(
 ) -> None:
     """Catches: silence or NaN handed to an encoder."""
     path = write_tone(tmp_path / "a.wav", seconds=0.5)
-    parts = [SoundPart(path, "", weight=weight) for weight in weights]
+    parts = [SoundPart(path=path, sha256="", weight=weight) for weight in weights]
     with pytest.raises(UsageError, match="mixture weights"):
         mixture(parts, window_s=1.0)
 

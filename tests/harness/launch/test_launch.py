@@ -108,7 +108,11 @@ class Provider:
 def packed(request: RunRequest, out: Path) -> Path:
     """The run, not begun, with its data, so that it needs nothing of this machine."""
     words = tuple(request.words[1:])
-    make_pack(PackRequest(words, (), request.results, DataMode.MEDIA), out=out, display=Display())
+    make_pack(
+        PackRequest(words=words, runs=(), results=request.results, data=DataMode.MEDIA),
+        out=out,
+        display=Display(),
+    )
     return out
 
 
@@ -276,7 +280,7 @@ def any_pack(tmp_path: Path) -> Path:
 
 def request_for(pack: Path, cloud: Cloud, **changes: Any) -> LaunchRequest:
     words = {"gpu": "RTX4090", "disk_gb": 40, "is_spot": True, "store": "s3://mine/runs"}
-    return LaunchRequest(pack, cloud, **{**words, **changes})
+    return LaunchRequest(pack=pack, cloud=cloud, **{**words, **changes})
 
 
 def test_each_cloud_gets_a_task_of_its_own_form(any_pack: Path, tmp_path: Path) -> None:

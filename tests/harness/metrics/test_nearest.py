@@ -27,7 +27,7 @@ def _nearest(similarity: dict[str, np.ndarray]) -> NearestTraining:
             for k, value in enumerate(values)
         ]
     )  # fmt: skip
-    return NearestTraining(table, 10, "clip", "hash")
+    return NearestTraining(table=table, num_training=10, extractor="clip", extractor_hash="hash")
 
 
 def test_copies_of_training_pictures_stand_out_from_real_test_pictures():

@@ -58,7 +58,13 @@ class World:
                 Image.fromarray(pair.image).save(path)
                 self.waveforms[sample_id] = pair.clip
                 self.clips.append(
-                    ScoredClip(sample_id, name, caption(name), path, asdict(pair.attributes))
+                    ScoredClip(
+                        sample_id=sample_id,
+                        class_name=name,
+                        caption=caption(name),
+                        image=path,
+                        attributes=asdict(pair.attributes),
+                    )
                 )
 
     def painted(self, arm: Arm, *, shift: int, draw: int = 0) -> list[GeneratedImage]:
@@ -68,7 +74,15 @@ class World:
             first = position - position % PER_CLASS
             heard = self.clips[first + (position - first + shift) % PER_CLASS]
             assert heard.image is not None
-            images.append(GeneratedImage(clip.sample_id, arm, draw, heard.image, heard.sample_id))
+            images.append(
+                GeneratedImage(
+                    sample_id=clip.sample_id,
+                    arm=arm,
+                    draw=draw,
+                    path=heard.image,
+                    heard_id=heard.sample_id,
+                )
+            )
         return images
 
     def score(self, images, scorers, **options) -> RunScores:
@@ -511,7 +525,10 @@ def test_cached_real_features_change_no_score(world, scorers, listening, tmp_pat
 
 def test_common_captions_take_the_most_frequent_of_a_class():
     """Catches: zero-shot classes named after one odd clip."""
-    clips = [ScoredClip(str(i), "rain", text) for i, text in enumerate(["drizzle", "rain", "rain"])]
+    clips = [
+        ScoredClip(sample_id=str(i), class_name="rain", caption=text)
+        for i, text in enumerate(["drizzle", "rain", "rain"])
+    ]
     assert common_captions(clips) == {"rain": "rain"}
 
 

@@ -44,10 +44,10 @@ class Planted:
             self.scenes[name] = (scene, mixture)
             self.clips.append(
                 ScoredClip(
-                    name,
-                    scene.labels[0],
-                    mixture.caption,
-                    self.save(mixture.image, f"{name}-real"),
+                    sample_id=name,
+                    class_name=scene.labels[0],
+                    caption=mixture.caption,
+                    image=self.save(mixture.image, f"{name}-real"),
                     labels=scene.labels,
                 )
             )
@@ -65,7 +65,12 @@ class Planted:
             shown = {"all": scene.labels, "one": (loudest,), "none": ()}[variant]
             pixels = draw_mixture(scene, rng(7, "generated", name), shown=shown)
             images.append(
-                GeneratedImage(name, arm, 0, self.save(pixels, f"{name}-{variant}-{arm}"))
+                GeneratedImage(
+                    sample_id=name,
+                    arm=arm,
+                    draw=0,
+                    path=self.save(pixels, f"{name}-{variant}-{arm}"),
+                )
             )
         return images
 
@@ -134,19 +139,28 @@ def test_it_is_blank_with_its_reason_where_it_says_nothing(planted, scorers):
     """Catches: a number for clips of one class, for sources the judge never saw, or for captions
     that give all sources away."""
     images = planted.generated("all")
-    classed = [ScoredClip(c.sample_id, c.class_name, c.caption, c.image) for c in planted.clips]
+    classed = [
+        ScoredClip(sample_id=c.sample_id, class_name=c.class_name, caption=c.caption, image=c.image)
+        for c in planted.clips
+    ]
     by_class = planted.score(images, scorers, kind=DataKind.CLASSES, clips=classed)
     blind = planted.score(images, Scorers.load(clip="embedded:clip"))
     strange = [
-        ScoredClip(c.sample_id, c.class_name, c.caption, c.image, labels=(*c.labels, "trombone"))
+        ScoredClip(
+            sample_id=c.sample_id,
+            class_name=c.class_name,
+            caption=c.caption,
+            image=c.image,
+            labels=(*c.labels, "trombone"),
+        )
         for c in planted.clips
     ]
     named = [
         ScoredClip(
-            c.sample_id,
-            c.class_name,
-            " and ".join(label.replace("_", " ") for label in c.labels),
-            c.image,
+            sample_id=c.sample_id,
+            class_name=c.class_name,
+            caption=" and ".join(label.replace("_", " ") for label in c.labels),
+            image=c.image,
             labels=c.labels,
         )
         for c in planted.clips

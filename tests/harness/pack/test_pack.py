@@ -70,13 +70,13 @@ def half(small_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory) -
     (folder,) = (results / "runs").iterdir()
     made, small = (
         make_pack(
-            PackRequest(tuple(request.words[1:]), (), results, mode),
+            PackRequest(words=tuple(request.words[1:]), runs=(), results=results, data=mode),
             out=results.parent / f"{mode.value}.tar",
             display=Display(),
         )
         for mode in (DataMode.MEDIA, DataMode.FEATURES)
     )
-    return HalfFinished(request, folder, made, small)
+    return HalfFinished(request=request, folder=folder, pack=made, small=small)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_half_finished_run_goes_on_elsewhere_bit_for_bit(
 def test_the_same_content_gives_the_same_pack(half: HalfFinished, tmp_path: Path) -> None:
     """Catches: a time, a lock or a place of this machine in a file that is known by its hash."""
     again = make_pack(
-        PackRequest(half.words, (), half.request.results, DataMode.MEDIA),
+        PackRequest(words=half.words, runs=(), results=half.request.results, data=DataMode.MEDIA),
         out=tmp_path / "again.tar",
         display=Display(),
     )
@@ -141,7 +141,7 @@ def test_features_only_leaves_out_what_is_trained_on(half: HalfFinished, tmp_pat
     assert small.facts.rows == half.pack.facts.rows
     assert any("as features alone" in notice for notice in small.facts.notices)
     bare = make_pack(
-        PackRequest(half.words, (), half.request.results, DataMode.NONE),
+        PackRequest(words=half.words, runs=(), results=half.request.results, data=DataMode.NONE),
         out=tmp_path / "bare.tar",
         display=Display(),
     )
@@ -176,7 +176,9 @@ def test_what_the_cache_lacks_is_computed_before_it_is_packed(
 ) -> None:
     """Catches: paid minutes in which frozen encoders run, or a pack of features without any."""
     words = tuple(small_request(results=tmp_path / "results").words[1:])
-    request = PackRequest(words, (), tmp_path / "results", DataMode.FEATURES, encodes=False)
+    request = PackRequest(
+        words=words, runs=(), results=tmp_path / "results", data=DataMode.FEATURES, encodes=False
+    )
     bare = make_pack(request, out=tmp_path / "bare.tar", display=Display())
     assert bare.facts.rows == {}
     made = make_pack(replace(request, encodes=True), out=tmp_path / "b.tar", display=Display())
@@ -205,7 +207,9 @@ def test_an_interrupted_run_goes_on_by_the_command_of_its_last_process(
     half: HalfFinished, tmp_path: Path
 ) -> None:
     """Catches: a run without a record that cannot be packed by its name."""
-    request = PackRequest((), (half.folder.name,), half.request.results, DataMode.NONE)
+    request = PackRequest(
+        words=(), runs=(half.folder.name,), results=half.request.results, data=DataMode.NONE
+    )
     made = make_pack(request, out=tmp_path / "box.tar", display=Display())
     assert made.facts.commands == half.pack.facts.commands
     assert made.facts.runs == half.pack.facts.runs
@@ -233,14 +237,21 @@ def test_a_run_at_work_or_of_another_split_is_not_packed(
     half: HalfFinished, small_corpus: Path, tmp_path: Path
 ) -> None:
     """Catches: a checkpoint copied while it is written, a run that could never go on there."""
-    request = PackRequest(half.words, (half.folder.name,), half.request.results, DataMode.NONE)
+    request = PackRequest(
+        words=half.words, runs=(half.folder.name,), results=half.request.results, data=DataMode.NONE
+    )
     with held(half.folder), pytest.raises(BusyError):
         make_pack(request, out=tmp_path / "x.tar", display=Display())
     other = ("run", "--variant", "baseline", "--data", str(small_corpus), "--set",
              "data.split_seed=9", "--results", str(half.request.results))  # fmt: skip
     with pytest.raises(MismatchError, match="another split"):
         make_pack(
-            PackRequest(other, (half.folder.name,), half.request.results, DataMode.NONE),
+            PackRequest(
+                words=other,
+                runs=(half.folder.name,),
+                results=half.request.results,
+                data=DataMode.NONE,
+            ),
             out=tmp_path / "x.tar",
             display=Display(),
         )

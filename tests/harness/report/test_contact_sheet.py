@@ -114,7 +114,9 @@ def test_an_empty_or_endless_sheet_is_refused(flat, tmp_path):
 def test_clips_are_chosen_by_id_alone_and_evenly_by_class():
     """Catches: a sheet of hand-picked or first-come clips."""
     clips = [
-        ScoredClip(f"{name}-{index}", name, "") for name in ("rain", "fire") for index in range(20)
+        ScoredClip(sample_id=f"{name}-{index}", class_name=name, caption="")
+        for name in ("rain", "fire")
+        for index in range(20)
     ]
     chosen = choose_clips(clips, per_class=2)
     assert [clip.class_name for clip in chosen] == ["fire", "fire", "rain", "rain"]

@@ -108,7 +108,9 @@ def test_a_profile_under_a_budget_has_other_steps_and_nothing_else() -> None:
 def test_a_branch_that_trains_nothing_is_allowed_the_same() -> None:
     """Catches: a floor without a budget, refused beside the others once all runs are made."""
     free = dict.fromkeys(STAGES, 0.0)
-    shared = EqualBudget(BudgetKind.FLOPS, 10.0, {"floor": free, "other": COST}, {})
+    shared = EqualBudget(
+        kind=BudgetKind.FLOPS, amount=10.0, step_cost={"floor": free, "other": COST}, steps={}
+    )
     floor, other = (load_profile("tiny", overrides=shared.overrides(n)) for n in ("floor", "other"))
     assert (floor.budget.kind, floor.budget.amount) == (other.budget.kind, other.budget.amount)
     assert schedule_of(within_budget(floor)) == schedule_of(load_profile("tiny"))

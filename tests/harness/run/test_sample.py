@@ -66,7 +66,17 @@ def captioned(texts: Mapping[str, str], *, sources: Mapping[str, str] | None = N
     """A split of test clips with captions alone."""
     sources = sources or {}
     samples = {
-        id_: Sample(id_, "1", text, sources.get(id_, id_), "", "", "", "", 1.0)
+        id_: Sample(
+            id=id_,
+            class_name="1",
+            caption=text,
+            source=sources.get(id_, id_),
+            audio_path="",
+            image_path="",
+            audio_sha256="",
+            image_sha256="",
+            duration_s=1.0,
+        )
         for id_, text in texts.items()
     }
     parts = {Part.TEST: tuple(texts)}
@@ -117,7 +127,7 @@ def test_many_clips_are_matched_group_by_group(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_latents_that_are_no_numbers_stop_the_run_by_clip_and_arm(value: float) -> None:
     """Catches: NaN in the silent arm alone, so that a branch seems to win by listening."""
-    requests = [SampleRequest(i, Arm.SILENCE, 0, None) for i in "ab"]
+    requests = [SampleRequest(sample_id=i, arm=Arm.SILENCE, draw=0, heard_id=None) for i in "ab"]
     latents = torch.zeros(2, 4, 8, 8)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     require_pictures(latents, pixels, requests)
@@ -129,7 +139,7 @@ def test_latents_that_are_no_numbers_stop_the_run_by_clip_and_arm(value: float) 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 7)])
 def test_an_image_of_one_colour_stops_the_run(colour: tuple[int, int, int]) -> None:
     """Catches: black images scored and compared."""
-    requests = [SampleRequest(i, Arm.AUDIO, 0, i) for i in "ab"]
+    requests = [SampleRequest(sample_id=i, arm=Arm.AUDIO, draw=0, heard_id=i) for i in "ab"]
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     pixels[0] = colour
     with pytest.raises(GuardError, match=f"clip 'a' in arm {Arm.AUDIO.value} is one flat colour"):

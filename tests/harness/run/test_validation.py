@@ -117,7 +117,14 @@ def blind(
             record = run(scored, display=Display())
             folders[score] = request.results / "validation" / record.run_id
     is_watching = False
-    return Blind(split, request, folders, weights, opened, left)
+    return Blind(
+        split=split,
+        request=request,
+        folders=folders,
+        weights=weights,
+        opened=opened,
+        left_by_interrupt=left,
+    )
 
 
 def test_the_test_clips_are_never_opened(blind: Blind) -> None:

@@ -77,7 +77,19 @@ def test_a_pruned_trial_tells_its_steps_and_seconds(
     task = work.next()
     assert task is not None
     monkeypatch.setattr(study, "report", lambda *args, **words: True)
-    step = StepReport("stage1", 2, 2, 2, 5, 0.5, {}, 1.0, 1e-4, {}, validation_loss=0.5)
+    step = StepReport(
+        stage="stage1",
+        step=2,
+        stage_steps=2,
+        global_step=2,
+        total_steps=5,
+        loss=0.5,
+        losses={},
+        grad_norm=1.0,
+        lr=1e-4,
+        gates={},
+        validation_loss=0.5,
+    )
     assert not work.on_steps(task, [step])
     CheckpointFolder(task.planned.folder / "checkpoints").save(
         Checkpoint(

@@ -49,7 +49,14 @@ def gallery(facts: Facts, *, media: MediaStore) -> Section:
     return Section(
         "gallery",
         _TITLE,
-        [Wall(_ID, f"Which of {count(len(tiles), facts.clip_word)} to show", filters, tiles)],
+        [
+            Wall(
+                id=_ID,
+                legend=f"Which of {count(len(tiles), facts.clip_word)} to show",
+                filters=filters,
+                tiles=tiles,
+            )
+        ],
         lead=f"Every {facts.clip_word}{order}: its sound, its real picture, each run's image with "
         "the matching sound, and the training picture nearest to that image with their similarity.",
         is_folded=True,

@@ -143,9 +143,9 @@ def _branch_cards(facts: Facts) -> list[Card]:
             note += f", sd {number(own.sd, digits=digits)}"
         cards.append(
             Card(
-                branch,
-                number(own.mean, digits=digits) or "blank",
-                note,
+                title=branch,
+                value=number(own.mean, digits=digits) or "blank",
+                note=note,
                 href=branch_anchor(facts, branch),
                 branch=facts.index(branch),
             )
@@ -170,21 +170,21 @@ def _difference_cards(pair: PairResult) -> list[Card]:
         least = "at least " if pair.selection.is_at_least else ""
         cards.append(
             Card(
-                "Likely true difference",
-                number(sign * pair.selection.shrunken, digits=digits, signed=True),
-                "only large differences win: the one that is seen is likely "
+                title="Likely true difference",
+                value=number(sign * pair.selection.shrunken, digits=digits, signed=True),
+                note="only large differences win: the one that is seen is likely "
                 f"{least}{pair.selection.factor:.2g} times the true one",
-                "#forest",
+                href="#forest",
             )
         )
     if pair.detectable is not None:
         cards.append(
             Card(
-                "Detectable difference",
-                number(pair.detectable, digits=digits),
-                f"called a win in 80 % of comparisons like this one ({count(pair.n, 'seed')}, same "
-                "pair), the uncertainty of its sd counted",
-                "#forest",
+                title="Detectable difference",
+                value=number(pair.detectable, digits=digits),
+                note="called a win in 80 % of comparisons like this one "
+                f"({count(pair.n, 'seed')}, same pair), the uncertainty of its sd counted",
+                href="#forest",
             )
         )
     return cards
@@ -200,4 +200,4 @@ def _runs_card(facts: Facts) -> Card:
     note = f"{len(facts.failed)} failed" if facts.failed else "none failed"
     if len(clips) == 1:
         note += f"; {count(clips.pop(), facts.clip_word)} each"
-    return Card("Runs", str(len(facts.runs)), note, "#runs")
+    return Card(title="Runs", value=str(len(facts.runs)), note=note, href="#runs")

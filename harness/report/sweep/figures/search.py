@@ -11,7 +11,7 @@ from harness.report.sweep.figures.axis import Mark, draw_mark, held, limits
 _RUG = 0.07  # of the values' span: room for the marks without a value, a line of them a branch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchPoint:
     """A trial that has ended."""
 

@@ -59,13 +59,15 @@ def _progress_figure(
     points = {
         index_of(facts, branch): [
             SearchPoint(
-                mark_of(branch, found.trial),
-                (
+                mark=mark_of(branch, found.trial),
+                budget=(
                     float(found.steps),
                     None if found.device_seconds is None else found.device_seconds / 60,
                 ),
-                facts.value(found.trial) if found.trial.state is TrialState.COMPLETE else None,
-                found.best,
+                value=facts.value(found.trial)
+                if found.trial.state is TrialState.COMPLETE
+                else None,
+                best=found.best,
             )
             for found in spent[branch.variant]
         ]

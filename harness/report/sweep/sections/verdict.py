@@ -61,13 +61,25 @@ def _cards(facts: SweepFacts, branch: BranchSweep) -> list[Card]:
     if best is not None and texts[0]:
         note = f"{metric}{where}, trial {best.number} of {of_trials(facts, branch)}"
         anchor = trial_anchor(facts, branch, best)
-        cards.append(Card(f"{name}, best", texts[0], note, anchor, index))
+        cards.append(
+            Card(title=f"{name}, best", value=texts[0], note=note, href=anchor, branch=index)
+        )
     if texts[1] and default is not None:
         note = f"{metric}{where}, trial {default.number}"
         anchor = trial_anchor(facts, branch, default)
-        cards.append(Card(f"{name}, defaults", texts[1], note, anchor, index))
+        cards.append(
+            Card(title=f"{name}, defaults", value=texts[1], note=note, href=anchor, branch=index)
+        )
     else:
-        cards.append(Card(f"{name}, defaults", "blank", why_no_value(default), None, index))
+        cards.append(
+            Card(
+                title=f"{name}, defaults",
+                value="blank",
+                note=why_no_value(default),
+                href=None,
+                branch=index,
+            )
+        )
     return cards
 
 

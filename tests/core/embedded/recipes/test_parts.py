@@ -166,7 +166,9 @@ def test_a_judge_answers_in_its_promised_form() -> None:
 def test_judges_hear_loudness_and_take_any_length() -> None:
     """Catches: a spectrogram normalised by clip, which would hide intensity."""
     config = audio_config()
-    clip = synthesise_clip("siren", Attributes(0.5, 0.5, 0.5, 0.5), rng(0, "test"))[None]
+    clip = synthesise_clip(
+        "siren", Attributes(pitch=0.5, intensity=0.5, hiss=0.5, onset=0.5), rng(0, "test")
+    )[None]
     whole = prepare_sounds(clip, config)
     assert whole.shape == (1, 1, config.num_mel_bins, config.input_size[1])
     loud = whole > -40.0
@@ -191,7 +193,9 @@ def test_judges_see_pictures_of_any_size_and_refuse_floats() -> None:
 
 def test_every_mel_band_hears_and_a_tone_falls_into_its_own() -> None:
     """Catches: empty bands at the low end, and a scale shifted by a band."""
-    filters = mel_filters(64, 2_048, 48_000, 40.0, 20_000.0)
+    filters = mel_filters(
+        64, fft_size=2_048, sample_rate_hz=48_000, lowest_hz=40.0, highest_hz=20_000.0
+    )
     assert filters.shape == (64, 1_025)
     np.testing.assert_allclose(filters.sum(axis=1), 1.0, rtol=1e-5)
     tone_bin = round(1_000 / (24_000 / 1_024))

@@ -33,7 +33,15 @@ def clips(tmp_path_factory):
             path = folder / f"{name}{index}.png"
             Image.fromarray(pair.image).save(path)
             attributes = asdict(pair.attributes)
-            found.append(ScoredClip(path.stem, name, f"the sound of {name}", path, attributes))
+            found.append(
+                ScoredClip(
+                    sample_id=path.stem,
+                    class_name=name,
+                    caption=f"the sound of {name}",
+                    image=path,
+                    attributes=attributes,
+                )
+            )
             waves[path.stem] = pair.clip
     return found, waves
 
@@ -176,7 +184,15 @@ def mixtures(tmp_path_factory):
         labels = mixture.scene.labels
         path = folder / f"mixture{index}.png"
         Image.fromarray(mixture.image).save(path)
-        found.append(ScoredClip(path.stem, labels[0], mixture.caption, path, labels=labels))
+        found.append(
+            ScoredClip(
+                sample_id=path.stem,
+                class_name=labels[0],
+                caption=mixture.caption,
+                image=path,
+                labels=labels,
+            )
+        )
         waves[path.stem] = mixture.clip
     return found, waves
 

@@ -215,8 +215,14 @@ def test_a_run_with_the_weights_gets_a_fid_and_not_a_rank(released, tmp_path, mo
         pixels = rng(k, "run").integers(0, 256, (32, 32, 3), dtype=np.uint8)
         paths.append(tmp_path / f"{k}.png")
         Image.fromarray(pixels).save(paths[-1])
-    clips = [ScoredClip(f"c{k}", "rain", "rain", paths[k]) for k in range(4)]
-    images = [GeneratedImage(f"c{k}", Arm.AUDIO, 0, paths[4 + k]) for k in range(4)]
+    clips = [
+        ScoredClip(sample_id=f"c{k}", class_name="rain", caption="rain", image=paths[k])
+        for k in range(4)
+    ]
+    images = [
+        GeneratedImage(sample_id=f"c{k}", arm=Arm.AUDIO, draw=0, path=paths[4 + k])
+        for k in range(4)
+    ]
     scores = score_images(images, clips=clips, scorers=scorers)
     features = scorers.inception.images(paths)
     value = scores.summary["fid"]

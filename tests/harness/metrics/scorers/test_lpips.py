@@ -106,13 +106,16 @@ def test_the_trunk_has_alexnets_number_of_parameters():
 def test_a_runs_diversity_is_lpips_of_its_draws(scorer, pictures):
     """Catches: distances between clips, or the mean over too many pairs."""
     loaded = Scorers.load(clip="embedded:clip")
-    clips = [ScoredClip("a", "rain", "rain"), ScoredClip("b", "rain", "rain")]
+    clips = [
+        ScoredClip(sample_id="a", class_name="rain", caption="rain"),
+        ScoredClip(sample_id="b", class_name="rain", caption="rain"),
+    ]
     images = [
-        GeneratedImage("a", Arm.AUDIO, 0, pictures[0]),
-        GeneratedImage("a", Arm.AUDIO, 1, pictures[1]),
-        GeneratedImage("a", Arm.AUDIO, 2, pictures[2]),
-        GeneratedImage("b", Arm.AUDIO, 0, pictures[2]),
-        GeneratedImage("b", Arm.AUDIO, 1, pictures[0]),
+        GeneratedImage(sample_id="a", arm=Arm.AUDIO, draw=0, path=pictures[0]),
+        GeneratedImage(sample_id="a", arm=Arm.AUDIO, draw=1, path=pictures[1]),
+        GeneratedImage(sample_id="a", arm=Arm.AUDIO, draw=2, path=pictures[2]),
+        GeneratedImage(sample_id="b", arm=Arm.AUDIO, draw=0, path=pictures[2]),
+        GeneratedImage(sample_id="b", arm=Arm.AUDIO, draw=1, path=pictures[0]),
     ]
     scores = score_images(images, clips=clips, scorers=replace(loaded, lpips=scorer))
     apart = scorer.pairwise(pictures)

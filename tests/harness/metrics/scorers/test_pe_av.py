@@ -148,8 +148,13 @@ def test_it_is_the_one_that_hears_and_ranks_by_the_inner_product(folder, picture
     """Catches: CLIP as the half that sees, cosines where the model was trained on products."""
     scorers = Scorers.load(clip="embedded:clip", pe_av=str(folder))
     waves = dict(zip(("c0", "c1"), WAVES, strict=True))
-    clips = [ScoredClip(f"c{k}", "rain", "rain", pictures[k]) for k in range(2)]
-    images = [GeneratedImage(f"c{k}", Arm.AUDIO, 0, pictures[k]) for k in range(2)]
+    clips = [
+        ScoredClip(sample_id=f"c{k}", class_name="rain", caption="rain", image=pictures[k])
+        for k in range(2)
+    ]
+    images = [
+        GeneratedImage(sample_id=f"c{k}", arm=Arm.AUDIO, draw=0, path=pictures[k]) for k in range(2)
+    ]
     scores = score_images(images, clips=clips, scorers=scorers, waveform_of=waves.__getitem__)
     assert scorers.pe_av is not None
     seen, heard = scorers.pe_av.images(pictures), scorers.pe_av.embed(WAVES)

@@ -200,8 +200,13 @@ def test_agreement_without_judges_is_clips_with_wav2clip(folder, tmp_path):
         paths.append(tmp_path / f"{k}.png")
         Image.fromarray(pixels).save(paths[-1])
         waves[f"c{k}"] = WAVE[: 16_000 + 8_000 * k]
-    clips = [ScoredClip(f"c{k}", "rain", "rain", paths[k]) for k in range(3)]
-    images = [GeneratedImage(f"c{k}", Arm.AUDIO, 0, paths[k]) for k in range(3)]
+    clips = [
+        ScoredClip(sample_id=f"c{k}", class_name="rain", caption="rain", image=paths[k])
+        for k in range(3)
+    ]
+    images = [
+        GeneratedImage(sample_id=f"c{k}", arm=Arm.AUDIO, draw=0, path=paths[k]) for k in range(3)
+    ]
     scores = score_images(images, clips=clips, scorers=scorers, waveform_of=waves.__getitem__)
     seen = clip.images(paths)
     heard = ear.embed(waves.values())[:, :width]

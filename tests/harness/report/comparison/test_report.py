@@ -363,11 +363,19 @@ def test_the_advantage_is_better_minus_worse(results: Any, comparison_folder: Pa
 
     comparison = load_comparison(comparison_folder)
     runs = tuple(ReportRun(load_run(path)) for path in results.runs)
-    found = advantage(Facts("n", comparison_folder, runs, comparison, rows=comparison.metrics))
+    found = advantage(
+        Facts(
+            name="n",
+            folder=comparison_folder,
+            runs=runs,
+            comparison=comparison,
+            rows=comparison.metrics,
+        )
+    )
     assert found is not None
     assert found.values.mean() == pytest.approx(abs(comparison.pairs[0].effect))
     assert found.words.startswith("where sonic is furthest ahead of and behind baseline")
-    alone = advantage(Facts("n", comparison_folder, runs[:1]))
+    alone = advantage(Facts(name="n", folder=comparison_folder, runs=runs[:1]))
     assert alone is not None
     own = runs[0].scores("listening_rank", arm=Arm.AUDIO)
     other = runs[0].scores("listening_rank", arm=Arm.SHUFFLED)
