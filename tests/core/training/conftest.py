@@ -1,7 +1,8 @@
 """A small real UNet with a variant on it, and features of a dozen clips in memory."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ from core.choices import Precision
 from core.conditioning.adapters import attach_unet_adapter
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
-from core.conditioning.stage import ParameterGroup, Stage
+from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
 from core.randomness import normal, torch_seeded
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
+from core.training.results import StepReport
 from harness.testing import SmallFoundation
+from tests.core.training.trained import MakeModel, MakePlan, Whole, run
 from variants.baseline import VARIANT as BASELINE
 
 FOUNDATION = SmallFoundation(
@@ -138,4 +141,39 @@ def build_plan(
 def scheduler() -> DDPMScheduler:
     return DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(
+    make_model: MakeModel,
+    make_plan: MakePlan,
+    make_data: Callable[[], TrainingData],
+    scheduler: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Whole:
+    """Three stages from end to end, the last one kept by its validation loss."""
+    plan = make_plan()
+    last = replace(plan.stages[2], stop=StopCriterion.VALIDATION_LOSS)
+    plan = replace(plan, stages=(*plan.stages[:2], last))
+    model = make_model()
+    frozen = {name: p.detach().clone() for name, p in model.frozen_parameters().items()}
+    start, stages = model.state_dict(), {}
+    losses: list[float] = []
+
+    def note(report: StepReport) -> None:
+        losses.append(report.loss)
+        if report.step == report.stage_steps:
+            stages[report.stage] = model.state_dict()
+
+    folder = tmp_path_factory.mktemp("whole")
+    run(model, data=make_data(), plan=plan, scheduler=scheduler, folder=folder, on_step=note)
+    return Whole(
+        plan=plan,
+        folder=folder,
+        start=start,
+        stages=stages,
+        losses=losses,
+        model=model,
+        frozen=frozen,
     )

@@ -1,31 +1,25 @@
 """Scoring whole runs with the shipped scorers: painters that listen, painters that do not."""
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from core.data.items import DataKind
-from core.embedded.corpus.classes import caption
-from core.embedded.corpus.pairs import make_pair
 from core.errors import UsageError
-from harness.metrics.arms import REAL, Arm, GeneratedImage, ScoredClip, common_captions
-from harness.metrics.batch import FloorPicture
-from harness.metrics.decidable import rank_caution
+from harness.metrics.arms import REAL, Arm, ScoredClip, common_captions
 from harness.metrics.feature_cache import FeatureCache
 from harness.metrics.metric import Level
 from harness.metrics.registry import METRICS, metric
 from harness.metrics.score import RunScores, score_images
 from harness.metrics.scorers.scorers import Scorers
 
-CLASSES = ("dog_barking", "engine", "fire", "siren")
-PER_CLASS = 8
 # What the shipped scorers cannot give: the weights are too large to ship.
+from tests.harness.metrics.made_world import CLASSES, PER_CLASS
+
 WITHOUT_WEIGHTS = {"fid", "fd_dinov2", "lpips_diversity", "pair_win", "kid_picture"}
 OF_LABELS = {"unnamed_source_recall", "source_recall", "source_precision"}
 DIVERSITY = {"lpips_diversity", "judge_diversity"}
@@ -42,77 +36,6 @@ def as_json(scores: RunScores) -> dict[str, Any]:
         "controls": [margin.model_dump() for margin in scores.controls],
         "evaluation": scores.evaluation.model_dump(),
     }
-
-
-class World:
-    """Clips whose real pictures stand in for what a perfect listener would paint."""
-
-    def __init__(self, folder: Path) -> None:
-        self.waveforms: dict[str, np.ndarray] = {}
-        self.clips: list[ScoredClip] = []
-        for name in CLASSES:
-            for index in range(PER_CLASS):
-                pair = make_pair(name, seed=5, namespace="test of scores", index=index)
-                sample_id = f"{name}-{index}"
-                path = folder / f"{sample_id}.png"
-                Image.fromarray(pair.image).save(path)
-                self.waveforms[sample_id] = pair.clip
-                self.clips.append(
-                    ScoredClip(
-                        sample_id=sample_id,
-                        class_name=name,
-                        caption=caption(name),
-                        image=path,
-                        attributes=asdict(pair.attributes),
-                    )
-                )
-
-    def painted(self, arm: Arm, *, shift: int, draw: int = 0) -> list[GeneratedImage]:
-        """What a perfect listener paints on hearing the clip `shift` further in the class."""
-        images = []
-        for position, clip in enumerate(self.clips):
-            first = position - position % PER_CLASS
-            heard = self.clips[first + (position - first + shift) % PER_CLASS]
-            assert heard.image is not None
-            images.append(
-                GeneratedImage(
-                    sample_id=clip.sample_id,
-                    arm=arm,
-                    draw=draw,
-                    path=heard.image,
-                    heard_id=heard.sample_id,
-                )
-            )
-        return images
-
-    def score(self, images, scorers, **options) -> RunScores:
-        options = {"clips": self.clips, "waveform_of": self.waveforms.__getitem__, **options}
-        return score_images(images, scorers=scorers, **options)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
-    return World(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def scorers() -> Scorers:
-    return Scorers.load(
-        clip="embedded:clip",
-        image_judge="embedded:image_judge",
-        audio_judge="embedded:audio_judge",
-        conditioners=["embedded:clap", "embedded:stable_diffusion"],
-    )
-
-
-@pytest.fixture(scope="module")
-def listening(world, scorers) -> RunScores:
-    images = [
-        *world.painted(Arm.AUDIO, shift=0),
-        *world.painted(Arm.AUDIO, shift=0, draw=1),
-        *world.painted(Arm.SHUFFLED, shift=3),
-    ]
-    return world.score(images, scorers)
 
 
 def _margin(scores: RunScores, name: str, control: Arm):
@@ -228,36 +151,6 @@ def test_scores_are_the_same_on_a_second_run(world, scorers, listening):
     again = world.score(images, scorers)
     pd.testing.assert_frame_equal(again.per_clip, listening.per_clip, check_exact=True)
     assert as_json(again) == as_json(listening)
-
-
-def test_the_floor_uses_other_real_images_where_given(world, scorers, listening):
-    """Catches: a floor of the test images against themselves."""
-    assert listening.arms[REAL]["kid"].n == len(world.clips) // 2
-    others = {c.sample_id: FloorPicture(c.class_name, c.image) for c in world.clips[::2]}
-    scores = world.score(world.painted(Arm.AUDIO, shift=0), scorers, floor_images=others)
-    assert scores.arms[REAL]["kid"].n == len(others)
-
-
-def test_a_perfect_generator_sits_at_the_floor(world, scorers):
-    """Catches: distances of matched pictures beside a floor of unmatched ones, which call images
-    indistinguishable from photographs (kid -.9 beside -.4, frechet_clip 6 beside 19)."""
-    others = {c.sample_id: FloorPicture(c.class_name, c.image) for c in world.clips}
-    # Another clip of the class, so that no image is its own real picture.
-    scores = world.score(world.painted(Arm.AUDIO, shift=3), scorers, floor_images=others)
-    for name in ("kid", "cmmd"):
-        value = scores.summary[name]
-        assert abs(value.value) < 4 * value.standard_error
-    own, floor = scores.summary["frechet_clip"].value, scores.arms[REAL]["frechet_clip"].value
-    assert own == pytest.approx(floor, rel=0.5)
-
-
-def test_the_clips_contributions_average_to_the_distance(listening):
-    """Catches: contributions of another arm, draw or clip than the distance's."""
-    means = listening.contributions.groupby(["arm", "metric"])["value"].mean()
-    for (arm, name), mean in means.items():
-        assert mean == pytest.approx(listening.arms[arm][name].value)
-    assert set(means.index.get_level_values("metric")) == {"kid", "cmmd"}
-    assert REAL not in set(means.index.get_level_values("arm"))
 
 
 def test_without_judges_the_hearing_scores_stay_blank_with_a_reason(world, scorers):
@@ -398,53 +291,6 @@ def test_diversity_is_that_of_a_clips_draws(world, scorers, listening):
         [1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in (first, second)]
     )
     assert scores.summary["judge_diversity"].value == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_distances_curve_ends_at_its_value_beside_the_floor_at_the_same_n(listening):
-    """Catches: a plot whose last point is another number than the table's, or a floor at one n."""
-    for name in ("kid", "cmmd", "frechet_clip"):
-        of_metric = [point for point in listening.curves if point.metric == name]
-        of_run = [point for point in of_metric if point.arm == "audio"]
-        # A Frechet distance is taken to pictures of other clips: half of them without others.
-        expected = (
-            [(8, 100), (16, 1)] if name == "frechet_clip" else [(8, 1000), (16, 1000), (32, 1)]
-        )
-        assert [(p.n, p.repeats) for p in of_run] == expected
-        assert of_run[-1].mean == listening.summary[name].value
-        assert of_run[-1].sd is None
-        floor = [point for point in of_metric if point.arm == REAL]
-        assert [p.n for p in floor] == [8, 16]
-        assert floor[-1].mean == listening.arms[REAL][name].value
-    assert {point.arm for point in listening.curves} == {"audio", REAL}
-
-
-def test_only_a_biased_distance_sinks_as_images_are_added(world, scorers):
-    """Catches: the same clips drawn on both sides, which lets an unbiased distance depend on n."""
-    scores = world.score(world.painted(Arm.AUDIO, shift=3), scorers)
-    curve = {
-        name: [p for p in scores.curves if (p.metric, p.arm) == (name, "audio")]
-        for name in ("cmmd", "frechet_clip")
-    }
-    for point in curve["cmmd"][:-1]:
-        error = point.sd / np.sqrt(point.repeats)
-        assert abs(point.mean - curve["cmmd"][-1].mean) < 3.5 * error
-    frechet = [point.mean for point in curve["frechet_clip"]]
-    assert frechet == sorted(frechet, reverse=True)
-    assert frechet[0] > 1.3 * frechet[-1]
-
-
-def test_a_frechet_distance_of_few_images_may_rank_nothing_and_says_so(listening):
-    """Catches: a verdict on a number whose bias differs by branch."""
-    value = listening.summary["frechet_clip"]
-    assert value.is_rankable is False
-    assert "n = 16" in value.caution
-    assert "2,048" in value.caution
-    for name in ("kid", "cmmd", "listening_rank"):
-        assert listening.summary[name].is_rankable
-        assert listening.summary[name].caution is None
-    assert not listening.summary["fid"].is_rankable
-    assert rank_caution(metric("fid"), n=2047) is not None
-    assert rank_caution(metric("fid"), n=2048) is None
 
 
 def test_standard_errors_are_over_clips(listening):

@@ -1,10 +1,5 @@
 """Real processes share a journal or a PostgreSQL, and are killed at it."""
 
-import contextlib
-import errno
-import fcntl
-import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -15,29 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
-from core.errors import DataError, MismatchError, StorageAwayError, UsageError
+from core.errors import MismatchError, StorageAwayError, UsageError
 from harness.sweep.record import Metric, TrialRecord, TrialState
+from tests.harness.sweep import worker
+from tests.harness.sweep.made_trials import read
 
-WORKER = Path(__file__).parent / "worker.py"
+WORKER = Path(worker.__file__)
 KID = Metric(name="kid", is_higher_better=False)
 CLAP = Metric(name="clap_score", is_higher_better=True)
 LOSS = Metric(name="validation_loss", is_higher_better=False)
-
-
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("sweep_test_worker", WORKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-worker = _load()
 
 
 @pytest.fixture(params=["journal", "postgresql"])
@@ -69,12 +52,6 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def read(url: str) -> list[TrialRecord]:
-    """What a newcomer reads."""
-    with worker.open_storage(url) as storage:
-        return list(worker.open_study(storage).records())
 
 
 def assert_whole(trials: list[TrialRecord], num_trials: int) -> None:
@@ -144,87 +121,6 @@ def test_a_restart_of_the_database_loses_no_trial(postgres: Any, start: Any) -> 
     assert len(counted) == 16
     assert not [t for t in trials if t.state in (TrialState.RUNNING, TrialState.WAITING)]
     assert sum(trial.is_default for trial in counted) == 1
-
-
-def test_a_torn_line_is_cut_and_nothing_whole_is_lost(tmp_path: Path) -> None:
-    """Catches: a journal that nobody can read after a writer was killed within a line."""
-    url, path = f"journal:{tmp_path / 'journal.log'}", tmp_path / "journal.log"
-    with worker.open_storage(url) as storage:
-        study = worker.open_study(storage)
-        study.complete(study.claim(), [1.0])
-    whole = path.read_bytes()
-    torn = whole + b'{"op_code":4,"worker_id":"' + b"x" * 5000
-
-    path.write_bytes(torn)  # Optuna's own backend glues its next record to the torn one
-    theirs = JournalStorage(JournalFileBackend(str(path)))
-    study_id = theirs.get_study_id_from_name("sweep/tested branch")
-    for _ in range(2):
-        with contextlib.suppress(AttributeError, ValueError):
-            theirs.create_new_trial(study_id)
-    with pytest.raises(ValueError, match=r"Unterminated|delimiter|control character"):
-        JournalStorage(JournalFileBackend(str(path)))
-
-    path.write_bytes(torn)
-    with worker.open_storage(url) as storage:
-        study = worker.open_study(storage, num_trials=3)
-        worker.work(study)
-        assert [trial.state.counts for trial in study.records()] == [True] * 3
-    assert path.read_bytes().startswith(whole)
-    assert b"xxx" not in path.read_bytes()
-    assert next(trial.values for trial in read(url)) == {"kid": 1.0}
-
-
-def two_trials(path: Path) -> str:
-    url = f"journal:{path}"
-    with worker.open_storage(url) as storage:
-        worker.work(worker.open_study(storage, num_trials=2))
-    return url
-
-
-@pytest.mark.parametrize("line", [b"\n", b"\r\n", b"   \n", b"\0\0\0\n", b"\0\0"])
-def test_an_empty_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
-    """Catches: a traceback for what an editor or a power cut adds to a journal."""
-    path = tmp_path / "journal.log"
-    url = two_trials(path)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:3], line, *lines[3:]]))
-    assert [trial.state.counts for trial in read(url)] == [True] * 2
-    path.write_bytes(b"".join([*lines, line]))
-    with worker.open_storage(url) as storage:
-        worker.work(worker.open_study(storage, num_trials=3))
-    assert [trial.state.counts for trial in read(url)] == [True] * 3
-
-
-@pytest.mark.parametrize(
-    "line",
-    [b"rubbish", b"[1]", b"{}", b'{"op_code":"x"}', b"[" * 100_000, b'{"op_code":4}', b"\xff"],
-)
-@pytest.mark.parametrize("is_last", [True, False])
-def test_a_damaged_line_is_refused_by_its_number(
-    tmp_path: Path, line: bytes, is_last: bool
-) -> None:
-    """Catches: a JSONDecodeError or KeyError traceback for one bad line."""
-    path = tmp_path / "journal.log"
-    url = two_trials(path)
-    lines = path.read_bytes().splitlines(keepends=True)
-    place = len(lines) if is_last else 4
-    path.write_bytes(b"".join([*lines[:place], line + b"\n", *lines[place:]]))
-    told = rf"line {place + 1} of .*journal\.log|journal\.log holds a record that does not fit"
-    with pytest.raises(DataError, match=told), worker.open_storage(url) as storage:
-        worker.open_study(storage).records()
-
-
-def test_a_folder_without_locks_is_named_before_a_trial_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Catches: 'Function not implemented' as all that a sweep on Lustre says."""
-
-    def flock(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(DataError, match=f"{tmp_path} has no locks .*local disk"):
-        worker.open_storage(f"journal:{tmp_path / 'journal.log'}")
 
 
 def test_an_unfinished_claim_does_not_count(url: str) -> None:
@@ -363,18 +259,6 @@ def test_patience_ends_in_a_sentence(postgres: Any) -> None:
             assert "is away" in said[0]
         finally:
             postgres.start()
-
-
-def test_what_is_no_journal_stays_as_it_is(tmp_path: Path) -> None:
-    """Catches: folders and locks left beside a stranger's file, or beside the working folder."""
-    strange = tmp_path / "letter.txt"
-    strange.write_text("Dear Ada,\n")
-    with pytest.raises(DataError, match="not a journal of trials"):
-        worker.open_storage(f"journal:{strange}")
-    with pytest.raises(UsageError, match="names no file"):
-        worker.open_storage("journal:")
-    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
-    assert strange.read_text() == "Dear Ada,\n"
 
 
 def test_several_metrics_have_a_front_and_no_pruning(tmp_path: Path) -> None:

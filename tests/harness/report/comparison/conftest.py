@@ -5,6 +5,7 @@ Two branches, two seeds, two classes; names, captions and classes are as hostile
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -338,3 +339,20 @@ def _write_images(folder: Path, split: Split) -> None:
             path = folder / "images" / arm / f"{file_stem(id_)}-0.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             _picture(arm_index, number).save(path)
+
+
+@pytest.fixture
+def copied(results: Any, comparison_folder: Path, tmp_path: Path) -> Path:
+    """The comparison's folder in a copy of the results that a test may change."""
+    shutil.copytree(results.root, tmp_path / "results")
+    return tmp_path / "results" / "reports" / comparison_folder.name
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take seconds and have tests of their own."""
+    for module in ("differences", "scores", "training"):
+        monkeypatch.setattr(
+            f"harness.report.comparison.figures.{module}.both",
+            lambda *args: ("<svg></svg>", "<svg></svg>"),
+        )
