@@ -20,6 +20,7 @@ ALSO: dict[str, tuple[str, Mapping[str, Any]]] = {
     "sonic_paper": ("sonic", {"projector": "paper", "hidden_dim": None}),
     "cutting_edge_aum": ("cutting_edge", {"layout": "aum", "block": "v1", "audio": "msclap"}),
     "cutting_edge_mamba2": ("cutting_edge", {"layout": "plain", "block": "mamba2"}),
+    "cutting_edge_timed": ("cutting_edge", {"position": "sinusoidal", "tokens": "all"}),
     "text_only_ssf": ("text_only", {"adapt": "ssf"}),
 }
 

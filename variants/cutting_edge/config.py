@@ -23,6 +23,13 @@ class Tokens(StrEnum):
     ALL = "all"  # every patch
 
 
+class Position(StrEnum):
+    """What tells an encoder's tokens apart by their place, since attention reads a set."""
+
+    LEARNED = "learned"  # codes from noise of deviation 0.02, next to tokens of deviation 1
+    SINUSOIDAL = "sinusoidal"  # codes of the tokens' own size by time and band, trained from there
+
+
 class PooledAudio(StrEnum):
     """The pooled embedding that is heard beside the encoder's tokens."""
 
@@ -71,6 +78,9 @@ class CuttingEdgeConfig(AdaptedConfig):
     """What of the encoder trains: full, or with a pretrained one also ssf or frozen."""
     tokens: Tokens = Tokens.PER_TIME
     """Encoder tokens the UNet reads: one per time step, or every patch."""
+    position: Position = Position.LEARNED
+    """Codes added to the encoder's tokens: learned from small noise, or sinusoidal, as large as
+    the tokens. With the first a short training does not learn when a sound comes (docs/timing.md)."""
     audio: PooledAudio = PooledAudio.CLAP
     """Pooled embedding beside the encoder's tokens; none is the encoder alone. The encoder may
     start from nothing, CLAP does not."""

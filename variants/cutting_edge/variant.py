@@ -21,7 +21,14 @@ from core.errors import UsageError
 from core.foundation.mamba.encoder import MambaAudioEncoder
 from core.foundation.mamba.storage import load_weights
 from core.foundation.sources import resolve_source
-from variants.cutting_edge.config import CuttingEdgeConfig, EncoderAdapt, PooledAudio, Tokens
+from variants.cutting_edge.codes import place_codes
+from variants.cutting_edge.config import (
+    CuttingEdgeConfig,
+    EncoderAdapt,
+    PooledAudio,
+    Position,
+    Tokens,
+)
 
 POOLED_FEATURES = {
     PooledAudio.CLAP: AudioFeature.CLAP_POOLED,
@@ -60,6 +67,12 @@ class CuttingEdge(AttentionVariant):
         self.position_NC = nn.Parameter(
             0.02 * torch.randn(num_heard + config.pooled_tokens, shapes.context_dim)
         )
+        if config.position is Position.SINUSOIDAL:
+            bands = 1 if config.tokens is Tokens.PER_TIME else num_bands
+            with torch.no_grad():
+                self.position_NC[1:num_heard] = place_codes(
+                    bands, num_steps, width=shapes.context_dim
+                )
         self.layers = nn.ModuleList(
             DecoupledKeyValue(block, context_dim=shapes.context_dim, gate_init=config.gate_init)
             for block in shapes.blocks
