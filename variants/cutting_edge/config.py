@@ -80,7 +80,8 @@ class CuttingEdgeConfig(AdaptedConfig):
     """Encoder tokens the UNet reads: one per time step, or every patch."""
     position: Position = Position.LEARNED
     """Codes added to the encoder's tokens: learned from small noise, or sinusoidal, as large as
-    the tokens. With the first a short training does not learn when a sound comes (docs/timing.md)."""
+    the tokens. With the first a short training does not learn when a sound comes, see
+    docs/timing.md."""
     audio: PooledAudio = PooledAudio.CLAP
     """Pooled embedding beside the encoder's tokens; none is the encoder alone. The encoder may
     start from nothing, CLAP does not."""
