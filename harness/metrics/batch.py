@@ -4,7 +4,8 @@ Shape legend: I images, R reference clips, D feature width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -204,6 +205,38 @@ class Batch:
     def draws(self, arm: str) -> list[int]:
         """Draws of one arm, ascending."""
         return sorted({row.draw for row in self.rows if row.arm == arm})
+
+    def showing(
+        self, places: Sequence[int], *, images: Sequence[int], sign: float = 1.0
+    ) -> "Batch":
+        """The rows at `places`, each answered by the image of the row beside it in `images`.
+
+        Nothing is embedded again: what was computed of this batch's images is handed on, times
+        `sign`. With -1 they are images of which every scorer says the contrary.
+        """
+
+        def shown(array: Array) -> Array:
+            return sign * array[list(images)]
+
+        view = copy(self)
+        view.rows = [
+            replace(self.rows[place], path=self.rows[image].path)
+            for place, image in zip(places, images, strict=True)
+        ]
+        view.own = [self.own[place] for place in places]
+        view._features = {name: shown(found) for name, found in self._features.items()}
+        view.features_ID = shown(self.features_ID)
+        if self.reading is not None:
+            arrays = {name: shown(array) for name, array in vars(self.reading).items()}
+            view.reading = ImageReading(**arrays)
+        for name in ("sound_similarity_IR", "sound_cosine_IR", "sources_IK"):
+            found = self.__dict__.get(name)
+            if found is not None:
+                view.__dict__[name] = shown(found)
+        both = self.__dict__.get("_seen_and_heard")
+        if both is not None:
+            view.__dict__["_seen_and_heard"] = (shown(both[0]), both[1])
+        return view
 
     def _embedded(
         self, what: str, fingerprint: str, embed: Callable[[list[Path]], Mapping[str, Array]]

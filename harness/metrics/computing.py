@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import GuardError
 from harness.metrics.batch import Batch
 from harness.metrics.metric import Absent, ClipMetric, SetMetric, SetScore
 from harness.metrics.registry import METRICS, part_of
+from harness.metrics.repeatable import why_void
 from harness.records.parts import CurvePoint
 
 Array = NDArray[np.float64]
@@ -64,14 +66,18 @@ def compute_all(
     batch: Batch,
     metrics: Mapping[str, ClipMetric | SetMetric],
     *,
+    is_judged: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Computed:
     """Compute each metric on the batch.
 
+    is_judged: whether to refuse values that are not of the images (`repeatable`).
     progress: told how many of all metrics are done, before the first and after each.
 
-    A metric of another package that fails has a reason in place of values: it must not cost the
-    run that was trained for it.
+    A metric of another package that fails or is refused has a reason in place of values: it must
+    not cost the run that was trained for it.
+
+    Raises: GuardError where a metric of this package is refused.
     """
     wholes: list[ClipScores] = []
     parts: list[ClipScores] = []
@@ -79,9 +85,15 @@ def compute_all(
     for number, declared in enumerate(metrics.values()):
         progress(number, len(metrics))
         if isinstance(declared, SetMetric):
-            sets.append(SetScores(declared, _of_sets(declared, batch)))
+            by_arm = _of_sets(declared, batch)
+            if is_judged and any(isinstance(score, SetScore) for score in by_arm.values()):
+                refused = _void(declared, batch)
+                by_arm = by_arm if refused is None else dict.fromkeys(batch.arms, refused)
+            sets.append(SetScores(declared, by_arm))
             continue
         found = _of_clips(declared, batch)
+        if is_judged and not isinstance(found, Absent):
+            found = _void(declared, batch) or found
         chance = None if isinstance(found, Absent) else declared.chance_level(batch)
         wholes.append(ClipScores(declared, found, chance))
         if declared.parts is not None and not isinstance(found, Absent):
@@ -96,7 +108,9 @@ def _of_clips(declared: ClipMetric, batch: Batch) -> Array | Absent:
         return unmet
     try:
         answer = declared.compute(batch)
-        return answer if isinstance(answer, Absent) else _checked(answer, batch)
+        if isinstance(answer, Absent):
+            return answer
+        return _checked(answer, batch)
     except Exception as error:
         return _failed(declared, error)
 
@@ -130,6 +144,19 @@ def _of_sets(declared: SetMetric, batch: Batch) -> Mapping[str, SetScore | Absen
     if isinstance(answer, Absent):
         return dict.fromkeys(batch.arms, answer)
     return {arm: _finite(answer.get(arm, Absent("not computed"))) for arm in batch.arms}
+
+
+def _void(declared: ClipMetric | SetMetric, batch: Batch) -> Absent | None:
+    """Why a metric of another package is refused.
+
+    Raises: GuardError of a metric of this package.
+    """
+    reason = why_void(declared, batch)
+    if reason is None:
+        return None
+    if METRICS.get(declared.name) is declared:
+        raise GuardError(f"metric {declared.name}: {reason}")
+    return Absent(f"refused: {reason}")
 
 
 def _checked(answer: object, batch: Batch) -> Array:

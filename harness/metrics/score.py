@@ -141,7 +141,7 @@ def score_images(
         waveform_of=waveform_of,
         kind=kind,
     )
-    scores = compute_all(batch, computed_metrics(), progress=progress)
+    scores = compute_all(batch, computed_metrics(), is_judged=True, progress=progress)
     table = _table(batch, scores)
     means = clip_means(table)
     values = ValueMaker(scorers, split_hash)
