@@ -257,7 +257,7 @@ def _scores(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 "metric": name,
                 "arm": arm,
                 "value": value,
-                "n": 0 if value is None else 8,
+                "n": 0 if value is None else table["sample_id"].nunique(),
                 "higher_is_better": about.higher_is_better,
                 "extractor": "embedded:clip",
                 "extractor_hash": "3" * 64,
