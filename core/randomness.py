@@ -51,5 +51,10 @@ def torch_seeded(seed: int, *name: Name) -> Iterator[None]:
     # Of the GPU in use alone: forking every visible one opens a context on each.
     in_use = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=in_use):
-        torch.manual_seed(value)
+        if torch.cuda.is_available():
+            torch.manual_seed(value)
+        else:
+            # The above also notes the seed for devices that never wake, with the traceback of each
+            # call: milliseconds a step, and memory that is never given back.
+            torch.default_generator.manual_seed(value)
         yield

@@ -225,6 +225,14 @@ class StageLoop:
         check_effective_steps(watch.too_small(eps=eps), eps=eps, stage=self.stage)
         check_loss_terms(self.largest_terms, stage=self.stage, batch_size=self.plan.batch_size)
         self._judge_own_terms()
+        self._end_watch()
+
+    def _end_watch(self) -> None:
+        """All that is trained has been reached, which no later step undoes.
+
+        On a GPU the watch is part of the recorded step and goes on.
+        """
+        self.optimise.watch.is_over = self.is_judged and self.model.device.type == "cpu"
 
     def _judge_own_terms(self) -> None:
         """Look at what the variant's own terms do, on the stage's first batches."""
@@ -335,6 +343,7 @@ class StageLoop:
         watch, scaler = self.optimise.watch, self.optimise.scaler
         watch.restore(stage_state.under(checkpoint.tensors, prefix="watch."))
         watch.in_graph = set(checkpoint.state["in_graph"])
+        self._end_watch()
         if scaler is not None:
             scaler.restore(stage_state.under(checkpoint.tensors, prefix="scaler."))
         self.result.seconds = checkpoint.state["seconds"]

@@ -283,6 +283,7 @@ def build_optimizer(
 ) -> torch.optim.AdamW:
     """AdamW over `groups`; on a GPU in one kernel, its rates and step counts on the device."""
     if device.type != "cuda":
-        return torch.optim.AdamW(groups, lr=0.0, eps=eps, foreach=False, fused=False)
+        # The same operations on each tensor as one tensor at a time, without Python between them.
+        return torch.optim.AdamW(groups, lr=0.0, eps=eps, foreach=True, fused=False)
     on_device = [{**group, "lr": torch.zeros((), device=device)} for group in groups]
     return torch.optim.AdamW(on_device, eps=eps, fused=True, capturable=True)

@@ -34,9 +34,13 @@ class GradientWatch:
         self.last_N = torch.zeros_like(self.largest_N)
         self.before_N = torch.zeros_like(self.largest_N)
         self.in_graph: set[str] = set()
+        self.is_over = False
+        """Whether the gradients of later steps are left unread."""
 
     def note(self, parameters: Sequence[nn.Parameter], *, is_finite: Tensor) -> None:
         """Look at the gradients of a step, in the names' order; does not wait for the device."""
+        if self.is_over:
+            return
         present = {i: p.grad for i, p in enumerate(parameters) if p.grad is not None}
         self.in_graph |= {self.names[i] for i in present}
         norms = torch._foreach_norm(list(present.values()), ord=torch.inf)

@@ -52,6 +52,7 @@ from harness.run.device import (
     device_name,
     device_seconds,
     device_sentence,
+    keep_freed_memory,
     memory_advice,
     peak_memory_bytes,
     require_fit_device,
@@ -135,6 +136,7 @@ class _Work:
             )
         self.device = device
         display.say(f"{planned.identity.run_id} {device_sentence(self.device)}")
+        keep_freed_memory(self.device)
         torch.set_num_threads(planned.profile.training.num_threads)
         self.is_deterministic = planned.profile.training.deterministic
         set_determinism(self.is_deterministic, device=self.device)
