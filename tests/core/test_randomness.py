@@ -62,3 +62,13 @@ def test_only_the_gpu_in_use_has_its_generator_kept(monkeypatch: pytest.MonkeyPa
     with torch_seeded(0, "dropout"):
         pass
     assert forked == [[], [2]]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there the GPU is seeded too")
+def test_seeding_notes_nothing_for_devices_that_never_wake() -> None:
+    """Catches: a traceback kept for each kind of device at each step, for ever."""
+    before = len(torch.cuda._queued_calls)
+    for step in range(3):
+        with torch_seeded(0, "dropout", step):
+            pass
+    assert len(torch.cuda._queued_calls) == before
