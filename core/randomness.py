@@ -54,7 +54,7 @@ def torch_seeded(seed: int, *name: Name) -> Iterator[None]:
         if torch.cuda.is_available():
             torch.manual_seed(value)
         else:
-            # The above also notes the seed for devices that never wake, with the traceback of each
-            # call: milliseconds a step, and memory that is never given back.
+            # The above also notes the seed for devices that never wake, each with a traceback of
+            # this call: milliseconds a step.
             torch.default_generator.manual_seed(value)
         yield
