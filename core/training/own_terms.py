@@ -22,6 +22,8 @@ from core.training.step import TrainingStep
 
 # Below this cosine two gradients have nothing to do with each other.
 _LEAST_COSINE = 1e-3
+# Rounding steps that a sum over tokens may leave of a gradient that is 0.
+_ROUNDINGS = 8
 
 
 def check_own_terms(step: TrainingStep, batches: Iterable[StepBatch]) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ def pulled_by_own_terms(
                 "it is to raise or to lower it; the sign of such a term is easily wrong and "
                 "nothing else would show it. State it in the variant's goals()"
             )
-    return {parameter for found in gradients.values() for parameter in _not_zero(found)}
+    return {parameter for found in gradients.values() for parameter in _felt(found)}
 
 
 def gradients_of(value: Tensor, trained: Mapping[str, nn.Parameter]) -> dict[str, Tensor | None]:
@@ -105,6 +107,16 @@ def gradients_of(value: Tensor, trained: Mapping[str, nn.Parameter]) -> dict[str
 
 def _not_zero(gradients: Mapping[str, Tensor | None]) -> set[str]:
     return {name for name, g in gradients.items() if g is not None and bool(g.any())}
+
+
+def _felt(gradients: Mapping[str, Tensor | None]) -> set[str]:
+    """Those whose gradient is more than rounding beside the whole: a bias before a softmax, which
+    its sum takes out, has one of rounding alone, in one loss and not in another."""
+    device = next((g.device.type for g in gradients.values() if g is not None), "cpu")
+    is_narrow = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if is_narrow else torch.float32
+    least = _ROUNDINGS * torch.finfo(dtype).eps * _length(gradients)
+    return {n for n, g in gradients.items() if g is not None and float(g.double().norm()) > least}
 
 
 def _require_pull(

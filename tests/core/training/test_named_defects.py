@@ -192,6 +192,29 @@ def test_b_looking_at_own_terms_changes_no_weight(
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+def test_b_a_bias_that_a_softmax_takes_out_is_no_defect(
+    model: AttachedVariant, inputs: ConditioningInputs, trained: Any
+) -> None:
+    """Catches: attentive pooling refused, since the bias of its scores gets a gradient of rounding
+    by one loss and none by another."""
+    variant = model.variant
+    variant.score = nn.Linear(32, 1)
+
+    def own(inputs: ConditioningInputs, given: Conditioning, *, stage: str) -> Mapping[str, Tensor]:
+        tokens_BNC = given.context()
+        share_BN1 = variant.score(torch.tanh(tokens_BNC)).softmax(dim=1)
+        return {"pooled": (share_BN1 * tokens_BNC).sum(dim=1).square().mean()}
+
+    pooled = own(inputs, variant.condition(inputs), stage="stage1")["pooled"]
+    (bias,) = torch.autograd.grad(pooled, variant.score.bias)
+    assert bias.item() != 0  # nothing but rounding
+    object.__setattr__(variant, "auxiliary_losses", own)
+    object.__setattr__(variant, "has_auxiliary_losses", lambda stage: True)
+    names = frozenset({"score.weight"})
+    object.__setattr__(variant, "loss_only_parameters", lambda: names)
+    assert trained(model).stages[0].loss_only == ("variant.score.weight",)
+
+
 def test_b_a_layer_that_the_first_batch_leaves_out_is_no_defect(
     model: AttachedVariant, trained: Any
 ) -> None:
