@@ -11,6 +11,7 @@ from typing import Any
 
 from core.conditioning.shapes import FoundationShapes
 from core.errors import MissingWeightsError
+from core.foundation.separators import num_sources
 from core.foundation.sources import Source, resolve_source
 
 
@@ -22,6 +23,8 @@ class Architecture:
     text_config: dict[str, Any]
     clap_config: dict[str, Any]
     vae_config: dict[str, Any]
+    num_sources: int = 0
+    """How many separated sources CLAP encodes beside each clip."""
 
     def meta_vae(self) -> Any:
         """The VAE on the meta device."""
@@ -44,21 +47,26 @@ class Architecture:
         from transformers import ClapConfig
 
         from core.foundation.foundation import foundation_shapes
+        from core.foundation.separation import with_sources
 
-        return foundation_shapes(
+        shapes = foundation_shapes(
             self.meta_unet(),
             num_text_tokens=int(self.text_config["max_position_embeddings"]),
             clap_config=ClapConfig(**self.clap_config),
             log_mel=log_mel,
             num_classes=num_classes,
         )
+        return with_sources(shapes, num_sources=self.num_sources)
 
 
-def read_architecture(stable_diffusion: str, clap: str) -> Architecture:
+def read_architecture(
+    stable_diffusion: str, clap: str, *, separator: str | None = None
+) -> Architecture:
     """The configs of two sources: from their folder, or shipped for the hub ids we know.
 
     Raises:
         MissingWeightsError: a hub id whose config is neither shipped nor in the local cache.
+        UsageError: the separator is not installed.
     """
     pipeline, hearing = resolve_source(stable_diffusion), resolve_source(clap)
     return Architecture(
@@ -66,6 +74,7 @@ def read_architecture(stable_diffusion: str, clap: str) -> Architecture:
         text_config=_config(pipeline, "text_encoder/config.json"),
         clap_config=_config(hearing, "config.json"),
         vae_config=_config(pipeline, "vae/config.json"),
+        num_sources=num_sources(separator),
     )
 
 

@@ -40,7 +40,11 @@ def describe_adapters(profile_name: str) -> tuple[DescribedAdapter, ...]:
         UsageError: no such profile.
     """
     profile = load_profile(profile_name)
-    architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
+    architecture = read_architecture(
+        profile.foundation.stable_diffusion,
+        profile.foundation.clap,
+        separator=profile.foundation.separator,
+    )
     key = json_sha256(
         {
             "lora": profile.lora.model_dump(mode="json"),

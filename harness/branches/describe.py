@@ -45,7 +45,11 @@ def describe_variants(profile_name: str) -> list[DescribedVariant]:
         UsageError: no such profile.
     """
     profile = load_profile(profile_name)
-    architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
+    architecture = read_architecture(
+        profile.foundation.stable_diffusion,
+        profile.foundation.clap,
+        separator=profile.foundation.separator,
+    )
     shared = _shared_key(profile, architecture)
     kept = _read_kept().get(profile_name, {})
     described, counted = [], {}

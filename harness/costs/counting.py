@@ -41,7 +41,11 @@ def count_work(
         config=config,
         num_classes=num_classes,
     )
-    architecture = read_architecture(profile.foundation.stable_diffusion, profile.foundation.clap)
+    architecture = read_architecture(
+        profile.foundation.stable_diffusion,
+        profile.foundation.clap,
+        separator=profile.foundation.separator,
+    )
     built = meta_model(
         variant, config=config, profile=profile, architecture=architecture, num_classes=num_classes
     )

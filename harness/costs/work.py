@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.conditioning.config import SCHEDULE, VariantConfig
 from core.files import json_sha256
+from core.foundation.separators import num_sources
 from harness.settings.profile import Profile
 
 TABLE = "counted.json"
@@ -52,11 +53,13 @@ class BranchWork(BaseModel):
 
 def work_key(variant: str, *, profile: Profile, config: VariantConfig) -> str:
     """Hash of the settings that decide the work of one sample."""
+    count = num_sources(profile.foundation.separator)
+    sources = [f"{count} separated sources"] if count else []
     return json_sha256(
         {
             "variant": variant,
             "config": config.model_dump(mode="json", exclude=set(SCHEDULE)),
-            "models": [profile.foundation.stable_diffusion, profile.foundation.clap],
+            "models": [profile.foundation.stable_diffusion, profile.foundation.clap, *sources],
             "log_mel": profile.data.log_mel.model_dump(mode="json"),
             "lora": profile.lora.model_dump(mode="json"),
             "ssf": profile.ssf.model_dump(mode="json"),

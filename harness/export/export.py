@@ -52,8 +52,8 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
     """Write the branch of a finished run, with copies of its code and the frozen models.
 
     Raises:
-        UsageError: the folder is not empty; the run is not finished or does not condition on
-            sound; its code cannot be copied.
+        UsageError: the folder is not empty; the run is not finished, does not condition on sound
+            or hears through a separator; its code cannot be copied.
         MismatchError: a frozen model or the weights are not the run's.
         NoSpaceError: the disk is full.
     """
@@ -71,6 +71,11 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
         lora = _lora(branch)
         hears_clap = bool(branch.model.variant.audio_features & _CLAP_FEATURES)
         profile, notices = branch.profile, branch.notices
+        if hears_clap and profile.foundation.separator is not None:
+            raise UsageError(
+                f"{run.name} hears through separator '{profile.foundation.separator}', which an "
+                "exported pipeline cannot take along; use harness generate"
+            )
     out.mkdir(parents=True, exist_ok=True)
     frozen = Foundation(
         stable_diffusion=profile.foundation.stable_diffusion,

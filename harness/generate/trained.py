@@ -11,6 +11,8 @@ from core.errors import DataError, MismatchError, UsageError
 from core.files import file_sha256
 from core.foundation.foundation import Foundation
 from core.foundation.layout import LAYOUTS
+from core.foundation.separation import open_foundation
+from core.foundation.separators import find_separator
 from core.foundation.sources import resolve_source
 from harness.branches.registry import find_variant
 from harness.branches.unet_adapter import adapter_of
@@ -70,6 +72,7 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
     weights_sha256 = _checked_hash(record, weights)
     profile = profile_of(record)
     _require_same_models(record, profile)
+    _require_same_separator(record, profile)
     variant_class = find_variant(record.identity.variant).load()
     config = parse_settings(
         variant_class.Config,
@@ -79,8 +82,9 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
     foundation = _foundation(
         profile.foundation.stable_diffusion,
         profile.foundation.clap,
-        device,
-        profile.foundation.dtype,
+        profile.foundation.separator,
+        device=device,
+        dtype=profile.foundation.dtype,
     )
     log_mel = profile.data.log_mel
     variant = variant_class(
@@ -141,6 +145,18 @@ def _require_same_models(record: RunRecord, profile: Profile) -> None:
             )
 
 
+def _require_same_separator(record: RunRecord, profile: Profile) -> None:
+    name = profile.foundation.separator
+    if name is None:
+        return
+    trained, here = record.identity.models.get("separator", ""), find_separator(name).fingerprint
+    if trained != here:
+        raise MismatchError(
+            f"{record.run_id} was trained behind separator '{name}' {trained[:12]}, and "
+            f"{here[:12]} is installed here; install the version it was trained behind"
+        )
+
+
 def _notices(record: RunRecord) -> tuple[str, ...]:
     now = code_of(record.identity.variant)
     changed = [part for part in ("variant", "core") if record.identity.code.get(part) != now[part]]
@@ -153,6 +169,14 @@ def _notices(record: RunRecord) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _foundation(stable_diffusion: str, clap: str, device: str, dtype: str) -> Foundation:
+def _foundation(
+    stable_diffusion: str, clap: str, separator: str | None, *, device: str, dtype: str
+) -> Foundation:
     """One at a time: runs of one comparison share it."""
-    return Foundation(stable_diffusion=stable_diffusion, clap=clap, device=device, dtype=dtype)
+    return open_foundation(
+        stable_diffusion=stable_diffusion,
+        clap=clap,
+        separator=separator,
+        device=device,
+        dtype=dtype,
+    )

@@ -55,7 +55,9 @@ def micro_batches(
         config=config,
         profile=profile,
         architecture=read_architecture(
-            profile.foundation.stable_diffusion, profile.foundation.clap
+            profile.foundation.stable_diffusion,
+            profile.foundation.clap,
+            separator=profile.foundation.separator,
         ),
         num_classes=num_classes,
     )

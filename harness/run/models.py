@@ -5,16 +5,19 @@ from pathlib import Path
 from core.errors import MissingWeightsError
 from core.features.exported import ExportedEmbeddings
 from core.foundation.layout import LAYOUTS
+from core.foundation.separators import find_separator
 from core.foundation.sources import Source, resolve_source
 from harness.settings.profile import Profile
 
 
 def model_hashes(profile: Profile) -> dict[str, str]:
-    """By role, the hash of the files that are read of each model and of exported embeddings.
+    """By role, the hash of the files that are read of each model, of exported embeddings and of
+    the separator.
 
     Raises:
         MissingWeightsError: models that are not there, all in one sentence.
         DataError: exported embeddings that cannot be read.
+        UsageError: a separator that is not installed.
     """
     hashes: dict[str, str] = {}
     missing: list[MissingWeightsError] = []
@@ -27,6 +30,8 @@ def model_hashes(profile: Profile) -> dict[str, str]:
         raise MissingWeightsError("; ".join(map(str, missing)))
     for feature, folder in profile.foundation.exported.items():
         hashes[f"exported.{feature.value}"] = ExportedEmbeddings.load(Path(folder)).revision
+    if profile.foundation.separator is not None:
+        hashes["separator"] = find_separator(profile.foundation.separator).fingerprint
     return hashes
 
 

@@ -21,6 +21,7 @@ from core.features.exported import ExportedEmbeddings
 from core.features.features import SplitFeatures, prepare_features
 from core.foundation.captions import caption_notices
 from core.foundation.foundation import Foundation
+from core.foundation.separation import open_foundation
 from core.randomness import torch_seeded
 from core.training import guards
 from core.training.objective import TrainingData
@@ -113,9 +114,10 @@ class _Preparation:
     def foundation(self) -> Foundation:
         """The frozen models."""
         profile = self.planned.profile
-        return Foundation(
+        return open_foundation(
             stable_diffusion=profile.foundation.stable_diffusion,
             clap=profile.foundation.clap,
+            separator=profile.foundation.separator,
             device=self.device,
             dtype=profile.foundation.dtype,
         )

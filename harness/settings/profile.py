@@ -51,6 +51,18 @@ class FoundationSettings(_Settings):
     """Folders of audio embeddings made by `harness features`, by feature; they stand in for CLAP's
     pooled embedding (clap_pooled) or add Microsoft's (msclap_pooled)."""
 
+    separator: OptionalText = None
+    """Name of an installed separator: CLAP then encodes a clip's separated sources beside it."""
+
+    @model_validator(mode="after")
+    def _separated_sounds_are_encoded_here(self) -> Self:
+        if self.separator is not None and AudioFeature.CLAP_POOLED in self.exported:
+            raise ValueError(
+                "separator and exported.clap_pooled exclude each other: exported embeddings are "
+                "of whole clips; unset one of them"
+            )
+        return self
+
     @field_validator("exported")
     @classmethod
     def _pooled_features_alone(cls, value: dict[AudioFeature, str]) -> dict[AudioFeature, str]:

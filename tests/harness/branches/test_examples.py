@@ -11,11 +11,13 @@ import pytest
 from harness.branches.registry import ENTRY_POINT_GROUP, find_variant
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted(
-    path.parent
-    for path in (ROOT / "examples").glob("*/pyproject.toml")
-    if ENTRY_POINT_GROUP in tomllib.loads(path.read_text())["project"].get("entry-points", {})
-)
+PACKAGES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+EXAMPLES = [
+    path
+    for path in PACKAGES
+    if ENTRY_POINT_GROUP
+    in tomllib.loads((path / "pyproject.toml").read_text())["project"].get("entry-points", {})
+]
 
 
 def points_of(example: Path) -> dict[str, str]:
@@ -27,9 +29,10 @@ def points_of(example: Path) -> dict[str, str]:
 def test_there_is_an_example() -> None:
     """Catches: tests of examples that pass because none is found."""
     assert {path.name for path in EXAMPLES} >= {"hierarchical", "audio_token", "ip_adapter"}
+    assert "separator" in {path.name for path in PACKAGES}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", PACKAGES, ids=lambda path: path.name)
 def test_an_example_passes_its_own_tests_outside_this_repository(
     example: Path, tmp_path: Path
 ) -> None:
