@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -133,18 +134,14 @@ def _of_table(
     classes_drawn = len(class_sizes) >= MIN_CLASSES_TO_DRAW
     low = high = math.nan
     if num_seeds > 1:
-        draw = rng(seed, "hierarchical bootstrap")
-        weight_RS = _draws(num_seeds, size=num_resamples, draw=draw)
+        weight_RS, weight_RN, widening = _weights(
+            num_seeds,
+            tuple(class_sizes.tolist()),
+            size=num_resamples,
+            level=level,
+            seed=seed,
+        )
         of_seeds_R = _weighted(values_SN.T, weight_RS) - mean
-        if classes_drawn:
-            weight_RN = np.repeat(
-                _draws(len(class_sizes), size=num_resamples, draw=draw), class_sizes, axis=1
-            )
-            widening = _widening(len(class_sizes), level)
-        else:
-            weight_RN, widening = _draws_within(
-                class_sizes, size=num_resamples, level=level, draw=draw
-            )
         of_clips_R = _weighted(values_SN, weight_RN) - mean
         deviation_R = _widening(num_seeds, level) * of_seeds_R + widening * of_clips_R
         deviation_R *= _counted_once(of_seeds_R, of_clips_R, values_SN=values_SN)
@@ -161,6 +158,30 @@ def _of_table(
         num_clips=num_clips,
         classes_drawn=classes_drawn,
     )
+
+
+@lru_cache(maxsize=2)
+def _weights(
+    num_seeds: int, class_sizes: tuple[int, ...], *, size: int, level: float, seed: int
+) -> tuple[Array, Array, float]:
+    """([R, S] of the seeds, [R, N] of the clips, factor on the clips' deviations).
+
+    The draws hang on nothing but these, and a comparison asks for the same ones for every pair of
+    branches and every metric.
+    """
+    draw = rng(seed, "hierarchical bootstrap")
+    weight_RS = _draws(num_seeds, size=size, draw=draw)
+    if len(class_sizes) >= MIN_CLASSES_TO_DRAW:
+        of_class_RK = _draws(len(class_sizes), size=size, draw=draw)
+        weight_RN = np.repeat(of_class_RK, class_sizes, axis=1)
+        widening = _widening(len(class_sizes), level)
+    else:
+        weight_RN, widening = _draws_within(
+            np.array(class_sizes), size=size, level=level, draw=draw
+        )
+    for weight in (weight_RS, weight_RN):
+        weight.setflags(write=False)
+    return weight_RS, weight_RN, widening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +298,7 @@ def _widening(count: int, level: float) -> float:
     return _t_over_z(count - 1, level) * math.sqrt(count / (count - 1))
 
 
+@lru_cache(maxsize=256)
 def _t_over_z(freedom: int, level: float) -> float:
     tail = 0.5 + level / 2
     return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
