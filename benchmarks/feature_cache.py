@@ -37,7 +37,7 @@ from core.choices import AudioFeature
 from core.data.items import Sample
 from core.data.splits.split import Part, Split, SplitRule
 from core.features.features import SplitFeatures
-from core.features.kinds import caption_key
+from core.features.index import caption_key
 from core.features.store import FeatureStore, FeatureTable
 
 SMALL, LARGE = 664, 200_000

@@ -30,7 +30,7 @@ class ExportedEmbeddings:
     made_by: Mapping[str, Any]
     """Encoder, package, hash of its weights, rate, window and whether rows have length 1."""
     keys: tuple[str, ...]
-    """Content hash of each row's sound; `core.features.locked_media.SILENCE` is among them."""
+    """Content hash of each row's sound; `core.features.index.SILENCE` is among them."""
     width: int
     """D."""
 

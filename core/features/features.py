@@ -18,8 +18,9 @@ from core.data.splits.split import Part, Split
 from core.errors import UsageError
 from core.features.crops import crop_key, crop_starts_ms
 from core.features.exported import ExportedEmbeddings
-from core.features.kinds import Encoders, FeatureKinds, caption_key
-from core.features.locked_media import SILENCE, LockedMedia
+from core.features.index import SILENCE, caption_key
+from core.features.kinds import Encoders, FeatureKinds
+from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings
 from core.features.store import FeatureTable
 

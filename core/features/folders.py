@@ -15,9 +15,7 @@ from typing import Any
 
 from core.data.splits.split import Split
 from core.features.crops import content_and_start
-from core.features.kinds import caption_key
-from core.features.locked_media import SILENCE
-from core.features.store import LOCK_FILE, SETTINGS_FILE, read_index
+from core.features.index import LOCK_FILE, SETTINGS_FILE, SILENCE, caption_key, read_index
 from core.locks import FileLock, LockHeldError
 
 _NEUTRAL_KEYS = frozenset({SILENCE, caption_key("")})

@@ -9,7 +9,6 @@ Shape legend: B batch, C channels or context width, H height, W width, L text to
 D feature width, M mel bands, S samples.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from core.choices import AudioFeature
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, resample
+from core.features.index import caption_key
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings
 from core.features.log_mel import log_mel as log_mel_of
@@ -153,8 +153,3 @@ class FeatureKinds:
             describe=self.media.describe,
             late=self.late,
         )
-
-
-def caption_key(caption: str) -> str:
-    """Cache key of a caption."""
-    return hashlib.sha256(caption.encode()).hexdigest()

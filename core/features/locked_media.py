@@ -16,9 +16,7 @@ from core.data.media.errors import MediaError
 from core.data.splits.split import verify_sample
 from core.errors import DataError
 from core.features.crops import content_and_start
-
-SILENCE = "silence"
-"""Key of digital silence, beside the content hashes."""
+from core.features.index import SILENCE
 
 
 class LockedMedia:

@@ -25,16 +25,14 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from core.errors import GuardError
+from core.features.index import FORMAT, LOCK_FILE, SETTINGS_FILE, read_index
 from core.files import TEMPORARY_PREFIX, file_sha256, json_sha256, write_atomic
 from core.locks import FileLock, LockHeldError
 
-_FORMAT = 1
 _SHARD_ROWS = 256
 _PAGE_BYTES = 4096
 _SHARD_BIT = 32
 _ROW_MASK = (1 << _SHARD_BIT) - 1
-SETTINGS_FILE = "settings.json"
-LOCK_FILE = ".lock"
 _SILENT_WAIT_S = 2
 _log = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ class FeatureStore:
     @property
     def folder(self) -> Path:
         """`<cache_dir>/<kind>-<hash of the settings>`."""
-        key = json_sha256({"format": _FORMAT, "kind": self.kind, "settings": dict(self.settings)})
+        key = json_sha256({"format": FORMAT, "kind": self.kind, "settings": dict(self.settings)})
         return self.cache_dir / f"{self.kind}-{key[:16]}"
 
     def fill(
@@ -178,7 +176,7 @@ class FeatureStore:
             name: torch.cat([batch[name] for batch in batches]).contiguous() for name in batches[0]
         }
         content = safetensors_bytes(tensors)
-        body = {"format": _FORMAT, "keys": list(keys)}
+        body = {"format": FORMAT, "keys": list(keys)}
         path = self.folder / f"{json_sha256(body)[:16]}.safetensors"
         write_atomic(path, content=content)
         body["sha256"] = file_sha256(path)
@@ -203,17 +201,6 @@ class FeatureStore:
                     f"the encoder's {self.kind} of {bad} are not finite; nothing was cached. "
                     "Check the encoder's weights and precision, and the file"
                 )
-
-
-def read_index(path: Path) -> dict[str, Any] | None:
-    """The index of a shard; None where it is missing or damaged."""
-    try:
-        body = json.loads(path.read_bytes())
-        checksum = body.pop("checksum")
-        is_sound = checksum == json_sha256(body) and body["format"] == _FORMAT
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError):
-        return None
-    return body if is_sound else None
 
 
 def _shard_problem(path: Path, index: Mapping[str, Any]) -> str | None:

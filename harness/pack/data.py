@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from core.data.splits.split import Part, Split, verify
 from core.features.folders import CacheFolder, Shard, cache_folders, needed_contents, plan_prune
-from core.features.store import SETTINGS_FILE
+from core.features.index import SETTINGS_FILE
 from harness.archive.write import Member
 from harness.data.source import PreparedSplit
 from harness.pack.contents import LOCK, MEDIA, WORK, DataMode

@@ -13,8 +13,7 @@ import torch
 from core.data.splits.make import make_split
 from core.features import store as feature_store
 from core.features.folders import Why, cache_folders, needed_contents, plan_prune, remove
-from core.features.kinds import caption_key
-from core.features.locked_media import SILENCE
+from core.features.index import SILENCE, caption_key
 from core.features.store import FeatureStore
 
 

@@ -14,6 +14,7 @@ import pytest
 from harness.branches.describe import describe_variants
 
 LoadedBy = Callable[..., list[str]]
+HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")
 
 EVERY_HELP = """
 import contextlib, io, sys
@@ -59,6 +60,25 @@ def test_a_run_is_shown_and_listed_without_the_heavy_libraries(
     assert loaded_by("status", "--results", results) == []
     run_id = finished.record.run_id
     assert loaded_by("diff", run_id, run_id, "--results", results) == []
+
+
+def test_a_plan_is_made_without_the_heavy_libraries(loaded_by: LoadedBy) -> None:
+    """Catches: hours and dollars of a matrix that wait for torch, of which nothing is counted."""
+    assert loaded_by("plan", "--profile", "sd15", "--seeds", "6") == []
+
+
+def test_what_is_removed_reported_or_compared_needs_no_torch(
+    loaded_by: LoadedBy, finished: Any, two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Catches: torch read for a hash of a caption, or for a table that pandas reads."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
+    here = ["--results", str(results)]
+    assert loaded_by("clean", *here) == []
+    assert loaded_by("data", "cache", *here) == []
+    assert loaded_by("report", finished.record.run_id, *here, of=HEAVY) == []
+    words = ["--from", *map(str, two_runs), "--metric", "aic", *here]
+    assert loaded_by("compare", *words, of=HEAVY) == []
 
 
 def test_a_manifest_is_shown_without_the_heavy_libraries(

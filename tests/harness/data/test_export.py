@@ -20,7 +20,7 @@ from core.data.splits.split import Split
 from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError, HarnessError, MismatchError, UsageError
 from core.features.exported import ExportedEmbeddings
-from core.features.locked_media import SILENCE
+from core.features.index import SILENCE
 from harness.cli.main import app
 from harness.data.export import Export, plan_export, run_export, shell_lines
 from harness.records.record import Status
