@@ -103,7 +103,7 @@ def slow(keys):
         time.sleep(0.02)
     return {"a": torch.ones(len(keys), 1)}
 
-FeatureStore(Path(sys.argv[1]), "kind", {}).fill(["x", "new"], compute=slow)
+FeatureStore(cache_dir=Path(sys.argv[1]), kind="kind", settings={}).fill(["x", "new"], compute=slow)
 """
 
 

@@ -164,7 +164,8 @@ def slow(keys):
     return {"a": torch.tensor([[float(len(key))] for key in keys])}
 
 keys = ["x", "yy", "zzz", "wwww", "vvvvv"]
-table = FeatureStore(Path(sys.argv[1]), "kind", {}, batch_size=2).fill(keys, compute=slow)
+store = FeatureStore(cache_dir=Path(sys.argv[1]), kind="kind", settings={}, batch_size=2)
+table = store.fill(keys, compute=slow)
 assert table.rows(keys, name="a").flatten().tolist() == [1, 2, 3, 4, 5]
 """
 
