@@ -89,14 +89,6 @@ class Branch:
         data = replace(self.data, features=Told())
         return replace(self, ready=replace(self.ready, data=data))
 
-    def on_few(self, num_clips: int) -> "Branch":
-        """The same trained on so few clips that it can learn each by heart."""
-        spread = len(self.data.train_ids) / num_clips
-        ids = tuple(self.data.train_ids[int(k * spread)] for k in range(num_clips))
-        weights = dict.fromkeys(ids, 1.0)
-        data = replace(self.data, train_ids=ids, class_weight=weights)
-        return replace(self, ready=replace(self.ready, data=data))
-
     def train(self) -> dict[str, float | None]:
         """Train by the run's own plan; returns the validation loss at the end of each stage."""
         foundation = self.ready.foundation

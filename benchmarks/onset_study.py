@@ -32,7 +32,6 @@ GUIDANCE = {"guidance 3": 3.0, "guidance 1": 1.0, "guidance 7.5": 7.5}
 PLAIN = "guidance 3"
 """The profile's own."""
 SINUSOIDAL = "variant.position=sinusoidal"
-FROZEN = "variant.encoder_adapt=frozen"
 _LONG = ("stage1.steps=1000", "stage2.steps=1000", "stage3.steps=120")
 
 
@@ -43,7 +42,6 @@ class Arm:
     variant: str = "cutting_edge"
     overrides: tuple[str, ...] = ()
     told: bool = False
-    few: int = 0
     is_whole: bool = False
     """Whether its first seed is also read at other guidance, backwards and between the layers."""
     before: Callable[[Branch], None] = lambda branch: None
@@ -58,16 +56,10 @@ def large_noise(branch: Branch) -> None:
 ARMS = {
     "learned": Arm(is_whole=True),
     "sinusoidal": Arm(overrides=(SINUSOIDAL,), is_whole=True),
-    "sinusoidal_alone": Arm(overrides=(SINUSOIDAL, "variant.audio=none")),
-    "sinusoidal_frozen": Arm(overrides=(SINUSOIDAL, FROZEN)),
     "large_noise": Arm(before=large_noise),
-    "learned_fast": Arm(overrides=("variant.lr_factor=3",)),
     "learned_long": Arm(overrides=_LONG),
-    "learned_few": Arm(few=16),
-    "told": Arm(overrides=(FROZEN,), told=True),
+    "told": Arm(overrides=("variant.encoder_adapt=frozen",), told=True),
     "told_baseline": Arm(variant="baseline", told=True),
-    "told_baseline_long": Arm(variant="baseline", overrides=_LONG, told=True),
-    "told_sonic": Arm(variant="sonic", told=True),
 }
 
 
@@ -117,10 +109,9 @@ def of_arm(arm: Arm, *, seed: int, reader: ImageReader, results: Path) -> dict[s
     """Train an arm, and read where its images show the event."""
     branch = Branch.prepare(arm.variant, seed=seed, overrides=arm.overrides, results=results)
     branch = branch.told() if arm.told else branch
-    branch = branch.on_few(arm.few) if arm.few else branch
     arm.before(branch)
     validation = branch.train()
-    ids = list(branch.data.train_ids if arm.few else branch.test_ids)
+    ids = list(branch.test_ids)
     row: dict[str, Any] = {"truth": truth_of(branch, ids), "validation": validation, "read": {}}
     for reading, scale in GUIDANCE.items():
         if reading == PLAIN or (arm.is_whole and seed == 0):
