@@ -7,7 +7,7 @@ a tuner whose layers share state, by `get_peft_model`, whose wrapper is not used
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from peft import PeftConfig, get_peft_model, inject_adapter_in_model
@@ -86,6 +86,17 @@ def option_names(kind: UnetAdapterKind) -> list[str]:
     return sorted({f.name for f in dataclasses.fields(_config_class(kind))} - _OURS)
 
 
+def require_options(kind: UnetAdapterKind, options: Iterable[str]) -> None:
+    """Raises UsageError for an option that the tuner does not take."""
+    known = option_names(kind)
+    for name in options:
+        if name not in known:
+            raise UsageError(
+                f"adapt_options.{name}: the tuner {kind} has no such option; known: "
+                f"{', '.join(known)}{suggestion(name, known)}"
+            )
+
+
 def config_of(
     kind: UnetAdapterKind, *, options: Mapping[str, OptionValue], unet: nn.Module
 ) -> PeftConfig:
@@ -97,13 +108,7 @@ def config_of(
     """
     if kind in REFUSED:
         raise UsageError(f"adapt = '{kind}' is not an adapter of a UNet: {REFUSED[kind]}")
-    known = option_names(kind)
-    for name in options:
-        if name not in known:
-            raise UsageError(
-                f"adapt_options.{name}: the tuner {kind} has no such option; known: "
-                f"{', '.join(known)}{suggestion(name, known)}"
-            )
+    require_options(kind, options)
     values = {**default_options(kind, unet), **options}
     config_class: Any = _config_class(kind)
     try:

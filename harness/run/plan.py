@@ -14,6 +14,7 @@ from core.conditioning.stage import STAGE_GROUPS, ParameterGroup, Stage
 from core.data.splits.split import Part
 from core.errors import DataError, MismatchError
 from core.foundation.sources import resolve_source
+from harness.branches.adapter_options import require_adapter_options
 from harness.branches.registry import Registration, find_variant
 from harness.data.source import Prepare, PreparedSplit, prepare_split, weights_of
 from harness.metrics.registry import computed_metrics
@@ -282,6 +283,7 @@ class Planner:
             profile.variants.get(request.variant, {}),
             what=f"setting of variant {request.variant}:",
         )
+        require_adapter_options(config)
         models |= {
             role: resolve_source(name).fingerprint() for role, name in config.sources().items()
         }

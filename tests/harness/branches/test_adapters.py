@@ -10,7 +10,7 @@ from core.errors import UsageError
 from harness.branches.adapters import describe_adapters
 from harness.records.record import Status
 from harness.records.score_kind import Score
-from harness.run.plan import RunRequest
+from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
 from harness.wording.display import Display
 
@@ -67,3 +67,15 @@ def test_what_no_unet_takes_ends_in_a_sentence(
     """Catches: a traceback of peft's, or a setting that nothing reads."""
     with pytest.raises(UsageError, match=words):
         run(small_request(*items, seed=42, score=Score.LOSS), display=Display())
+
+
+def test_an_option_that_a_tuner_lacks_is_refused_before_data_is_read(
+    small_request: Callable[..., RunRequest],
+) -> None:
+    """Catches: a typing mistake that is found when all sounds and pictures have been encoded, or,
+    in a comparison, when other branches have been trained."""
+    request = small_request(
+        "variant.adapt=oft", "variant.adapt_options.oft_block=4", data="no such folder"
+    )
+    with pytest.raises(UsageError, match=r"tuner oft has no such option; .*mean 'oft_block_size'"):
+        plan_run(request, display=Display())
