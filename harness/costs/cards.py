@@ -101,8 +101,13 @@ def load_cards(path: Path | None = None) -> Cards:
         raise UsageError(f"no file of cards at {path} ({error.strerror})") from None
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
+    added = own.get("cards", {})
+    if not isinstance(added, Mapping):
+        raise UsageError(
+            f'{path} sets cards to {added!r}; expected a table a card, such as [cards."RTX 3060"]'
+        )
     cards: dict[str, Any] = dict(shipped["cards"])
-    for name, values in dict(own.get("cards", {})).items():
+    for name, values in added.items():
         before = cards.get(name, {})
         cards[name] = {**before, **values} if isinstance(values, Mapping) else values
     merged = {**shipped, **own, "cards": cards}

@@ -33,11 +33,11 @@ class EventLog:
         """Drop the steps after a checkpoint, which the resumed run makes again."""
         self._file.close()
         kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
-            # A kill can leave half a line at the end.
-            if line.endswith("\n") and _step_of(line) <= global_step:
+        for line in self._path.read_bytes().splitlines(keepends=True):
+            # A kill can leave half a line at the end, a bad disk a byte that is no text.
+            if line.endswith(b"\n") and _step_of(line) <= global_step:
                 kept.append(line)
-        write_atomic(self._path, content="".join(kept).encode())
+        write_atomic(self._path, content=b"".join(kept))
         self._file = self._path.open("a", encoding="utf-8")
 
 
@@ -83,7 +83,7 @@ def _report_of(line: bytes) -> StepReport | None:
         return None
 
 
-def _step_of(line: str) -> float:
+def _step_of(line: bytes) -> float:
     try:
         return int(json.loads(line)["global_step"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -112,14 +111,13 @@ class ReportRun:
         """Columns step, loss, validation, gate_low, gate_mean, gate_high; empty without a log."""
         rows = []
         try:
-            lines = RunFolder(self.folder).events.read_text(encoding="utf-8").splitlines()
+            lines = RunFolder(self.folder).events.read_bytes().split(b"\n")
         except OSError:
             lines = []
         for line in lines:
-            try:
-                rows.append(_event(json.loads(line)))
-            except (ValueError, KeyError, TypeError):
-                continue  # a kill can leave half a line at the end
+            row = _event(line)
+            if row is not None:
+                rows.append(row)
         names = ["step", "loss", "validation", "gate_low", "gate_mean", "gate_high"]
         return pd.DataFrame(rows, columns=names, dtype="float64")
 
@@ -156,12 +154,19 @@ class ReportRun:
         return sum(self.record.parameters.values()) if self.record.parameters else None
 
 
-def _event(event: dict[str, Any]) -> tuple[float | None, ...]:
-    gates = list(event["gates"].values())
-    # The diffusion loss alone compares: some branches add terms of their own.
-    loss = event["losses"].get("diffusion", event["loss"])
-    gate = (min(gates), sum(gates) / len(gates), max(gates)) if gates else (None,) * 3
-    return (event["global_step"], loss, event["validation_loss"], *gate)
+def _event(line: bytes) -> tuple[float | None, ...] | None:
+    """What a line of the log says; None for a damaged one, or half of one that a kill left."""
+    try:
+        event = json.loads(line)
+        gates = [float(value) for value in event["gates"].values()]
+        # The diffusion loss alone compares: some branches add terms of their own.
+        loss = float(event["losses"].get("diffusion", event["loss"]))
+        validation = event["validation_loss"]
+        gate = (min(gates), sum(gates) / len(gates), max(gates)) if gates else (None,) * 3
+        step = float(event["global_step"])
+        return (step, loss, None if validation is None else float(validation), *gate)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
