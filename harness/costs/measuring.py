@@ -13,6 +13,7 @@ from harness.costs.matrix import MatrixRequest, plan_branch
 from harness.costs.observed import Observed, scored_items, speed_key
 from harness.costs.times import image_flops, passes_of
 from harness.costs.work import BranchWork
+from harness.records.folders import ResultsFolder
 from harness.records.record import RunRecord
 from harness.records.score_kind import Score
 from harness.run.plan import RunRequest
@@ -65,6 +66,7 @@ def measure(
     )
     # What was measured an hour ago is measured again: a finished run would answer at once.
     seed = 900_000 + int(time.time()) % 90_000
+    kept = _kept_features(request)
     record = run(
         replace(
             request,
@@ -74,9 +76,14 @@ def measure(
         ),
         display=clock,
     )
-    observed = _observed(record, clock, work)
+    observed = _observed(record, clock, work, has_read_media=_kept_features(request) > kept)
     observed.save(request.results)
     return observed
+
+
+def _kept_features(request: RunRequest) -> int:
+    """Files of real media's features that scorers find instead of the media."""
+    return sum(1 for _ in ResultsFolder(request.results).scorer_features.glob("*.npz"))
 
 
 def measure_matrix(request: MatrixRequest, *, display: Display) -> MatrixRequest:
@@ -109,7 +116,10 @@ def measure_matrix(request: MatrixRequest, *, display: Display) -> MatrixRequest
     return replace(request, gpu=card)
 
 
-def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
+def _observed(
+    record: RunRecord, clock: _Clock, work: BranchWork, *, has_read_media: bool
+) -> Observed:
+    """has_read_media: whether scorers read the clips' pictures and sounds, or found features."""
     identity, seconds = record.identity, record.seconds
     training = identity.settings["training"]
     sampling = SamplingSettings.model_validate(identity.settings["sampling"])
@@ -125,7 +135,7 @@ def _observed(record: RunRecord, clock: _Clock, work: BranchWork) -> Observed:
     num_clips = {name: sum(n for part, n in parts if part == name) for name in ("train", "val")}
     images = num_clips["val"] * int(identity.settings["sampling"]["images_per_clip"])
     scoring = clock.scoring[-1] - clock.scoring[0] if clock.scoring else 0.0
-    items = scored_items(images, num_clips=num_clips["val"])
+    items = scored_items(images, num_clips=num_clips["val"] if has_read_media else 0)
     in_stages = sum(stage.seconds for stage in record.stages)
     start = ("verify", "build")
     return Observed(
