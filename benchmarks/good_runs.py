@@ -45,15 +45,17 @@ NOT_USABLE = (UnetAdapterKind.FROD, UnetAdapterKind.ADAMSS)
 def requests(data: Path, results: Path) -> list[RunRequest]:
     """The runs: all that there is once, then seeds of the branches until there are enough."""
     words = {"data": str(data), "results": results}
-    made = [RunRequest(v, overrides=OVERRIDES, **words) for v in BRANCHES + CONTROLS]
+    made = [RunRequest(variant=v, overrides=OVERRIDES, **words) for v in BRANCHES + CONTROLS]
     kinds = sorted(set(UnetAdapterKind) - set(REFUSED) - set(NOT_USABLE) - {UnetAdapterKind.NONE})
     for kind, branch in zip(kinds, cycle(BRANCHES), strict=False):
         own = (*OVERRIDES, f"variant.adapt={kind.value}")
-        made.append(RunRequest(branch, seed=1, overrides=own, score=Score.LOSS, **words))
+        made.append(RunRequest(variant=branch, seed=1, overrides=own, score=Score.LOSS, **words))
     for seed, branch in zip(range(2, 2 * NUM_RUNS), cycle(BRANCHES + CONTROLS), strict=False):
         if len(made) == NUM_RUNS:
             return made
-        made.append(RunRequest(branch, seed=seed, overrides=OVERRIDES, score=Score.LOSS, **words))
+        made.append(
+            RunRequest(variant=branch, seed=seed, overrides=OVERRIDES, score=Score.LOSS, **words)
+        )
     raise AssertionError("too few runs")
 
 

@@ -3,9 +3,9 @@
 Loads of stand-in records (`load_records.py`): the gallery of every test clip of 5 branches, which
 is over the size limit of a page and so keeps its media next to it; a comparison of the same; a
 comparison of runs; the report of a search. Each size in a process of its own: CPU seconds with what
-it imports, its largest memory, the size of what it writes. Claim: what a further clip, run or trial
-costs does not grow: from half of the largest size to the largest at most 1.3 times what it costs
-from a quarter to half. With `--pages FOLDER` the largest pages stay there, to be looked at.
+it imports, its largest memory, the size of what it writes. Claim: twice the number costs at most
+twice the seconds and twice the memory. With `--pages FOLDER` the largest pages stay there, to be
+looked at.
 """
 
 import argparse
@@ -75,14 +75,13 @@ def measure(load: str, folder: Path) -> dict[str, object]:
     }
 
 
-def _growth(rows: dict[int, dict[str, object]]) -> dict[str, float]:
-    """What one more costs between the two largest sizes, over the same before."""
-    (a, b, c), found = sorted(rows), {}
-    for name in ("cpu_s", "peak_MiB"):
-        first, second, third = (float(str(rows[n][name])) for n in (a, b, c))
-        former, further = (second - first) / (b - a), (third - second) / (c - b)
-        found[name] = round(further / former, 2) if former > 0 else 0.0
-    return found
+def _doubled(rows: dict[int, dict[str, object]]) -> dict[str, float]:
+    """What the largest number costs, over half of it."""
+    half, whole = (rows[size] for size in sorted(rows)[-2:])
+    return {
+        name: round(float(str(whole[name])) / float(str(half[name])), 2)
+        for name in ("cpu_s", "peak_MiB")
+    }
 
 
 def main() -> None:
@@ -117,7 +116,7 @@ def main() -> None:
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "rows": found,
-        "further_over_former": {load: _growth(rows) for load, rows in found.items()},
+        "whole_over_half": {load: _doubled(rows) for load, rows in found.items()},
     }
     if words.out:
         words.out.write_text(json.dumps(content, indent=2) + "\n")

@@ -13,18 +13,21 @@ from core.data.splits.split import Part
 from core.errors import UsageError
 from harness.branches.registry import find_variant
 from harness.cli.main import app
+from harness.costs import measuring
 from harness.costs.bench import Bench, BranchBench, joined, newest_bench
 from harness.costs.cards import load_cards
 from harness.costs.clips import Clips
 from harness.costs.counting import count_work
 from harness.costs.known import branch_work
-from harness.costs.matrix import MatrixPlan, MatrixRequest, plan_matrix
+from harness.costs.matrix import MatrixPlan, MatrixRequest, plan_branch, plan_matrix
+from harness.costs.measuring import measure
 from harness.costs.memory import largest_micro_batch, memory_need
-from harness.costs.observed import from_runs, speed_key, time_observed
+from harness.costs.observed import from_runs, scored_items, speed_key, time_observed
 from harness.costs.span import Span
 from harness.costs.times import image_flops
 from harness.costs.work import work_key
 from harness.settings.load import load_profile, parse_settings
+from harness.wording.display import Display
 
 BRANCHES = ("baseline", "sonic", "cutting_edge")
 
@@ -216,6 +219,37 @@ def test_finished_runs_sharpen_the_plan(finished: Any) -> None:
     ratio = image_flops(work, steps=steps, passes=2) / image_flops(work, steps=1, passes=2)
     assert images["sample"].mid == pytest.approx(ratio * time.phases["sample"].mid)
     assert images["sample"].mid > 50 * time.phases["sample"].mid
+
+
+def test_scored_media_count_only_where_they_were_read(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a rate of scoring that is a third of the truth, since a branch that was measured
+    before had left the features of the real pictures and sounds."""
+    request = replace(finished.request, results=tmp_path / "results")
+    work = plan_branch(
+        "baseline",
+        MatrixRequest(
+            variants=("baseline",),
+            num_seeds=1,
+            profile="tiny",
+            overrides=request.overrides,
+            data=request.data,
+            results=request.results,
+        ),
+    ).work
+    counted: list[int] = []
+
+    def noted(num_images: int, *, num_clips: int) -> int:
+        counted.append(num_clips)
+        return scored_items(num_images, num_clips=num_clips)
+
+    monkeypatch.setattr(measuring, "scored_items", noted)
+    for seconds in (0, 1):
+        monkeypatch.setattr(measuring.time, "time", lambda seconds=seconds: seconds)
+        measure(request, work, display=Display(), num_steps=5)
+    sizes = [parts["val"] for parts in finished.record.split.counts.values()]
+    assert counted == [sum(sizes), 0]
 
 
 def test_a_first_forecast_is_not_unknown(tmp_path: Path) -> None:
