@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import Conditioning, ConditioningInputs
 from core.conditioning.goals import Goal, Pull
+from core.conditioning.stage import ParameterGroup
 from core.errors import GuardError
 from core.sampling.sampler import Sampler, build_solver
 from core.training.answer import check_answer_is_the_unets
@@ -25,6 +26,7 @@ from core.training.checkpoints import CheckpointFolder
 from core.training.guards import Probe
 from core.training.loop import train
 from core.training.objective import TrainingData, per_sample_mse
+from core.training.own_terms import pulled_by_own_terms
 from core.training.plan import TrainingPlan
 from core.training.preflight import preflight
 
@@ -238,6 +240,26 @@ def test_b_a_layer_that_the_first_batch_leaves_out_is_no_defect(
     object.__setattr__(variant, "auxiliary_losses", own)
     object.__setattr__(variant, "has_auxiliary_losses", lambda stage: True)
     assert trained(model).stages[0].loss_only == ()
+
+
+def test_b_a_gradient_of_rounding_alone_is_no_defect(
+    model: AttachedVariant, inputs: ConditioningInputs
+) -> None:
+    """Catches: a bias in front of a softmax refused, whose gradient is 0 but for rounding."""
+    variant = model.variant
+    variant.score = nn.Linear(32, 1)
+
+    def own(inputs: ConditioningInputs, given: Conditioning, *, stage: str) -> Mapping[str, Tensor]:
+        assert given.audio_BNC is not None
+        share = variant.score(given.audio_BNC).softmax(dim=1)
+        rounding = 1e-9 * variant.score.bias.sum()
+        return {"length": (share * given.audio_BNC).square().mean() + rounding}
+
+    object.__setattr__(variant, "auxiliary_losses", own)
+    trained = model.train_only([ParameterGroup.AUDIO])
+    moved = pulled_by_own_terms(variant, inputs, stage="stage1", trained=trained)
+    assert "variant.score.weight" in moved
+    assert "variant.score.bias" not in moved
 
 
 # (d) a noise schedule of one's own -------------------------------------------------------
