@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.stage import ParameterGroup, Stage, StopCriterion
 from core.randomness import normal, torch_seeded
+from core.training.checkpoints import CheckpointFolder
+from core.training.loop import train
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
 from core.training.results import StepReport
@@ -177,3 +180,28 @@ def whole(
         model=model,
         frozen=frozen,
     )
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> AttachedVariant:
+    return make_model()
+
+
+@pytest.fixture
+def trained(
+    data: TrainingData, make_plan: MakePlan, scheduler: Any, tmp_path: Path
+) -> Callable[..., Any]:
+    """Train a model through stage 1 alone, as long as it takes to be judged."""
+
+    def run(model: AttachedVariant, *, steps: int = 9, accumulation: int = 2) -> Any:
+        return train(
+            model,
+            data=data,
+            plan=make_plan(steps=(steps, 0, 0), accumulation=accumulation),
+            scheduler=scheduler,
+            latent_shape=LATENT_SHAPE,
+            seed=3,
+            checkpoints=CheckpointFolder(tmp_path),
+        )
+
+    return run
