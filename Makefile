@@ -9,7 +9,7 @@ SEEDS ?= 3
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test faults full-size check format study bench peers real-check gpu-check foundation clean
+.PHONY: help setup demo test faults full-size check format study bench bench-data peers real-check gpu-check foundation clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,7 +45,11 @@ format: $(READY) ## Write the formatting that check asks for.
 study: $(READY) ## Simulate what the verdict claims (ten minutes on two cores; FULL=1: 20,000 a cell).
 	PYTHONPATH=. $(BIN)/python benchmarks/study.py $(if $(FULL),--full)
 
-bench: $(READY) ## Measure what speed is claimed by (tens of minutes on two cores, 10 GB of disk).
+bench: $(READY) ## One table of speed, and its figure (half an hour on two idle cores, 18 GB of memory).
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.speed
+
+bench-data: $(READY) ## Growth of cleaning, reading of the cache, bookkeeping of a sweep (tens of minutes, 10 GB of disk).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python benchmarks/data_cleaning.py --out benchmarks/results/data_cleaning.json
 	$(BIN)/python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json

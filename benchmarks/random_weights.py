@@ -14,8 +14,13 @@ import torch
 from core.embedded import WEIGHTS
 
 
-def write_random_weights(out: Path) -> None:
-    """Write `sd15`, `clap` and `clip` below `out`: 3.6 GB, bfloat16 where the models are frozen."""
+def write_random_weights(
+    out: Path, *, sample_size: int = 64, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write `sd15`, `clap` and `clip` below `out`: 3.6 GB, Stable Diffusion's in `dtype`.
+
+    sample_size: side of the latents that the configs name; no weight depends on it.
+    """
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import (
         ClapConfig,
@@ -35,22 +40,22 @@ def write_random_weights(out: Path) -> None:
     _edit(sd / "tokenizer" / "tokenizer_config.json", model_max_length=77)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         unet = UNet2DConditionModel(
-            sample_size=64,
+            sample_size=sample_size,
             cross_attention_dim=768,
             attention_head_dim=8,
             block_out_channels=(320, 640, 1280, 1280),
         )
-        unet.to(torch.bfloat16).save_pretrained(sd / "unet")
+        unet.to(dtype).save_pretrained(sd / "unet")
         vae = AutoencoderKL(
             latent_channels=4,
             layers_per_block=2,
             block_out_channels=(128, 256, 512, 512),
-            sample_size=512,
+            sample_size=8 * sample_size,
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
             scaling_factor=0.18215,
         )
-        vae.to(torch.bfloat16).save_pretrained(sd / "vae")
+        vae.to(dtype).save_pretrained(sd / "vae")
         text = CLIPTextConfig(
             vocab_size=49408,
             hidden_size=768,
@@ -61,7 +66,7 @@ def write_random_weights(out: Path) -> None:
             bos_token_id=664,
             eos_token_id=665,
         )
-        CLIPTextModel(text).to(torch.bfloat16).save_pretrained(sd / "text_encoder")
+        CLIPTextModel(text).to(dtype).save_pretrained(sd / "text_encoder")
         clap = ClapConfig()
         embedded = json.loads((WEIGHTS / "clap" / "config.json").read_text())
         clap.text_config.vocab_size = max(2000, embedded["text_config"]["vocab_size"])
