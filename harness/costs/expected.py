@@ -1,6 +1,7 @@
 """What one run will take on a device: by what was observed there, else by what ships."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from core.choices import Precision
@@ -131,15 +132,16 @@ def card_time(
         clips=clips,
         speed=speed_of(cards.cards[name], cards=cards, bench=bench, precision=precision),
         micro_batch=micro_batch,
-        measured_works=_measured_works(bench),
+        measured_works=_measured_works(tuple(bench.sd15)),
     )
 
 
-def _measured_works(bench: Bench) -> dict[str, BranchWork]:
-    """What the measured branches computed: SD v1.5's profile as it ships."""
+@cache
+def _measured_works(branches: tuple[str, ...]) -> dict[str, BranchWork]:
+    """What the measured branches computed: SD v1.5's profile as it ships. Asked for each card."""
     profile = load_profile("sd15")
     works = {}
-    for name in bench.sd15:
+    for name in branches:
         registration = find_variant(name)
         config = parse_settings(
             registration.load_config(),
