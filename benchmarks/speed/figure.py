@@ -14,11 +14,8 @@ SHOWN = {
 INK, FAINT, GOAL = "#1b4965", "#c9d6df", "#c1121f"
 
 
-def draw(rows: list[Row], *, out: Path) -> None:
-    """Write a PNG; rows that were not measured are left out.
-
-    Raises: ValueError where there is none to show.
-    """
+def draw(rows: list[Row], *, out: Path) -> bool:
+    """Write a PNG, rows that were not measured left out; False, and no file, without any."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -31,7 +28,7 @@ def draw(rows: list[Row], *, out: Path) -> None:
         if row.name.startswith(start) and row.unit == "x"
     ]
     if not shown:
-        raise ValueError("no ratio of the table is among those that the figure shows")
+        return False
     figure, axes = plt.subplots(figsize=(7.2, 0.72 * len(shown) + 0.9), dpi=110)
     for place, (_, row) in enumerate(reversed(shown)):
         axes.barh(place, row.found - 1, left=1, height=0.55, color=INK, zorder=2)
@@ -60,3 +57,4 @@ def draw(rows: list[Row], *, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, metadata={"Software": None})
     plt.close(figure)
+    return True
