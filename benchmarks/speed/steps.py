@@ -1,16 +1,15 @@
 """Training steps: the harness against the loop that people write, and against its bare mathematics.
 
-At full size (random weights of Stable Diffusion v1.5's sizes in float32, latents of 32 x 32, one
-sample a step) and at `tiny` (8 samples a step). The sides are processes of their own that take
-turns; see `step_side`. Decoding of files is left out of the loops, which is in their favour.
+At full size: random weights of Stable Diffusion v1.5's sizes in float32, latents of 32 x 32, by
+default as many samples a step as a forward pass of the harness's own default. At `tiny`: two passes
+of four. The sides are processes of their own that take turns; see `step_side`. Decoding of files is
+left out of the loops, which is in their favour.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,23 +71,33 @@ class Side:
 
 
 def take_turns(
-    names: Sequence[str], *, size: str, work: Path, pairs: int, samples: int | None = None
-) -> dict[str, Any]:
-    """By side: CPU seconds of a step in each turn, and peak memory."""
-    steps = STEPS_A_TURN[size]
-    with ExitStack() as stack:
-        sides = []
-        for name in names:  # one after the other: the second finds the first's files
+    others: Sequence[str], *, size: str, work: Path, pairs: int, samples: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Of the harness against each other side: both sides' CPU seconds of a step, and memory.
+
+    Two processes at a time: of full size each takes gigabytes.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    say(f"steps at {size}: the harness prepares")
+    with Side("harness", size=size, work=work, samples=samples) as harness:
+        harness.ready()
+        for name in others:
             say(f"steps at {size}: {name} prepares")
-            sides.append(stack.enter_context(Side(name, size=size, work=work, samples=samples)))
-            sides[-1].ready()
-        found: dict[str, Any] = {name: {"cpu_s_a_step": []} for name in names}
-        for number in range(pairs):
-            say(f"steps at {size}: turn {number + 1} of {pairs}")
-            for side in sides:
-                answer = side.turn(steps)
-                found[side.name]["cpu_s_a_step"].append(answer.pop("cpu_s") / steps)
-                found[side.name] |= answer
+            with Side(name, size=size, work=work, samples=samples) as other:
+                other.ready()
+                found[name] = _pairs(harness, other, size=size, pairs=pairs)
+    return found
+
+
+def _pairs(harness: Side, other: Side, *, size: str, pairs: int) -> dict[str, Any]:
+    found: dict[str, Any] = {side.name: {"cpu_s_a_step": []} for side in (harness, other)}
+    for number in range(pairs):
+        say(f"steps at {size}: turn {number + 1} of {pairs} against {other.name}")
+        for side in (harness, other):
+            answer = side.turn(STEPS_A_TURN[size])
+            seconds = answer.pop("cpu_s") / STEPS_A_TURN[size]
+            found[side.name]["cpu_s_a_step"].append(seconds)
+            found[side.name] |= answer
     return found
 
 
@@ -97,15 +106,17 @@ def full_size_rows(work: Path, *, pairs: int, samples: int) -> list[Row]:
     if not (work / "weights" / "clip" / "config.json").is_file():
         say("writing random weights of Stable Diffusion v1.5's sizes")
         _write_weights(work / "weights")
-    names = ("harness", "original", "bare")
-    sides = take_turns(names, size="full", work=work, pairs=pairs, samples=samples)
-    return [*_against_original(sides, samples=samples), *_of_overhead("full size", sides)]
+    found = take_turns(("original", "bare"), size="full", work=work, pairs=pairs, samples=samples)
+    return [
+        *_against_original(found["original"], samples=samples),
+        *_of_overhead("full size", found["bare"]),
+    ]
 
 
 def tiny_rows(work: Path, *, pairs: int) -> list[Row]:
     """The overhead where a step is short."""
-    sides = take_turns(("harness", "bare"), size="tiny", work=work, pairs=pairs)
-    return _of_overhead("tiny", sides)
+    found = take_turns(("bare",), size="tiny", work=work, pairs=pairs)
+    return _of_overhead("tiny", found["bare"])
 
 
 def _write_weights(folder: Path) -> None:
@@ -161,6 +172,6 @@ def _of_overhead(size: str, sides: dict[str, Any]) -> list[Row]:
             is_floor=False,
             spread=(ratio.low, ratio.high),
             about=__doc__ or "",
-            numbers={name: statistics.median(side["cpu_s_a_step"]) for name, side in sides.items()},
+            numbers=sides,
         )
     ]
