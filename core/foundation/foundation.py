@@ -21,6 +21,7 @@ from core.conditioning.shapes import FoundationShapes, block_shapes
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.files import json_sha256
 from core.foundation.batches import BatchLimit
+from core.foundation.constructors import note_constructors
 from core.foundation.fused.blocks import fuse_on_gpu
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
 from core.foundation.layout import Part as PartFiles
@@ -318,8 +319,6 @@ class Foundation:
         """What CLAP multiplies a sound's cosine similarities to texts by before the softmax."""
         return float(self.clap.logit_scale_a.detach().float().exp())
 
-    # -------------------------------------------------------------------------------------
-
     def _load(self, cls: Any, part: str) -> Any:
         try:
             return cls.from_pretrained(
@@ -354,6 +353,7 @@ def load_whole(cls: Any, source: Source, part: str, *, files: PartFiles) -> Any:
     Raises:
         MissingWeightsError: the part is missing, damaged, or lacks some of its weights.
     """
+    note_constructors()
     try:
         model, found = cls.from_pretrained(
             source.folder,

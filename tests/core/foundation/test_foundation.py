@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -198,3 +200,17 @@ def test_a_pickle_that_would_run_code_is_not_loaded(copy: Path, tmp_path: Path) 
     with pytest.raises(MissingWeightsError, match="cannot load the text_encoder"):
         _ = open_copy(copy).text_encoder
     assert not ran.exists()
+
+
+def test_a_loaded_model_leaves_the_meta_device_as_it_was() -> None:
+    """Catches: torch.linspace that ignores `with torch.device("meta")` once transformers has loaded
+    a model, so that branches which call it cannot be counted in the same process."""
+    code = (
+        "import torch; from core.foundation.foundation import Foundation\n"
+        f"Foundation(stable_diffusion={SD!r}, clap={CLAP!r}).clap\n"
+        "with torch.device('meta'): print(torch.linspace(0, 1, 3).device)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == ["meta"]

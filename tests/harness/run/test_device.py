@@ -38,7 +38,9 @@ def touched(how: str) -> int:
 def test_memory_that_a_layer_frees_is_there_for_the_next() -> None:
     """Catches: every tensor's pages given back, and found and cleared again for the next one."""
     assert touched("kept") <= 100
-    assert touched("as it is") >= 1000, "glibc keeps it unasked: the setting could go"
+    # Of some processes, as their heap happens to lie, glibc keeps it unasked: one in four as seen.
+    gives_back = any(touched("as it is") >= 1000 for _ in range(10))
+    assert gives_back, "glibc keeps it unasked: the setting could go"
 
 
 def test_a_run_on_a_gpu_leaves_the_memory_of_its_process_alone() -> None:
