@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from core.errors import HarnessError
 
@@ -22,6 +23,16 @@ def code_hash(roots: Iterable[Path], *, leave_out: Iterable[Path] = ()) -> str:
                 digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def module_sources(module: ModuleType) -> Path | None:
+    """What identifies a module's code: its package's folder, or its one file; None without one."""
+    if module.__file__ is None:
+        return None
+    file = Path(module.__file__)
+    # A module outside any package lies among everything else that is installed.
+    is_alone = "." not in module.__name__ and not hasattr(module, "__path__")
+    return file if is_alone else file.parent
 
 
 def package_folder(name: str) -> Path:

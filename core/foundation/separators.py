@@ -17,12 +17,11 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.code import code_hash
+from core.code import code_hash, module_sources
 from core.errors import UsageError, suggestion
 from core.files import file_sha256, json_sha256
 
@@ -116,6 +115,9 @@ def _loaded(point: EntryPoint) -> SeparatorPlugin:
             f"separator '{point.name}': {point.value} is {separator!r}; expected a "
             "core.foundation.separation.Separator of at least one source"
         )
+    sources = module_sources(module)
+    if sources is None:
+        raise UsageError(f"separator '{point.name}': {point.module} has no source file")
     absent = [path for path in separator.weights if not path.is_file()]
     if absent:
         raise UsageError(f"separator '{point.name}': its weights {absent[0]} do not exist")
@@ -124,18 +126,9 @@ def _loaded(point: EntryPoint) -> SeparatorPlugin:
         separator=separator,
         fingerprint=json_sha256(
             [
-                code_hash([_sources(module)]),
+                code_hash([sources]),
                 separator.num_sources,
                 [file_sha256(path) for path in separator.weights],
             ]
         ),
     )
-
-
-def _sources(module: Any) -> Path:
-    """What identifies the code: the package's folder, or its one file."""
-    if module.__file__ is None:
-        raise UsageError(f"separator module {module.__name__} has no source file")
-    file = Path(module.__file__)
-    is_alone = "." not in module.__name__ and not hasattr(module, "__path__")
-    return file if is_alone else file.parent

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import variants
+from core.code import module_sources
 from core.conditioning.config import VariantConfig
 from core.errors import StoppedBySignal, UsageError, suggestion
 
@@ -111,12 +112,10 @@ class Registration:
             UsageError: it cannot be imported, or two have its name.
         """
         module = self._import()
-        if module.__file__ is None:
+        sources = module_sources(module)
+        if sources is None:
             raise UsageError(f"variant '{self.name}': {self.module} has no source file")
-        file = Path(module.__file__)
-        # A module outside any package lies among everything else that is installed.
-        is_alone = "." not in self.module and not hasattr(module, "__path__")
-        return file if is_alone else file.parent
+        return sources
 
     def _require_one(self) -> None:
         if self.rival is not None:

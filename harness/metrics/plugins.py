@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from core.code import module_sources
 from core.errors import UsageError
 from harness.metrics.metric import ClipMetric, SetMetric
 
@@ -56,12 +57,10 @@ class Plugin:
     def sources(self) -> Path:
         """What identifies the code: the package's folder, or its one file."""
         module = import_module(self.module)
-        if module.__file__ is None:
+        sources = module_sources(module)
+        if sources is None:
             raise UsageError(f"metrics '{self.name}': {self.module} has no source file")
-        file = Path(module.__file__)
-        # A module outside any package lies among everything else that is installed.
-        is_alone = "." not in self.module and not hasattr(module, "__path__")
-        return file if is_alone else file.parent
+        return sources
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from core.choices import Precision
 from core.conditioning.attached import AttachedVariant
 from core.errors import GuardError
 from core.training import scaling
-from core.training.checkpoints import CheckpointFolder
-from core.training.loop import train
 from core.training.objective import TrainingData
 from core.training.plan import TrainingPlan
 from core.training.results import StepReport, TrainingResult
 from core.training.scaling import LossScaler
+from tests.core.training import trained
 
 CPU = torch.device("cpu")
 MakeModel = Callable[[], AttachedVariant]
@@ -56,25 +55,8 @@ def test_a_restored_scaler_goes_on_where_it_was() -> None:
     assert all(torch.equal(t, second.tensors()[n]) for n, t in first.tensors().items())
 
 
-def run(
-    model: AttachedVariant,
-    *,
-    data: TrainingData,
-    plan: TrainingPlan,
-    scheduler: Any,
-    folder: Path,
-    on_step: Callable[[StepReport], None] = lambda report: None,
-) -> TrainingResult:
-    return train(
-        model,
-        data=data,
-        plan=replace(plan, precision=Precision.FLOAT16),
-        scheduler=scheduler,
-        latent_shape=(4, 4, 4),
-        seed=3,
-        checkpoints=CheckpointFolder(folder),
-        on_step=on_step,
-    )
+def run(model: AttachedVariant, *, plan: TrainingPlan, **how: Any) -> TrainingResult:
+    return trained.run(model, plan=replace(plan, precision=Precision.FLOAT16), **how)
 
 
 def overflow_at(model: AttachedVariant, step: int) -> Callable[[StepReport], None]:

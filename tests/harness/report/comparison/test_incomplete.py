@@ -17,7 +17,7 @@ from harness.records.record import load_record
 from harness.report.comparison import write as writing
 from harness.report.comparison.write import write_comparison_report
 from harness.report.draw import write_report
-from tests.harness.report.comparison.anatomy import Anatomy
+from tests.harness.report.anatomy import Anatomy
 
 
 @pytest.mark.usefixtures("without_plots")

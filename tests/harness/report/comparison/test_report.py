@@ -22,7 +22,7 @@ from harness.report.draw import write_report
 from harness.report.page.media import MediaStore
 from harness.report.page.page import Written
 from harness.report.page.render import md
-from tests.harness.report.comparison.anatomy import Anatomy
+from tests.harness.report.anatomy import Anatomy
 
 SECTIONS = [
     "verdict",

@@ -5,7 +5,6 @@ import json
 import math
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from harness.sweep.record import (
     TrialState,
     load_sweep,
 )
+from tests.harness.report.anatomy import Anatomy
 
 Save = Callable[[SweepRecord], Path]
 ORDER = [
@@ -37,28 +37,6 @@ ORDER = [
     "limits",
     "trials",
 ]
-
-
-class Anatomy(HTMLParser):
-    """Ids, links and elements of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.tags: set[str] = set()
-        self.sections: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.tags.add(tag)
-        if named.get("id"):
-            self.ids.append(str(named["id"]))
-        if tag == "section":
-            self.sections.append(str(named["id"]))
-        if tag == "a":
-            self.links.append(str(named.get("href")))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +109,7 @@ def test_what_users_wrote_stays_text(made: Any, saved: Save) -> None:
     record = made.sweep(branch, command=hostile, sampler=hostile, num_trials=12)
     written = write_sweep_report(saved(record))
     text = written.page.read_text(encoding="utf-8")
-    assert "script" not in Anatomy(text).tags
+    assert "script" not in Anatomy(text).elements
     assert text.count("</style>") == text.count("<style")
     assert "&lt;script&gt;" in text
     twin = written.twin.read_text(encoding="utf-8")
