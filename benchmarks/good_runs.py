@@ -2,9 +2,8 @@
 
 Every branch and control, and `baseline`, `sonic` and `cutting_edge` with every adapter of the UNet
 (`harness list --adapters`), train on `tiny`'s models over a small corpus, ten steps of each stage,
-so that each stage is judged. A run of each branch is sampled and scored on the test clips too; of
-the others the validation loss is all that follows. Counted: runs that end `finished`, and the
-sentence of each that does not.
+so that each stage is judged, and each is sampled and scored on the test clips. Counted: runs that
+end `finished`, and the sentence of each that does not.
 """
 
 import argparse
@@ -21,7 +20,6 @@ from core.choices import UnetAdapterKind
 from core.conditioning.tuner_kinds import REFUSED
 from core.embedded.corpus.folder import write_corpus
 from core.errors import HarnessError
-from harness.records.score_kind import Score
 from harness.run.plan import RunRequest
 from harness.run.run import run
 from harness.wording.display import Display
@@ -49,13 +47,11 @@ def requests(data: Path, results: Path) -> list[RunRequest]:
     kinds = sorted(set(UnetAdapterKind) - set(REFUSED) - set(NOT_USABLE) - {UnetAdapterKind.NONE})
     for kind, branch in zip(kinds, cycle(BRANCHES), strict=False):
         own = (*OVERRIDES, f"variant.adapt={kind.value}")
-        made.append(RunRequest(variant=branch, seed=1, overrides=own, score=Score.LOSS, **words))
+        made.append(RunRequest(variant=branch, seed=1, overrides=own, **words))
     for seed, branch in zip(range(2, 2 * NUM_RUNS), cycle(BRANCHES + CONTROLS), strict=False):
         if len(made) == NUM_RUNS:
             return made
-        made.append(
-            RunRequest(variant=branch, seed=seed, overrides=OVERRIDES, score=Score.LOSS, **words)
-        )
+        made.append(RunRequest(variant=branch, seed=seed, overrides=OVERRIDES, **words))
     raise AssertionError("too few runs")
 
 

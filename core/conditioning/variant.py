@@ -40,6 +40,8 @@ class Variant(nn.Module, ABC):
     """A floor or a ceiling that branches are held against, not a branch."""
     reads_class: ClassVar[bool] = False
     """Whether its tokens depend on the class index; only a control's may."""
+    hears_loudness: ClassVar[bool] = True
+    """Whether a quieter log-mel changes its tokens; False lifts the check that it does."""
 
     def __init__(self, config: VariantConfig, *, shapes: FoundationShapes) -> None:
         super().__init__()

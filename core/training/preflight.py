@@ -5,6 +5,7 @@ from core.training import guards
 from core.training.answer import check_answer_is_the_unets
 from core.training.apart import check_clips_apart_in_training
 from core.training.guards import Probe
+from core.training.loudness import check_loudness_heard
 
 
 def preflight(model: AttachedVariant, probe: Probe) -> list[str]:
@@ -21,6 +22,8 @@ def preflight(model: AttachedVariant, probe: Probe) -> list[str]:
     passed.append("batch_equals_singles")
     check_clips_apart_in_training(model, probe)
     passed.append("clips_apart_in_training")
+    if check_loudness_heard(model, probe.inputs):
+        passed.append("loudness_heard")
     guards.check_silent_identity(model, probe)
     guards.check_adapter_identity(model, probe)
     check_answer_is_the_unets(model, probe)

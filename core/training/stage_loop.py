@@ -25,6 +25,7 @@ from core.training.ledger import (
     HiddenWork,
     Ledger,
 )
+from core.training.loudness import check_loudness_heard
 from core.training.objective import TrainingData
 from core.training.own_terms import check_own_terms
 from core.training.plan import TrainingPlan
@@ -225,6 +226,7 @@ class StageLoop:
         check_effective_steps(watch.too_small(eps=eps), eps=eps, stage=self.stage)
         check_loss_terms(self.largest_terms, stage=self.stage, batch_size=self.plan.batch_size)
         self._judge_own_terms()
+        self._judge_loudness()
         self._end_watch()
 
     def _end_watch(self) -> None:
@@ -240,6 +242,11 @@ class StageLoop:
             with self.ledger.spending(OTHER):
                 batches = (self.batches.at(step) for step in range(WATCH_STEPS))
                 self.result.loss_only = check_own_terms(self.optimise, batches)
+
+    def _judge_loudness(self) -> None:
+        """Look again: behind a projection that starts at zero nothing was heard before training."""
+        with self.ledger.spending(OTHER):
+            check_loudness_heard(self.model, self.batches.at(0).inputs)
 
     def _finish(self) -> None:
         watch = self.optimise.watch

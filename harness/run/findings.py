@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.conditioning.variant import Variant
 from core.training import ledger
 from core.training.ledger import Ledger
 from core.training.results import NOTHING_TO_TRAIN, TrainingResult
@@ -45,6 +46,16 @@ class Findings:
                 yield
         finally:
             self.seconds[phase] = time.monotonic() - started
+
+
+def variant_notices(variant: Variant) -> list[str]:
+    """What a reader must know of what the variant declares."""
+    if variant.hears_loudness:
+        return []
+    return [
+        f"variant '{variant.name}' says that it does not hear loudness, so whether a quieter sound "
+        "changes its tokens was not checked"
+    ]
 
 
 def stage_notices(result: TrainingResult, *, variant: str) -> list[str]:

@@ -29,7 +29,7 @@ from core.training.preflight import preflight
 from harness.branches.unet_adapter import adapter_of
 from harness.data.source import weights_of
 from harness.records.folders import ResultsFolder
-from harness.run.findings import Findings
+from harness.run.findings import Findings, variant_notices
 from harness.run.plan import PlannedRun
 from harness.wording.display import Display
 
@@ -223,6 +223,7 @@ class _Preparation:
             for group in ParameterGroup
         }
         self.findings.guards += ["class_weights", *preflight(model, probe)]
+        self.findings.notices += variant_notices(variant)
         return model, data
 
     def _check_latents(

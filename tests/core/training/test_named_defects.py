@@ -1,7 +1,7 @@
 """Defects seen in real training code for this task, each put into a branch and refused by name.
 
-(b), (f) and (g) are in test_own_terms.py. Of the others, (c) and (k) are in test_void_training.py,
-(i) in tests/core/features, (j) in tests/harness/metrics, and (h) is what every reader of media
+(b), (f) and (g) are in test_own_terms.py, (i) is in test_loudness.py. Of the others, (c) and (k)
+are in test_void_training.py, (j) in tests/harness/metrics, and (h) is what every reader of media
 refuses.
 """
 

@@ -128,6 +128,16 @@ def test_a_variant_without_defects_passes_every_check() -> None:
         assert violations(contract_of(other)) == {}
 
 
+def test_loudness_is_heard_exactly_where_the_variant_does_not_deny_it() -> None:
+    """Catches: a declaration that is not true, and one that does not lift the check."""
+    denied = type("Denied", (Standardised,), {"hears_loudness": False})
+    assert violations(contract_of(denied)) == {}
+    untrue = type("Untrue", (KeepsLoudness,), {"hears_loudness": False})
+    found = violations(contract_of(untrue))
+    assert sorted(found) == ["test_loudness_is_heard"]
+    assert "leave the line out" in found["test_loudness_is_heard"]
+
+
 def test_a_class_that_is_declared_and_never_read_is_caught() -> None:
     """Catches: a ceiling that knows no more than the floor."""
     declared = type("Declared", (Sound,), {"reads_class": True})
