@@ -343,7 +343,10 @@ def main() -> None:
         "shapes": [(shape_cell, (c, experiments // 2)) for c in shape_cells()],
         "distances": [(distance_cell, (*d, experiments)) for d in DISTANCES],
         "planted": [(planted_cell, (*d, experiments)) for d in DISTANCES],
-        "near_real": [(near_cell, (*c, experiments)) for c in near_cells(full=full)],
+        "near_real": [
+            (near_cell, (*c, experiments if full else experiments // 4))
+            for c in near_cells(full=full)
+        ],
         "bootstraps": [(bootstrap_cell, (*b, few)) for b in BOOTSTRAPS],
         "printed_afterwards": [(after_cell, (c, few // 4, 50)) for c in after],
     }

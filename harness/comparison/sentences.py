@@ -179,10 +179,11 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
-    """One pair in words."""
-    found = pair.difference
+    """One pair in words; a win's difference is the winner's minus the loser's."""
+    found, sign = pair.difference, 1.0
     if pair.outcome is Outcome.WIN:
         loser = pair.second if pair.winner == pair.first else pair.first
+        sign = 1.0 if pair.winner == pair.first else -1.0
         what = f"{pair.winner} beats {loser} on {metric}{_on(pair.population)}"
     elif pair.outcome is Outcome.TIE:
         what = f"{pair.first} and {pair.second} tie on {metric}, within {pair.margin:g}"
@@ -190,10 +191,12 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         what = f"{pair.first} against {pair.second} is undecided on {metric}"
         if pair.ahead:
             what += f"; {pair.ahead} is ahead"
-    numbers = f"difference {found.mean:+.3g}"
+    numbers = f"difference {sign * found.mean:+.3g}"
     if found.n > 1:
-        numbers += f", {found.level:.0%} interval {found.low:+.3g} to {found.high:+.3g} by itself"
-        numbers += f", adjusted p {pair.adjusted_p:.3g}"
+        low, high = sorted((sign * found.low, sign * found.high))
+        numbers += f", {found.level:.0%} interval {low:+.3g} to {high:+.3g} by itself"
+        small = pair.adjusted_p < 0.001
+        numbers += f", adjusted p {'< 0.001' if small else f'{pair.adjusted_p:.3g}'}"
     counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
     note = "" if is_primary else "; a secondary metric, which does not decide the verdict"
     return f"{what} ({numbers}, {counted}{note})"

@@ -14,6 +14,7 @@ from harness.wording.numbers import (
     count,
     digits_for,
     interval,
+    listed,
     metric_label,
     number,
     plain,
@@ -60,6 +61,9 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     own.sort(key=lambda pair: abs(pair.effect))
     digits = digits_for([max((pair.effect for pair in own), key=abs)])
     parts = [_ahead(pair, best, digits=digits) for pair in own[:_MOST_OTHERS]]
+    if len(own) > _MOST_OTHERS:
+        further = listed(_other(pair, best) for pair in own[_MOST_OTHERS:])
+        parts.append(f"by more than that ahead of {further}")
     lead = "has the best mean" if found.winner is None else "wins"
     sentences = [
         f"{plain(best)} {lead} on {metric_label(found.metric)}, {number(means[best])}: "
@@ -75,16 +79,22 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _exaggeration(selection: Selection, *, digits: int) -> str:
+def exaggeration(selection: Selection) -> str:
     """A win's expected exaggeration (type M)."""
     if selection.factor < _SLIGHT and not selection.is_at_least:
-        return "Only large differences win; this one is likely exaggerated by less than 5 %."
+        return "Only large differences win; this one is likely exaggerated by less than 5 %"
     least = "at least " if selection.is_at_least else ""
-    shrunken = number(abs(selection.shrunken), digits=digits, signed=True)
     return (
         f"Only large differences win, so this one is likely {least}{selection.factor:.2g} times "
-        f"the true one; shrunken, it is {shrunken}."
+        "the true one"
     )
+
+
+def _exaggeration(selection: Selection, *, digits: int) -> str:
+    if selection.factor < _SLIGHT and not selection.is_at_least:
+        return f"{exaggeration(selection)}."
+    shrunken = number(abs(selection.shrunken), digits=digits, signed=True)
+    return f"{exaggeration(selection)}; shrunken, it is {shrunken}."
 
 
 def _other(pair: PairResult, best: str) -> str:

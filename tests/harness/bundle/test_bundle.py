@@ -197,7 +197,7 @@ def test_edited_tables_and_headlines_of_the_report_are_named(
     runs = bundled_runs(tmp_path / "root", record=record)
     for name, old, new in (
         ("numbers.csv", "kid,run,,0.", "kid,run,,1."),
-        ("report.md", "Sonic wins", "Baseline wins"),
+        ("report.md", "sonic wins", "baseline wins"),
     ):
         text = (folder / name).read_text()
         assert old in text

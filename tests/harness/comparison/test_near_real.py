@@ -91,7 +91,7 @@ def test_a_generator_at_the_margin_is_rarely_claimed_equal_and_a_perfect_one_oft
 ) -> None:
     """Catches: a level that holds for normal contributions alone, or a test that shows nothing."""
     monkeypatch.setattr(study_near_real, "_TRUTHS", 4)  # each of 5 sets of 800 images
-    found = study_near_real.near_cell("kid", 66, 0.6, 0.3, 1_000)
+    found = study_near_real.near_cell("kid", 66, 0.6, 0.3, 100)
     study_near_real._truth.cache_clear()
     assert found["experiments"] == 100
     assert found["false_claims"] <= 0.05 + 3.5 * (0.05 * 0.95 / 100) ** 0.5

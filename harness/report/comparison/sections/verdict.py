@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from harness.comparison.listening import listening_of
 from harness.comparison.pair_result import PairResult
-from harness.comparison.summary import listening, metric_meaning
+from harness.comparison.summary import exaggeration, listening, metric_meaning
 from harness.report.comparison.facts import Facts
 from harness.report.comparison.sections.common import branch_anchor
 from harness.report.page.content import (
@@ -42,7 +42,9 @@ def headline(facts: Facts) -> str:
     if facts.comparison is not None:
         by_votes = facts.votes_verdict
         sentence = plain(facts.comparison.verdict if by_votes is None else by_votes.sentence)
-        return sentence[:1].upper() + sentence[1:] + ("" if sentence.endswith(".") else ".")
+        if sentence.split(" ", 1)[0] not in map(plain, facts.branches):  # a name is not a word
+            sentence = sentence[:1].upper() + sentence[1:]
+        return sentence + ("" if sentence.endswith(".") else ".")
     if len(facts.runs) == 1:
         return f"One run of {plain(facts.runs[0].branch)}: its scores, without a comparison."
     return f"{count(len(facts.runs), 'run')} side by side: their scores, without a comparison."
@@ -167,13 +169,11 @@ def _difference_cards(pair: PairResult) -> list[Card]:
     digits = digits_for([pair.effect])
     cards: list[Card] = []
     if pair.selection is not None:
-        least = "at least " if pair.selection.is_at_least else ""
         cards.append(
             Card(
                 title="Likely true difference",
                 value=number(sign * pair.selection.shrunken, digits=digits, signed=True),
-                note="only large differences win: the one that is seen is likely "
-                f"{least}{pair.selection.factor:.2g} times the true one",
+                note=exaggeration(pair.selection),
                 href="#forest",
             )
         )

@@ -79,7 +79,7 @@ def test_the_verdict_rests_on_votes_that_were_planned_to_decide(
     found = json.loads(harness(*words, *map(str, files)).stdout)
     verdict = found["votes"]["verdict"]
     assert (verdict["winner"], verdict["strength"]) == ("baseline", "confirmed")
-    headline = "Baseline wins by the votes of 3 listeners over 6 seeds."
+    headline = "baseline wins by the votes of 3 listeners over 6 seeds."
     assert found["reports"][0]["verdict"] == headline
     folder = six / "reports" / NAME
     page = (folder / "index.html").read_text(encoding="utf-8")

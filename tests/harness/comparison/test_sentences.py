@@ -1,0 +1,53 @@
+"""What a comparison says of its pairs in words."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.comparison.record import ComparisonRecord
+from harness.comparison.summary import estimate, exaggeration
+from harness.records.record import RunRecord
+from tests.harness.comparison.made_records import matrix
+
+Compared = Callable[[list[RunRecord]], ComparisonRecord]
+LEVELS = {"a_first": 0.2, "b": 0.5, "c": 0.4, "d": 0.35, "e": 0.3}
+
+
+@pytest.fixture
+def five(compared: Compared, finished: Any) -> ComparisonRecord:
+    """Five branches of six seeds; `b` is the best, `a_first` far behind."""
+    values = {
+        name: [level + 0.001 * (seed % 3) + 0.0001 * place * seed for seed in range(6)]
+        for place, (name, level) in enumerate(LEVELS.items())
+    }
+    return compared(matrix(finished.record, values))
+
+
+def test_a_win_is_told_from_the_winners_side(five: ComparisonRecord) -> None:
+    """Catches: a branch that "beats" another by a negative difference, for its name comes later."""
+    for pair in five.pairs:
+        ahead = pair.second if pair.effect < 0 else pair.first
+        loser = pair.first if pair.effect < 0 else pair.second
+        assert pair.sentence.startswith(f"{ahead} beats {loser} on aic")
+        assert f"(difference {abs(pair.effect):+.3g}, 95% interval +" in pair.sentence
+        low, high = sorted((abs(pair.interval.low), abs(pair.interval.high)))
+        assert f"interval {low:+.3g} to {high:+.3g} by itself" in pair.sentence
+        assert "adjusted p < 0.001" in pair.sentence
+
+
+def test_the_estimate_leaves_no_branch_out(five: ComparisonRecord) -> None:
+    """Catches: the branch that is furthest behind, unsaid among five."""
+    (sentence, *_) = estimate(five)
+    assert re.findall(r"0\.\d+ ahead of (\w+)", sentence) == ["c", "d", "e"]
+    assert "by more than that ahead of a_first. " in sentence
+
+
+def test_a_small_exaggeration_is_no_factor_of_one(five: ComparisonRecord) -> None:
+    """Catches: "likely 1 times the true one"."""
+    selection = five.pairs[0].selection
+    assert selection is not None
+    assert exaggeration(selection).endswith("likely exaggerated by less than 5 %")
+    larger = selection.model_copy(update={"factor": 1.31})
+    assert exaggeration(larger).endswith("this one is likely 1.3 times the true one")
