@@ -22,7 +22,7 @@ from harness.records.score_kind import Score
 
 def task_of(metric: Metric) -> Task | None:
     """What a metric's scorers must be able to tell for it to show listening; None without any."""
-    if metric.extractor is Extractor.JOINT:
+    if metric.extractor in (Extractor.JOINT, Extractor.SOUND_AND_PICTURE):
         return Task.SOUND
     if metric.extractor in (Extractor.PIXELS, Extractor.OBJECTIVE):
         return None

@@ -40,21 +40,28 @@ def folds(ids: Sequence[str]) -> "NDArray[np.int64]":
 
 
 def paired_similarity(
-    seen_IE: "Array", *, sounds_RD: "Array", pictures_RE: "Array", fold_R: "NDArray[np.int64]"
+    seen_IE: "Array",
+    *,
+    sounds_RD: "Array",
+    pictures_RE: "Array",
+    fold_R: "NDArray[np.int64]",
+    heard_RD: "Array | None" = None,
 ) -> "tuple[Array, NDArray[np.bool_]]":
     """([I, R] similarity, [R, R] whether two clips are of one fold).
 
     The similarity is the cosine of an image's features with those predicted from a clip's sound,
     both less the mean picture of the pairs fitted on, of which the clip is not one.
     Only clips of one fold are to be compared: their predictions are of one regression.
+    heard_RD: the sounds predicted from, where they are not those fitted on.
     """
     import numpy as np
 
+    heard_RD = sounds_RD if heard_RD is None else heard_RD
     similarity_IR = np.zeros((len(seen_IE), len(sounds_RD)))
     for fold in np.unique(fold_R):
         held, fitted = fold_R == fold, fold_R != fold
         predicted_ME, mean_E = _predicted(
-            sounds_RD[held], sounds_ND=sounds_RD[fitted], pictures_NE=pictures_RE[fitted]
+            heard_RD[held], sounds_ND=sounds_RD[fitted], pictures_NE=pictures_RE[fitted]
         )
         similarity_IR[:, held] = _unit(seen_IE - mean_E) @ _unit(predicted_ME).T
     return similarity_IR, fold_R[:, None] == fold_R[None, :]

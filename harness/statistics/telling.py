@@ -55,6 +55,7 @@ def telling(
     *,
     classes: Sequence[str],
     among: Among,
+    folds: Sequence[int] | None = None,
     tolerance: float = 0.0,
     level: float = 0.95,
     num_permutations: int = 4_000,
@@ -63,6 +64,8 @@ def telling(
     """The rate with its interval; None where no clip has another one to be set against.
 
     similarity_NN: of each picture with each clip's partner, the own one on the diagonal.
+    folds: of each clip, where similarities of different folds have no common scale: clips are
+    compared within a fold alone, and partners dealt out again within it. None: one fold.
     tolerance: similarities closer than this are ties.
 
     The interval is a t interval over jackknife pseudo-values (Efron and Stein 1981), with the
@@ -75,11 +78,13 @@ def telling(
     Raises: ValueError for a table that is not square, or as many classes as it has no rows.
     """
     num = len(classes)
+    fold_N = np.zeros(num, dtype=np.int64) if folds is None else np.asarray(folds, dtype=np.int64)
     if similarity_NN.shape != (num, num):
         raise ValueError(f"got a table {similarity_NN.shape} for {num} clips; expected a square")
     group_N = np.unique(np.asarray(classes, dtype=object).astype(str), return_inverse=True)[1]
     same_NN = group_N[:, None] == group_N[None, :]
     compared_NN = same_NN & ~np.eye(num, dtype=bool) if among is Among.SAME_CLASS else ~same_NN
+    compared_NN &= fold_N[:, None] == fold_N[None, :]
     if not compared_NN.any():
         return None
     won_NN = _won(np.diag(similarity_NN)[:, None] - similarity_NN, tolerance)
@@ -89,13 +94,20 @@ def telling(
     p = _permutation_p(
         similarity_NN,
         compared_NN,
-        group_N=group_N if among is Among.SAME_CLASS else np.zeros(num, dtype=np.int64),
+        group_N=_cells(group_N, fold_N) if among is Among.SAME_CLASS else fold_N,
         rate=rate,
         tolerance=tolerance,
         size=num_permutations,
         seed=seed,
     )
     return Telling(rate=rate, low=low, high=high, level=level, p=p, num_clips=int(has_N.sum()))
+
+
+def _cells(group_N: NDArray[np.int64], fold_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each group within each fold."""
+    pairs_N2 = np.stack([group_N, fold_N], axis=1)
+    cell_N: NDArray[np.int64] = np.unique(pairs_N2, axis=0, return_inverse=True)[1].reshape(-1)
+    return cell_N
 
 
 def _won(ahead: Array, tolerance: float) -> Array:

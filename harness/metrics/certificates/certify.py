@@ -7,7 +7,8 @@ from pathlib import Path
 from harness.metrics.arms import ScoredClip
 from harness.metrics.batch import WaveformOf
 from harness.metrics.certificates.alterations import SoundAlteration
-from harness.metrics.certificates.judged import Judged, Question, View
+from harness.metrics.certificates.judged import Judged
+from harness.metrics.certificates.question import Question, View
 from harness.metrics.per_clip import TIE_TOLERANCE
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.certificate import Altered, Certificate, Task, Told
@@ -87,6 +88,7 @@ def _told(question: Question, *, among: Among) -> Told:
             question.plain().similarity_NN,
             classes=classes,
             among=among,
+            folds=question.folds,
             tolerance=TIE_TOLERANCE,
         )
     )
@@ -111,6 +113,7 @@ def _rate(view: View, question: Question, *, among: Among) -> float | None:
         view.similarity_NN,
         classes=[clip.class_name for clip in question.clips],
         among=among,
+        folds=question.folds,
         tolerance=TIE_TOLERANCE,
         num_permutations=0,
     )
@@ -119,6 +122,8 @@ def _rate(view: View, question: Question, *, among: Among) -> float | None:
 
 def _undefined(question: Question, *, among: Among) -> str | None:
     """Why a task has no answer on these clips."""
+    if question.undefined is not None:
+        return question.undefined
     if question.task is not Task.CAPTION or among is not Among.SAME_CLASS:
         return None
     of_class: dict[str, set[str]] = {}

@@ -4,7 +4,6 @@ Shape legend: N clips, D embedding width, A attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,48 +15,26 @@ from harness.metrics.batch import WaveformOf
 from harness.metrics.certificates.alterations import (
     CROP,
     OF_PICTURES,
-    OF_SOUNDS,
     PictureAlteration,
     SoundAlteration,
 )
+from harness.metrics.certificates.question import (
+    Alteration,
+    Question,
+    View,
+    each_alteration,
+    no_view,
+)
 from harness.metrics.extractor import Extractor
+from harness.metrics.pairing import MIN_CLIPS, folds, paired_similarity
 from harness.metrics.per_clip import unit_rows
 from harness.metrics.pictures import read_centre_square
 from harness.metrics.scorers.scorers import Scorers
 from harness.records.certificate import Task
 
 Array = NDArray[np.float64]
-Alteration = SoundAlteration | PictureAlteration
-
 MOST_FOR_LPIPS = 32
 """Clips that LPIPS compares, each with each."""
-
-
-@dataclass(frozen=True)
-class View:
-    """All clips under one alteration, or none."""
-
-    similarity_NN: Array
-    """Of each picture with each clip's partner, the own one on the diagonal."""
-    moved: float | None = None
-    """See `harness.records.certificate.Altered`; None where nothing was altered."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A scorer, or a pair of them, asked which partner is a picture's own."""
-
-    task: Task
-    scorer: str
-    """Name, or names joined by `+`."""
-    scorer_hash: str
-    """Hash of its files, or hashes joined by `+`."""
-    clips: tuple[ScoredClip, ...]
-    """Whom it is asked about."""
-    plain: Callable[[], View]
-    """Of what the rates are."""
-    altered: Mapping[Alteration, Callable[[], View]]
-    """The same after each alteration."""
 
 
 class Judged:
@@ -80,7 +57,13 @@ class Judged:
 
     def questions(self) -> list[Question]:
         """What every scorer that is there can be asked."""
-        found = [self._sound(), self._attributes(), self._sources(), self._caption()]
+        found = [
+            self._sound(),
+            self._pairing(),
+            self._attributes(),
+            self._sources(),
+            self._caption(),
+        ]
         found += [self._picture(extractor) for extractor in _OF_FEATURES]
         return [*(one for one in found if one is not None), *self._lpips()]
 
@@ -94,20 +77,55 @@ class Judged:
 
         def view(of_picture: Alteration | None, of_sound: Alteration | None) -> View:
             seen = self._of("seen", of_picture, agreement.see)
-            heard = self._heard(of_sound, agreement.hear)
+            heard = self._heard("heard", of_sound, agreement.hear)
             moved = None
             if of_picture is not None:
                 moved = self._moved(self._of("seen", None, agreement.see), seen)
             if of_sound is not None:
-                moved = self._moved(self._heard(None, agreement.hear), heard)
+                moved = self._moved(self._heard("heard", None, agreement.hear), heard)
             return View(agreement.similarity(seen, heard), moved)
 
-        altered: dict[Alteration, Callable[[], View]] = {}
-        for sound in OF_SOUNDS:
-            altered[sound] = lambda sound=sound: view(None, sound)  # type: ignore[misc]
-        for picture in OF_PICTURES:
-            altered[picture] = lambda picture=picture: view(picture, None)  # type: ignore[misc]
-        return self._question(Task.SOUND, known, lambda: view(None, None), altered)
+        return self._question(Task.SOUND, known, lambda: view(None, None), each_alteration(view))
+
+    def _pairing(self) -> Question | None:
+        """The regression of `pair_win`, fitted on unaltered pairs of other folds."""
+        known = self.scorers.extractor(Extractor.SOUND_AND_PICTURE)
+        sound, picture = self.scorers.sound, self.scorers.picture
+        if known is None or sound is None or picture is None:
+            return None
+        if len(self.clips) < MIN_CLIPS:
+            reason = f"{len(self.clips)} clips; the regression between sounds and pictures needs "
+            return Question(
+                Task.SOUND,
+                *known,
+                self.clips,
+                no_view,
+                {},
+                undefined=f"{reason}{MIN_CLIPS}",
+            )
+        fold_N = folds([clip.sample_id for clip in self.clips])
+
+        def view(of_picture: Alteration | None, of_sound: Alteration | None) -> View:
+            pictures = self._of(Extractor.PICTURE.value, None, picture.images)
+            seen = self._of(Extractor.PICTURE.value, of_picture, picture.images)
+            sounds = self._heard("sound", None, sound.embed)
+            heard = self._heard("sound", of_sound, sound.embed)
+            moved = None
+            if of_picture is not None:
+                moved = self._moved(pictures, seen)
+            if of_sound is not None:
+                moved = self._moved(sounds, heard)
+            similarity_NN, _ = paired_similarity(
+                unit_rows(seen),
+                sounds_RD=unit_rows(sounds),
+                pictures_RE=unit_rows(pictures),
+                fold_R=fold_N,
+                heard_RD=unit_rows(heard),
+            )
+            return View(similarity_NN, moved)
+
+        one = self._question(Task.SOUND, known, lambda: view(None, None), each_alteration(view))
+        return Question(**{**vars(one), "folds": tuple(int(fold) for fold in fold_N)})
 
     def _attributes(self) -> Question | None:
         judge = self.scorers.image_judge
@@ -257,9 +275,12 @@ class Judged:
         return self._known[what, alteration]
 
     def _heard(
-        self, alteration: Alteration | None, hear: Callable[[list[NDArray[np.float32]]], Array]
+        self,
+        what: str,
+        alteration: Alteration | None,
+        hear: Callable[[list[NDArray[np.float32]]], Array],
     ) -> Array:
-        key = ("heard", alteration)
+        key = (what, alteration)
         if key not in self._known:
             change = alteration.alter if isinstance(alteration, SoundAlteration) else None
             rows = []
@@ -304,4 +325,10 @@ def in_turn(clips: Sequence[ScoredClip]) -> list[ScoredClip]:
     return [own[k] for k in range(deepest) for _, own in sorted(by_class.items()) if k < len(own)]
 
 
-_OF_FEATURES = (Extractor.CLIP, Extractor.IMAGE_JUDGE, Extractor.INCEPTION, Extractor.DINOV2)
+_OF_FEATURES = (
+    Extractor.CLIP,
+    Extractor.IMAGE_JUDGE,
+    Extractor.INCEPTION,
+    Extractor.DINOV2,
+    Extractor.PICTURE,
+)

@@ -97,3 +97,51 @@ def test_what_never_fails_has_an_exact_lower_end_and_small_splits_have_no_rate()
     assert telling(np.eye(3), classes=["a"] * 3, among=Among.OTHER_CLASSES) is None
     with pytest.raises(ValueError, match="square"):
         telling(np.eye(3), classes=["a"], among=Among.SAME_CLASS)
+
+
+def test_clips_of_different_folds_are_never_compared():
+    """Catches: similarities of two regressions, which have no common scale, taken as one table;
+    partners dealt out between folds."""
+    # Within a fold the own one is ahead; whatever is of the other fold is above both.
+    table = np.full((4, 4), 9.0)
+    table[:2, :2] = [[2, 1], [1, 2]]
+    table[2:, 2:] = [[4, 3], [3, 4]]
+    classes, folds = ["a"] * 4, [0, 0, 1, 1]
+    found = telling(table, classes=classes, among=Among.SAME_CLASS, folds=folds)
+    assert found is not None
+    assert found.rate == 1.0
+    assert found.p == pytest.approx(0.25, abs=0.03)  # one of 2 x 2 ways to deal partners out
+    whole = telling(table, classes=classes, among=Among.SAME_CLASS)
+    assert whole is not None
+    assert whole.rate == pytest.approx(1 / 3)
+    # Against other classes of the fold: none in the first, one class each in the second.
+    across = telling(
+        table, classes=["a", "a", "a", "b"], among=Among.OTHER_CLASSES, folds=[0, 0, 1, 1]
+    )
+    assert across is not None
+    assert (across.num_clips, across.rate) == (2, 1.0)
+    assert across.p == pytest.approx(0.5, abs=0.03)
+
+
+def test_chance_in_folds_is_called_told_as_often_as_the_level_says():
+    """Catches: a test or interval that takes folds with scales of their own for one world."""
+    trials, num = 300, len(CLASSES)
+    folds = [k % 4 for k in range(num)]
+    same = np.array(folds)[:, None] == np.array(folds)[None, :]
+    found = []
+    for seed in range(trials):
+        scale = np.array([1.0, 10.0, 0.1, 3.0])[folds]
+        table = _table(seed, of_class=0.0, of_clip=0.0) * scale[:, None] + 50.0 * ~same
+        found.append(
+            telling(
+                table,
+                classes=["one"] * num,
+                among=Among.SAME_CLASS,
+                folds=folds,
+                num_permutations=200,
+            )
+        )
+    told = sum(one is not None and one.is_told for one in found)
+    covered = sum(one is not None and one.low <= 0.5 <= one.high for one in found)
+    assert told <= 16
+    assert covered / trials >= 0.90
