@@ -44,6 +44,13 @@ def test_single_seeds_are_counted_against_all_by_hand():
     assert found["mean_tau_between_sets_of_seeds"] == {"1": -0.111, "2": -0.111}
 
 
+def test_a_seed_is_also_held_against_the_others_alone():
+    """Catches: a seed that decides the mean said to agree with the rest."""
+    found = by_single_seeds(np.array([[9.0, 0.0, 0.0], [0.0, 1.0, 1.0]]))
+    assert found["tau_with_all_seeds"] == [1.0, -1.0, -1.0]
+    assert found["tau_with_the_other_seeds"] == [-1.0, -1.0, -1.0]
+
+
 def test_sets_of_seeds_share_none():
     """Catches: a set held against one that holds its seeds, which agrees by itself."""
     one_and_other = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]])
