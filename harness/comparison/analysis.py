@@ -5,6 +5,7 @@ Nothing here runs or draws anything; the same records always give the same numbe
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UsageError
@@ -23,6 +24,7 @@ from harness.comparison.judging import (
     Evidence,
     caution_of,
     judged_pairs,
+    least_strength,
     secondary_pairs,
     strength_of,
     trainings_of,
@@ -55,7 +57,7 @@ from harness.metrics.registry import metric as declared
 from harness.records.certificate import Certificate
 from harness.records.record import Status, now
 from harness.settings.branch_config import Tuning
-from harness.statistics.outcome import MAX_SEEDS, Outcome
+from harness.statistics.outcome import MAX_SEEDS, Outcome, Strength
 from harness.statistics.verdict import leader
 from harness.wording.data_kinds import group_word, groups_notice
 
@@ -136,6 +138,8 @@ def analyse(
     strength, population = strength_of(
         outcome, deciding, is_tested=is_tested, num_seeds=len(seeds), looks=looks
     )
+    if looks.unplanned:
+        pairs = [replace(pair, strength=least_strength(pair)) for pair in pairs]
     trainings = trainings_of(done, metric, pairs) if is_tested else None
     num_pairs = math.comb(len(branches), 2)
     num_decided = sum(pair.outcome is not Outcome.UNDECIDED for pair in pairs)
@@ -157,6 +161,7 @@ def analyse(
             caution=caution,
             num_pairs=len(pairs),
             num_decided=num_decided,
+            is_exploratory=strength is Strength.EXPLORATORY,
         ),
         outcome=outcome,
         winner=winner,

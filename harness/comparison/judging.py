@@ -102,6 +102,11 @@ def undecided(pair: PairVerdict) -> PairVerdict:
     )
 
 
+def least_strength(pair: PairVerdict) -> Strength:
+    """What a decided pair's outcome weighs after a look that no plan names."""
+    return pair.strength if pair.strength is Strength.NONE else Strength.EXPLORATORY
+
+
 def secondary_pairs(
     records: Sequence[RunRecord],
     metrics: Sequence[str],

@@ -33,6 +33,11 @@ def next_step(found: ComparisonRecord) -> NextStep:
         return _of_decided(found)
     if found.trainings is None:
         return NextStep("The verdict says why nothing was tested; compare by another --metric.")
+    if all(pair.verdict is not Outcome.UNDECIDED for pair in found.pairs):
+        return NextStep(
+            "Every pair is decided, and no branch wins against every other: the pairs say which "
+            "differ and which tie."
+        )
     num_seeds = len(found.seeds)
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         return _first_look(found)

@@ -20,12 +20,13 @@ def verdict_sentence(
     caution: str | None = None,
     num_pairs: int = 0,
     num_decided: int = 0,
+    is_exploratory: bool = False,
 ) -> str:
     """The verdict.
 
     records: the finished runs. population: what the outcome speaks of. caution: why
     the metric cannot rank here, if it cannot. num_pairs: of branches. num_decided: those of them
-    that are won or tied.
+    that are won or tied. is_exploratory: whether a win or tie only suggests what it says.
     """
     seeds = len({r.identity.seed for r in records})
     counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
@@ -41,10 +42,10 @@ def verdict_sentence(
     branches = {r.identity.variant for r in records}
     if len(branches) < 2:
         return f"undecided: {', '.join(branches)} is the only branch; there is no other to compare"
+    note = " (exploratory)" if is_exploratory else ""
     if winner is not None:
-        return f"{winner} wins on {metric} over {seeds} seeds{_on(population)}"
+        return f"{winner} wins on {metric} over {seeds} seeds{_on(population)}{note}"
     if outcome is Outcome.TIE:
-        note = " (exploratory)" if seeds < MIN_SEEDS_FOR_A_WIN else ""
         return f"tie on {metric} over {seeds} seeds{_on(population)}{note}"
     if seeds < MIN_SEEDS_FOR_A_WIN:
         return (
@@ -53,10 +54,16 @@ def verdict_sentence(
         )
     if num_decided:
         return (
-            f"undecided: {seeds} seeds single out no branch on {metric}; {num_decided} of "
-            f"{num_pairs} pairs {'is' if num_decided == 1 else 'are'} decided"
+            f"undecided: {seeds} seeds single out no branch on {metric}; "
+            f"{_decided(num_decided, num_pairs)}"
         )
     return f"undecided: {seeds} seeds do not separate the branches on {metric}"
+
+
+def _decided(num_decided: int, num_pairs: int) -> str:
+    if num_decided == num_pairs:
+        return f"all {num_pairs} pairs are decided"
+    return f"{num_decided} of {num_pairs} pairs {'is' if num_decided == 1 else 'are'} decided"
 
 
 def _on(population: Population) -> str:
@@ -92,11 +99,13 @@ def claim_sentence(
             f"it; at least {MIN_SEEDS_FOR_A_WIN} seeds are needed for that."
         )
     if outcome is Outcome.UNDECIDED and num_decided and not (looks and looks.unplanned):
-        return (
-            f"No best branch is established: {num_decided} of {num_pairs} pairs "
-            f"{'is' if num_decided == 1 else 'are'} decided over {num_seeds} paired training "
-            "seeds, the others are not, which does not mean that their branches are equal."
+        start = (
+            f"No best branch is established: {_decided(num_decided, num_pairs)} over {num_seeds} "
+            "paired training seeds"
         )
+        if num_decided == num_pairs:
+            return f"{start}, but no branch wins against every other."
+        return f"{start}, the others are not, which does not mean that their branches are equal."
     if outcome is Outcome.UNDECIDED:
         return (
             f"Nothing is established: {num_seeds} paired training seeds are enough for a claim, "
@@ -186,7 +195,10 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         sign = 1.0 if pair.winner == pair.first else -1.0
         what = f"{pair.winner} beats {loser} on {metric}{_on(pair.population)}"
     elif pair.outcome is Outcome.TIE:
-        what = f"{pair.first} and {pair.second} tie on {metric}, within {pair.margin:g}"
+        what = (
+            f"{pair.first} and {pair.second} tie on {metric}, within {pair.margin:g}"
+            f"{_on(pair.population)}"
+        )
     else:
         what = f"{pair.first} against {pair.second} is undecided on {metric}"
         if pair.ahead:
@@ -196,7 +208,8 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         low, high = sorted((sign * found.low, sign * found.high))
         numbers += f", {found.level:.0%} interval {low:+.3g} to {high:+.3g} by itself"
         small = pair.adjusted_p < 0.001
-        numbers += f", adjusted p {'< 0.001' if small else f'{pair.adjusted_p:.3g}'}"
+        of_what = " of no difference" if pair.outcome is Outcome.TIE else ""
+        numbers += f", adjusted p{of_what} {'< 0.001' if small else f'{pair.adjusted_p:.3g}'}"
     counted = "1 seed" if found.n == 1 else f"{found.n} seeds"
     note = "" if is_primary else "; a secondary metric, which does not decide the verdict"
     return f"{what} ({numbers}, {counted}{note})"

@@ -250,14 +250,20 @@ def load_record(path: Path) -> RunRecord:
             f"{path} is not a run record of format {SCHEMA_VERSION}: "
             f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
         ) from None
-    if record.run_id != record.identity.run_id:
-        raise DataError(
-            f"{path} names {record.run_id} and holds the identity of {record.identity.run_id}; it "
-            "was edited"
-        )
     # Of what stands in the file: a later version may fill in what this one does not hold.
     body = json.loads(content)
-    if record.checksum is not None and body.pop("checksum") != json_sha256(body):
+    written = body.pop("checksum", None)
+    try:
+        own_id, checksum = record.identity.run_id, json_sha256(body)
+    except ValueError:  # JSON of other tools may say NaN, or 1e999
+        raise DataError(
+            f"{path} holds a number that is not finite, which no run writes; it was edited"
+        ) from None
+    if record.run_id != own_id:
+        raise DataError(
+            f"{path} names {record.run_id} and holds the identity of {own_id}; it was edited"
+        )
+    if record.checksum is not None and written != checksum:
         raise DataError(
             f"{path} was edited after the run {record.run_id} wrote it: its checksum does not fit; "
             f"put the file back, or delete it and run again, which scores again: {record.command}"

@@ -152,6 +152,9 @@ def test_an_unplanned_look_is_no_confirmation(judged: Judge, shown: Shown) -> No
     words = shown(record)
     everywhere(words, "Exploratory: it was also decided at 6 seeds, which no plan names")
     assert not any("Confirmed" in text for text in words.values())
+    # Neither the headline, nor a pair by itself, weighs more than the comparison does.
+    everywhere(words, "wins on listening_rank over 8 seeds (exploratory)")
+    assert {pair.strength.value for pair in record.pairs} == {"exploratory"}
 
 
 def test_one_decided_pair_is_not_nothing(shown: Shown) -> None:
@@ -168,6 +171,29 @@ def test_one_decided_pair_is_not_nothing(shown: Shown) -> None:
     words = shown(record)
     everywhere(words, f"No best branch is established: {num} of 3 pairs")
     assert not any("Nothing is established" in text for text in words.values())
+
+
+def test_pairs_that_are_all_decided_leave_none_open(judged: Judge, shown: Shown) -> None:
+    """Catches: "the others are not" where no other pair is left, "cannot be computed" for a reason
+    that does not hold, and a tie on these clips alone that does not say so."""
+    world = replace(WORLD, effects=(3.0, 2.9, 0.0), interaction_sd=2.0, training_sd=0.02)
+    record = next(
+        found
+        for repeat in range(40)
+        if (found := judged(scores(repeat=repeat, world=world), margin=0.6)).winner is None
+        and sorted(pair.verdict.value for pair in found.pairs) == ["tie", "win", "win"]
+        and found.pairs[0].population.value == "these_clips"
+    )
+    words = shown(record)
+    everywhere(words, "all 3 pairs are decided")
+    everywhere(words, "but no branch wins against every other.")
+    everywhere(words, "Every pair is decided, and no branch wins against every other")
+    tied = "branch_a and branch_b tie on listening_rank, within 0.6, on these clips ("
+    assert tied in words["page"]
+    assert "adjusted p of no difference" in record.pairs[0].sentence
+    for text in words.values():
+        assert "the others are not" not in text
+        assert "cannot be computed" not in text
 
 
 def test_no_sentence_of_a_report_equals_photographs(judged: Judge, shown: Shown) -> None:
