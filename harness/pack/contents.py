@@ -5,6 +5,7 @@ pack.json                what it is; see `PackFacts`
 continue.sh              makes the environment, fetches missing weights, gives the commands
 task.sh                  what a rented machine does: that, then stops the machine
 project/                 the source of this harness, to be installed
+plugins/NAME/            the source of each package that brings a branch, a separator or metrics
 work/                    where the commands are given
   settings/                profiles and branches' settings that they name
   data/lock.json, media/   the split, and its sounds and pictures
@@ -25,6 +26,7 @@ FACTS = "pack.json"
 SCRIPT = "continue.sh"
 TASK = "task.sh"
 PROJECT = "project"
+PLUGINS = "plugins"
 WORK = "work"
 LOCK = "data/lock.json"
 MEDIA = "media"
@@ -54,6 +56,23 @@ class PackedRun(BaseModel):
     """Name of its newest verified checkpoint; None: it has none, or is finished."""
 
 
+class PackedPlugin(BaseModel):
+    """A package of others that the commands' runs are computed by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Of the package."""
+    version: str
+    """As it is installed here."""
+    brings: list[str]
+    """What it is needed for."""
+    install: list[str]
+    """Words for pip that install it; a place is below the pack's folder."""
+    num_files: int
+    """Its files in the pack; 0: it is fetched from an index or an address."""
+
+
 class PackFacts(BaseModel):
     """What a pack is."""
 
@@ -75,6 +94,8 @@ class PackFacts(BaseModel):
     """Cached features in it: rows by kind."""
     runs: list[PackedRun]
     """Half-finished runs in it."""
+    plugins: list[PackedPlugin] = []
+    """Packages of others that it installs."""
     notices: list[str]
     """What the other machine needs besides, as sentences."""
 

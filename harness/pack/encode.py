@@ -44,11 +44,7 @@ def requests_of(command: Command) -> list[RunRequest]:
     Raises:
         UsageError: it names no branch.
     """
-    configs = {
-        tuned.variant: Path(path)
-        for path in command.options.get("--config", [])
-        if (tuned := load_run_config(Path(path)))
-    }
+    configs = _configs(command)
     return [
         RunRequest(
             name,
@@ -58,11 +54,17 @@ def requests_of(command: Command) -> list[RunRequest]:
             results=folder_of(command),
             config=configs.get(name),
         )
-        for name in _branches(command, configs)
+        for name in branches_of(command)
     ]
 
 
-def _branches(command: Command, configs: dict[str, Path]) -> tuple[str, ...]:
+def branches_of(command: Command) -> tuple[str, ...]:
+    """The branches that a command trains.
+
+    Raises:
+        UsageError: it names none.
+    """
+    configs = _configs(command)
     one, several = command.last("--variant"), command.last("--variants")
     if command.words[0] == "compare":
         return branch_names(None, several or DEFAULT_VARIANTS)
@@ -71,3 +73,11 @@ def _branches(command: Command, configs: dict[str, Path]) -> tuple[str, ...]:
     if one is None and not configs:
         raise UsageError("the run to pack names no branch; add --variant or --config")
     return (one,) if one is not None else tuple(configs)
+
+
+def _configs(command: Command) -> dict[str, Path]:
+    return {
+        tuned.variant: Path(path)
+        for path in command.options.get("--config", [])
+        if (tuned := load_run_config(Path(path)))
+    }

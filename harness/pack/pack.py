@@ -8,12 +8,12 @@ from pathlib import Path
 from core.errors import MismatchError
 from core.files import file_sha256
 from harness.archive.write import Member, write_archive
-from harness.branches.registry import find_variant
 from harness.data.source import PreparedSplit, prepare_split
 from harness.pack.command import Command, Packed, folder_of, weights_words
-from harness.pack.contents import FACTS, SCRIPT, TASK, DataMode, PackFacts
+from harness.pack.contents import FACTS, SCRIPT, TASK, WORK, DataMode, PackFacts
 from harness.pack.data import PackedData, packed_data
-from harness.pack.encode import encode_missing
+from harness.pack.encode import branches_of, encode_missing
+from harness.pack.plugins import Plugins, packed_plugins
 from harness.pack.runs import RunToPack, named_runs, open_runs
 from harness.pack.script import TASK as TASK_TEXT
 from harness.pack.script import script_text
@@ -76,6 +76,7 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         else weights_words(command, profile=command.profile)
         for command, own in zip(commands, words, strict=True)
     ]
+    plugins = _plugins(runs, commands)
     data, notices = PackedData((), {}), []
     if prepared is not None:
         if request.encodes and request.data is not DataMode.NONE:
@@ -90,14 +91,16 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         split_hash=None if prepared is None else prepared.split.hash,
         rows=data.rows,
         runs=[run.facts() for run in runs],
-        notices=[*_notices(runs, commands, mode=request.data), *notices],
+        plugins=list(plugins.facts),
+        notices=[*_notices(commands, mode=request.data), *plugins.notices, *notices],
     )
-    script = script_text(weights=facts.weights, commands=facts.commands)
+    script = script_text(weights=facts.weights, commands=facts.commands, plugins=facts.plugins)
     members = [
         Member(FACTS, (facts.model_dump_json(indent=2) + "\n").encode()),
         Member(SCRIPT, script.encode(), is_program=True),
         Member(TASK, TASK_TEXT.encode(), is_program=True),
         *project_members(),
+        *plugins.members,
         *packed.members.values(),
         *data.members,
         *(member for run in runs for member in run.members()),
@@ -142,9 +145,19 @@ def _require_same_split(runs: Sequence[RunToPack], prepared: PreparedSplit) -> N
             )
 
 
-def _notices(
-    runs: Sequence[RunToPack], commands: Sequence[Command], *, mode: DataMode
-) -> list[str]:
+def _plugins(runs: Sequence[RunToPack], commands: Sequence[Command]) -> Plugins:
+    foundations = [run.identity.settings.get("foundation", {}) for run in runs]
+    return packed_plugins(
+        branches=[
+            *(name for command in commands for name in branches_of(command)),
+            *(run.identity.variant for run in runs),
+        ],
+        commands=commands,
+        separators_used=[own["separator"] for own in foundations if own.get("separator")],
+    )
+
+
+def _notices(commands: Sequence[Command], *, mode: DataMode) -> list[str]:
     notices = []
     if mode is DataMode.NONE and commands:
         notices.append(
@@ -156,19 +169,11 @@ def _notices(
             "the clips that are trained on are in it as features alone; what is missing among "
             "those cannot be computed there"
         )
-    names = {run.identity.variant for run in runs}
     for command in commands:
-        named = command.last("--variants") or command.last("--variant") or ""
-        names |= {name.strip() for name in named.split(",") if name.strip() not in ("", "all")}
-    foreign = sorted(name for name in names if not find_variant(name).is_built_in)
-    notices += [
-        f"branch {name} comes from another package ({find_variant(name).module}), which has to be "
-        "installed there"
-        for name in foreign
-    ]
-    for command in commands:
-        for item in command.overrides:
-            _, _, value = item.partition("=")
-            if item.strip().startswith(("foundation.", "scorers.")) and Path(value).is_dir():
-                notices.append(f"{shlex.quote(value)} has to be there under the same path")
+        for item in command.options.get("--set", []):
+            value = item.partition("=")[2].strip()
+            path = Path(value).expanduser()
+            if value and path.is_dir():
+                place = path if path.is_absolute() else Path(WORK) / path
+                notices.append(f"{shlex.quote(value)} has to be there as well, at {place}")
     return list(dict.fromkeys(notices))

@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
+from harness.pack.contents import PLUGINS, PackedPlugin
+
 _HEAD = """\
 #!/bin/sh
 # Makes the environment, fetches missing weights and gives the commands of this pack, each of which
@@ -10,7 +12,7 @@ _HEAD = """\
 #
 #   PYTHON=python3.12      another interpreter to make the environment with
 #   SYSTEM_PACKAGES=1      use the torch that the machine has, if its version fits
-#   HARNESS=/path/harness  an environment that is there already
+#   HARNESS=/path/harness  an environment that is there already, with the plug-ins in it
 #   STORE=URL              keep runs there while they go on, and go on from what is kept there
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -23,7 +25,7 @@ if [ -z "${HARNESS:-}" ]; then
     if [ -f "$here/project/constraints.txt" ] && [ -z "${SYSTEM_PACKAGES:-}" ]; then
       set -- "$@" -c "$here/project/constraints.txt"
     fi
-    "$venv/bin/python" "$@" "$here/project[train]"
+    "$venv/bin/python" "$@" "$here/project[train]"@PLUGINS@
     touch "$venv/.ready"
   fi
   HARNESS="$venv/bin/harness"
@@ -96,11 +98,22 @@ exit $code
 """
 
 
-def script_text(*, weights: Sequence[Sequence[str]], commands: Sequence[Sequence[str]]) -> str:
+def script_text(
+    *,
+    weights: Sequence[Sequence[str]],
+    commands: Sequence[Sequence[str]],
+    plugins: Sequence[PackedPlugin] = (),
+) -> str:
     """The script that goes on, for `sh`."""
-    lines = [_HEAD]
+    # In one go with the harness, so that what they require of it is the one in the pack.
+    asked = [" ".join(_pip_word(word) for word in plugin.install) for plugin in plugins]
+    lines = [_HEAD.replace("@PLUGINS@", "".join(f" \\\n      {words}" for words in asked))]
     lines += [f"give weights get {shlex.join(words)}" for words in weights]
     lines += [f"go {shlex.join(words)}" for words in commands]
     if not commands:
         lines.append('"$HARNESS" list')
     return "\n".join(lines) + "\n"
+
+
+def _pip_word(word: str) -> str:
+    return f'"$here"/{shlex.quote(word)}' if word.startswith(f"{PLUGINS}/") else shlex.quote(word)

@@ -70,6 +70,10 @@ def _contents(facts: PackFacts) -> list[str]:
     for run in facts.runs:
         where = "without a checkpoint" if run.checkpoint is None else f"from {run.checkpoint}"
         lines.append(f"run     {plain(run.run_id)} {where}")
+    for plugin in facts.plugins:
+        held = count(plugin.num_files, "file") if plugin.num_files else plugin.install[-1]
+        brings = ", ".join(plugin.brings)
+        lines.append(plain(f"plug-in {plugin.name} {plugin.version} ({brings}): {held}"))
     lines += [f"gives   harness {plain(shlex.join(words))}" for words in facts.commands]
     lines += [f"note    {plain(notice)}" for notice in facts.notices]
     return lines
