@@ -17,7 +17,7 @@ from core.embedded import WEIGHTS
 def write_random_weights(
     out: Path, *, sample_size: int = 64, dtype: torch.dtype = torch.bfloat16
 ) -> None:
-    """Write `sd15`, `clap` and `clip` below `out`: 3.6 GB, Stable Diffusion's in `dtype`.
+    """Write `sd15`, `clap` and `clip` below `out`: 3.2 GB, Stable Diffusion's in `dtype`.
 
     sample_size: side of the latents that the configs name; no weight depends on it.
     """

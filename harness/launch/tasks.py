@@ -114,11 +114,14 @@ run: |
 
 def _runpod(request: LaunchRequest, out: Path) -> Task:
     box = "/workspace/box"
-    # What it waits for is uploaded; a machine that is forgotten stops by itself.
+    # It waits for an upload, and for whoever looks around first; that stays on the volume. A
+    # machine that is forgotten stops by itself.
     boot = (
         f"export STOP='runpodctl stop pod $RUNPOD_POD_ID'; "
+        # Only the volume outlasts a stop; weights in the home folder would be fetched again.
+        "export HF_HOME=/workspace/huggingface; "
         f"{'' if request.store is None else f'export STORE={shlex.quote(request.store)}; '}"
-        f"n=0; while [ ! -f {box}/{TASK} ] && [ ! -f /workspace/box.ready ]; do "
+        f"n=0; while [ ! -f /workspace/box.ready ]; do "
         f'n=$((n+1)); [ $n -lt {_WAIT_FOR_UPLOAD_MIN * 12} ] || {{ eval "$STOP"; exit 1; }}; '
         f"sleep 5; done; "
         f"[ -f {box}/{TASK} ] || {{ mkdir -p {box}.new && tar xf /workspace/box.tar -C {box}.new "
@@ -142,7 +145,7 @@ def _runpod(request: LaunchRequest, out: Path) -> Task:
         "curl -X POST https://rest.runpod.io/v1/pods -H 'Content-Type: application/json' "
         f'-H "Authorization: Bearer $RUNPOD_API_KEY" -d @{shlex.quote(str(file))}',
         f"scp -P PORT {shlex.quote(str(request.pack))} root@ADDRESS:/workspace/box.tar",
-        "ssh -p PORT root@ADDRESS touch /workspace/box.ready",
+        "ssh -p PORT root@ADDRESS touch /workspace/box.ready     # starts it",
         "runpodctl start pod POD_ID     # after a preemption: goes on from the newest checkpoint",
         "scp -r -P PORT root@ADDRESS:/workspace/box/work/results .",
     )

@@ -33,8 +33,12 @@ def encode_missing(commands: Sequence[Command], *, display: Display) -> list[str
                 encoded = cache_features(planned, device=device, display=display)
                 if encoded:
                     display.say(f"{request.variant}: {count(encoded, 'row')} of features encoded")
-    except MissingWeightsError as error:
-        return [f"features that the cache lacks were not computed: {error}"]
+    except MissingWeightsError:
+        profiles = " and ".join(dict.fromkeys(command.profile for command in commands))
+        return [
+            "features that the cache lacks were not computed, for weights are missing here; the "
+            f"other machine computes them first (harness weights --profile {profiles} names them)"
+        ]
     return []
 
 

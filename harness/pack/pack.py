@@ -106,7 +106,9 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         *(member for run in runs for member in run.members()),
     ]
     write_archive(
-        out, members=members, progress=lambda done, n: display.phase("packing bytes", done, n)
+        out,
+        members=members,  # each is read twice
+        progress=lambda done, n: display.phase("packing MB", done // 2_000_000, n // 2_000_000),
     )
     return Pack(path=out, sha256=file_sha256(out), num_bytes=out.stat().st_size, facts=facts)
 

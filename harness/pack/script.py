@@ -10,12 +10,17 @@ _HEAD = """\
 # Makes the environment, fetches missing weights and gives the commands of this pack, each of which
 # goes on from its newest checkpoint. Run it again after an interruption: what is there stays.
 #
+#   sh continue.sh setup   no more than the environment and the weights
 #   PYTHON=python3.12      another interpreter to make the environment with
 #   SYSTEM_PACKAGES=1      use the torch that the machine has, if its version fits
 #   HARNESS=/path/harness  an environment that is there already, with the plug-ins in it
 #   STORE=URL              keep runs there while they go on, and go on from what is kept there
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+case "${1:-}" in
+  ""|setup) only="${1:-}" ;;
+  *) echo "$0: '$1' is not known; give setup, or nothing" >&2; exit 2 ;;
+esac
 if [ -z "${HARNESS:-}" ]; then
   venv="$here/.venv"
   if [ ! -f "$venv/.ready" ]; then
@@ -109,6 +114,7 @@ def script_text(
     asked = [" ".join(_pip_word(word) for word in plugin.install) for plugin in plugins]
     lines = [_HEAD.replace("@PLUGINS@", "".join(f" \\\n      {words}" for words in asked))]
     lines += [f"give weights get {shlex.join(words)}" for words in weights]
+    lines.append('[ "$only" != setup ] || { echo "set up: $HARNESS"; exit 0; }')
     lines += [f"go {shlex.join(words)}" for words in commands]
     if not commands:
         lines.append('"$HARNESS" list')

@@ -48,7 +48,7 @@ def launch(
         pack=pack, cloud=cloud, gpu=gpu, disk_gb=disk_gb, is_spot=spot, store=store
     )
     task = write_task(request, out=out)
-    print_result(task_view(task), as_json=as_json, data=task_data(task))
+    print_result(task_view(task), as_json=as_json, data=task_data(task), wraps=False)
     if start:
         start_task(task)
 

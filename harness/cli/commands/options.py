@@ -133,14 +133,17 @@ def preview_words(every: int | None) -> tuple[str, ...]:
     return () if every is None else (f"training.preview_every={every}",)
 
 
-def print_result(view: Any, *, as_json: bool, data: Any) -> None:
-    """Print `data` as JSON, or `view` for a person."""
+def print_result(view: Any, *, as_json: bool, data: Any, wraps: bool = True) -> None:
+    """Print `data` as JSON, or `view` for a person.
+
+    wraps: False leaves lines whole where commands among them are there to be copied.
+    """
     if as_json:
         print(json.dumps(data, indent=2, allow_nan=False))
         return
     from harness.report.terminal.tables import console
 
-    console().print(view)
+    console().print(view, soft_wrap=not wraps)
 
 
 def spending_settings(

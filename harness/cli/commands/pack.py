@@ -71,7 +71,7 @@ def pack(
     )
     with open_display() as display:
         made = make_pack(request, out=out, display=display)
-    print_result(pack_view(made), as_json=as_json, data=pack_data(made))
+    print_result(pack_view(made), as_json=as_json, data=pack_data(made), wraps=False)
 
 
 def unpack(
@@ -97,6 +97,6 @@ def unpack(
             file,
             dir_,
             is_checked=check,
-            progress=lambda done, n: display.phase("checking bytes", done, n),
+            progress=lambda done, n: display.phase("checking MB", done // 10**6, n // 10**6),
         )
-    print_result(unpacked_view(done), as_json=as_json, data=unpacked_data(done))
+    print_result(unpacked_view(done), as_json=as_json, data=unpacked_data(done), wraps=False)

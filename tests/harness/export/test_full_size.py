@@ -55,7 +55,7 @@ np.save(out, found.images[0])
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Random weights of the true sizes, removed at the end: 3.6 GB."""
+    """Random weights of the true sizes, removed at the end: 3.2 GB."""
     folder = tmp_path_factory.mktemp("sd15")
     write_random_weights(folder)
     yield folder

@@ -311,6 +311,27 @@ def test_each_cloud_gets_a_task_of_its_own_form(any_pack: Path, tmp_path: Path) 
     assert "task.sh" in shell.file.read_text()
 
 
+def test_a_pod_waits_to_be_told_and_keeps_its_weights(any_pack: Path, tmp_path: Path) -> None:
+    """Catches: a matrix that starts while its smoke run does, weights fetched after each stop."""
+    pod = write_task(request_for(any_pack, Cloud.RUNPOD, store=None), out=tmp_path / "t")
+    boot = json.loads(pod.file.read_text())["dockerStartCmd"][2]
+    volume = tmp_path / "volume"
+    (volume / "box").mkdir(parents=True)
+    task = volume / "box" / "task.sh"
+    task.write_text(f"echo $HF_HOME > {volume}/ran\n")
+    words = ["sh", "-c", boot.replace("/workspace", str(volume)).replace("sleep 5", "sleep 0.1")]
+    process = subprocess.Popen(words)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    assert not (volume / "ran").exists()
+    (volume / "box.ready").touch()
+    assert process.wait(30) == 0
+    assert (volume / "ran").read_text() == f"{volume}/huggingface\n"
+    (volume / "ran").unlink()
+    assert subprocess.run(words, timeout=30).returncode == 0  # the machine is back
+    assert (volume / "ran").exists()
+
+
 def test_what_cannot_go_on_or_start_is_refused(any_pack: Path, tmp_path: Path) -> None:
     """Catches: a spot machine that leaves nothing behind, a --start that starts nothing."""
     with pytest.raises(UsageError, match="--store"):

@@ -117,6 +117,25 @@ def test_a_half_finished_run_goes_on_elsewhere_bit_for_bit(
         )
 
 
+def test_setting_up_alone_starts_no_run(
+    half: HalfFinished, harness_command: Path, tmp_path: Path
+) -> None:
+    """Catches: a matrix that begins where only the environment was asked for, a word ignored."""
+    unpack(half.pack.path, tmp_path / "box", is_checked=False)
+    for word, code in (("setup", 0), ("smoke", 2)):
+        said = subprocess.run(
+            ["sh", str(tmp_path / "box" / "continue.sh"), word],
+            env={**os.environ, "HARNESS": str(harness_command), "BOX": str(tmp_path / "box")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert said.returncode == code, said.stderr
+        assert ("embedded:clap" in said.stdout) == (word == "setup")  # its weights are seen to
+    there = tmp_path / "box" / "work" / "results" / "runs" / half.folder.name
+    assert not (there / "record.json").exists()
+
+
 def test_the_same_content_gives_the_same_pack(half: HalfFinished, tmp_path: Path) -> None:
     """Catches: a time, a lock or a place of this machine in a file that is known by its hash."""
     again = make_pack(
