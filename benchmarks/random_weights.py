@@ -1,12 +1,12 @@
 """Random weights of Stable Diffusion v1.5's exact sizes, in the real folder formats, in seconds.
 
 They generate noise, and everything else about them is real: shapes, files, loading, memory, time.
-Usage: python benchmarks/random_weights.py OUT
+Usage: python benchmarks/random_weights.py OUT [--pixels 512]
 """
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -110,5 +110,21 @@ def _edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def main() -> None:
+    """Write them and say how a run names them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--pixels", type=int, default=512, help="side of the images; 128 is for a CPU"
+    )
+    asked = parser.parse_args()
+    write_random_weights(asked.out, sample_size=asked.pixels // 8)
+    print(
+        "to use them, pass to every command: "
+        f"--set foundation.stable_diffusion={asked.out / 'sd15'} "
+        f"--set foundation.clap={asked.out / 'clap'} --set scorers.clip={asked.out / 'clip'}"
+    )
+
+
 if __name__ == "__main__":
-    write_random_weights(Path(sys.argv[1]))
+    main()
