@@ -1,6 +1,7 @@
 """Random weights of Stable Diffusion v1.5's exact sizes, in the real folder formats, in seconds.
 
 They generate noise, and everything else about them is real: shapes, files, loading, memory, time.
+The VAE alone is set so that a picture comes out of it blurred: a run refuses one that loses it.
 Usage: python benchmarks/random_weights.py OUT [--pixels 512]
 """
 
@@ -8,6 +9,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +57,7 @@ def write_random_weights(
             up_block_types=("UpDecoderBlock2D",) * 4,
             scaling_factor=0.18215,
         )
+        _pass_pictures(vae)
         vae.to(dtype).save_pretrained(sd / "vae")
         text = CLIPTextConfig(
             vocab_size=49408,
@@ -104,6 +107,57 @@ def write_random_weights(
         crop_size={"height": 224, "width": 224},
         size={"shortest_edge": 224},
     )
+
+
+_LINEAR = 6.0
+"""Where SiLU is nearly the identity plus a constant."""
+_LATENT_SCALE = 2.5
+"""Brings latents near the deviation of 5 that those of SD v1.5 have before their scaling factor."""
+_PIXEL_STD, _PIXEL_MEAN = 0.4, -0.4
+"""Of a decoded picture, in [-1, 1]; darker than most pictures."""
+
+
+def _pass_pictures(vae: Any) -> None:
+    """Let red, green and blue pass as the first three channels, at an eighth of the resolution.
+
+    Every block adds nothing to its input; the other channels stay random and lead nowhere.
+    """
+    with torch.no_grad():
+        for name, module in vae.named_modules():
+            last = name.rpartition(".")[2]
+            if last in ("conv2", "0") and (last != "0" or name.endswith("to_out.0")):
+                module.weight.zero_()
+                module.bias.zero_()
+            elif name.endswith("downsamplers.0.conv"):
+                _pass_channels(module, taps=((0, 0), (0, 1), (1, 0), (1, 1)))
+            elif last in ("conv_in", "conv_shortcut", "quant_conv", "post_quant_conv") or (
+                name.endswith("upsamplers.0.conv")
+            ):
+                _pass_channels(module)
+        for part, std, mean in (
+            (vae.encoder, _LATENT_SCALE, 0.0),
+            (vae.decoder, _PIXEL_STD, _PIXEL_MEAN),
+        ):
+            part.conv_norm_out.weight.fill_(1.0)
+            part.conv_norm_out.bias.fill_(_LINEAR)
+            part.conv_out.weight.zero_()
+            part.conv_out.bias.fill_(-10.0)  # the encoder's other channels: no variance
+            for channel in range(3):
+                part.conv_out.weight[channel, channel, 1, 1] = std
+                part.conv_out.bias[channel] = mean - std * _LINEAR
+
+
+def _pass_channels(conv: Any, *, taps: tuple[tuple[int, int], ...] | None = None) -> None:
+    middle = conv.kernel_size[0] // 2
+    taps = ((middle, middle),) if taps is None else taps
+    conv.bias.zero_()
+    if conv.in_channels == conv.out_channels == 8:  # means and variances of the latents
+        conv.weight.copy_(torch.eye(8)[:, :, None, None])
+        return
+    conv.weight[:3] = 0.0
+    for channel in range(3):
+        for row, column in taps:
+            conv.weight[channel, channel, row, column] = 1 / len(taps)
 
 
 def _edit(path: Path, **values: object) -> None:
