@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from core.errors import MismatchError, StorageAwayError
+from core.errors import MismatchError, StorageAwayError, UsageError
 from harness.executors.base import STOPPED, UNGATHERED, Ended
 from harness.executors.child import ChildProcess
 from harness.executors.ray.parcel import NodeRun, Parcel
@@ -85,13 +85,7 @@ def make_run(order: Order, mailbox: Any) -> Ended:
         return Ended(STOPPED, "")
     if order.parcel is None:
         _require_shared(order, node=node)
-    code = code_of(order.variant)
-    if code != order.code:
-        other = sorted(part for part in order.code if order.code[part] != code.get(part))
-        raise MismatchError(
-            f"node {node} has different {', '.join(other)} code from the coordinator; install the "
-            "same version on every node"
-        )
+    _require_code(order, node=node)
     if order.parcel is not None:
         return _make_and_send(order, order.parcel, mailbox=mailbox, node=node)
     child = ChildProcess(
@@ -165,6 +159,21 @@ def _watch(
         child.stop()
         child.wait()
     return Ended(exit_code, child.last_words())
+
+
+def _require_code(order: Order, *, node: str) -> None:
+    try:
+        code = code_of(order.variant)
+    except UsageError as error:
+        raise MismatchError(
+            f"on node {node}, {error}; a plug-in has to be installed on every node"
+        ) from None
+    if code != order.code:
+        other = sorted(part for part in order.code if order.code[part] != code.get(part))
+        raise MismatchError(
+            f"node {node} has different {', '.join(other)} code from the coordinator; install the "
+            "same version, and the same plug-ins, on every node"
+        )
 
 
 def _require_shared(order: Order, *, node: str) -> None:
