@@ -181,6 +181,23 @@ def test_a_record_with_a_part_missing_is_a_sentence(
         load_record(tmp_path)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize("place", ["settings", "metrics", "cost"])
+def test_a_number_that_is_not_finite_is_a_sentence(tmp_path: Path, place: str, number: str) -> None:
+    """Catches: a record that another tool wrote again, whose hash cannot be taken."""
+    record(metrics={"aic": SCORE}).save(tmp_path)
+    data = json.loads((tmp_path / RECORD).read_bytes())
+    if place == "settings":
+        data["identity"]["settings"]["a"] = "HERE"
+    elif place == "metrics":
+        data["metrics"]["aic"]["value"] = "HERE"
+    else:
+        data["cost"]["seconds"] = {"train": "HERE"}
+    (tmp_path / RECORD).write_text(json.dumps(data).replace('"HERE"', number))
+    with pytest.raises(DataError, match=r"record\.json .*(finite|edited)"):
+        load_record(tmp_path)
+
+
 def test_a_part_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     """Catches: a key misspelt or of a later format, dropped when the record is written again."""
     data = json.loads(record(stages=[STAGE]).model_dump_json())
