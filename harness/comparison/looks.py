@@ -1,6 +1,7 @@
 """Every look at a question, kept in its journal, and what the looks before this one cost."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from harness.records.folders import (
 )
 from harness.records.record import now
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
+
+_ALPHA = 0.05  # of each look
 
 
 @dataclass(frozen=True)
@@ -107,28 +110,66 @@ def looks_among(
 ) -> Looks:
     """Those of some looks that were at the question of these runs, before this one.
 
-    A look is an earlier one where it had some of these runs, fewer seeds, and seeds enough to end
-    at a win. It is planned where it named the same numbers of seeds as this one does.
+    A look is an earlier one where it had seeds enough to end at a win and runs of two of these
+    branches: with fewer seeds at any time; with as many or more if it was made before these very
+    runs were first compared, unless it had none but these. It is planned where it named the same
+    numbers of seeds as this one does, and no branch has been dropped since.
     """
-    wanted = set(run_ids)
+    wanted = _by_branch(run_ids)
+    ours = frozenset(run_ids)
+    first = min(
+        (look.at for look in looks if look.metric == metric and ours == frozenset(look.run_ids)),
+        default=None,
+    )
     earlier: dict[int, bool] = {}
+    most_branches, apart = len(wanted), set()
     for look in looks:
-        is_one = (
-            look.metric == metric
-            and MIN_SEEDS_FOR_A_WIN <= look.num_seeds < num_seeds
-            and wanted & set(look.run_ids)
-        )
-        if is_one:
-            is_planned = bool(planned) and look.planned == list(planned)
-            earlier[look.num_seeds] = earlier.get(look.num_seeds, True) and is_planned
+        own = _by_branch(look.run_ids)
+        shared = [name for name in wanted if wanted[name] & own.get(name, frozenset())]
+        if look.metric != metric or look.num_seeds < MIN_SEEDS_FOR_A_WIN or len(shared) < 2:
+            continue
+        is_later = first is not None and look.at >= first
+        if look.num_seeds >= num_seeds and (is_later or frozenset(look.run_ids) <= ours):
+            continue
+        is_planned = bool(planned) and look.planned == list(planned) and len(own) <= len(wanted)
+        earlier[look.num_seeds] = earlier.get(look.num_seeds, True) and is_planned
+        if len(own) > most_branches:
+            most_branches = len(own)
+        if not all(own[n] <= wanted[n] or own[n] >= wanted[n] for n in shared):
+            apart.add(frozenset(look.run_ids))
     unplanned = sorted(seeds for seeds, is_planned in earlier.items() if not is_planned)
     level = None
     if unplanned:
         # A plan that was kept has paid for its own looks; together with others it has not.
-        from harness.statistics.looks import level_of_looks  # scipy
-
-        level = level_of_looks(sorted({*earlier, num_seeds}))
+        level = _level(
+            sorted({*earlier, num_seeds}),
+            num_pairs=math.comb(len(wanted), 2),
+            chosen_of=math.comb(most_branches, 2),
+            num_apart=len(apart),
+        )
     return Looks(planned=list(planned), earlier=sorted(earlier), unplanned=unplanned, level=level)
+
+
+def _by_branch(run_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """The runs of each branch, by the branch's name at the start of a run's id."""
+    found: dict[str, set[str]] = {}
+    for run_id in run_ids:
+        found.setdefault(run_id.rpartition("-s")[0], set()).add(run_id)
+    return {name: frozenset(own) for name, own in found.items()}
+
+
+def _level(seeds: Sequence[int], *, num_pairs: int, chosen_of: int, num_apart: int) -> float:
+    """Upper limit of how often equal branches are told apart at some of these looks.
+
+    num_pairs: of the branches compared. chosen_of: pairs that they were chosen from. num_apart:
+    looks with other seeds, none of which is the first part of the other; each adds a whole level.
+    """
+    from harness.statistics.looks import level_of_looks  # scipy
+
+    level = level_of_looks(seeds)
+    if chosen_of > num_pairs:
+        level = max(level, chosen_of * level_of_looks(seeds, alpha=_ALPHA / num_pairs))
+    return min(1.0, level + _ALPHA * num_apart)
 
 
 def all_looks(results: Path) -> list[Look]:
@@ -161,7 +202,7 @@ def looks_notices(looks: Looks) -> list[str]:
     shown = ", ".join(f"{seeds} seeds" for seeds in looks.unplanned)
     return [
         f"some of these runs were compared before: at {shown}, without a plan that names them. "
-        "Whoever adds seeds until there is a win finds one between equal branches in up to "
-        f"{looks.level:.1%} of cases, so what is found here is exploratory; name the looks "
-        "beforehand with --looks"
+        "Whoever adds seeds until there is a win, or chooses among seeds and branches, finds one "
+        f"between equal branches in up to {looks.level:.1%} of cases, so what is found here is "
+        "exploratory; name the looks beforehand with --looks, and drop no branch"
     ]

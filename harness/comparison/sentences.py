@@ -119,9 +119,9 @@ def claim_sentence(
         tests += f", paid for looks at {_listed(looks.planned)} seeds"
     if looks is not None and looks.unplanned and looks.level is not None:
         start = (
-            f"Exploratory: it was also decided at {_listed(looks.unplanned)} seeds, which no plan "
-            f"names, so equal branches would get as far in up to {looks.level:.1%} of cases "
-            f"instead of {alpha:.0%}. It"
+            f"Exploratory: {_also_decided(looks, num_seeds)}, which no plan names, so equal "
+            f"branches would get as far in up to {looks.level:.1%} of cases instead of "
+            f"{alpha:.0%}. It"
         )
     elif population is Population.THESE_CLIPS:
         start = (
@@ -142,6 +142,13 @@ def claim_sentence(
         "classes, this budget and these settings, learning rates and stage lengths among them, "
         f"{searched}.{speaks}"
     )
+
+
+def _also_decided(looks: Looks, num_seeds: int) -> str:
+    words = f"it was also decided at {_listed(looks.unplanned)} seeds"
+    if any(seeds >= num_seeds for seeds in looks.unplanned):
+        words += ", with other runs of these branches or more branches"
+    return words
 
 
 def _speaks(trainings: Trainings) -> str:

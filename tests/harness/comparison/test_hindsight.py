@@ -9,7 +9,7 @@ import pytest
 from core.errors import DataError, UsageError
 from harness.comparison.evidence import Looks
 from harness.comparison.hindsight import left_out, note_question, question_notices
-from harness.comparison.looks import looks_notices, looks_so_far, note_look
+from harness.comparison.looks import Look, looks_among, looks_notices, looks_so_far, note_look
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.request import Question, require_look
 from harness.comparison.runs import LoadedRun
@@ -18,6 +18,19 @@ from harness.records.record import RunRecord, Status
 from harness.statistics.looks import level_of_looks
 
 DEFAULT = Question("listening_rank")
+
+
+def runs_of(branches: str, seeds: int | Sequence[int]) -> list[str]:
+    """Ids of runs of branches with names of one letter."""
+    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    return [f"{branch}-s{seed}-0" for branch in branches for seed in numbers]
+
+
+def look(at: int, branches: str, seeds: int | Sequence[int], planned: Sequence[int] = ()) -> Look:
+    """A look at the runs of these branches."""
+    runs = runs_of(branches, seeds)
+    num_seeds = len(runs) // len(branches)
+    return Look(f"2026-01-{at:02}", "aic", runs, num_seeds, list(planned), "undecided")
 
 
 def of_seed(record: RunRecord, seed: int) -> RunRecord:
@@ -84,20 +97,23 @@ def test_looks_at_fewer_seeds_are_priced_whatever_the_name(
 ) -> None:
     """Catches: seeds added until there is a win under one `--name`, whose folder forgets that it
     was looked at before (8 to 18 % false wins, and no word)."""
-    runs = [f"r{number}" for number in range(12)]
 
     def so_far(num_seeds: int, *, metric: str = "aic", planned: Sequence[int] = ()) -> Looks:
         return looks_so_far(
-            runs, metric=metric, num_seeds=num_seeds, planned=planned, results=tmp_path
+            runs_of("ab", num_seeds),
+            metric=metric,
+            num_seeds=num_seeds,
+            planned=planned,
+            results=tmp_path,
         )
 
     assert so_far(12) == Looks()
     mine = tmp_path / "reports" / "mine"
     for seeds in (3, 6, 8):
-        record = small_comparison("mine", run_ids=runs[:seeds], num_seeds=seeds)
+        record = small_comparison("mine", run_ids=runs_of("ab", seeds), num_seeds=seeds)
         record.save(mine)
         note_look(mine, record=record)
-    other = small_comparison("other", run_ids=["x"], num_seeds=7)
+    other = small_comparison("other", run_ids=runs_of("xy", 7), num_seeds=7)
     other.save(tmp_path / "reports" / "other")
     found = so_far(10)
     assert (found.earlier, found.unplanned) == ([6, 8], [6, 8])
@@ -115,25 +131,66 @@ def test_planned_looks_are_no_fault(
     small_comparison: Callable[..., ComparisonRecord], tmp_path: Path
 ) -> None:
     """Catches: a plan that was named at the first look and kept, blamed all the same."""
-    runs, planned = [f"r{number}" for number in range(12)], [6, 8, 10]
+    planned = [6, 8, 10]
     folder = tmp_path / "reports" / "planned"
-    record = small_comparison("planned", run_ids=runs[:6], num_seeds=6)
+    record = small_comparison("planned", run_ids=runs_of("ab", 6), num_seeds=6)
     record = record.model_copy(update={"looks": Looks(planned=planned)})
     record.save(folder)
     note_look(folder, record=record)
     # Asked again under another question, the folder keeps its looks.
     note_question(folder, asked="another")
+    runs = runs_of("ab", 8)
     found = looks_so_far(runs, metric="aic", num_seeds=8, planned=planned, results=tmp_path)
     assert (found.earlier, found.unplanned, found.level) == ([6], [], None)
     assert looks_notices(found) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "level"),
+    [
+        # Ten seeds undecided, then the six of them that win.
+        ([look(1, "ab", 10)], level_of_looks((6, 10))),
+        # As many seeds, other ones.
+        ([look(1, "ab", range(4, 10))], 0.05 + 0.05),
+        # The best pair of three branches, without the adjustment for three pairs.
+        ([look(1, "abc", 6)], 3 * 0.05),
+        # The question was asked first, and then again of more runs.
+        ([look(1, "ab", 6), look(2, "ab", 10), look(2, "abc", 6)], None),
+        # A branch was added to a pair, whose test is the stricter for it.
+        ([look(1, "a", 6)], None),
+        # One branch alone is shared: another question.
+        ([look(1, "ac", 6), look(1, "ac", 10)], None),
+    ],
+)
+def test_a_choice_among_seeds_and_branches_is_a_look(
+    before: Sequence[Look], level: float | None
+) -> None:
+    """Catches: "Confirmed" for the six of ten seeds that win, for the best pair of three branches
+    compared by itself, and an honest first look blamed for what came after it."""
+    found = looks_among(before, run_ids=runs_of("ab", 6), metric="aic", num_seeds=6, planned=())
+    assert found.level == (None if level is None else pytest.approx(level))
+    assert bool(looks_notices(found)) == (level is not None)
+
+
+def test_a_plan_that_drops_a_branch_is_not_kept() -> None:
+    """Catches: three branches at the first planned look, the best two of them at the next one."""
+    plan = (6, 8)
+    asked = {"run_ids": runs_of("ab", 8), "metric": "aic", "num_seeds": 8, "planned": plan}
+    assert looks_among([look(1, "ab", 6, plan)], **asked).unplanned == []
+    found = looks_among([look(1, "abc", 6, plan)], **asked)
+    assert found.unplanned == [6]
+    assert found.level is not None
+    assert found.level > level_of_looks(plan)
 
 
 def test_a_comparison_from_before_the_journals_counts_as_a_look(
     small_comparison: Callable[..., ComparisonRecord], tmp_path: Path
 ) -> None:
     """Catches: looks forgotten because they were made by an older version."""
-    runs = [f"r{number}" for number in range(12)]
-    small_comparison("six", run_ids=runs[:6], num_seeds=6).save(tmp_path / "reports" / "six")
+    small_comparison("six", run_ids=runs_of("ab", 6), num_seeds=6).save(
+        tmp_path / "reports" / "six"
+    )
+    runs = runs_of("ab", 12)
     found = looks_so_far(runs, metric="aic", num_seeds=12, planned=(), results=tmp_path)
     assert found.unplanned == [6]
 
