@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from core.training.results import StepReport
 
 _PLAIN_EVERY_S = 10.0
+_PLAIN_UNCHANGED_S = 600.0
+"""The same line again says that it still goes on; a log of hours is read by people."""
 
 
 class Display(AbstractContextManager["Display"]):
@@ -41,17 +43,23 @@ class PlainDisplay(Display):
 
     def __init__(self) -> None:
         self._shown_at: dict[str, float] = {}
+        self._last: dict[str, str] = {}
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
         # Several phases can go on side by side; each has its own ten seconds.
+        line = f"{name}: {done}/{total} {detail}".rstrip()
         if name not in self._shown_at:
             self._shown_at[name] = time.monotonic()
-            self.say(f"{name}: {done}/{total} {detail}" if detail else f"{name}: {total}")
-        elif self._is_due(name) and done < total:
-            self.say(f"{name}: {done}/{total} {detail}".rstrip())
+            self._last[name] = line
+            self.say(line if detail else f"{name}: {total}")
+            return
+        every_s = _PLAIN_UNCHANGED_S if line == self._last.get(name) else _PLAIN_EVERY_S
+        if self._is_due(name, every_s=every_s) and done < total:
+            self._last[name] = line
+            self.say(line)
 
     def step(self, report: "StepReport") -> None:
         is_first = report.stage not in self._shown_at
@@ -59,8 +67,8 @@ class PlainDisplay(Display):
             self._shown_at[report.stage] = time.monotonic()
             self.say(f"{report.stage} {report.step}/{report.stage_steps} {describe(report)}")
 
-    def _is_due(self, name: str) -> bool:
-        is_due = time.monotonic() - self._shown_at[name] > _PLAIN_EVERY_S
+    def _is_due(self, name: str, *, every_s: float = _PLAIN_EVERY_S) -> bool:
+        is_due = time.monotonic() - self._shown_at[name] > every_s
         if is_due:
             self._shown_at[name] = time.monotonic()
         return is_due
