@@ -200,6 +200,7 @@ def analyse(
                 for pair in pairs
                 if math.isfinite(pair.difference.sd)
             },
+            looks=looks.planned,
             alpha=ALPHA,
         ),
         tuning=tuned,
@@ -219,7 +220,9 @@ def analyse(
         population=population,
         trainings=trainings,
         looks=looks,
-        to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA) if is_tested else None,
+        to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA, looks=looks.planned)
+        if is_tested
+        else None,
         near_real=[] if failed else near_real_rows(evidence, branches=branches, margins=margins),
         listening=listening_of(
             done, branches=branches, primary=metric, refused=refusals(done, certificates)

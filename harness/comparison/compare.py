@@ -191,7 +191,11 @@ def _make(
         display.say(
             f"{_matrix_words(request, of)}, {of - len(missing)} of them done. {expected.sentence()}"
         )
-        display.say(power_sentence(request.num_seeds, num_branches=len(request.variants)))
+        display.say(
+            power_sentence(
+                request.num_seeds, num_branches=len(request.variants), looks=request.options.looks
+            )
+        )
         known = variance_sentence(
             request.options.results,
             metric=question.metric,

@@ -56,7 +56,7 @@ def pair_result(
     if is_primary:
         num_pairs = math.comb(num_branches, 2)
         level = interval_level(looks, num_seeds=found.n, num_pairs=num_pairs, level=LEVEL)
-        smallest, why = detectable(pair, num_branches=num_branches, alpha=ALPHA)
+        smallest, why = detectable(pair, num_branches=num_branches, alpha=ALPHA, looks=looks)
     return PairResult(
         metric=metric,
         higher_is_better=higher_is_better(records, metric),
@@ -93,7 +93,7 @@ def pair_result(
         other_clips=stored_test(clips.crossed, level=level),
         other_classes=stored_test(clips.classes, level=level),
         variance=stored_variance(clips.crossed),
-        selection=_selection(pair, num_branches=num_branches) if is_primary else None,
+        selection=_selection(pair, num_branches=num_branches, looks=looks) if is_primary else None,
     )
 
 
@@ -105,7 +105,7 @@ def _interval(found: PairedDifference, *, level: float) -> Interval | None:
     return Interval(low=low, high=high, level=level)
 
 
-def _selection(pair: PairVerdict, *, num_branches: int) -> Selection | None:
+def _selection(pair: PairVerdict, *, num_branches: int, looks: Sequence[int]) -> Selection | None:
     if pair.winner is None:
         return None
     found = exaggeration(
@@ -113,6 +113,7 @@ def _selection(pair: PairVerdict, *, num_branches: int) -> Selection | None:
         sd=pair.difference.sd,
         num_seeds=pair.difference.n,
         num_pairs=math.comb(num_branches, 2),
+        looks=tuple(looks),
         alpha=ALPHA,
     )
     if found is None:

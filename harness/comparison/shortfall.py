@@ -8,6 +8,7 @@ from scipy import special
 from harness.comparison.evidence import ToAdd
 from harness.records.record import RunRecord
 from harness.statistics.crossed import Components
+from harness.statistics.looks import level_at
 from harness.statistics.outcome import MAX_SEEDS, MIN_SEEDS_FOR_A_WIN, Outcome
 from harness.statistics.verdict import CROSSED_P_FACTOR, PairVerdict
 from harness.wording.numbers import count
@@ -22,6 +23,7 @@ def to_add(
     *,
     outcome: Outcome,
     alpha: float,
+    looks: Sequence[int] = (),
 ) -> ToAdd | None:
     """What would decide the pair on which the verdict hangs, if the difference is as seen; None
     where the comparison is decided or no open pair has clips.
@@ -29,7 +31,8 @@ def to_add(
     That is the nearest rival among those that the branch with the best mean is not yet told apart
     from, since it has to win against all; where it has none, the open pair that is furthest apart.
 
-    records: the finished runs, whose seconds say what more of them would cost.
+    records: the finished runs, whose seconds say what more of them would cost. looks: planned
+    numbers of seeds, whose tests are stricter; any number is asked for the last one's.
     """
     open_pairs = [
         pair
@@ -47,6 +50,8 @@ def to_add(
     assert pair.crossed is not None
     parts, mean = pair.crossed.components, abs(pair.difference.mean)
     level = alpha / len(pairs)
+    if looks:
+        level = level_at(looks, num_seeds=looks[-1], alpha=level)
     seeds = next(
         (
             n

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.randomness import rng
+from harness.statistics.looks import level_at
 from harness.statistics.many import is_flip_significant, seed_p
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 
@@ -36,32 +37,42 @@ class Exaggeration:
 
 
 def exaggeration(
-    mean: float, *, sd: float, num_seeds: int, num_pairs: int = 1, alpha: float = 0.05
+    mean: float,
+    *,
+    sd: float,
+    num_seeds: int,
+    num_pairs: int = 1,
+    looks: tuple[int, ...] = (),
+    alpha: float = 0.05,
 ) -> Exaggeration | None:
     """The exaggeration of a win with this difference and paired seed sd; None below 6 seeds.
 
     The true difference is taken where the mean standardised difference of the wins equals the one
-    at hand (a moment estimate, conditional on winning).
+    at hand (a moment estimate, conditional on winning). looks: planned numbers of seeds; a look's
+    test is stricter, so what it lets through is more exaggerated.
     """
     if num_seeds < MIN_SEEDS_FOR_A_WIN or not math.isfinite(sd):
         return None
     if sd == 0:
         return Exaggeration(1.0, mean, is_at_least=False)
-    sizes, factors = _of_wins(num_seeds, num_pairs, alpha)
+    sizes, factors = _of_wins(num_seeds, num_pairs, looks, alpha)
     own = abs(mean) / sd
     factor = float(np.interp(own, sizes, factors))
     return Exaggeration(factor, mean / factor, is_at_least=own <= sizes[0])
 
 
 @lru_cache(maxsize=64)
-def _of_wins(num_seeds: int, num_pairs: int, alpha: float) -> tuple[Array, Array]:
+def _of_wins(
+    num_seeds: int, num_pairs: int, looks: tuple[int, ...], alpha: float
+) -> tuple[Array, Array]:
     """(mean |difference| / sd of the wins, mean |difference| over the true one), by effect."""
     noise_RS = rng(0, "exaggeration", num_seeds).standard_normal((_NUM_REPEATS, num_seeds))
+    # The hardest step of Holm: what wins there wins anywhere.
+    level = level_at(looks, num_seeds=num_seeds, alpha=alpha / num_pairs)
     sizes, factors = [], []
     for effect in _EFFECTS:
         difference_RS = noise_RS + effect
-        # The hardest step of Holm: what wins there wins anywhere.
-        asked_R = seed_p(difference_RS) <= alpha / num_pairs
+        asked_R = seed_p(difference_RS) <= level
         is_win_R = is_flip_significant(difference_RS, asked_X=asked_R, alpha=alpha)
         if is_win_R.sum() < _MIN_WINS:
             continue

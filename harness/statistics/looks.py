@@ -64,6 +64,14 @@ def spent_p(p: float, *, looks: Sequence[int], num_seeds: int) -> float:
     return min(1.0, alpha * _drift(found))
 
 
+def level_at(looks: Sequence[int], *, num_seeds: int, alpha: float = 0.05) -> float:
+    """Level of the two-sided test at the look with so many seeds; alpha where none is planned."""
+    found = tuple(looks)
+    if num_seeds not in found:
+        return alpha
+    return planned_levels(found, alpha=alpha)[found.index(num_seeds)]
+
+
 def interval_level(
     looks: Sequence[int], *, num_seeds: int, num_pairs: int = 1, level: float = 0.95
 ) -> float:
@@ -73,10 +81,7 @@ def interval_level(
     Pairs by Bonferroni. looks: none, or none with so many seeds: this look is the only one.
     """
     alpha = (1 - level) / num_pairs
-    found = tuple(looks)
-    if num_seeds not in found:
-        return 1 - alpha
-    return 1 - planned_levels(found, alpha=alpha)[found.index(num_seeds)]
+    return 1 - level_at(looks, num_seeds=num_seeds, alpha=alpha)
 
 
 def level_of_looks(looks: Sequence[int], *, alpha: float = 0.05) -> float:

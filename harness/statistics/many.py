@@ -4,6 +4,7 @@ Shape legend: R experiments, P pairs, B branches, S seeds, C clips, K classes; X
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -233,6 +234,16 @@ def holm_rows(p_RP: Array) -> Array:
     adjusted_RP = np.minimum(np.maximum.accumulate(ordered_RP, axis=1), 1.0)
     result_RP = np.empty_like(p_RP)
     np.put_along_axis(result_RP, order_RP, adjusted_RP, axis=1)
+    return result_RP
+
+
+def holm_told_apart(p_RP: Array, *, levels: Sequence[float]) -> Bools:
+    """Which pairs Holm's steps tell apart in each row. levels: of a step, the smallest p first; at
+    a planned look they are not alpha over the pairs that are left."""
+    order_RP = np.argsort(p_RP, axis=1)
+    is_small_RP = np.take_along_axis(p_RP, order_RP, axis=1) <= np.array(levels)
+    result_RP = np.empty(p_RP.shape, dtype=bool)
+    np.put_along_axis(result_RP, order_RP, np.logical_and.accumulate(is_small_RP, axis=1), axis=1)
     return result_RP
 
 

@@ -17,7 +17,8 @@ from scipy import stats
 
 from core.randomness import rng
 from harness.statistics.crossed import Components
-from harness.statistics.many import MeanSquares, holm_rows, is_flip_significant
+from harness.statistics.looks import level_at
+from harness.statistics.many import MeanSquares, holm_told_apart, is_flip_significant
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
 from harness.statistics.paired import detectable_effect
 from harness.statistics.verdict import CROSSED_P_FACTOR
@@ -69,6 +70,7 @@ def detectable_win(
     target: Target = Target.PAIR,
     clips: ClipShare | None = None,
     sd_is_known: bool = True,
+    looks: tuple[int, ...] = (),
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> float:
@@ -88,6 +90,7 @@ def detectable_win(
             target=target,
             clips=clips,
             sd_is_known=sd_is_known,
+            looks=looks,
             alpha=alpha,
         )
         return found - power
@@ -116,6 +119,7 @@ def win_power(
     target: Target = Target.PAIR,
     clips: ClipShare | None = None,
     sd_is_known: bool = True,
+    looks: tuple[int, ...] = (),
     alpha: float = 0.05,
 ) -> float:
     """How often a branch that is ahead of all others by `effect` is called a win.
@@ -125,7 +129,8 @@ def win_power(
 
     clips: the win has to hold for other clips too; None: on the clips at hand. sd_is_known: False
     where `effect` is a multiple of an sd that was estimated from as many seeds; the power is then
-    the mean over what the true sd may be.
+    the mean over what the true sd may be. looks: planned numbers of seeds; where this is one of
+    them, how often it wins at this look alone.
     """
     if num_seeds < MIN_SEEDS_FOR_A_WIN:
         return 0.0
@@ -149,7 +154,12 @@ def win_power(
     p_RP = squares.seed_claim_p_X(alpha=alpha)
     if clips is not None:
         p_RP = squares.both_claim_p_X(p_RP, factor=CROSSED_P_FACTOR, alpha=alpha)
-    is_right_RP = (holm_rows(p_RP) <= alpha) & (difference_RPS.mean(axis=-1) > 0)
+    # Holm's steps at what this look may spend.
+    levels = [
+        level_at(looks, num_seeds=num_seeds, alpha=alpha / left)
+        for left in range(p_RP.shape[1], 0, -1)
+    ]
+    is_right_RP = holm_told_apart(p_RP, levels=levels) & (difference_RPS.mean(axis=-1) > 0)
     wanted_P = of_best_P if target is Target.HEADLINE else np.arange(len(first_P)) == 0
     candidate_R = is_right_RP[:, wanted_P].all(axis=1)
     if num_seeds <= _FLIPS_MATTER:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from harness.statistics.looks import level_at
 from harness.statistics.many import Array
 from harness.statistics.power import ClipShare, drawn_noise, drawn_squares
 from harness.statistics.verdict import CROSSED_P_FACTOR
@@ -20,13 +21,17 @@ def smallest_margin(
     *,
     num_branches: int = 2,
     clips: ClipShare | None = None,
+    looks: tuple[int, ...] = (),
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> float:
     """Smallest margin, in units of the paired seed sd, within which branches that are all equal are
-    called a tie so often. See `tie_power`. Infinite below 2 seeds."""
+    called a tie so often; at this look alone where it is one of the planned `looks`. See
+    `tie_power`. Infinite below 2 seeds."""
     if num_seeds < 2:
         return math.inf
+    # The levels of looks are two-sided.
+    alpha = level_at(looks, num_seeds=num_seeds, alpha=2 * alpha) / 2
     return float(np.quantile(_enough(num_seeds, num_branches, clips, alpha), power))
 
 

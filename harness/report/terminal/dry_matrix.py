@@ -46,7 +46,13 @@ def dry_comparison_view(found: DryComparison) -> RenderableType:
         rows["limit"] = found.limit_sentence
     parts: list[RenderableType] = [_facts(rows), Text(""), _runs(found)]
     parts += [Text(plain(line)) for line in _reused(found)] + [Text("")]
-    parts.append(Text(power_sentence(request.num_seeds, num_branches=len(request.variants))))
+    parts.append(
+        Text(
+            power_sentence(
+                request.num_seeds, num_branches=len(request.variants), looks=request.options.looks
+            )
+        )
+    )
     parts += [Text(f"notice: {line}") for line in found.notices]
     return Group(*parts, *lacks(found.missing, unread=found.unread))
 

@@ -239,7 +239,8 @@ def _power(facts: Facts) -> Part:
     )
     return Table(
         "Smallest true difference called a win, and smallest margin of a tie, in 80 % of cases on "
-        "these clips, by number of seeds",
+        "these clips, by number of seeds"
+        + (", each at that planned look alone" if found.looks.planned else ""),
         (
             Column("seeds", is_number=True),
             Column("one pair, in paired seed sd", is_number=True),
