@@ -73,7 +73,11 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     if nearest.other_clips is not None:
         between = _between(nearest.other_clips.interval, pair=nearest, best=best, digits=digits)
         over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
-        sentences.append(f"For other clips of these classes too, the lead{over}: {between}.")
+        gaps = nearest.other_clips.left_out
+        without = f", without {count(gaps, 'clip')} that some run has no value for" if gaps else ""
+        sentences.append(
+            f"For other clips of these classes too, the lead{over}: {between}{without}."
+        )
     if nearest.selection is not None:
         sentences.append(_exaggeration(nearest.selection, digits=digits))
     return tuple(sentences)

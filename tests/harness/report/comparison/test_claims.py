@@ -146,6 +146,18 @@ def test_a_win_on_these_clips_alone_says_so_everywhere(judged: Judge, shown: Sho
     everywhere(words, "For other clips of these classes too, the lead:")
 
 
+def test_clips_that_the_interval_leaves_out_are_counted(judged: Judge, shown: Shown) -> None:
+    """Catches: an interval for other clips of fewer clips than the lead beside it, unsaid."""
+    record = judged(scores())
+    assert not any(", without " in text for text in shown(record).values())
+    (pair,) = record.pairs
+    assert pair.other_clips is not None
+    fewer = pair.other_clips.model_copy(update={"left_out": 3})
+    fewer_pair = pair.model_copy(update={"other_clips": fewer})
+    record = record.model_copy(update={"pairs": [fewer_pair]})
+    everywhere(shown(record), ", without 3 clips that some run has no value for.")
+
+
 def test_an_unplanned_look_is_no_confirmation(judged: Judge, shown: Shown) -> None:
     """Catches: a second look that reads like the first."""
     record = judged(scores(), earlier=[6], unplanned=[6], level=0.068)
