@@ -15,6 +15,7 @@ _MARKS = (  # the longest first: that of UTF-32 begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_SHELL_PIPES = Path("/dev/fd")
 _INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF])
 
 
@@ -50,5 +51,11 @@ def decode_text(content: bytes) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, decoded by `decode_text`. Raises: OSError, ValueError."""
+    """The text of a file, decoded by `decode_text`. Raises: OSError, ValueError.
+
+    A pipe or a device that lies among the files is refused: it would be read without an end. The
+    shell's `<(...)` is a pipe too, and known by its place.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir() and path.parent != _SHELL_PIPES:
+        raise ValueError("it is a pipe or a device, not a file")
     return decode_text(path.read_bytes())

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     SEVERAL_FILES = "several_files"
     NOT_LISTED = "not_listed"
     LEFTOVER = "leftover"
+    SYSTEM_FILE = "system_file"
     OUTSIDE_ROOT = "outside_root"
     NOT_A_FILE = "not_a_file"
     UNREADABLE = "unreadable"
@@ -72,7 +73,7 @@ class Reason(StrEnum):
 SELECTION_REASONS = frozenset(
     {Reason.UNMAPPED_LABEL, Reason.NO_LABEL, Reason.NO_CAPTION}
     | {Reason.NO_MEDIA, Reason.REPEATED}
-    | {Reason.UNKNOWN_ENDING, Reason.BY_HAND}
+    | {Reason.UNKNOWN_ENDING, Reason.SYSTEM_FILE, Reason.BY_HAND}
 )
 """Left out by what was asked for, not by a fault: a list of 200,000 clips of which 600 are on disk
 is not a dirty folder, nor is one with a file of features beside each pair. They count as excluded,

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.data.ingest.captions import Captions
+from core.data.ingest.endings import is_ours_to_read
 from core.data.ingest.paired_folders import pair_item
 from core.data.ingest.scan import (
     AUDIO_FOLDERS,
@@ -27,12 +28,15 @@ _REPEATS = re.compile(r"\d+_(?P<name>.*\S.*)")
 def _class_folders(place: Place) -> set[str]:
     """The folders that stand for a class: all but those of sounds and of pictures, or else what
     lies in these."""
-    folders = (path for path in place.resolved.iterdir() if path.is_dir() and not path.is_symlink())
-    names = {path.name for path in folders if not path.name.startswith(".")}
+    names = {name for name in _folders(place.resolved) if not (place.resolved / name).is_symlink()}
     if not _is_by_kind(place.found, names):
         return names
-    inner = (path for name in names for path in (place.resolved / name).iterdir())
-    return {path.name for path in inner if path.is_dir() and not path.name.startswith(".")}
+    return {inner for name in names for inner in _folders(place.resolved / name)}
+
+
+def _folders(folder: Path) -> set[str]:
+    """Names of the folders in it that may hold data."""
+    return {path.name for path in folder.iterdir() if is_ours_to_read(path.name) and path.is_dir()}
 
 
 def _is_by_kind(found: Found, names: set[str]) -> bool:
@@ -50,8 +54,7 @@ def _holds_one_kind(folder: str) -> bool:
 def _claims(place: Place, options: Options) -> bool:
     if not place.is_folder or place.metadata_files or options.images is not None:
         return False
-    folders = {path.name for path in place.resolved.iterdir() if path.is_dir()}
-    if _is_by_kind(place.found, {name for name in folders if not name.startswith(".")}):
+    if _is_by_kind(place.found, _folders(place.resolved)):
         return True
     names = {name for name in _class_folders(place) if not _holds_one_kind(name)}
     tops = {PurePosixPath(path).parts[0] for path in place.found.audio}
@@ -73,8 +76,7 @@ def _class_and_stem(
 
 def _read(place: Place, options: Options) -> Scan:
     found, classes = place.found, _class_folders(place)
-    folders_here = {path.name for path in place.resolved.iterdir() if path.is_dir()}
-    is_by_kind = _is_by_kind(found, {name for name in folders_here if not name.startswith(".")})
+    is_by_kind = _is_by_kind(found, _folders(place.resolved))
     labels, notices = _labels(sorted(classes))
     captions = Captions.of(place.resolved, found)
     items: list[Item] = list(found.exclusions)

@@ -1,5 +1,7 @@
 """What the ending of a file's name says: read, known and not read, a leftover, or unknown."""
 
+from collections.abc import Sequence
+
 from core.data.items import Reason
 
 AUDIO_SUFFIXES = frozenset(
@@ -32,6 +34,11 @@ _TEXT_SUFFIXES = frozenset(
     | {".htm", ".log", ".ini", ".cfg", ".lock", ".py", ".sh", ".bat", ".srt", ".vtt", ".lab"}
     | {".pdf", ".parquet", ".cls", ".info", ".sha256", ".md5", ".url"}
 )
+_SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "$recycle.bin", "system volume information", "lost+found", "found.000"}
+    | {"@eadir", "@tmp", "#recycle", "#snapshot", "__pycache__"}
+)
+"""What a Mac's zip, file systems of Windows and Linux, and network drives put next to data."""
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "licence", "makefile"})
 
 
@@ -45,6 +52,23 @@ def is_text(name: str) -> bool:
     """Whether the name says text or a file of the system: no input, whoever else reads it."""
     is_known_text = suffix_of(name) in _TEXT_SUFFIXES | CAPTION_SUFFIXES
     return is_known_text or name.lower() in _SYSTEM_FILES
+
+
+def is_ours_to_read(folder: str) -> bool:
+    """Whether a folder of this name may hold a user's data: neither hidden nor a system's own."""
+    return not folder.startswith(".") and folder.lower() not in _SYSTEM_FOLDERS
+
+
+def is_of_system(parts: Sequence[str]) -> bool:
+    """Whether a file, by the parts of its path, is a system's own: it lies in such a folder, or is
+    the `._name` in which a Mac keeps what another file system has no place for."""
+    return parts[-1].startswith("._") or any(p.lower() in _SYSTEM_FOLDERS for p in parts[:-1])
+
+
+OF_SYSTEM = (
+    Reason.SYSTEM_FILE,
+    "written by an operating system or a network drive, not data",
+)
 
 
 def why_not_read(name: str) -> tuple[Reason, str] | None:

@@ -86,7 +86,7 @@ def metadata_files(folder: Path) -> list[Path]:
         path = folder / name
         if path.is_file() and "audio_path" in _first_line(path):
             found.add(path)
-    return sorted(found)
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _first_line(path: Path) -> str:

@@ -20,9 +20,11 @@ from core.data.ingest.endings import (
     CAPTION_SUFFIXES,
     IMAGE_SUFFIXES,
     LEFTOVER_SUFFIXES,
+    OF_SYSTEM,
     OTHER_MEDIA_SUFFIXES,
     SHARD_SUFFIXES,
     VIDEO_SUFFIXES,
+    is_of_system,
     is_text,
     suffix_of,
     why_not_read,
@@ -230,7 +232,8 @@ def walk(root: Path) -> Found:
             if is_folder and not os.path.islink(path):
                 continue
             suffix = suffix_of(name)
-            if not is_folder and _is_utf8(path) and not name.startswith("."):
+            is_own = not is_of_system(Path(relative).parts) and not name.startswith(".")
+            if not is_folder and _is_utf8(path) and is_own:
                 if suffix in CAPTION_SUFFIXES:
                     captions.append(relative)
                 elif name.lower() in CAPTION_LISTS:
@@ -274,6 +277,8 @@ def _problem(path: str, *, root: Path, is_folder: bool) -> tuple[Reason, str] | 
         return Reason.OUTSIDE_ROOT, "a symbolic link that leaves the data folder is not followed"
     if is_folder:
         return Reason.NOT_A_FILE, "a symbolic link to a folder is not followed"
+    if is_of_system(Path(path).relative_to(root).parts):
+        return OF_SYSTEM
     if _is_hidden_or_temporary(path, root=root):
         return why_not_read("x.part")
     why_not = why_not_read(name)
@@ -288,7 +293,8 @@ def _problem(path: str, *, root: Path, is_folder: bool) -> tuple[Reason, str] | 
 
 def _is_hidden_or_temporary(path: str, *, root: Path) -> bool:
     parts = Path(path).relative_to(root).parts
-    return any(part.startswith(".") for part in parts) or ".temp." in parts[-1]
+    is_hidden = any(part.startswith(".") for part in parts) or is_of_system(parts)
+    return is_hidden or ".temp." in parts[-1]
 
 
 def _is_whole_file(path: str, *, root: Path) -> bool:

@@ -20,8 +20,10 @@ from core.data.ingest.captions import unread
 from core.data.ingest.endings import (
     AUDIO_SUFFIXES,
     IMAGE_SUFFIXES,
+    OF_SYSTEM,
     SHARD_SUFFIXES,
     VIDEO_SUFFIXES,
+    is_of_system,
     suffix_of,
 )
 from core.data.ingest.made_media import MadePair
@@ -92,7 +94,7 @@ class _Entry:
 def _shards(place: Place) -> list[Path]:
     if not place.is_folder:
         return [place.resolved] if place.resolved.name.lower().endswith(SHARD_SUFFIXES) else []
-    files = sorted(place.resolved.iterdir())
+    files = sorted(path for path in place.resolved.iterdir() if not path.name.startswith("._"))
     return [path for path in files if path.name.lower().endswith(SHARD_SUFFIXES) and path.is_file()]
 
 
@@ -212,6 +214,8 @@ def _problem(member: tarfile.TarInfo) -> tuple[Reason, str] | None:
         return Reason.UNSAFE_MEMBER, "a path with '..', which leaves the archive"
     if "\0" in name or _printable(name) != name:
         return Reason.UNREADABLE, "the member's name is not valid UTF-8"
+    if is_of_system(name.split("/")):
+        return OF_SYSTEM
     return None
 
 

@@ -38,6 +38,7 @@ REASON_TITLES = {
     Reason.SEVERAL_FILES: "More than one file for one pair",
     Reason.NOT_LISTED: "Not named by any list",
     Reason.LEFTOVER: "Leftover of a download",
+    Reason.SYSTEM_FILE: "File of an operating system",
     Reason.OUTSIDE_ROOT: "Path or link that leaves the folder",
     Reason.NOT_A_FILE: "Not a file",
     Reason.UNREADABLE: "Cannot be read",

@@ -1,7 +1,11 @@
 """Names and text from anywhere: Unicode forms, encodings, slashes, labels, endings."""
 
 import json
+import os
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +18,7 @@ from core.data.labels import load_label_map
 from core.data.manifest import Manifest
 from core.data.splits.make import make_split
 from core.errors import DataError
+from core.text import read_text
 
 
 def nfc(text):
@@ -325,3 +330,49 @@ def test_a_path_too_long_for_the_disk_is_missing(tmp_path, pair):
         json.dumps([row | {"class": "x", "text": "x"}])
     )
     assert by_id(scan_folder(tmp_path / "media"))["a"].reason is Reason.MISSING_AUDIO
+
+
+def test_files_of_a_system_are_neither_classes_nor_faults(tmp_path, pair):
+    """Catches: a zip from a Mac refused for its `__MACOSX` and `._a.wav`, a disk's root for its
+    `lost+found` and `$RECYCLE.BIN`, a network drive's folder for its thumbnails."""
+    root = tmp_path / "media"
+    for name in ("dog", "rain"):
+        pair(root / name / "a")
+        for folder in (root / name, root / "__MACOSX" / name):
+            folder.mkdir(parents=True, exist_ok=True)
+            for ending in ("wav", "png", "txt"):
+                (folder / f"._a.{ending}").write_bytes(b"\0\5\x16\7Mac OS X")
+        (root / name / "@eaDir" / "a.png").mkdir(parents=True)
+        (root / name / "@eaDir" / "a.png" / "THUMB.jpg").write_bytes(b"x")
+    (root / "._train_metadata.json").write_bytes(b"\0\5\x16\7Mac OS X")
+    for name in ("$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
+        pair(root / name / "old")
+    manifest = build_manifest(root, max_excluded_share=0.0)
+    require_usable(manifest, max_excluded_share=0.0)
+    assert {sample.id for sample in manifest.samples} == {"dog.a", "rain.a"}
+    assert manifest.named_classes == ("dog", "rain")
+    assert manifest.reason_counts() == {Reason.SYSTEM_FILE: 8 + 2 + 8}
+
+
+@pytest.mark.parametrize("name", ["rain/a.txt", "rain/metadata.csv", "metadata.json", "rain/c.wav"])
+def test_a_pipe_among_the_files_is_named_and_not_waited_for(tmp_path, pair, name):
+    """Catches: ingest that waits for ever for a pipe's writer."""
+    root = tmp_path / "media"
+    pair(root / "rain" / "a")
+    os.mkfifo(root / name)
+    code = (
+        "import sys; from pathlib import Path; from core.data.ingest.folder import scan_folder\n"
+        "print(*(i.detail for i in scan_folder(Path(sys.argv[1])).exclusions))"
+    )
+    command = [sys.executable, "-c", code, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "a pipe or a device" in done.stderr + done.stdout or "neither a file" in done.stdout
+
+
+def test_a_pipe_of_the_shell_is_read(tmp_path):
+    """Catches: `--label-file <(...)` refused with the pipes that lie among the files."""
+    read, write = os.pipe()
+    os.write(write, b"a,rain\n")
+    os.close(write)
+    assert read_text(Path(f"/dev/fd/{read}")) == "a,rain\n"
+    os.close(read)

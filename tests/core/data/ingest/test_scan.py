@@ -178,7 +178,7 @@ def test_missing_partners_are_named(write_listed):
     assert "audio/rain0.wav" in scan.exclusions[0].detail
 
 
-LEFTOVERS = ("x.wav.part", "x.mp4.ytdl", "x.webm", "x.temp.m4a", "x.webm.part", "._x.wav")
+LEFTOVERS = ("x.wav.part", "x.mp4.ytdl", "x.webm", "x.temp.m4a", "x.webm.part", ".x.wav")
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)

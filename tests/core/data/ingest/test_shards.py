@@ -321,3 +321,18 @@ def test_an_archive_that_unpacks_without_an_end_is_left(tmp_path, media_bytes, m
     (left,) = manifest.exclusions
     assert left.reason is Reason.BROKEN_ARCHIVE
     assert "200 times its size" in left.detail
+
+
+def test_a_shard_packed_on_a_mac_keeps_its_samples(tmp_path, write_shard, media_bytes):
+    """Catches: `._one.wav` between the members of a sample, which then 'comes twice' and is out."""
+    members = [
+        part
+        for index, key in enumerate(("one", "two"))
+        for name, content in sample(f"./{key}", media_bytes(index))
+        for part in ((name.replace("./", "./._"), b"\0\5\x16\7Mac OS X"), (name, content))
+    ]
+    write_shard(tmp_path / "in/0.tar", members)
+    (tmp_path / "in/._0.tar").write_bytes(b"\0\5\x16\7Mac OS X")
+    manifest = ingest([tmp_path / "in"], tmp_path / "out", options=Options()).manifest
+    assert [item.id for item in manifest.candidates] == ["one", "two"]
+    assert set(manifest.reason_counts()) == {Reason.SYSTEM_FILE}
