@@ -67,6 +67,18 @@ def agreement(score_AS: Array, *, size: int) -> float:
     return float(np.mean(found))
 
 
+def flipped_by_own_seeds(score_AS: Array) -> float:
+    """Share of pairs ordered against the mean where each adapter has another seed than its rival,
+    as numbers of different reports have."""
+    mean_A, (num, num_seeds) = score_AS.mean(axis=1), score_AS.shape
+    own = [(s, t) for s in range(num_seeds) for t in range(num_seeds) if s != t]
+    return _mean(
+        flipped(np.array([score_AS[i, s], score_AS[k, t]]), mean_A[[i, k]])
+        for i, k in combinations(range(num), 2)
+        for s, t in own
+    )
+
+
 def by_single_seeds(score_AS: Array) -> dict[str, Any]:
     """What single seeds say beside the mean over all, and beside each other."""
     mean_A, num_seeds = score_AS.mean(axis=1), score_AS.shape[1]
@@ -83,6 +95,7 @@ def by_single_seeds(score_AS: Array) -> dict[str, Any]:
         "pairs_flipped_between_two_seeds": _mean(
             flipped(score_AS[:, s], score_AS[:, t]) for s, t in combinations(seeds, 2)
         ),
+        "pairs_flipped_against_all_by_own_seeds": flipped_by_own_seeds(score_AS),
         "mean_tau_between_sets_of_seeds": {
             str(size): round(agreement(score_AS, size=size), 3)
             for size in range(1, num_seeds // 2 + 1)
@@ -197,38 +210,49 @@ def study(folder: Path) -> dict[str, Any]:
 
 
 def draw(found: Mapping[str, Any], *, out: Path) -> None:
-    """A row per adapter, a dot per seed; a line joins the dots of one seed."""
+    """A row per adapter, a dot per seed; at the right less what the seed gave to all five."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    ink, faint = "#1b4965", "#c9d6df"
-    name = found["metric"]
+    name, num_seeds = found["metric"], len(found["seeds"])
     adapters = found["metrics"][name]["adapters"]
-    rows = list(range(len(adapters) - 1, -1, -1))
-    figure, axes = plt.subplots(figsize=(7.2, 0.62 * len(rows) + 1.1), dpi=110)
-    for seed in range(len(found["seeds"])):
-        xs = [adapter["by_seed"][seed] for adapter in adapters.values()]
-        axes.plot(xs, rows, color=faint, linewidth=1.1, zorder=1)
-        axes.scatter(xs, rows, s=26, color="white", edgecolors=ink, linewidths=1.1, zorder=3)
-    for row, adapter in zip(rows, adapters.values(), strict=True):
-        axes.hlines(row - 0.24, *adapter["interval_95"], color=ink, linewidth=2.4, zorder=4)
-        axes.vlines(adapter["mean"], row - 0.33, row - 0.15, color=ink, linewidth=2.4, zorder=4)
-    axes.set_yticks(rows, list(adapters), fontsize=9.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.6, len(rows) - 0.5)
-    axes.set_xlabel(
-        f"{name} on {found['test_clips']} test clips. A dot: one training; a line: one seed;\n"
-        f"a bar: mean of {len(found['seeds'])} seeds with its 95 % interval",
+    value_AS = np.array([adapter["by_seed"] for adapter in adapters.values()])
+    figure, (left, right) = plt.subplots(
+        1, 2, sharey=True, figsize=(8.6, 0.56 * len(adapters) + 1.2), dpi=110
+    )
+    _panel(left, value_AS, has_lines=True)
+    _panel(right, value_AS - value_AS.mean(axis=0), has_lines=False)
+    right.axvline(0, color="black", linewidth=0.8, zorder=0)
+    left.set_yticks(range(len(adapters) - 1, -1, -1), list(adapters), fontsize=9.5)
+    left.set_xlabel(
+        f"{name}, {found['test_clips']} clips\ndot: one training; line: one seed", fontsize=8.5
+    )
+    right.set_xlabel(
+        f"the same less the seed's mean over all\nbar: mean of {num_seeds} seeds, 95 % interval",
         fontsize=8.5,
     )
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, metadata={"Software": None})
     plt.close(figure)
+
+
+def _panel(axes: Any, value_AS: Array, *, has_lines: bool) -> None:
+    ink, faint = "#1b4965", "#c9d6df"
+    rows = list(range(len(value_AS) - 1, -1, -1))
+    for value_A in value_AS.T:
+        if has_lines:
+            axes.plot(value_A, rows, color=faint, linewidth=1.1, zorder=1)
+        axes.scatter(value_A, rows, s=26, color="white", edgecolors=ink, linewidths=1.1, zorder=3)
+    for row, value_S in zip(rows, value_AS, strict=True):
+        axes.hlines(row - 0.26, *interval(value_S), color=ink, linewidth=2.4, zorder=4)
+        axes.vlines(value_S.mean(), row - 0.36, row - 0.16, color=ink, linewidth=2.4, zorder=4)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.6, len(rows) - 0.5)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
 
 
 def _kind(name: str) -> str:

@@ -37,6 +37,8 @@ def test_single_seeds_are_counted_against_all_by_hand():
     assert found["pairs_flipped_against_all"] == round(4 / 12, 3)
     # Between seeds: 0, 1, 3, 1, 3, 2 of 3 pairs, for 01, 02, 03, 12, 13, 23.
     assert found["pairs_flipped_between_two_seeds"] == round(10 / 18, 3)
+    # Of 12 pairs of unequal seeds: a and b 4 flips; a and c 3, with two ties; b and c 4, too.
+    assert found["pairs_flipped_against_all_by_own_seeds"] == round(11 / 36, 3)
     # Whichever seed is left out, the mean of the others says abc.
     assert found["tau_with_the_other_seeds"] == [1.0, 1.0, 0.333, -1.0]
     # 01 and 23: .85 .5 .2, .4 .5 .6; 02 and 13: .7 .6 .35, .55 .4 .45; 03 and 12: .6 .5 .55,
