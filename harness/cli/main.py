@@ -118,6 +118,9 @@ def main() -> None:
         signal.signal(number, _stop)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it, and so do we then
         signal.signal(signal.SIGHUP, _stop)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us (`>&-`), as services do
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the console's encoding lacks is escaped, and ends no command.
@@ -138,6 +141,11 @@ def main() -> None:
             f"this command needs {error.name}, which is not installed; "
             "pip install 'branch-harness[train]' brings what trains and samples",
             UsageError.exit_code,
+        )
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        _fail(
+            f"not enough memory{detail}; choose a smaller batch or window, or a larger machine", 1
         )
     except OSError as error:
         if error.strerror is None:

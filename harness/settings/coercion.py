@@ -1,11 +1,14 @@
-"""Values that pydantic would quietly turn into another kind: true into 1, "5" into 5."""
+"""Values that pydantic would turn into another kind, as true into 1; too large numbers."""
 
+import math
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
+_MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
+_MOST_COUNTED = 2**53
 _BOOLEAN_WORDS = frozenset(
     {"0", "1", "on", "off", "t", "f", "true", "false", "y", "n", "yes", "no"}
 )
@@ -16,7 +19,8 @@ def coerced(
 ) -> Iterator[tuple[str, Any, str]]:
     """Place, value and what was expected, of each value that is of another kind than its field.
 
-    What is not a value of any kind the field takes is left to the model itself.
+    So are numbers that no arithmetic holds. What is not a value of any kind the field takes is left
+    to the model itself.
     """
     for name, value in values.items():
         field = model.model_fields.get(name)
@@ -46,9 +50,20 @@ def _wrong(annotation: Any, value: Any, *, place: str) -> Iterator[tuple[str, An
     is_text = isinstance(value, str) and not takes_text
     if is_number and bool not in kinds and (is_boolean or (is_text and _says_number(value))):
         yield place, value, "a number" if float in kinds else "a whole number"
+    elif is_number and not is_boolean and isinstance(value, int | float):
+        yield from _beyond(value, place=place)
     is_other = isinstance(value, int | float) or (is_text and value.lower() in _BOOLEAN_WORDS)
     if bool in kinds and not is_number and not is_boolean and is_other:
         yield place, value, "true or false"
+
+
+def _beyond(value: float, *, place: str) -> Iterator[tuple[str, Any, str]]:
+    """A number that no arithmetic of a run holds: of float32, or of exact counting. Seeds are
+    hashed, so that any whole number may be one. Infinity is left to the model itself."""
+    if isinstance(value, float) and _MOST_FLOAT32 < abs(value) < math.inf:
+        yield place, value, f"at most {_MOST_FLOAT32:.1e}, the largest float32"
+    elif isinstance(value, int) and abs(value) > _MOST_COUNTED and not place.endswith("seed"):
+        yield place, value, f"at most {_MOST_COUNTED:,} (2^53)"
 
 
 def _says_number(text: str) -> bool:

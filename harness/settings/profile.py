@@ -135,8 +135,9 @@ class DataSettings(_Settings):
     """Seed of the split."""
     max_excluded_share: float = Field(default=0.5, ge=0, le=1)
     """Largest share of unusable files before the run stops."""
-    window_s: float = Field(default=10.0, gt=0)
-    """Seconds of each clip that are heard at once; validation and test hear its start."""
+    window_s: float = Field(default=10.0, ge=0.5, le=600)
+    """Seconds of each clip that are heard at once; validation and test hear its start. From the
+    shortest clip that is read to ten minutes; CLAP accepts less."""
     audio_crops: int = Field(default=1, ge=1)
     """Windows of a longer training clip, spread over it, of which each step draws one; 1 is its
     start alone, more let it be heard whole at the cost of as many rows in the cache."""
@@ -180,9 +181,9 @@ class StageSettings(_Settings):
 class TrainingSettings(_Settings):
     """The staged loop."""
 
-    micro_batch: int = Field(default=4, ge=1)
+    micro_batch: int = Field(default=4, ge=1, le=65_536)
     """Samples in one forward pass."""
-    accumulation: int = Field(default=2, ge=1)
+    accumulation: int = Field(default=2, ge=1, le=65_536)
     """Forward passes for one optimiser step."""
     grad_clip: float = Field(default=0.5, gt=0)
     """Largest norm of the gradient."""
@@ -208,7 +209,7 @@ class TrainingSettings(_Settings):
     bits on one kind of card. Off is faster, and pairing by seed is then approximate."""
     preview_every: int = Field(default=0, ge=0)
     """Optimiser steps between images of a few validation clips; 0: none. Changes no number."""
-    num_threads: int = Field(default=1, ge=1)
+    num_threads: int = Field(default=1, ge=1, le=1024)
     """CPU threads of a run; another number gives other roundings, so it is a setting."""
 
 
@@ -236,8 +237,8 @@ class SamplingSettings(_Settings):
 
     sampler: Sampler = Sampler.DPM_SOLVER_PP
     """ODE solver; all are deterministic given the first noise."""
-    steps: int = Field(default=20, ge=1)
-    """Solver steps."""
+    steps: int = Field(default=20, ge=1, le=1000)
+    """Solver steps; the noise schedule has 1,000, and the steps are some of these."""
     text_guidance: float = Field(default=5.0, ge=1)
     """Weight of the caption against the empty prompt; 1 is none."""
     audio_guidance: float = Field(default=2.0, ge=1)

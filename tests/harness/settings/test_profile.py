@@ -96,12 +96,28 @@ def test_the_last_of_two_overrides_counts() -> None:
         ("stage1.lr=1e-4#x", r"'stage1\.lr' cannot be '1e-4#x'"),
         ("stage1.steps=3, 4", r"'stage1\.steps' cannot be '3, 4'"),
         ("stage1.steps=1.5", r"'stage1\.steps' cannot be 1\.5"),
+        ("stage1.lr=1e300", r"'stage1\.lr' cannot be 1e\+300: .* the largest float32"),
+        ("sampling.text_guidance=1e308", "the largest float32"),
+        (f"stage1.steps={10**22}", "at most 9,007,199,254,740,992"),
+        (f"training.micro_batch={10**20}", r"'training\.micro_batch' cannot be"),
+        ("training.micro_batch=10000000000", r"'training\.micro_batch' cannot be .*65536"),
+        ("training.num_threads=100000", r"'training\.num_threads' cannot be"),
+        ("data.window_s=1e9", r"'data\.window_s' cannot be .* 600"),
+        ("data.window_s=1e-9", r"'data\.window_s' cannot be .* 0\.5"),
+        ("sampling.steps=1001", r"'sampling\.steps' cannot be 1001: .* 1000"),
     ],
 )
 def test_a_mistake_in_an_override_is_one_sentence(item: str, message: str) -> None:
     """Catches: an unknown key that nothing reads, a value out of range, a traceback."""
     with pytest.raises(UsageError, match=message):
         load_profile("tiny", overrides=[item])
+
+
+def test_any_whole_number_may_be_a_seed() -> None:
+    """Catches: a seed refused with the numbers that are too large to count with."""
+    overrides = [f"data.split_seed={10**30}", "data.corpus_seed=-7"]
+    data = load_profile("tiny", overrides=overrides).data
+    assert (data.split_seed, data.corpus_seed) == (10**30, -7)
 
 
 def test_a_variant_key_goes_to_the_variant_that_runs() -> None:
@@ -112,6 +128,8 @@ def test_a_variant_key_goes_to_the_variant_that_runs() -> None:
     assert profile.variants == {**plain.variants, "sonic": sonic}
     config = parse_settings(SONIC.Config, profile.variants["sonic"], what="setting of sonic:")
     assert config.model_dump()["hidden_dim"] == 32
+    with pytest.raises(UsageError, match="at most 9,007"):
+        parse_settings(SONIC.Config, {"hidden_dim": 10**20}, what="setting of sonic:")
     with pytest.raises(UsageError, match="did you mean 'hidden_dim'"):
         parse_settings(SONIC.Config, {"hiden_dim": 3}, what="setting of sonic:")
 
