@@ -11,7 +11,9 @@ a run, in `harness generate`, `edit` and `probe`. A log-mel stays that of the mi
 Shape legend: P parts of a clip, S samples.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -103,8 +105,9 @@ def num_sources(name: str | None) -> int:
 @cache
 def _loaded(point: EntryPoint) -> SeparatorPlugin:
     try:
-        separator = point.load()
-        module = import_module(point.module)
+        with redirect_stdout(sys.stderr):  # what it prints is no part of our `--json`
+            separator = point.load()
+            module = import_module(point.module)
     except (Exception, SystemExit) as error:  # a script without a main guard may exit
         raise UsageError(
             f"separator '{point.name}' ({point.value}) cannot be imported: "

@@ -2,7 +2,9 @@
 
 import pkgutil
 import signal
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -61,7 +63,8 @@ class Registration:
 
         module = self._import()
         try:
-            loaded = getattr(module, self.attribute)
+            with redirect_stdout(sys.stderr):
+                loaded = getattr(module, self.attribute)
         except BaseException as error:  # a package may import its class by now alone
             if _is_stop(error):
                 raise
@@ -92,7 +95,8 @@ class Registration:
     def _import(self) -> ModuleType:
         self._require_one()
         try:
-            return import_module(self.module)
+            with redirect_stdout(sys.stderr):  # what it prints is no part of our `--json`
+                return import_module(self.module)
         except BaseException as error:  # a script without a main guard may exit
             if _is_stop(error):
                 raise

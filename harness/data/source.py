@@ -108,6 +108,12 @@ def prepare_split(
     if path.is_file():
         return PreparedSplit(split=load_split(path), lock=path, exclusions={}, num_input=None)
     work = _work_of(path, results=results)
+    is_read = not (path / MANIFEST_FILE).is_file()
+    if is_read and results.resolve().is_relative_to(path.resolve()):
+        raise UsageError(
+            f"the results folder {results} lies in the data folder {path}, which is only read, and "
+            "its images would be taken for data; choose another --results"
+        )
     with _one_at_a_time(work):
         if (path / MANIFEST_FILE).is_file():
             found = _from_manifest(

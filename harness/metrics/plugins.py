@@ -8,6 +8,7 @@ The object is one metric or a list of them.
 
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -37,7 +38,8 @@ class Plugin:
         Raises: UsageError where they cannot be imported or are not metrics, with their own error.
         """
         try:
-            loaded = getattr(import_module(self.module), self.attribute)
+            with redirect_stdout(sys.stderr):  # what it prints is no part of our `--json`
+                loaded = getattr(import_module(self.module), self.attribute)
         except (Exception, SystemExit) as error:  # a script without a main guard may exit
             raise UsageError(
                 f"metrics '{self.name}' ({self.module}) cannot be imported: "

@@ -127,6 +127,15 @@ def test_a_broken_variant_fails_alone_with_its_own_error(
         raise AssertionError(described["bad"].error)
 
 
+def test_what_a_plug_in_prints_goes_to_standard_error(plug_in, capsys) -> None:
+    """Catches: a greeting of a package within the one object of `--json`."""
+    plug_in("noisy", "print('hello from a package'); Mine = 3")
+    with pytest.raises(UsageError, match="expected a subclass"):
+        find_variant("noisy").load()
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "hello from a package\n")
+
+
 WITHOUT_TORCH = """
 import sys
 from harness.branches.registry import find_variant, registrations

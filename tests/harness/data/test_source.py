@@ -50,3 +50,15 @@ def test_a_plan_counts_the_clips_of_the_mixtures():
     assert clips.total == NUM_MIXTURES
     assert not clips.has_classes
     assert "mixtures" in clips.source
+
+
+def test_results_within_the_data_they_read_are_refused_and_not_made(tmp_path):
+    """Catches: a folder `results` made among the classes, which is then a class without a pair."""
+    data = tmp_path / "media"
+    (data / "rain").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(data)
+    for results in (data / "results", data, tmp_path / "link" / "deep" / "results"):
+        known = {"settings": SETTINGS, "results": results, "progress": quiet}
+        with pytest.raises(UsageError, match="lies in the data folder"):
+            prepare_split(str(data), **known)
+    assert list(data.iterdir()) == [data / "rain"]
