@@ -15,6 +15,7 @@ from core.data.media.quality import Flag
 from core.errors import MismatchError, UsageError
 
 PAGE_FILE = "cleaning.html"
+MIN_WINDOW_S, MAX_WINDOW_S = 0.5, 600.0
 """Of a cleaned folder: the page to look at, which a command draws."""
 
 
@@ -48,8 +49,7 @@ def clean_folder(
     The caller then asks `core.data.cleaning.clean.require_usable` whether the rest will do.
     Raises: MismatchError for a page that no cleaning of ours made.
     """
-    if window_s <= 0:
-        raise UsageError(f"the window is {window_s} s; expected more than 0")
+    require_window(window_s)
     journal = folder / JOURNAL_FILE
     page = folder / PAGE_FILE
     if page.exists() and found.cleaning is None and not journal.exists():
@@ -116,3 +116,14 @@ def flagged_by_class(manifest: Manifest) -> Counter[str]:
         if item.status is Status.INCLUDED and item.flags
         for name in item.names
     )
+
+
+def require_window(window_s: float) -> None:
+    """Return if sound can be measured over, or cut to, so many seconds; NaN is refused as well.
+
+    Raises: UsageError.
+    """
+    if not MIN_WINDOW_S <= window_s <= MAX_WINDOW_S:
+        raise UsageError(
+            f"the window is {window_s} s; expected {MIN_WINDOW_S} to {MAX_WINDOW_S:.0f}"
+        )

@@ -74,10 +74,12 @@ def ingest(
     from core.data.ingest.label_file import read_label_file
     from core.data.ingest.source import Options
     from core.data.labels import load_label_map
+    from harness.data.clean import require_window
     from harness.records.lock import held
     from harness.report.terminal import data as data_show
     from harness.wording.display import open_display
 
+    require_window(window_s)
     with open_display() as display:
         options = Options(
             class_name=class_name,

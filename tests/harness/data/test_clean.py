@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import core.data.cleaning.clean as core_clean
 from core.data.cleaning.journal import JOURNAL_FILE
 from core.data.manifest import Manifest
+from core.errors import UsageError
 from harness.cli.commands.data import data_app
 from harness.records.lock import held
 from tests.harness.processes import HarnessProcess
@@ -194,3 +195,17 @@ def test_a_page_of_the_users_own_is_not_replaced(media, tmp_path):
     (folder / "cleaning.html").rename(tmp_path / "mine.html")
     assert invoke("clean", folder).exit_code == 0
     assert invoke("clean", folder, "--anew").exit_code == 0
+
+
+@pytest.mark.parametrize("window", ["nan", "inf", "0", "-1", "1e-9", "1e9"])
+def test_a_window_that_no_sound_has_is_a_sentence(media, tmp_path, window):
+    """Catches: `cannot convert float NaN to integer`; a level of a billionth of a second."""
+    words = ["ingest", str(media), "--out", str(tmp_path / "set")]
+    assert CliRunner().invoke(data_app, words).exit_code == 0
+    words = ["clean", str(tmp_path / "set"), f"--window-s={window}"]
+    error = CliRunner().invoke(data_app, words).exception
+    assert isinstance(error, UsageError)
+    assert "expected 0.5 to 600" in str(error)
+    words = ["ingest", str(media), "--out", str(tmp_path / "other"), f"--window-s={window}"]
+    assert CliRunner().invoke(data_app, words).exit_code != 0
+    assert not (tmp_path / "other").exists()
