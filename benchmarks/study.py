@@ -23,6 +23,7 @@ from scipy import stats
 
 from benchmarks.stand_in import World, coverage
 from benchmarks.study_distances import DISTANCES, distance_cell, planted_cell
+from benchmarks.study_means import mean_cell, mean_cells
 from benchmarks.study_near_real import near_cell, near_cells
 from benchmarks.study_shapes import shape_cell, shape_cells
 from benchmarks.study_stopping import stopping_cell, stopping_rules
@@ -69,7 +70,9 @@ def run_cell(cell: Cell, experiments: int) -> dict[str, Any]:
 
     false_wins: share of experiments with equal branches in which some claim is not true of what it
     speaks of. power: how often the first branch is called a win over the second, for other clips,
-    where `printed_power` is printed; `powers` the same of each claim that a plan states. coverage:
+    where `printed_power` is printed; `powers` the same of each claim that a plan states. With looks
+    that is at the last one, met or ended before, and `powers` has each look; `wins_at_some_look` is
+    how often it is called a win where it is 1.5 paired sd ahead. coverage:
     of the first pair's intervals in all experiments with equal branches, and where no win is
     claimed: between equal branches, and with differences of all sizes up to twice the planted.
     """
@@ -85,7 +88,9 @@ def run_cell(cell: Cell, experiments: int) -> dict[str, Any]:
         planted, printed = found["planted"], found["printed"]
     elif cell.shape == "normal":
         found = _counted(cell, _first_ahead(cell, planted), experiments, is_here=True)
+        powers = _powers_at_looks(cell, experiments)
     spread = _counted(cell, _first_ahead(cell, (-2 * planted, 2 * planted)), experiments)
+    told = powers[str(cell.looks[-1])] if cell.looks else {"power": found.get(_PAIR, math.nan)}
     return {
         **asdict(cell),
         "looks": list(cell.looks),
@@ -95,12 +100,17 @@ def run_cell(cell: Cell, experiments: int) -> dict[str, Any]:
         "upper_95": float(interval.high),
         "false_claims_of_the_mean": null["false_of_mean"],
         "these_clips_claims": null["seeds_claims"],
-        "power": found.get(_PAIR, math.nan),
-        "printed_power": printed,
+        "power": told["power"],
+        "printed_power": told.get("printed", printed),
+        "wins_at_some_look": found.get(_PAIR, math.nan) if cell.looks else math.nan,
         "planted": planted,
         "planted_recovered": found.get("recovered", math.nan),
         "powers": {
-            claim: {"planted": p["planted"], "printed": p["printed"], "power": p[claim]}
+            claim: {
+                "planted": p["planted"],
+                "printed": p["printed"],
+                "power": p["power"] if cell.looks else p[claim],
+            }
             for claim, p in powers.items()
         },
         "mean_seeds_used": found.get("used", math.nan),
@@ -149,6 +159,31 @@ def _powers(cell: Cell, experiments: int) -> dict[str, Counts]:
             is_here = clips is None
             seen = _counted(cell, _first_ahead(cell, planted), experiments, is_here=is_here)
             found[key] = {**seen, "planted": planted, "printed": printed}
+    return found
+
+
+def _powers_at_looks(cell: Cell, experiments: int) -> dict[str, Counts]:
+    """By each planned look: how often its own test calls the first pair a win for other clips,
+    whether or not it has ended before, where 80 % are printed."""
+    found = {}
+    words: dict[str, Any] = {
+        "num_branches": cell.branches, "clips": clip_share(cell), "looks": cell.looks,
+    }  # fmt: skip
+    for look in cell.looks:
+        effect = detectable_win(look, **words)
+        draw, won, done = rng(0, "study of a look", repr(cell), look), 0, 0
+        while done < experiments:
+            count = min(_LOOKS_BATCH, experiments - done)
+            ahead_RB = _first_ahead(cell, effect * cell.paired_sd)(draw, count)
+            made = drawn(cell, effects_RB=ahead_RB, draw=draw)
+            rule = decided({look: made.sums[look]}, looks=cell.looks)
+            won += int((rule.clips_RP[:, 0] == 1).sum())
+            done += count
+        found[str(look)] = {
+            "planted": effect * cell.paired_sd,
+            "printed": win_power(effect, num_seeds=look, **words),
+            "power": won / experiments,
+        }
     return found
 
 
@@ -343,6 +378,7 @@ def main() -> None:
         "shapes": [(shape_cell, (c, experiments // 2)) for c in shape_cells()],
         "distances": [(distance_cell, (*d, experiments)) for d in DISTANCES],
         "planted": [(planted_cell, (*d, experiments)) for d in DISTANCES],
+        "means": [(mean_cell, (*c, experiments)) for c in mean_cells()],
         "near_real": [
             (near_cell, (*c, experiments if full else experiments // 4))
             for c in near_cells(full=full)

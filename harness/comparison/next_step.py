@@ -47,6 +47,13 @@ def next_step(found: ComparisonRecord) -> NextStep:
 
 
 def _of_decided(found: ComparisonRecord) -> NextStep:
+    if len(found.seeds) < MIN_SEEDS_FOR_A_WIN:
+        return _with_seeds(
+            found,
+            f"Below {MIN_SEEDS_FOR_A_WIN} seeds everything is exploratory, and no look has counted "
+            f"yet: with {MIN_SEEDS_FOR_A_WIN} the comparison decides.",
+            MIN_SEEDS_FOR_A_WIN,
+        )
     if found.strength is Strength.EXPLORATORY:
         return NextStep(
             "Exploratory results are confirmed by runs that nobody has looked at, with the looks "

@@ -153,7 +153,11 @@ def _also_decided(looks: Looks, num_seeds: int) -> str:
 
 def _speaks(trainings: Trainings) -> str:
     if trainings.speaks is Speaks.MEAN:
-        return "It speaks of the mean over trainings."
+        return (
+            "It speaks of the mean over trainings that do not collapse; with "
+            f"{trainings.num_seeds} seeds, up to {trainings.unseen_share:.0%} of a branch's could "
+            "without one being seen."
+        )
     collapsed = [
         f"{len(seeds)} of {trainings.num_seeds} of {branch}"
         for branch, seeds in trainings.collapsed.items()

@@ -39,4 +39,4 @@ class Speaks(StrEnum):
     """Of which training a claim speaks."""
 
     TYPICAL = "typical"  # of the usual one; rare collapses are not weighed
-    MEAN = "mean"  # of the mean over all
+    MEAN = "mean"  # of the mean over all that do not collapse

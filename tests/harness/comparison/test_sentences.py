@@ -9,6 +9,7 @@ import pytest
 from harness.comparison.record import ComparisonRecord
 from harness.comparison.summary import estimate, exaggeration
 from harness.records.record import RunRecord
+from harness.report.comparison.sections.verdict import _difference_cards
 from tests.harness.comparison.made_records import matrix
 
 Compared = Callable[[list[RunRecord]], ComparisonRecord]
@@ -51,3 +52,12 @@ def test_a_small_exaggeration_is_no_factor_of_one(five: ComparisonRecord) -> Non
     assert exaggeration(selection).endswith("likely exaggerated by less than 5 %")
     larger = selection.model_copy(update={"factor": 1.31})
     assert exaggeration(larger).endswith("this one is likely 1.3 times the true one")
+
+
+def test_a_key_number_of_a_pair_names_it(five: ComparisonRecord) -> None:
+    """Catches: the size of one of ten differences that nobody can place."""
+    pair = next(pair for pair in five.pairs if {pair.first, pair.second} == {"a_first", "b"})
+    among, alone = (_difference_cards(pair, is_one=is_one) for is_one in (False, True))
+    assert all(card.note.startswith("b over a_first, the furthest apart. ") for card in among)
+    assert not any("furthest" in card.note for card in alone)
+    assert float(among[0].value) > 0.29

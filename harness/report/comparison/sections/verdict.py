@@ -158,14 +158,21 @@ def _branch_cards(facts: Facts) -> list[Card]:
 def _size_cards(facts: Facts) -> list[Card]:
     cards: list[Card] = []
     if facts.focus is not None:
-        cards += _difference_cards(facts.focus)
+        is_one = facts.comparison is not None and len(facts.comparison.pairs) == 1
+        cards += _difference_cards(facts.focus, is_one=is_one)
     cards.append(_runs_card(facts))
     return cards
 
 
-def _difference_cards(pair: PairResult) -> list[Card]:
-    """Of the pair that is furthest apart: how large it likely is, and what these seeds find."""
-    sign = -1.0 if pair.ahead == pair.second else 1.0
+def _difference_cards(pair: PairResult, *, is_one: bool) -> list[Card]:
+    """Of the pair that is furthest apart: how large it likely is, and what these seeds find.
+
+    is_one: whether there is no other.
+    """
+    is_turned = pair.ahead == pair.second
+    sign = -1.0 if is_turned else 1.0
+    sides = (pair.second, pair.first) if is_turned else (pair.first, pair.second)
+    named = "" if is_one else f"{plain(sides[0])} over {plain(sides[1])}, the furthest apart. "
     digits = digits_for([pair.effect])
     cards: list[Card] = []
     if pair.selection is not None:
@@ -173,7 +180,7 @@ def _difference_cards(pair: PairResult) -> list[Card]:
             Card(
                 title="Likely true difference",
                 value=number(sign * pair.selection.shrunken, digits=digits, signed=True),
-                note=exaggeration(pair.selection),
+                note=named + exaggeration(pair.selection),
                 href="#forest",
             )
         )
@@ -182,7 +189,7 @@ def _difference_cards(pair: PairResult) -> list[Card]:
             Card(
                 title="Detectable difference",
                 value=number(pair.detectable, digits=digits),
-                note="called a win in 80 % of comparisons like this one "
+                note=f"{named}Called a win in 80 % of comparisons like this one "
                 f"({count(pair.n, 'seed')}, same pair), the uncertainty of its sd counted",
                 href="#forest",
             )

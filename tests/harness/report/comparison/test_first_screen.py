@@ -144,6 +144,13 @@ def test_below_six_seeds_the_next_step_adds_them(record: ComparisonRecord) -> No
     assert words[words.index("--seeds") + 1] == str(total)
 
 
+def test_a_tie_of_few_seeds_takes_more_of_them(changed: Callable[..., ComparisonRecord]) -> None:
+    """Catches: another split recommended where more seeds are still free."""
+    tie = changed(outcome=Outcome.TIE, strength=Strength.EXPLORATORY, seeds=[0, 1, 2, 3])
+    assert "--seeds 6" in (next_step(tie).command or "")
+    assert "no look has counted" in next_step(tie).sentence
+
+
 def test_the_next_step_is_paid_for(changed: Callable[..., ComparisonRecord]) -> None:
     """Catches: advice to look again without saying what it costs; a look that no plan names."""
     free = next_step(changed(to_add=to_add(seeds=4)))
