@@ -24,6 +24,7 @@ from core.foundation.foundation import Foundation
 from core.foundation.separation import open_foundation
 from core.randomness import torch_seeded
 from core.training import guards
+from core.training.built import check_built
 from core.training.objective import TrainingData
 from core.training.preflight import preflight
 from harness.branches.unet_adapter import adapter_of
@@ -140,7 +141,9 @@ class _Preparation:
             num_classes=len(self.split.classes),
         )
         with torch_seeded(self.planned.request.seed, "init", "variant"):
-            return self.planned.variant(self.planned.config, shapes=shapes).to(self.device)
+            variant = self.planned.variant(self.planned.config, shapes=shapes)
+        check_built(variant)
+        return variant.to(self.device)
 
     def features(self, foundation: Foundation, variant: Variant) -> SplitFeatures:
         """What the frozen models make of the clips, from the cache where it is there."""

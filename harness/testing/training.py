@@ -9,7 +9,9 @@ from torch import nn
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.counting import parameters_by_module
 from core.conditioning.stage import ParameterGroup
+from core.errors import GuardError
 from core.randomness import normal, torch_seeded
+from core.training.built import check_built
 from core.training.guards import parameters_hash
 from harness.testing.bench import Bench, adapter_of, require, stages
 
@@ -45,6 +47,13 @@ class TrainingChecks(Bench):
                 f"{name} trains {len(dead)} parameters that the loss never reaches: "
                 f"{', '.join(dead[:4])}. They are not in the graph, or cut off by a detach",
             )
+
+    def test_parameters_can_be_trained(self) -> None:
+        """Every parameter has a size and finite values; what is trained is float32."""
+        try:
+            check_built(self.build(self.foundation.unet()))
+        except GuardError as error:
+            raise AssertionError(str(error)) from error
 
     def test_frozen_parameters_stay_frozen(self) -> None:
         """No step changes the UNet, nor what the stage does not train."""

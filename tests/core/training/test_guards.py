@@ -15,6 +15,7 @@ from core.conditioning.conditioning import AudioFeature, ConditioningInputs
 from core.conditioning.stage import ParameterGroup, Stage
 from core.errors import GuardError
 from core.training import guards
+from core.training.built import check_built
 from core.training.guards import Probe
 from core.training.preflight import preflight
 from core.training.watch import (
@@ -66,6 +67,28 @@ def test_a_sound_model_passes_the_preflight(model: AttachedVariant, probe: Probe
         "adapter_identity",
         "answer_is_the_unets",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        (lambda: nn.LazyLinear(3), "extra.weight has no size yet"),
+        (lambda: nn.Parameter(torch.zeros(3, device="meta")), "has no values"),
+        (lambda: nn.Parameter(torch.zeros(3, dtype=torch.int64), requires_grad=False), "is int64"),
+        (lambda: nn.Parameter(torch.zeros(3, dtype=torch.complex64)), "is complex64"),
+        (lambda: nn.Parameter(torch.zeros(3, dtype=torch.float16)), "is float16"),
+        (lambda: nn.Parameter(torch.tensor([0.0, float("nan")])), "holds NaN or infinity"),
+        (lambda: nn.Parameter(torch.full((3,), float("inf"))), "holds NaN or infinity"),
+    ],
+)
+def test_a_parameter_that_cannot_be_trained_is_named(
+    model: AttachedVariant, parameter: Callable[[], Any], words: str
+) -> None:
+    """Catches: a traceback of the optimiser, or a mixing of clips that is blamed for a NaN."""
+    check_built(model.variant)
+    model.variant.extra = parameter()
+    with pytest.raises(GuardError, match=words):
+        check_built(model.variant)
 
 
 def test_audio_that_is_equal_for_all_clips_is_refused(inputs: ConditioningInputs) -> None:

@@ -208,3 +208,14 @@ class KeepsLoudness(Standardised):
 
     def level(self, log_mel_BD: Tensor) -> Tensor:
         return log_mel_BD + 0.3
+
+
+class HalfWeights(Sound):
+    """Trains a weight in bfloat16, in which small updates vanish."""
+
+    def __init__(self, config: Any, *, shapes: FoundationShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.shift_C = nn.Parameter(torch.full((shapes.context_dim,), 0.1, dtype=torch.bfloat16))
+
+    def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
+        return super().audio_tokens(inputs) + self.shift_C
