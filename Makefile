@@ -45,7 +45,7 @@ format: $(READY) ## Write the formatting that check asks for.
 study: $(READY) ## Simulate what the verdict claims (ten minutes on two cores; FULL=1: 20,000 a cell).
 	PYTHONPATH=. $(BIN)/python benchmarks/study.py $(if $(FULL),--full)
 
-bench: $(READY) ## One table of speed, and its figure (half an hour on two idle cores, 18 GB of memory).
+bench: $(READY) ## One table of speed, and its figure (a quarter of an hour on two idle cores, 18 GB of memory).
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.speed
 
