@@ -89,7 +89,8 @@ def shake(fleet: Fleet, chance: random.Random, *, others: list[Callable[[], None
     """Kill at random until enough died or all is done; how many died."""
     num_kills = 0
     while fleet.is_going() and num_kills < NUM_KILLS:
-        time.sleep(chance.uniform(2, 12))
+        # Short against a trial on an idle machine, of which there are few.
+        time.sleep(chance.uniform(1, 5))
         which = chance.randrange(len(fleet.processes))
         what = chance.choice(["leader", "trainer", *others])
         if what == "leader":
