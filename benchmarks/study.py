@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.stand_in import World, coverage
+from benchmarks.study_bootstraps import BOOTSTRAPS, bootstrap_cell
 from benchmarks.study_distances import DISTANCES, distance_cell, planted_cell
 from benchmarks.study_means import mean_cell, mean_cells
 from benchmarks.study_near_real import near_cell, near_cells
@@ -47,21 +47,6 @@ from harness.statistics.power import ClipShare, Target, detectable_win, win_powe
 _BATCH = 5_000
 _LOOKS_BATCH = 500
 _PAIR = f"{Target.PAIR.value}, {OTHER_CLIPS}"
-CORPUS = World().class_sizes
-
-BOOTSTRAPS: tuple[tuple[int, float, float, tuple[int, ...]], ...] = (
-    (3, 0.05, 0.3, CORPUS),
-    (6, 0.01, 0.0, CORPUS),
-    (6, 0.05, 0.3, CORPUS),
-    (10, 0.2, 0.3, CORPUS),
-    (6, 0.05, 0.5, (10, 10, 10, 10)),
-    (6, 0.05, 0.5, (2, 2, 2, 2)),
-    (6, 0.0, 0.0, (2, 2, 2, 2)),
-    (6, 0.05, 0.5, (1, 1, 3, 9)),
-    (6, 0.05, 0.5, (1, 1, 1, 1)),
-)
-"""Seeds, variance between trainings, sd between classes and test clips of each class."""
-
 Counts = dict[str, float]
 
 
@@ -305,31 +290,6 @@ def after_cell(cell: Cell, pilots: int, experiments: int) -> dict[str, Any]:
         "experiments": pilots * experiments,
         "printed_power": 0.8,
         "power": float((rule.clips_RP[:, 0] == 1).mean()),
-    }
-
-
-def bootstrap_cell(
-    seeds: int, variance: float, class_sd: float, sizes: Sequence[int], repeats: int
-) -> dict[str, Any]:
-    """Coverage of the bootstrap over seeds, classes and clips, for what it says it speaks of."""
-    world = World(
-        num_seeds=seeds,
-        effects=(0.3, 0.0),
-        training_sd=variance**0.5,
-        class_sd=class_sd,
-        class_sizes=tuple(sizes),
-    )
-    share = coverage(world, repeats=range(repeats), num_resamples=1_000)
-    interval = stats.binomtest(round(share * repeats), repeats).proportion_ci(0.95)
-    return {
-        "seeds": seeds,
-        "seed_variance": variance,
-        "class_sd": class_sd,
-        "class_sizes": list(sizes),
-        "experiments": repeats,
-        "coverage": share,
-        "lower_95": float(interval.low),
-        "upper_95": float(interval.high),
     }
 
 

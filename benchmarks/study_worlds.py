@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics.looks import planned_levels
-from harness.statistics.many import BranchSums, holm_rows, is_flip_significant
+from harness.statistics.looks import level_at
+from harness.statistics.many import BranchSums, holm_told_apart, is_flip_significant
 from harness.statistics.verdict import CROSSED_P_FACTOR
 
 Array = NDArray[np.float64]
@@ -138,19 +138,9 @@ def decided(sums: Mapping[int, BranchSums], *, looks: Sequence[int] = ()) -> Dec
 
 def _holm_at(p_RP: Array, *, look: int, looks: Sequence[int], alpha: float) -> Bools:
     """Holm's rejections, at the level of this look for each step."""
-    if not looks:
-        return np.asarray(holm_rows(p_RP) <= alpha)
-    num_pairs, place = p_RP.shape[1], list(looks).index(look)
-    levels_P = [
-        planned_levels(tuple(looks), alpha=alpha / (num_pairs - k))[place] for k in range(num_pairs)
-    ]
-    order_RP = np.argsort(p_RP, axis=1)
-    kept_RP = np.logical_and.accumulate(
-        np.take_along_axis(p_RP, order_RP, axis=1) <= levels_P, axis=1
-    )
-    found_RP = np.zeros(p_RP.shape, dtype=bool)
-    np.put_along_axis(found_RP, order_RP, kept_RP, axis=1)
-    return found_RP
+    num_pairs = p_RP.shape[1]
+    levels = [level_at(looks, num_seeds=look, alpha=alpha / k) for k in range(num_pairs, 0, -1)]
+    return holm_told_apart(p_RP, levels=levels)
 
 
 def drawn(

@@ -20,7 +20,6 @@ from harness.comparison.eligibility import (
 from harness.comparison.evidence import Looks
 from harness.comparison.failures import earlier_failures_sentence
 from harness.comparison.judging import (
-    ALPHA,
     Evidence,
     caution_of,
     judged_pairs,
@@ -57,7 +56,7 @@ from harness.metrics.registry import metric as declared
 from harness.records.certificate import Certificate
 from harness.records.record import Status, now
 from harness.settings.branch_config import Tuning
-from harness.statistics.outcome import MAX_SEEDS, Outcome, Strength
+from harness.statistics.outcome import ALPHA, MAX_SEEDS, Outcome, Strength
 from harness.statistics.verdict import leader
 from harness.wording.data_kinds import group_word, groups_notice
 

@@ -18,12 +18,10 @@ from harness.comparison.tables import higher_is_better
 from harness.records.certificate import Certificate
 from harness.records.record import RunRecord
 from harness.statistics.multiplicity import benjamini_hochberg
-from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN, Outcome, Population, Strength
+from harness.statistics.outcome import ALPHA, MIN_SEEDS_FOR_A_WIN, Outcome, Population, Strength
 from harness.statistics.shapes import shape_of
 from harness.statistics.verdict import PairVerdict, compare_pairs, verdict
 
-ALPHA = 0.05
-"""Level of every test."""
 LEVEL = 0.95
 """Of every interval."""
 

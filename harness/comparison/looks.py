@@ -19,9 +19,7 @@ from harness.records.folders import (
     folders_with,
 )
 from harness.records.record import now
-from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
-
-_ALPHA = 0.05  # of each look
+from harness.statistics.outcome import ALPHA, MIN_SEEDS_FOR_A_WIN
 
 
 @dataclass(frozen=True)
@@ -168,8 +166,8 @@ def _level(seeds: Sequence[int], *, num_pairs: int, chosen_of: int, num_apart: i
 
     level = level_of_looks(seeds)
     if chosen_of > num_pairs:
-        level = max(level, chosen_of * level_of_looks(seeds, alpha=_ALPHA / num_pairs))
-    return min(1.0, level + _ALPHA * num_apart)
+        level = max(level, chosen_of * level_of_looks(seeds, alpha=ALPHA / num_pairs))
+    return min(1.0, level + ALPHA * num_apart)
 
 
 def all_looks(results: Path) -> list[Look]:

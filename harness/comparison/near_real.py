@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from harness.comparison.evidence import Interval, NearReal
-from harness.comparison.judging import ALPHA, Evidence
+from harness.comparison.judging import Evidence
 from harness.metrics.metric import SetMetric
 from harness.metrics.registry import METRICS
 from harness.statistics.crossed import CrossedTest, crossed_test
 from harness.statistics.multiplicity import hochberg
 from harness.statistics.near_real import near_real_p, why_not_tested
+from harness.statistics.outcome import ALPHA
 from harness.wording.numbers import count
 
 _CENTRED = tuple(

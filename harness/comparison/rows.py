@@ -17,7 +17,7 @@ from harness.comparison.eligibility import (
     budget_of,
 )
 from harness.comparison.evidence import Interval, Selection
-from harness.comparison.judging import ALPHA, LEVEL, Evidence
+from harness.comparison.judging import LEVEL, Evidence
 from harness.comparison.pair_result import PairResult
 from harness.comparison.power import detectable, sd_interval
 from harness.comparison.record import ComparedRun
@@ -29,6 +29,7 @@ from harness.comparison.tables import higher_is_better
 from harness.records.folders import RunFolder
 from harness.statistics.exaggeration import exaggeration
 from harness.statistics.looks import interval_level
+from harness.statistics.outcome import ALPHA
 from harness.statistics.paired import PairedDifference
 from harness.statistics.verdict import PairVerdict
 

@@ -13,9 +13,9 @@ from core.data.items import Status
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.media.quality import Flag
 from core.errors import MismatchError, UsageError
+from harness.settings.profile import MAX_WINDOW_S, MIN_WINDOW_S
 
 PAGE_FILE = "cleaning.html"
-MIN_WINDOW_S, MAX_WINDOW_S = 0.5, 600.0
 """Of a cleaned folder: the page to look at, which a command draws."""
 
 

@@ -31,6 +31,8 @@ from core.conditioning.optional import NONE_BY_NAME
 from core.features.log_mel_settings import LogMelSettings
 
 OptionalText = Annotated[str | None, NONE_BY_NAME]
+MIN_WINDOW_S, MAX_WINDOW_S = 0.5, 600.0
+"""Of a window of sound; a shorter clip is not read, and a longer window is no clip."""
 
 
 class _Settings(BaseModel):
@@ -135,7 +137,7 @@ class DataSettings(_Settings):
     """Seed of the split."""
     max_excluded_share: float = Field(default=0.5, ge=0, le=1)
     """Largest share of unusable files before the run stops."""
-    window_s: float = Field(default=10.0, ge=0.5, le=600)
+    window_s: float = Field(default=10.0, ge=MIN_WINDOW_S, le=MAX_WINDOW_S)
     """Seconds of each clip that are heard at once; validation and test hear its start. From the
     shortest clip that is read to ten minutes; CLAP accepts less."""
     audio_crops: int = Field(default=1, ge=1)

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+ALPHA = 0.05
+"""Level of every test."""
 MIN_SEEDS_FOR_A_WIN = 6
 """The exact sign-flip test cannot reach .05 with fewer."""
 MIN_LISTENERS = 3

@@ -20,13 +20,12 @@ from core.data.ingest.captions import unread
 from core.data.ingest.endings import (
     AUDIO_SUFFIXES,
     IMAGE_SUFFIXES,
-    OF_SYSTEM,
     SHARD_SUFFIXES,
     VIDEO_SUFFIXES,
-    is_of_system,
     suffix_of,
 )
 from core.data.ingest.made_media import MadePair
+from core.data.ingest.members import printable, problem_of
 from core.data.ingest.merge import joined
 from core.data.ingest.rows import kind_of, parse_json
 from core.data.ingest.scan import Scan, make_scan
@@ -166,12 +165,10 @@ def _stream(
                 archive.members = []  # type: ignore[attr-defined]
                 if member.isdir():
                     continue
-                problem = _problem(member)
+                problem = problem_of(member)
                 if problem:
                     place = f"{shard.name}, member {num_members}"
-                    yield excluded(
-                        f"{shard.name}/{_printable(member.name)}", *problem, origin=place
-                    )
+                    yield excluded(f"{shard.name}/{printable(member.name)}", *problem, origin=place)
                     continue
                 key, ending = _key_and_ending(member.name)
                 if is_second:
@@ -198,29 +195,6 @@ def _whole(entry: _Entry, dotted: set[str]) -> Iterator[_Entry]:
         dotted.add(entry.key)
     else:
         yield entry
-
-
-def _problem(member: tarfile.TarInfo) -> tuple[Reason, str] | None:
-    name = member.name
-    if member.issym() or member.islnk():
-        return Reason.UNSAFE_MEMBER, f"a link to {_printable(member.linkname)!r} is not followed"
-    if not member.isreg():
-        return Reason.UNSAFE_MEMBER, "neither a file nor a folder (a device or a pipe)"
-    if member.issparse():
-        return Reason.UNSAFE_MEMBER, "a sparse file, whose size says nothing"
-    if name.startswith("/") or "\\" in name or name[1:2] == ":":
-        return Reason.UNSAFE_MEMBER, "an absolute path, or one of another system"
-    if ".." in name.split("/"):
-        return Reason.UNSAFE_MEMBER, "a path with '..', which leaves the archive"
-    if "\0" in name or _printable(name) != name:
-        return Reason.UNREADABLE, "the member's name is not valid UTF-8"
-    if is_of_system(name.split("/")):
-        return OF_SYSTEM
-    return None
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _key_and_ending(name: str) -> tuple[str, str]:
