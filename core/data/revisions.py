@@ -2,5 +2,5 @@
 
 READING = 2
 """Raised when the same folder is read into other items, so that they are made again."""
-JUDGING = 2
+JUDGING = 3
 """Raised when a change of `decode`, `audio_header` or `near_duplicates` changes an outcome."""

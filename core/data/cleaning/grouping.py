@@ -14,7 +14,7 @@ from core.data.media.decode_audio import AudioFacts
 from core.data.media.decode_image import ImageFacts
 from core.data.media.inspection import FileOutcome
 from core.data.media.near_duplicates import near_duplicate_pictures, near_duplicate_sounds
-from core.data.media.quality import Flag, image_flags
+from core.data.media.quality import Flag, is_flat
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Contents:
         if isinstance(facts, AudioFacts) and facts.fingerprint is not None:
             self.fingerprints[sha256] = facts.fingerprint
         # All dark frames look alike; that is what the flag for flat pictures says.
-        if isinstance(facts, ImageFacts) and facts.hash is not None and not image_flags(facts):
+        if isinstance(facts, ImageFacts) and facts.hash is not None and not is_flat(facts):
             self.hashes[sha256] = facts.hash
 
 

@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from core.data.items import Reason
 from core.data.media.errors import MediaError
+from core.data.media.jpeg_end import with_end_marker
 from core.data.media.near_duplicates import picture_hash
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class ImageFacts:
     """Standard deviation of the luma, 0 to 128."""
     hash: int | None
     """Perceptual hash of the upright picture; None for a picture of one shade."""
+    lacks_end_marker: bool = False
+    """A JPEG without its last two bytes, which say that it ends; every pixel is there."""
 
 
 def inspect_image(path: Path) -> ImageFacts:
@@ -53,24 +58,25 @@ def inspect_image(path: Path) -> ImageFacts:
     Raises: MediaError.
     """
     with ExitStack() as held:
-        image, (width, height) = _load_image(path, held=held, side=_HASHED_SIDE_PX)
+        loaded = _load_image(path, held=held, side=_HASHED_SIDE_PX)
         with _conversion_errors():
             # Turned like `decode_image` does, so that what it would refuse is refused now.
-            grey = _to_rgb(ImageOps.exif_transpose(image)).convert("L")
-            del image
+            grey = _to_rgb(ImageOps.exif_transpose(loaded.image)).convert("L")
+            del loaded.image
         spread = _spread(grey)
     return ImageFacts(
-        width=width,
-        height=height,
+        width=loaded.width,
+        height=loaded.height,
         luma_spread=spread,
         hash=picture_hash(grey) if spread > 0 else None,
+        lacks_end_marker=loaded.lacks_end_marker,
     )
 
 
 def decode_image(path: Path) -> np.ndarray:
     """uint8 [H, W, 3] RGB, upright, by the conversion at the top. Raises: MediaError."""
     with ExitStack() as held:
-        image, _ = _load_image(path, held=held)
+        image = _load_image(path, held=held).image
         with _conversion_errors():
             return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
 
@@ -95,10 +101,20 @@ def _conversion_errors() -> Iterator[None]:
         ) from None
 
 
-def _load_image(
-    path: Path, *, held: ExitStack, side: int | None = None
-) -> tuple[Image.Image, tuple[int, int]]:
-    """The decoded picture in the file's own mode, and its stored size, checked from the header.
+@dataclass
+class _Loaded:
+    """A decoded picture in the file's own mode."""
+
+    image: Image.Image
+    width: int
+    """Pixels, as stored."""
+    height: int
+    """Pixels, as stored."""
+    lacks_end_marker: bool
+
+
+def _load_image(path: Path, *, held: ExitStack, side: int | None = None) -> _Loaded:
+    """The decoded picture, and its stored size, checked from the header.
 
     held: takes the place of a large picture, of which two at a time are in work: one on each of 32
     cores would ask for 14 GB.
@@ -107,14 +123,12 @@ def _load_image(
     """
     try:
         with path.open("rb") as file:
-            image = Image.open(file, formats=IMAGE_FORMATS)
-            size = image.size
+            opened = Image.open(file, formats=IMAGE_FORMATS)
+            size = opened.size
             _check_size(*size)
             if size[0] * size[1] > _LARGE_PIXELS:
                 held.enter_context(_large_pictures)
-            if side is not None:
-                image.draft("L", (side, side))
-            image.load()
+            image, lacks_end_marker = _whole(opened, side=side)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise MediaError(
             Reason.HUGE_IMAGE, f"the picture has more than {MAX_PIXELS:,} pixels"
@@ -131,15 +145,38 @@ def _load_image(
             Reason.UNREADABLE, f"the picture cannot be read: {error.strerror}"
         ) from None
     except Exception as error:  # a damaged file makes Pillow raise a dozen different kinds
-        raise MediaError(
-            Reason.UNDECODABLE_IMAGE, f"the picture cannot be decoded: {error}"
-        ) from None
+        problem = f"the picture cannot be decoded: {error}"
+        if "truncated" in str(error).lower():
+            problem = "the picture's file was cut short; copy or download it again"
+        raise MediaError(Reason.UNDECODABLE_IMAGE, problem) from None
     if image.mode == "F":
         raise MediaError(
             Reason.UNSUPPORTED_FORMAT,
             "the picture has floating-point pixels; 8 or 16 bits are read",
         )
-    return image, size
+    return _Loaded(image, *size, lacks_end_marker=lacks_end_marker)
+
+
+def _whole(image: ImageFile, *, side: int | None) -> tuple[Image.Image, bool]:
+    """The picture with its pixels, and whether an end marker had to be put behind them."""
+    file = image.fp
+    if side is not None:
+        image.draft("L", (side, side))
+    try:
+        image.load()
+        return image, False
+    except OSError:
+        if image.format != "JPEG" or file is None or file.closed:
+            raise
+        file.seek(0)
+        content = with_end_marker(file.read())
+        if content is None:
+            raise
+    image = Image.open(BytesIO(content), formats=("JPEG",))
+    if side is not None:
+        image.draft("L", (side, side))
+    image.load()
+    return image, True
 
 
 def _check_size(width: int, height: int) -> None:

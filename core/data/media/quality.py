@@ -23,6 +23,7 @@ class Flag(StrEnum):
     CLIPPED = "clipped"
     OUT_OF_PHASE = "out_of_phase"
     FLAT_IMAGE = "flat_image"
+    NO_END_MARKER = "no_end_marker"
     NEAR_DUPLICATE_AUDIO = "near_duplicate_audio"
     NEAR_DUPLICATE_IMAGE = "near_duplicate_image"
 
@@ -32,6 +33,8 @@ MEANINGS = {
     Flag.CLIPPED: f"more than {CLIPPED_SHARE:.0%} of the sound's samples are at full scale",
     Flag.OUT_OF_PHASE: f"the channels cancel: their mean is {CANCELLED_DB:g} dB or more below them",
     Flag.FLAT_IMAGE: "the picture is nearly one shade, like a black frame",
+    Flag.NO_END_MARKER: "the jpg lacks the two bytes that mark its end, and no pixel; it is read "
+    "as if they were there, and other programs may refuse it",
     Flag.NEAR_DUPLICATE_AUDIO: "the sound is nearly that of another pair, as a re-coded copy is",
     Flag.NEAR_DUPLICATE_IMAGE: "the picture looks like another pair's",
 }
@@ -49,9 +52,19 @@ def audio_flags(facts: AudioFacts) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
+def is_flat(facts: ImageFacts) -> bool:
+    """Whether the picture shows next to nothing."""
+    return facts.luma_spread < FLAT_LUMA_SPREAD
+
+
 def image_flags(facts: ImageFacts) -> tuple[Flag, ...]:
     """Flags of one decoded picture."""
-    return (Flag.FLAT_IMAGE,) if facts.luma_spread < FLAT_LUMA_SPREAD else ()
+    flags = []
+    if is_flat(facts):
+        flags.append(Flag.FLAT_IMAGE)
+    if facts.lacks_end_marker:
+        flags.append(Flag.NO_END_MARKER)
+    return tuple(flags)
 
 
 def flag_sentence(item: Item, flag: Flag) -> str:

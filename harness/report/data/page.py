@@ -72,6 +72,7 @@ FLAG_TITLES = {
     Flag.CLIPPED: "Some clipping",
     Flag.OUT_OF_PHASE: "Channels nearly cancel each other",
     Flag.FLAT_IMAGE: "Picture of nearly one shade",
+    Flag.NO_END_MARKER: "JPEG without its end marker",
     Flag.NEAR_DUPLICATE_AUDIO: "Sounds almost the same as another",
     Flag.NEAR_DUPLICATE_IMAGE: "Looks almost the same as another",
 }
