@@ -152,8 +152,9 @@ def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000
     it speaks of these classes, and so what they are worth is part of the truth.
     """
     planted = world.effects[0] - world.effects[1]
-    names = np.repeat([f"class{k}" for k in range(len(world.class_sizes))], world.class_sizes)
-    shape = (world.num_seeds, len(names))
+    names = [f"class{k}" for k, size in enumerate(world.class_sizes) for _ in range(size)]
+    clips = [(name, str(place)) for place, name in enumerate(names)]
+    shape = (world.num_seeds, len(clips))
     hits = 0
     for repeat in repeats:
         draw = rng(repeat, "coverage", *_key(world))
@@ -167,15 +168,9 @@ def coverage(world: World, *, repeats: Sequence[int], num_resamples: int = 2_000
             + draw.normal(0, world.clip_sd, (1, shape[1]))
             + draw.normal(0, math.sqrt(2) * world.noise_sd, shape)
         )
-        table = pd.DataFrame(
-            {
-                "seed": np.repeat(np.arange(shape[0]), shape[1]),
-                "class_name": np.tile(names, shape[0]),
-                "sample_id": np.tile(np.arange(shape[1]).astype(str), shape[0]),
-                "value": difference_SC.ravel(),
-            }
+        found = hierarchical_bootstrap(
+            difference_SC.T, clips=clips, num_resamples=num_resamples, seed=repeat
         )
-        found = hierarchical_bootstrap(table, num_resamples=num_resamples, seed=repeat)
         truth = planted if found.classes_drawn else planted + float(class_C.mean())
         hits += found.low <= truth <= found.high
     return hits / len(repeats)

@@ -12,7 +12,7 @@ from harness.comparison.runs import LoadedRun
 from harness.metrics.metric import Level
 from harness.metrics.registry import metric as declared
 from harness.records.record import RunRecord
-from harness.statistics.bootstrap import bootstrap_of_clips
+from harness.statistics.bootstrap import hierarchical_bootstrap
 from harness.statistics.crossed import CrossedTest, class_test, crossed_test
 
 CLIP = ["sample_id", "class_name"]
@@ -90,7 +90,7 @@ def _bootstrap(wide: pd.DataFrame, *, level: float) -> ClipBootstrap | None:
     values_NS = wide.to_numpy(dtype="float64")
     if np.isnan(values_NS).all():
         return None
-    found = bootstrap_of_clips(values_NS, clips=_classes_and_ids(wide), level=level)
+    found = hierarchical_bootstrap(values_NS, clips=_classes_and_ids(wide), level=level)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return None
     return ClipBootstrap(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -45,13 +44,20 @@ class BootstrapInterval:
 
 
 def hierarchical_bootstrap(
-    values: pd.DataFrame, *, level: float = 0.95, num_resamples: int = 2_000, seed: int = 0
+    values_NS: Array,
+    *,
+    clips: Sequence[tuple[str, str]],
+    level: float = 0.95,
+    num_resamples: int = 2_000,
+    seed: int = 0,
 ) -> BootstrapInterval:
-    """Interval of the mean of `value`, over columns seed, class_name, sample_id, value.
+    """Interval of the mean of paired differences or scores, over seeds, classes and clips.
 
-    `value` is a paired difference or a score; rows without one (NaN) are left out. We depart
-    from the textbook's nested draw (seed, in it classes, in them clips) in three points, each for
-    the sake of coverage, which a simulation in the tests checks:
+    values_NS: a row per clip, a column per seed; NaN: no value, left out. clips: class and id of
+    each row, in any order.
+
+    We depart from the textbook's nested draw (seed, in it classes, in them clips) in three points,
+    each for the sake of coverage, which a simulation in the tests checks:
 
     - Every seed scores the same clips, so seeds and clips are drawn crosswise, not clips anew in
       every seed (Owen 2007, the pigeonhole bootstrap), and their two deviations from the mean
@@ -66,41 +72,6 @@ def hierarchical_bootstrap(
       a class (whose degrees of freedom add up): a bootstrap of few units is too narrow by about
       that factor (Hesterberg 2015, section 4.3, who changes the percentiles instead, which so few
       units cannot resolve).
-
-    Raises: ValueError for missing columns, no values, or two values of one clip and seed.
-    """
-    missing = {"seed", "class_name", "sample_id", "value"} - set(values.columns)
-    if missing:
-        raise ValueError(f"the table lacks the columns {sorted(missing)}")
-    present = values.dropna(subset=["value"])
-    if present.empty:
-        raise ValueError("the table holds no values")
-    if present.duplicated(["seed", "sample_id"]).any():
-        raise ValueError("a clip has two values for one seed; average its draws first")
-    table = present.pivot(index="seed", columns=["class_name", "sample_id"], values="value")
-    table = table.sort_index(axis=0).sort_index(axis=1)
-    return _of_table(
-        table.to_numpy(dtype=np.float64),
-        class_sizes=table.columns.get_level_values(0).value_counts(sort=False).to_numpy(),
-        mean=float(present["value"].mean()),
-        level=level,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-
-
-def bootstrap_of_clips(
-    values_NS: Array,
-    *,
-    clips: Sequence[tuple[str, str]],
-    level: float = 0.95,
-    num_resamples: int = 2_000,
-    seed: int = 0,
-) -> BootstrapInterval:
-    """`hierarchical_bootstrap` of a table that is one already, to the bit, without pandas.
-
-    values_NS: a row per clip, a column per seed, in the seeds' order; NaN: no value. clips: class
-    and id of each row, in any order.
 
     Raises: ValueError for no values.
     """
