@@ -212,3 +212,27 @@ def test_the_page_on_architecture_draws_every_import() -> None:
     drawn = set(re.findall(r"^ *(\S+ --> \S+)$", page, flags=re.MULTILINE))
     imports = arrows_of_imports()
     assert (sorted(imports - drawn), sorted(drawn - imports)) == ([], []), "(to add, to remove)"
+
+
+def test_the_graph_has_each_arrow_in_its_own_package() -> None:
+    """Catches: an arrow added at the end, which draws a room outside the box of its package."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = page.split("```mermaid\nflowchart BT\n")[1].split("```")[0].splitlines()
+    boxes: dict[str, list[str]] = {"core": [], "harness": [], "": []}
+    box = ""
+    for line in lines:
+        if line.startswith("  subgraph "):
+            box = line.removeprefix("  subgraph ")
+        elif line == "  end":
+            box = ""
+        else:
+            boxes[box].append(line)
+    ends = {line: [end.split(".")[0] for end in line.split(" --> ")] for line in lines}
+    for package, arrows in boxes.items():
+        indent = "    " if package else "  "
+        assert arrows == sorted(arrows), package
+        for arrow in arrows:
+            assert arrow.startswith(indent + arrow.strip()), arrow
+            one, other = ends[arrow]
+            assert (one.strip() == other) == bool(package), arrow
+            assert package in ("", other), arrow

@@ -125,7 +125,6 @@ def plan_prune(
     needed: Set[str] | None = None,
     older_than_s: float | None = None,
     max_bytes: int | None = None,
-    now: float | None = None,
 ) -> tuple[Removal, ...]:
     """What may go, by each rule that is given.
 
@@ -133,7 +132,7 @@ def plan_prune(
     stays whole. older_than_s: folders unused for longer go. max_bytes: of what is left, the least
     recently used folders go until the rest fits.
     """
-    now = time.time() if now is None else now
+    now = time.time()
     removals: list[Removal] = []
     left: list[CacheFolder] = []
     for folder in folders:

@@ -1,7 +1,5 @@
 """Captions as the frozen text encoder of a profile reads them, to group data of captions alone."""
 
-from collections.abc import Callable
-
 from core.data.manifest import Manifest
 from core.data.splits.make import CaptionVectors
 from harness.settings.load import load_profile
@@ -9,9 +7,7 @@ from harness.settings.load import load_profile
 _BATCH = 64
 
 
-def caption_vectors(
-    manifest: Manifest, *, profile: str, progress: Callable[[int, int], None] | None = None
-) -> CaptionVectors:
+def caption_vectors(manifest: Manifest, *, profile: str) -> CaptionVectors:
     """A vector for each clip: the mean over its captions of the encoder's pooled state.
 
     Raises: UsageError for no such profile; MissingWeightsError without its weights.
@@ -34,8 +30,6 @@ def caption_vectors(
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         found |= zip(batch, foundation.encode_captions(batch).numpy(), strict=True)
-        if progress:
-            progress(min(start + _BATCH, len(texts)), len(texts))
     by_id = {
         id_: np.mean([found[text] for text in captions], axis=0).tolist()
         for id_, captions in own.items()

@@ -45,13 +45,12 @@ def new_session(
     command: str,
     device: str | None = None,
     price_per_hour: float | None = None,
-    now: datetime | None = None,
 ) -> Session:
     """A session of this process that begins now."""
     process = this_process()
     return Session(
         session=uuid.uuid4().hex[:12],
-        started_at=utc(now),
+        started_at=utc(),
         host=process["host"],
         pid=process["pid"],
         process_started=process["started"],

@@ -9,7 +9,6 @@ from core.training.ledger import (
     FORWARD,
     OF_A_STEP,
     OPTIMISER,
-    OTHER,
     STEP,
     TRANSFER,
 )
@@ -36,15 +35,6 @@ def data_share(parts: Mapping[str, float]) -> float | None:
     whole = sum(parts.get(part, 0.0) for part in OF_A_STEP)
     waited = parts.get(DATA, 0.0) + parts.get(TRANSFER, 0.0)
     return waited / whole if whole > 0 else None
-
-
-def unnamed_share(cost: Cost) -> float | None:
-    """Share of the wall time that no part accounts for; None where none was kept."""
-    parts, wall = cost.parts, cost.wall_seconds
-    if not parts or not wall:
-        return None
-    named = sum(seconds for part, seconds in parts.items() if part != OTHER)
-    return 1.0 - named / wall
 
 
 def advice(cost: Cost, *, share_of_peak: float | None = None) -> list[str]:

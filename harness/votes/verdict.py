@@ -60,7 +60,6 @@ def votes_verdict(
         claim=_claim(
             own,
             plan=plan,
-            outcome=outcome,
             strength=strength,
             has_obstacle=obstacle is not None,
             others=others,
@@ -172,7 +171,6 @@ def _claim(
     own: Sequence[QuestionResult],
     *,
     plan: VotePlan,
-    outcome: Outcome,
     strength: Strength,
     has_obstacle: bool,
     others: Sequence[int],

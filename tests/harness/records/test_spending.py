@@ -1,16 +1,14 @@
 """What a run's seconds went into, and the advice on it."""
 
-import pytest
-
 from harness.records.processes import Cost, SessionFacts
-from harness.records.spending import advice, is_unsplit, unnamed_share
+from harness.records.spending import advice, is_unsplit
 
 
-def cost(*parts: dict[str, float], seconds: float | None = None) -> Cost:
+def cost(*parts: dict[str, float]) -> Cost:
     sessions = [
         SessionFacts(
             started_at="2026-01-01T00:00:00+00:00",
-            seconds=sum(own.values()) if seconds is None else seconds,
+            seconds=sum(own.values()),
             parts=own,
         )
         for own in parts
@@ -23,7 +21,6 @@ def test_parts_and_time_are_those_of_every_process() -> None:
     found = cost({"forward": 2.0, "other": 1.0}, {"forward": 3.0, "data": 1.0})
     assert found.parts == {"forward": 5.0, "other": 1.0, "data": 1.0}
     assert found.wall_seconds == 7.0
-    assert unnamed_share(found) == pytest.approx(1 / 7)
 
 
 def test_advice_comes_where_it_is_due_and_nowhere_else() -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +118,3 @@ class Results:
 def results(tmp_path: Path) -> Results:
     """An empty results folder."""
     return Results(tmp_path / "results")
-
-
-@pytest.fixture
-def living() -> Callable[[], dict[str, Any]]:
-    """This process, as a holder of runs."""
-    return this_process

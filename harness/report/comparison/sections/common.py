@@ -1,7 +1,7 @@
 """Cells and words that several sections share."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness.report.comparison.facts import Facts, ReportRun
 from harness.report.page.content import Blank, Cell, Column
@@ -37,11 +37,11 @@ def branch_anchor(facts: Facts, branch: str) -> str:
     return own[0].anchor if own else "#runs"
 
 
-def branch_columns(facts: Facts, branches: Iterable[str] | None = None) -> tuple[Column, ...]:
+def branch_columns(facts: Facts) -> tuple[Column, ...]:
     """A column of numbers for each branch."""
     return tuple(
         Column(plain(branch), is_number=True, branch=facts.index(branch))
-        for branch in (facts.branches if branches is None else branches)
+        for branch in facts.branches
     )
 
 

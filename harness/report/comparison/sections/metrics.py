@@ -190,7 +190,7 @@ def distances_against_n(facts: Facts) -> Section:
             Figure(
                 "distances-plot",
                 f"Distance to the {facts.clip_word}s' real pictures, against the number of images",
-                alt=_curves_in_words(facts, curves),
+                alt=_curves_in_words(curves),
                 wide=wide,
                 narrow=narrow,
                 legend=(
@@ -259,7 +259,7 @@ def _curves(facts: Facts) -> dict[str, dict[str, Curve]]:
     return curves
 
 
-def _curves_in_words(facts: Facts, curves: dict[str, dict[str, Curve]]) -> str:
+def _curves_in_words(curves: dict[str, dict[str, Curve]]) -> str:
     sentences = []
     for name, lines in curves.items():
         ends = [
