@@ -37,16 +37,16 @@ def check_answer_is_the_unets(model: AttachedVariant, probe: Probe) -> None:
             for name, expected in given.items():
                 if not torch.equal(seen[name].float(), expected.float()):
                     raise GuardError(
-                        f"the UNet's {name} gets other {_WHAT[name]} than were made for it: noise "
-                        "or a schedule of the variant's own is added where the scheduler's is "
-                        "already, and sampling knows nothing of it. A variant changes what is "
-                        "inside the UNet, not what it is asked"
+                        f"the UNet's {name} gets other {_WHAT[name]} than the training step made: "
+                        "the variant adds noise or a schedule of its own to the scheduler's, which "
+                        "sampling does not repeat. A variant may change what happens inside the "
+                        "UNet, but not its inputs"
                     )
             if not torch.equal(seen["conv_out"].float(), answer.float()):
                 raise GuardError(
                     "the prediction is not what the UNet's last layer made: a hook or a forward of "
-                    "the variant's own puts something else in its place, so the loss hardly "
-                    "depends on the UNet. A variant acts inside the UNet"
+                    "the variant's own replaces it, so the loss hardly depends on the UNet. A "
+                    "variant may change what happens inside the UNet, but not its output"
                 )
 
 

@@ -81,6 +81,6 @@ def _require_equal(got: Tensor, expected: Tensor, *, what: str) -> None:
         raise GuardError(
             f"in training mode a clip's {what} change with the clips next to it in the batch "
             f"(largest difference {difference:.2g}): something mixes samples, for example a norm "
-            "over the batch's mean (BatchNorm), or rows that are turned. Normalise each clip by "
-            "itself (LayerNorm)"
+            "over the batch's mean (BatchNorm), or shuffled rows. Normalise each clip by itself "
+            "(LayerNorm)"
         )

@@ -99,8 +99,8 @@ class CheckpointFolder:
             return Checkpoint(global_step=state["global_step"], tensors=tensors, state=state)
         if found or any(self.folder.glob("step-*.damaged")):
             raise MismatchError(
-                f"every checkpoint in {self.folder} is damaged; the run does not start again from "
-                "zero by itself: delete the run's folder to do so"
+                f"every checkpoint in {self.folder} is damaged; to start again from step 0, delete "
+                "the run's folder"
             )
         return None
 

@@ -24,11 +24,12 @@ def check_repeatable(step: TrainingStep, batch: StepBatch) -> None:
     ]
     if unequal:
         raise GuardError(
-            f"two equal passes give other gradients for {len(unequal)} of {len(names)} parameters "
-            f"({', '.join(unequal[:3])}{' ...' if len(unequal) > 3 else ''}): the same command "
-            "would give other weights, and a resumed run another end. Either the branch reads "
+            f"two equal passes give different gradients for {len(unequal)} of {len(names)} "
+            f"parameters ({', '.join(unequal[:3])}{' ...' if len(unequal) > 3 else ''}): the same "
+            "command, or a resumed run, would end in other weights. Either the branch reads "
             "something that changes by itself (a generator of its own, a buffer, the clock), or a "
-            "kernel adds in no fixed order; --set training.deterministic=false runs it all the same"
+            "kernel adds in no fixed order; to train nevertheless, pass --set "
+            "training.deterministic=false"
         )
 
 

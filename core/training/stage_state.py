@@ -76,6 +76,6 @@ def of_names(
 
 def _missing(name: str, *, step: int) -> MismatchError:
     return MismatchError(
-        f"the checkpoint of step {step} of this stage lacks {name}; going on from it would begin "
-        "that anew without a word. Delete the run's folder to train it again"
+        f"the checkpoint of step {step} of this stage lacks {name}, which a resumed run would "
+        "silently start from scratch. Delete the run's folder to train it again"
     )

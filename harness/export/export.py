@@ -53,7 +53,7 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
 
     Raises:
         UsageError: the folder is not empty; the run is not finished, does not condition on sound
-            or hears through a separator; its code cannot be copied.
+            or was trained behind a separator; its code cannot be copied.
         MismatchError: a frozen model or the weights are not the run's.
         NoSpaceError: the disk is full.
     """
@@ -73,8 +73,8 @@ def export(run: Path, *, out: Path, device: str) -> Exported:
         profile, notices = branch.profile, branch.notices
         if hears_clap and profile.foundation.separator is not None:
             raise UsageError(
-                f"{run.name} hears through separator '{profile.foundation.separator}', which an "
-                "exported pipeline cannot take along; use harness generate"
+                f"{run.name} was trained behind separator '{profile.foundation.separator}', which "
+                "cannot be exported with it; use harness generate"
             )
     out.mkdir(parents=True, exist_ok=True)
     frozen = Foundation(
@@ -109,8 +109,8 @@ def _named_by_config(parts: Mapping[str, str], *, config: Mapping[str, Any]) -> 
         fields = [field for field, value in config.items() if value == name]
         if not fields:
             raise UsageError(
-                f"no setting of the branch is its pretrained part '{name}' itself, so an exported "
-                "folder could not name its copy; it cannot be exported"
+                f"the branch cannot be exported: none of its settings has the value {name!r}, its "
+                "pretrained part, so an exported folder could not name its copy"
             )
         found |= dict.fromkeys(fields, f"{_PARTS}/{role}")
     return found

@@ -147,9 +147,15 @@ def require_sound(branch: TrainedBranch) -> None:
     """
     variant, name = branch.model.variant, branch.record.identity.variant
     if not variant.audio_features:
-        raise UsageError(f"variant '{name}' does not condition on sound; there is nothing to hear")
+        raise UsageError(
+            f"variant '{name}' does not condition on sound, so it cannot generate from one; choose "
+            "a run of another variant"
+        )
     if variant.reads_class:
-        raise UsageError(f"variant '{name}' is given the class of a clip, and a sound has none")
+        raise UsageError(
+            f"variant '{name}' conditions on the class of a clip, which a sound alone does not "
+            "have; choose a run of another variant"
+        )
     for feature in sorted(variant.audio_features):
         if feature is AudioFeature.MSCLAP_POOLED or (
             f"exported.{feature.value}" in branch.record.identity.models

@@ -125,7 +125,7 @@ def window_of(runs: Sequence[Path]) -> float:
         raise UsageError(
             "these runs condition on windows of different length ("
             + ", ".join(f"{name}: {seconds:g} s" for name, seconds in windows.items())
-            + "); generate from each apart"
+            + "); run the command once for each length"
         )
     return next(iter(windows.values()))
 

@@ -140,8 +140,9 @@ def _require_same_models(record: RunRecord, profile: Profile) -> None:
         here = resolve_source(name).fingerprint(LAYOUTS[role])
         if trained is not None and trained != here:
             raise MismatchError(
-                f"{record.run_id} was trained on {role} {trained[:12]}, and {name} is {here[:12]} "
-                "here; its images would not be those of the branch"
+                f"{record.run_id} was trained on {role} {trained[:12]}, but {name} is {here[:12]} "
+                "on this machine, so its images would not be those of the branch; put the files "
+                "back that it was trained on"
             )
 
 
@@ -152,8 +153,8 @@ def _require_same_separator(record: RunRecord, profile: Profile) -> None:
     trained, here = record.identity.models.get("separator", ""), find_separator(name).fingerprint
     if trained != here:
         raise MismatchError(
-            f"{record.run_id} was trained behind separator '{name}' {trained[:12]}, and "
-            f"{here[:12]} is installed here; install the version it was trained behind"
+            f"{record.run_id} was trained behind separator '{name}' {trained[:12]}, but "
+            f"{here[:12]} is installed; install the version it was trained behind"
         )
 
 

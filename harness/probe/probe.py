@@ -171,7 +171,10 @@ def _possible(
 ) -> tuple[list[Property], list[str]]:
     possible = [p for p in properties if num_sounds > 1 or not p.needs_second]
     if not possible:
-        raise UsageError("nothing to alter: a second sound is mixed in only where two are given")
+        raise UsageError(
+            "nothing to alter: mixing in a second sound needs at least two sounds, and one was "
+            "given; give another, or choose another --property"
+        )
     if len(possible) == len(properties):
         return possible, []
     return possible, ["no second sound was mixed in, since one sound was given"]

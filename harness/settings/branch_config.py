@@ -102,8 +102,8 @@ class RunConfig(_Part):
         others = sorted(set(self.variants) - {self.variant})
         if others:
             raise ValueError(
-                f"it is of {self.variant} and has settings of {', '.join(others)}; a config is of "
-                "one branch"
+                f"it is for {self.variant!r} but also sets {', '.join(map(repr, others))}; a "
+                "config may hold settings of one branch only"
             )
         return self
 

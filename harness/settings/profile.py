@@ -60,8 +60,8 @@ class FoundationSettings(_Settings):
     def _separated_sounds_are_encoded_here(self) -> Self:
         if self.separator is not None and AudioFeature.CLAP_POOLED in self.exported:
             raise ValueError(
-                "separator and exported.clap_pooled exclude each other: exported embeddings are "
-                "of whole clips; unset one of them"
+                "separator and exported.clap_pooled cannot be combined: exported embeddings are of "
+                "whole clips, not of their separated sources; unset one of them"
             )
         return self
 
@@ -70,7 +70,9 @@ class FoundationSettings(_Settings):
     def _pooled_features_alone(cls, value: dict[AudioFeature, str]) -> dict[AudioFeature, str]:
         others = sorted(set(value) - EXPORTABLE)
         if others:
-            raise ValueError(f"{others[0].value} is not exported; {sorted(EXPORTABLE)} can be")
+            raise ValueError(
+                f"{others[0].value} cannot be exported; only {', '.join(sorted(EXPORTABLE))} can"
+            )
         return value
 
 

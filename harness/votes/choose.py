@@ -226,7 +226,7 @@ def _catch_trials(split: Split, *, options: VoteOptions) -> list[Trial]:
     if options.num_catch and len(split.classes) < 2:
         raise UsageError(
             "catch trials show a picture of another class, and the split has one class; pass "
-            "--catch 0, and know that nobody can be left out for guessing then"
+            "--catch 0, after which listeners who guess cannot be recognised and count too"
         )
     by_class = {
         c: [i for i in split.test if split.samples[i].class_name == c] for c in split.classes

@@ -117,7 +117,7 @@ def test_only_damaged_checkpoints_are_refused_now_and_later(tmp_path: Path) -> N
     for path in tmp_path.glob("*/tensors.safetensors"):
         path.write_bytes(b"damaged")
     for _ in range(2):
-        with pytest.raises(MismatchError, match="does not start again from zero"):
+        with pytest.raises(MismatchError, match="to start again from step 0, delete the run"):
             CheckpointFolder(tmp_path).latest()
     assert len(list(tmp_path.glob("*.damaged/tensors.safetensors"))) == 2
 

@@ -135,7 +135,7 @@ def test_d_noise_of_the_variants_own_is_refused(
         model.unet.conv_in.register_forward_pre_hook(lambda m, args: (0.9 * args[0],))
     else:
         model.unet.time_proj.register_forward_pre_hook(lambda m, args: (args[0] // 2,))
-    with pytest.raises(GuardError, match=f"gets other {place} than were made for it"):
+    with pytest.raises(GuardError, match=f"gets other {place} than the training step made"):
         check_answer_is_the_unets(model, probe)
 
 

@@ -313,7 +313,7 @@ def test_only_pooled_embeddings_can_stand_in() -> None:
     assert {k.value: v for k, v in profile.foundation.exported.items()} == {
         "msclap_pooled": "/some/where"
     }
-    with pytest.raises(UsageError, match="log_mel is not exported"):
+    with pytest.raises(UsageError, match="log_mel cannot be exported"):
         load_profile("tiny", overrides=["foundation.exported.log_mel=/some/where"])
 
 

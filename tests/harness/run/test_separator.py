@@ -47,7 +47,9 @@ def test_a_run_behind_a_separator_is_another_run_from_its_id_to_its_images(
     images, _ = generate([folder], sounds=heard, options=GenerateOptions(), out=tmp_path / "out")
     assert len(images) == 1
     assert asked
-    with pytest.raises(UsageError, match="hears through separator 'halves'"):
+    with pytest.raises(
+        UsageError, match="was trained behind separator 'halves', which cannot be exported"
+    ):
         export(folder, out=tmp_path / "exported", device="cpu")
     assert not (tmp_path / "exported").exists()
 

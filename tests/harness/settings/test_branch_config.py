@@ -156,7 +156,7 @@ def test_what_toml_cannot_hold_is_refused(value: Any) -> None:
         ('variant = "sonic"\n[stage1]\nlr = 1.0', "sets stage1, which all branches share"),
         (
             'variant = "sonic"\n[variants.baseline]\nnum_tokens = 4',
-            "of sonic and has settings of baseline",
+            "it is for 'sonic' but also sets 'baseline'; a config may hold",
         ),
         ("variant = 3", "'variant' cannot be 3"),
         (
