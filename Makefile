@@ -61,7 +61,7 @@ peers: $(READY) ## Hold encoders and scorers against the published packages (6 G
 real-check: $(READY) ## Real recordings, photographs and encoders through the pipeline (85 MB once, minutes; Debian).
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.real_check
 
-gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (a quarter of an hour).
+gpu-check: $(READY) ## Check and time every branch on this machine's GPU, with random weights (ten minutes).
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/gpu_check.py
 
 foundation: $(READY) ## Rebuild the embedded models from nothing into build/foundation (hours on a CPU).

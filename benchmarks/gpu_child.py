@@ -1,28 +1,27 @@
 """One measured training of `gpu_check.py`, in a process of its own; its last line is JSON.
 
-Everything is prepared first; what is timed waits for `--turn`, a file that one process locks at a
-time, so that the others' work on the GPU is in nobody's figures. `gpu_check.py` holds it until all
-are prepared.
+Everything is prepared first; what is timed waits for `--turn`, a file that `gpu_check.py` makes
+when the card is free, so that the others' work is in nobody's figures.
 """
 
 import argparse
-import fcntl
 import hashlib
 import itertools
 import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from gpu_sampling import sampled
 
 from core.choices import AudioFeature
-from core.training import guards
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import InterruptFlag
 from core.training.loop import train
@@ -46,47 +45,48 @@ def main() -> None:
     parser.add_argument("--profile", default="tiny")
     parser.add_argument("--results", required=True)
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--turn", default=None)
+    parser.add_argument("--turn", type=Path, default=None)
     parser.add_argument("--sample", action="store_true")
+    parser.add_argument("--free", action="store_true", help="stage 2 without determinism, too")
     parser.add_argument("--stop-at", type=int, default=None, help="train once more, resumed there")
-    parser.add_argument("--plain-loop", action="store_true")
+    parser.add_argument("--plain-loop", action="store_true", help="the loop people write, too")
     parser.add_argument("--unfused", action="store_true", help="torch's own norms and GEGLU")
     parser.add_argument("--kernels", default=None, help="a file for the costliest kernels")
     arguments = parser.parse_args()
-    if arguments.plain_loop or arguments.unfused:
+    if arguments.unfused:
         _leave_blocks_alone()
     planned, ready = prepared(arguments)
-    with _turn(arguments.turn):
-        if arguments.plain_loop:
-            print(json.dumps(plain_loop(ready)))
-            return
-        before = ready.model.state_dict()
-        found = trained(planned, ready, kernels=arguments.kernels)
-        found["weights"] = digest(ready.model)
-        if arguments.sample:
-            found |= sampled(planned, ready)
-        if arguments.stop_at is not None:
-            ready.model.load_state_dict(before)
-            resumed(planned, ready, stop_at=arguments.stop_at, before=before)
-            found["is_equal_resumed"] = digest(ready.model) == found["weights"]
+    _await_turn(arguments.turn)
+    before = ready.model.state_dict()
+    found = trained(planned, ready, kernels=arguments.kernels)
+    found["weights"] = digest(ready.model)
+    if arguments.sample:
+        found |= sampled(planned, ready)
+    if arguments.stop_at is not None:
+        ready.model.load_state_dict(before)
+        resumed(planned, ready, stop_at=arguments.stop_at, before=before)
+        found["is_equal_resumed"] = digest(ready.model) == found["weights"]
+    if arguments.free:
+        ready.model.load_state_dict(before)
+        found |= {f"free_{name}": value for name, value in free(planned, ready).items()}
+    if arguments.plain_loop:
+        found |= plain_loop(ready)
     print(json.dumps(found))
 
 
-@contextmanager
-def _turn(path: str | None) -> Iterator[None]:
-    if path is None:
-        yield
+def _await_turn(turn: Path | None) -> None:
+    if turn is None:
         return
     print(PREPARED, flush=True)
-    with Path(path).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    parent = os.getppid()
+    while not turn.exists():
+        if os.getppid() != parent:
+            sys.exit("the check that started this process has ended")
+        time.sleep(0.1)
 
 
 def prepared(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """The planned run and its model, by the harness's own preparation."""
-    if arguments.profile == "sd15":  # a random VAE gives no picture back
-        guards.check_latents_match_pictures = lambda *args, **kwargs: None
     device, display = training_device(), PlainDisplay()
     request = RunRequest(
         variant=arguments.variant,
@@ -101,11 +101,11 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return planned, ready
 
 
-def _train(planned: Any, ready: Any, folder: str, on_step: Callable[..., None], **more: Any) -> Any:
+def _train(plan: Any, ready: Any, folder: str, on_step: Callable[..., None], **more: Any) -> Any:
     return train(
         ready.model,
         data=ready.data,
-        plan=planned.plan,
+        plan=plan,
         scheduler=ready.foundation.noise_scheduler,
         latent_shape=ready.foundation.latent_shape,
         seed=0,
@@ -115,35 +115,56 @@ def _train(planned: Any, ready: Any, folder: str, on_step: Callable[..., None], 
     )
 
 
-def trained(planned: Any, ready: Any, *, kernels: str | None) -> dict[str, Any]:
+def trained(planned: Any, ready: Any, *, kernels: str | None = None) -> dict[str, Any]:
     """Milliseconds of a step by stage, once its graph is replayed, and memory."""
-    moments: dict[str, list[float]] = {}
     watch = _KernelWatch(kernels)
-
-    def on_step(report: Any) -> None:
-        times = moments.setdefault(report.stage, [])
-        times.append(time.monotonic())
-        watch.step(report.stage, len(times), steps=report.stage_steps)
-
-    _wait()
-    started = time.monotonic()
-    with TemporaryDirectory() as folder:
-        result = _train(planned, ready, folder, on_step)
-    _wait()
-    found: dict[str, Any] = {
-        "train_s": time.monotonic() - started,
-        "is_recorded": {stage.stage: stage.is_recorded for stage in result.stages},
-        "skipped_steps": sum(stage.skipped_steps for stage in result.stages),
-    }
-    for stage, times in moments.items():
-        gaps = [b - a for a, b in itertools.pairwise(times)]
-        late = gaps[len(gaps) // 2 :]  # after the plain steps and the recording
-        if late and not watch.touched(stage):
-            found[f"{stage}_ms"] = 1000 * statistics.median(late)
+    found, result = _timed(planned.plan, ready, watch=watch)
+    found["is_recorded"] = {stage.stage: stage.is_recorded for stage in result.stages}
+    found["skipped_steps"] = sum(stage.skipped_steps for stage in result.stages)
     if torch.cuda.is_available():
         found["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         found["reserved_gib"] = torch.cuda.max_memory_reserved() / 2**30  # with the graph's pool
     return found
+
+
+def free(planned: Any, ready: Any) -> dict[str, Any]:
+    """The second stage alone, and sampling, by whatever kernels torch takes for the fastest."""
+    device = ready.model.device.type
+    set_determinism(False, device=device)
+    stages = tuple(
+        replace(stage, steps=stage.steps if stage.name == "stage2" else 0)
+        for stage in planned.plan.stages
+    )
+    plan = replace(planned.plan, stages=stages, deterministic=False)
+    found, _ = _timed(plan, ready)
+    found |= sampled(planned, ready)
+    set_determinism(True, device=device)
+    return found
+
+
+def _timed(
+    plan: Any, ready: Any, *, watch: "_KernelWatch | None" = None
+) -> tuple[dict[str, Any], Any]:
+    moments: dict[str, list[float]] = {}
+
+    def on_step(report: Any) -> None:
+        times = moments.setdefault(report.stage, [])
+        times.append(time.monotonic())
+        if watch is not None:
+            watch.step(report.stage, len(times), steps=report.stage_steps)
+
+    _wait()
+    started = time.monotonic()
+    with TemporaryDirectory() as folder:
+        result = _train(plan, ready, folder, on_step)
+    _wait()
+    found: dict[str, Any] = {"train_s": time.monotonic() - started}
+    for stage, times in moments.items():
+        gaps = [b - a for a, b in itertools.pairwise(times)]
+        late = gaps[len(gaps) // 2 :]  # after the plain steps and the recording
+        if late and not (watch is not None and watch.touched(stage)):
+            found[f"{stage}_ms"] = 1000 * statistics.median(late)
+    return found, result
 
 
 class _KernelWatch:
@@ -190,51 +211,16 @@ def resumed(planned: Any, ready: Any, *, stop_at: int, before: dict[str, Any]) -
 
     with TemporaryDirectory() as folder:
         try:
-            _train(planned, ready, folder, on_step, interrupt=flag)
+            _train(planned.plan, ready, folder, on_step, interrupt=flag)
         except _StoppedError:
             pass
         else:
             raise AssertionError("the training did not stop")
         ready.model.load_state_dict(before)
         starts: list[int] = []
-        _train(planned, ready, folder, lambda report: None, on_resume=starts.append)
+        _train(planned.plan, ready, folder, lambda report: None, on_resume=starts.append)
         # The step after it may have been on its way already.
         assert starts[0] - stop_at in (0, 1), starts
-
-
-def sampled(planned: Any, ready: Any) -> dict[str, Any]:
-    """Images a second (20 steps, three passes, decoded), and whether they come out equal twice."""
-    from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
-
-    ids = list(ready.data.train_ids)[:8]
-    settings = planned.profile.sampling
-    found: dict[str, Any] = {}
-    images = []
-    for _ in range(3):
-        _wait()
-        started = time.monotonic()
-        conditioning = ready.model.variant.condition(ready.data.inputs(ids).to(ready.model.device))
-        latents = sample_latents(
-            ready.model,
-            conditioning=conditioning,
-            null_text_LC=ready.features.null_text,
-            noise_BCHW=initial_noise(
-                ids, draws=[0] * len(ids), seed=0, latent_shape=ready.foundation.latent_shape
-            ),
-            solver=build_solver(settings.sampler, noise_scheduler=ready.foundation.noise_scheduler),
-            steps=20,
-            guidance=Guidance(text=3.0, audio=2.0),
-            precision=planned.profile.training.precision,
-        )
-        _wait()
-        between = time.monotonic()
-        images.append(ready.foundation.decode_latents(latents))
-        _wait()
-        ended = time.monotonic()
-        found["images_per_s"] = len(ids) / (ended - started)
-        found["decode_s_per_image"] = (ended - between) / len(ids)
-    found["is_equal_sampled"] = torch.equal(images[0], images[-1])
-    return found
 
 
 def digest(model: Any) -> str:

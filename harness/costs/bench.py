@@ -29,6 +29,11 @@ class BranchBench(BaseModel):
     images_per_s: float | None = None
     """Sampled and decoded: 20 solver steps, three passes."""
 
+    @property
+    def is_measured(self) -> bool:
+        """False for a branch that failed there."""
+        return self.stage1_ms is not None
+
     def step_seconds(self, stage: str) -> float | None:
         """Of an optimiser step of a stage; None where it was not measured."""
         found: float | None = getattr(self, f"{stage}_ms", None)
@@ -74,5 +79,5 @@ def joined(benches: Sequence[Bench]) -> Bench:
     *older, newest = sorted(benches, key=lambda bench: bench.date)
     branches: dict[str, BranchBench] = {}
     for bench in [*(b for b in older if b.card == newest.card), newest]:
-        branches |= bench.sd15
+        branches |= {name: row for name, row in bench.sd15.items() if row.is_measured}
     return newest.model_copy(update={"sd15": branches})

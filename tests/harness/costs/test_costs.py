@@ -128,15 +128,15 @@ def test_the_measured_card_is_projected_to_what_was_measured(full_size: MatrixPl
 
 
 def test_a_branch_that_the_newest_measurement_lacks_is_taken_from_an_older_one() -> None:
-    """Catches: a branch without a forecast since a check was cut short; another card's times."""
+    """Catches: no forecast since a check was cut short or failed; another card's times."""
 
-    def bench(card: str, date: str, **step_ms: float) -> Bench:
+    def bench(card: str, date: str, **step_ms: float | None) -> Bench:
         rows = {name: BranchBench(stage1_ms=ms) for name, ms in step_ms.items()}
         return Bench(card=card, date=date, torch="2", batch=8, sd15=rows)
 
     found = joined(
         [
-            bench("A", "2026-02-02", sonic=95.0),
+            bench("A", "2026-02-02", sonic=95.0, baseline=None),
             bench("A", "2026-02-01", sonic=130.0, baseline=140.0),
             bench("A", "2026-01-01", baseline=500.0),
             bench("B", "2026-02-01", cutting_edge=9.0),
