@@ -5,45 +5,24 @@ Nothing here runs or draws anything; the same records always give the same numbe
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UsageError
 from harness.comparison.certified import refusals
-from harness.comparison.clips import (
-    headline_clips,
-)
-from harness.comparison.eligibility import (
-    eligibility,
-    require_comparable,
-)
+from harness.comparison.clips import headline_clips
+from harness.comparison.eligibility import eligibility, require_comparable
 from harness.comparison.evidence import Looks
 from harness.comparison.failures import earlier_failures_sentence
-from harness.comparison.judging import (
-    Evidence,
-    caution_of,
-    judged_pairs,
-    least_strength,
-    secondary_pairs,
-    strength_of,
-    trainings_of,
-    undecided,
-)
+from harness.comparison.judging import Evidence, judge
 from harness.comparison.listening import listening_of
 from harness.comparison.near_real import near_real_rows
 from harness.comparison.power import power_table
-from harness.comparison.record import (
-    ComparisonRecord,
-)
+from harness.comparison.record import ComparisonRecord
 from harness.comparison.rows import compared_run, pair_result
 from harness.comparison.runs import LoadedRun
-from harness.comparison.sentences import (
-    claim_sentence,
-    shape_notices,
-    verdict_sentence,
-)
+from harness.comparison.sentences import claim_sentence, shape_notices, verdict_sentence
 from harness.comparison.shortfall import to_add
-from harness.comparison.tables import metric_names, metric_rows
+from harness.comparison.tables import metric_rows
 from harness.comparison.tuning import (
     are_rates_tuned,
     chosen_by_sentence,
@@ -56,8 +35,7 @@ from harness.metrics.registry import metric as declared
 from harness.records.certificate import Certificate
 from harness.records.record import Status, now
 from harness.settings.branch_config import Tuning
-from harness.statistics.outcome import ALPHA, MAX_SEEDS, Outcome, Strength
-from harness.statistics.verdict import leader
+from harness.statistics.outcome import ALPHA, MAX_SEEDS, Strength
 from harness.wording.data_kinds import group_word, groups_notice
 
 
@@ -104,44 +82,19 @@ def analyse(
     seeds = sorted({r.identity.seed for r in done})
     if len(seeds) > MAX_SEEDS:
         raise UsageError(f"{len(seeds)} seeds; a comparison takes at most {MAX_SEEDS}")
-    caution = caution_of(done, metric, certificates=certificates)
     looks = looks or Looks()
-    clips = headline_clips(finished)
-    evidence = Evidence(done, clips)
-    # A run that failed or has no value must not drop out of the pairing unseen.
-    pairs = (
-        []
-        if failed
-        else judged_pairs(
-            done, metric, evidence=evidence, margin=margins.get(metric, 0.0), looks=looks.planned
-        )
+    evidence = Evidence(done, headline_clips(finished))
+    judged = judge(
+        done,
+        metric,
+        # A run that failed or has no value must not drop out of the pairing unseen.
+        is_whole=not failed,
+        evidence=evidence,
+        margins=margins,
+        looks=looks,
+        certificates=certificates,
     )
-    if caution is not None:
-        pairs = [undecided(pair) for pair in pairs]
-    others = [name for name in metric_names(done) if name != metric]
-    secondary = (
-        []
-        if failed
-        else secondary_pairs(
-            done, others, evidence=evidence, margins=margins, certificates=certificates
-        )
-    )
-    winner = leader(pairs) if pairs else None
-    outcome = Outcome.UNDECIDED
-    if winner is not None:
-        outcome = Outcome.WIN
-    elif pairs and all(pair.outcome is Outcome.TIE for pair in pairs):
-        outcome = Outcome.TIE
-    is_tested = bool(pairs) and caution is None
-    deciding = [p for p in pairs if winner is None or winner in (p.first, p.second)]
-    strength, population = strength_of(
-        outcome, deciding, is_tested=is_tested, num_seeds=len(seeds), looks=looks
-    )
-    if looks.unplanned:
-        pairs = [replace(pair, strength=least_strength(pair)) for pair in pairs]
-    trainings = trainings_of(done, metric, pairs) if is_tested else None
-    num_pairs = math.comb(len(branches), 2)
-    num_decided = sum(pair.outcome is not Outcome.UNDECIDED for pair in pairs)
+    is_tested, num_decided = judged.is_tested, judged.num_decided
     return ComparisonRecord(
         name=folder.name,
         created_at=now(),
@@ -154,25 +107,25 @@ def analyse(
             metric=metric,
             records=done,
             failed=failed,
-            outcome=outcome,
-            winner=winner,
-            population=population,
-            caution=caution,
-            num_pairs=len(pairs),
+            outcome=judged.outcome,
+            winner=judged.winner,
+            population=judged.population,
+            caution=judged.caution,
+            num_pairs=len(judged.pairs),
             num_decided=num_decided,
-            is_exploratory=strength is Strength.EXPLORATORY,
+            is_exploratory=judged.strength is Strength.EXPLORATORY,
         ),
-        outcome=outcome,
-        winner=winner,
-        strength=strength,
+        outcome=judged.outcome,
+        winner=judged.winner,
+        strength=judged.strength,
         claim=claim_sentence(
-            outcome,
+            judged.outcome,
             is_tested=is_tested,
             num_seeds=len(seeds),
-            num_pairs=max(1, num_pairs),
+            num_pairs=max(1, math.comb(len(branches), 2)),
             alpha=ALPHA,
-            population=population,
-            trainings=trainings,
+            population=judged.population,
+            trainings=judged.trainings,
             looks=looks,
             num_decided=num_decided,
             are_rates_tuned=are_rates_tuned(branches, tuning=tuned),
@@ -181,11 +134,11 @@ def analyse(
         seeds=seeds,
         pairs=[
             pair_result(pair, metric, evidence, adjustment="holm", looks=looks.planned)
-            for pair in pairs
+            for pair in judged.pairs
         ],
         secondary=[
             pair_result(pair, name, evidence, adjustment="benjamini_hochberg")
-            for name, pair in secondary
+            for name, pair in judged.secondary
         ],
         metrics=metric_rows(records, branches=branches, primary=metric),
         runs=[compared_run(run, folder=folder) for run in _in_order(runs, branches)],
@@ -196,7 +149,7 @@ def analyse(
             num_branches=len(branches),
             sds={
                 f"{pair.first} - {pair.second}": pair.difference.sd
-                for pair in pairs
+                for pair in judged.pairs
                 if math.isfinite(pair.difference.sd)
             },
             looks=looks.planned,
@@ -214,12 +167,14 @@ def analyse(
             *([inequality_sentence(unequal)] if unequal else ()),
             *([flattered] if flattered else ()),
             *([retried] if retried else ()),
-            *([] if trainings is None else shape_notices(trainings)),
+            *([] if judged.trainings is None else shape_notices(judged.trainings)),
         ],
-        population=population,
-        trainings=trainings,
+        population=judged.population,
+        trainings=judged.trainings,
         looks=looks,
-        to_add=to_add(done, deciding, outcome=outcome, alpha=ALPHA, looks=looks.planned)
+        to_add=to_add(
+            done, judged.deciding, outcome=judged.outcome, alpha=ALPHA, looks=looks.planned
+        )
         if is_tested
         else None,
         near_real=[] if failed else near_real_rows(evidence, branches=branches, margins=margins),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import pandas as pd
@@ -14,13 +14,13 @@ from harness.comparison.clips import (
     matched_runs,
 )
 from harness.comparison.evidence import Looks, Trainings
-from harness.comparison.tables import higher_is_better
+from harness.comparison.tables import higher_is_better, metric_names
 from harness.records.certificate import Certificate
 from harness.records.record import RunRecord
 from harness.statistics.multiplicity import benjamini_hochberg
 from harness.statistics.outcome import ALPHA, MIN_SEEDS_FOR_A_WIN, Outcome, Population, Strength
 from harness.statistics.shapes import shape_of
-from harness.statistics.verdict import PairVerdict, compare_pairs, verdict
+from harness.statistics.verdict import PairVerdict, compare_pairs, leader, verdict
 
 LEVEL = 0.95
 """Of every interval."""
@@ -61,7 +61,95 @@ class Evidence:
         return self._known[key]
 
 
-def judged_pairs(
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the pairs of branches say, before it is put into words."""
+
+    pairs: list[PairVerdict]
+    """On the deciding metric; none where a run failed or has no value."""
+    secondary: list[tuple[str, PairVerdict]]
+    """On all other metrics, by their names."""
+    outcome: Outcome
+    """Of all branches together."""
+    winner: str | None
+    """The branch that is ahead of all others; None without a win."""
+    strength: Strength
+    """How much weight the outcome bears."""
+    population: Population
+    """What the outcome speaks of."""
+    deciding: list[PairVerdict]
+    """The winner's pairs; without a winner all of them."""
+    trainings: Trainings | None
+    """None where nothing was tested."""
+    caution: str | None
+    """Why the deciding metric may not rank here."""
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the pairs were tested on a metric that may rank."""
+        return bool(self.pairs) and self.caution is None
+
+    @property
+    def num_decided(self) -> int:
+        """Pairs with a win or a tie."""
+        return sum(pair.outcome is not Outcome.UNDECIDED for pair in self.pairs)
+
+
+def judge(
+    done: Sequence[RunRecord],
+    metric: str,
+    *,
+    is_whole: bool,
+    evidence: Evidence,
+    margins: Mapping[str, float],
+    looks: Looks,
+    certificates: Sequence[Certificate],
+) -> Judgement:
+    """Judge finished runs by every metric; only `metric` decides.
+
+    is_whole: whether no run of the matrix failed; without it no pair is judged. margins: by metric,
+    differences within which branches tie.
+    """
+    caution = _caution_of(done, metric, certificates=certificates)
+    pairs: list[PairVerdict] = []
+    secondary: list[tuple[str, PairVerdict]] = []
+    if is_whole:
+        margin = margins.get(metric, 0.0)
+        pairs = _judged_pairs(done, metric, evidence=evidence, margin=margin, looks=looks.planned)
+        others = [name for name in metric_names(done) if name != metric]
+        secondary = _secondary_pairs(
+            done, others, evidence=evidence, margins=margins, certificates=certificates
+        )
+    if caution is not None:
+        pairs = [_undecided(pair) for pair in pairs]
+    winner = leader(pairs) if pairs else None
+    outcome = Outcome.UNDECIDED
+    if winner is not None:
+        outcome = Outcome.WIN
+    elif pairs and all(pair.outcome is Outcome.TIE for pair in pairs):
+        outcome = Outcome.TIE
+    is_tested = bool(pairs) and caution is None
+    deciding = [p for p in pairs if winner is None or winner in (p.first, p.second)]
+    num_seeds = len({record.identity.seed for record in done})
+    strength, population = _strength_of(
+        outcome, deciding, is_tested=is_tested, num_seeds=num_seeds, looks=looks
+    )
+    if looks.unplanned:
+        pairs = [replace(pair, strength=_least_strength(pair)) for pair in pairs]
+    return Judgement(
+        pairs=pairs,
+        secondary=secondary,
+        outcome=outcome,
+        winner=winner,
+        strength=strength,
+        population=population,
+        deciding=deciding,
+        trainings=_trainings_of(done, metric, pairs) if is_tested else None,
+        caution=caution,
+    )
+
+
+def _judged_pairs(
     records: Sequence[RunRecord],
     metric: str,
     *,
@@ -89,7 +177,7 @@ def judged_pairs(
     )
 
 
-def undecided(pair: PairVerdict) -> PairVerdict:
+def _undecided(pair: PairVerdict) -> PairVerdict:
     """The pair with its numbers, of which nothing is concluded."""
     return replace(
         pair,
@@ -100,12 +188,12 @@ def undecided(pair: PairVerdict) -> PairVerdict:
     )
 
 
-def least_strength(pair: PairVerdict) -> Strength:
+def _least_strength(pair: PairVerdict) -> Strength:
     """What a decided pair's outcome weighs after a look that no plan names."""
     return pair.strength if pair.strength is Strength.NONE else Strength.EXPLORATORY
 
 
-def secondary_pairs(
+def _secondary_pairs(
     records: Sequence[RunRecord],
     metrics: Sequence[str],
     *,
@@ -117,7 +205,7 @@ def secondary_pairs(
     found = [
         (name, pair)
         for name in metrics
-        for pair in judged_pairs(records, name, evidence=evidence, margin=margins.get(name, 0.0))
+        for pair in _judged_pairs(records, name, evidence=evidence, margin=margins.get(name, 0.0))
     ]
     adjusted = benjamini_hochberg([pair.difference.t_p for _, pair in found])
     both = benjamini_hochberg(
@@ -139,13 +227,13 @@ def secondary_pairs(
             adjusted_both_p=math.nan if pair.crossed is None else float(both_p),
             alpha=ALPHA,
         )
-        if caution_of(records, name, certificates=certificates) is not None:
-            judged = undecided(judged)
+        if _caution_of(records, name, certificates=certificates) is not None:
+            judged = _undecided(judged)
         results.append((name, replace(judged, strength=Strength.EXPLORATORY)))
     return results
 
 
-def strength_of(
+def _strength_of(
     outcome: Outcome,
     pairs: Sequence[PairVerdict],
     *,
@@ -167,7 +255,7 @@ def strength_of(
     return Strength.CONFIRMED if is_confirmed else Strength.THESE_CLIPS, population
 
 
-def trainings_of(
+def _trainings_of(
     records: Sequence[RunRecord], metric: str, pairs: Sequence[PairVerdict]
 ) -> Trainings:
     """How the trainings are distributed on the metric."""
@@ -195,7 +283,7 @@ def trainings_of(
     )
 
 
-def caution_of(
+def _caution_of(
     records: Sequence[RunRecord], metric: str, *, certificates: Sequence[Certificate] = ()
 ) -> str | None:
     """Why a metric may not rank here: a distance known to rank wrongly at this many images, or a

@@ -13,18 +13,14 @@ from harness.comparison.clips import (
     stored_test,
     stored_variance,
 )
-from harness.comparison.eligibility import (
-    budget_of,
-)
+from harness.comparison.eligibility import budget_of
 from harness.comparison.evidence import Interval, Selection
 from harness.comparison.judging import LEVEL, Evidence
 from harness.comparison.pair_result import PairResult
 from harness.comparison.power import detectable, sd_interval
 from harness.comparison.record import ComparedRun
 from harness.comparison.runs import LoadedRun
-from harness.comparison.sentences import (
-    pair_sentence,
-)
+from harness.comparison.sentences import pair_sentence
 from harness.comparison.tables import higher_is_better
 from harness.records.folders import RunFolder
 from harness.statistics.exaggeration import exaggeration

@@ -14,9 +14,7 @@ from harness.cli.main import app
 from harness.cli.report_targets import write_reports
 from harness.records.names import named_sweep
 from harness.report.sweep.write import write_sweep_report
-from harness.sweep.record import (
-    SweepRecord,
-)
+from harness.sweep.record import SweepRecord
 
 Save = Callable[[SweepRecord], Path]
 
