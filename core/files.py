@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,8 +153,26 @@ def user_cache() -> Path:
     return Path(base).expanduser() / "branch-harness"
 
 
+def require_regular(path: Path) -> None:
+    """Return if `path` is a file that ends: reading from a pipe would wait for a writer.
+
+    Raises: OSError that says what it is instead, or that it is not there.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "device")
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, f"it is a {kind}, not a file", str(path))
+
+
 def file_sha256(path: Path) -> str:
-    """Lower-case hex SHA-256 of a file's bytes, read in blocks."""
+    """Lower-case hex SHA-256 of a file's bytes, read in blocks.
+
+    Raises: OSError, also for what is not a file: see `require_regular`.
+    """
+    require_regular(path)
     digest = hashlib.sha256()
     with naming(path), path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):

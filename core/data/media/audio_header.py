@@ -11,8 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from core.files import require_regular
+
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-_TAG_NAMES = {0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0006: "A-law", 0x0007: "mu-law"}
+_TAG_NAMES = {
+    **{0x0002: "Microsoft ADPCM", 0x0011: "IMA ADPCM", 0x0006: "A-law", 0x0007: "mu-law"},
+    **{0x0031: "GSM 6.10", 0x0040: "G.721 ADPCM", 0x0055: "MP3", 0x00FF: "AAC", 0x0161: "WMA"},
+}
 _STREAMED_BYTES = 0x7FFF0000  # writers to a pipe cannot know the size and put a huge one
 _OGG_TAIL_BYTES = 1 << 17  # an Ogg page is at most 65,307 bytes
 _OGG_FIRST_PAGE, _OGG_LAST_PAGE = 0x02, 0x04
@@ -44,6 +49,8 @@ class AudioHeader:
     """The container ends before its first sample."""
     is_truncated: bool = False
     """The container promises more bytes than the file has."""
+    wav_format: tuple[int, int, int] | None = None
+    """Channels, samples a second and bits a sample, as a WAV says them; None where it does not."""
     start: int = 0
     """Bytes of junk before it."""
     links: tuple[int, ...] = ()
@@ -52,6 +59,7 @@ class AudioHeader:
 
 def read_audio_header(path: Path) -> AudioHeader:
     """The header of an audio file, whatever its name says. Raises: OSError."""
+    require_regular(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -143,11 +151,16 @@ def _ogg_links(file: BinaryIO, *, start: int) -> tuple[int, ...]:
 
 def _read_wav(file: BinaryIO, *, size: int, is_64_bit: bool) -> AudioHeader:
     codec: str | None = None
+    wav_format: tuple[int, int, int] | None = None
     while len(head := file.read(8)) == 8:
         name, num_bytes = struct.unpack("<4sI", head)
         start = file.tell()
         if name == b"fmt ":
-            codec = _unsupported_codec(file.read(min(num_bytes, 40)))
+            fmt = file.read(min(num_bytes, 40))
+            codec = _unsupported_codec(fmt)
+            if len(fmt) >= 16:
+                _, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt[:16])
+                wav_format = channels, rate, bits
         if name == b"data":
             left = size - start
             is_streamed = is_64_bit or num_bytes >= _STREAMED_BYTES
@@ -156,6 +169,7 @@ def _read_wav(file: BinaryIO, *, size: int, is_64_bit: bool) -> AudioHeader:
                 unsupported_codec=codec,
                 is_without_samples=num_bytes == 0 or left <= 0,
                 is_truncated=num_bytes > left and not is_streamed,
+                wav_format=wav_format,
             )
         file.seek(start + num_bytes + num_bytes % 2)
     return AudioHeader("wav", unsupported_codec=codec, is_without_samples=True)

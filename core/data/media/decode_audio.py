@@ -17,6 +17,7 @@ from core.data.items import Reason
 from core.data.media.audio_header import read_audio_header
 from core.data.media.errors import MediaError
 from core.data.media.near_duplicates import sound_fingerprint
+from core.data.media.sound_errors import CONVERT, broken_off, not_opened, not_sound
 from core.data.media.sound_file import UNKNOWN_FRAMES, Chain, Slice, Sound
 
 SAMPLE_RATE_HZ = 48_000
@@ -97,7 +98,8 @@ def inspect_audio(path: Path, *, window_s: float = DEFAULT_WINDOW_S) -> AudioFac
     if num_frames < promised * (_MIN_MP3_SHARE if is_mp3 else 1.0):
         raise MediaError(
             Reason.TRUNCATED_AUDIO,
-            f"the audio ends after {num_frames} of {promised} samples; the file was cut short",
+            f"the audio ends after {num_frames} of {promised} samples: it was cut short; copy or "
+            "download it again",
         )
     if num_frames < MIN_DURATION_S * rate:
         raise MediaError(
@@ -198,21 +200,22 @@ def _open_audio(path: Path) -> "soundfile.SoundFile | Chain":
     if header.is_without_samples:
         raise MediaError(
             Reason.EMPTY_AUDIO,
-            f"the audio file has {path.stat().st_size} bytes and not one sample of sound",
+            f"the audio file has {path.stat().st_size} bytes and not one sample of sound; "
+            "copy or download it again",
         )
     if header.container is None:
-        raise MediaError(
-            Reason.UNDECODABLE_AUDIO, "the file's bytes are not wav, flac, ogg or mp3 audio"
-        )
+        raise not_sound(path)
     if header.unsupported_codec:
         raise MediaError(
             Reason.UNSUPPORTED_FORMAT,
-            f"the audio is coded as {header.unsupported_codec}; "
-            "wav files of PCM or float samples are read",
+            f"the audio is coded as {header.unsupported_codec}; wav files of PCM or float samples "
+            f"are read; {CONVERT}",
         )
     if header.is_truncated:
         raise MediaError(
-            Reason.TRUNCATED_AUDIO, "the audio file is shorter than its header says; it was cut"
+            Reason.TRUNCATED_AUDIO,
+            "the audio file is shorter than its header says: it was cut short; copy or download "
+            "it again",
         )
     file: soundfile.SoundFile | Chain
     size = path.stat().st_size
@@ -223,10 +226,8 @@ def _open_audio(path: Path) -> "soundfile.SoundFile | Chain":
             file = Sound(Slice(path, start=header.start, end=size) if header.start else path)
     except ValueError as error:
         raise MediaError(Reason.UNSUPPORTED_FORMAT, str(error)) from None
-    except soundfile.LibsndfileError as error:
-        raise MediaError(
-            Reason.UNDECODABLE_AUDIO, f"the audio cannot be decoded: {error.error_string}"
-        ) from None
+    except soundfile.LibsndfileError:
+        raise not_opened(path, header) from None
     except TypeError:  # soundfile takes a name in .raw for headerless sound
         raise MediaError(
             Reason.UNSUPPORTED_FORMAT, "the file is named as raw audio; give it its true ending"
@@ -234,7 +235,8 @@ def _open_audio(path: Path) -> "soundfile.SoundFile | Chain":
     if file.subtype not in SUBTYPES:
         file.close()
         raise MediaError(
-            Reason.UNSUPPORTED_FORMAT, f"audio coded as {file.subtype} is not supported"
+            Reason.UNSUPPORTED_FORMAT,
+            f"the audio is coded as {file.subtype}, which is not read; {CONVERT}",
         )
     num_channels, rate = file.channels, file.samplerate
     is_countable = num_channels <= _MAX_CHANNELS and num_channels * rate <= _MAX_SAMPLES_PER_S
@@ -248,7 +250,10 @@ def _open_audio(path: Path) -> "soundfile.SoundFile | Chain":
         )
     if file.frames == 0:
         file.close()
-        raise MediaError(Reason.EMPTY_AUDIO, "the audio file has a header and no samples")
+        raise MediaError(
+            Reason.EMPTY_AUDIO,
+            "the audio file has a header and no samples; copy or download it again",
+        )
     return file
 
 
@@ -270,11 +275,8 @@ def _blocks(
         wanted = min(left, _BLOCK_S * file.samplerate)
         try:
             block_SC = _read(file, wanted)
-        except soundfile.LibsndfileError as error:
-            raise MediaError(
-                Reason.UNDECODABLE_AUDIO,
-                f"the audio breaks off while decoding: {error.error_string}",
-            ) from None
+        except soundfile.LibsndfileError:
+            raise broken_off() from None
         if len(block_SC):
             yield block_SC
         if len(block_SC) < wanted:

@@ -20,6 +20,7 @@ from core.data.items import Reason
 from core.data.media.errors import MediaError
 from core.data.media.jpeg_end import with_end_marker
 from core.data.media.near_duplicates import picture_hash
+from core.files import require_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,6 +122,12 @@ def _load_image(path: Path, *, held: ExitStack, side: int | None = None) -> _Loa
     side: pixels that each side has to keep; jpgs are then decoded as grey at a half to an eighth
     where that suffices.
     """
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise MediaError(
+            Reason.UNREADABLE, f"the picture cannot be read: {error.strerror}"
+        ) from None
     try:
         with path.open("rb") as file:
             opened = Image.open(file, formats=IMAGE_FORMATS)

@@ -98,7 +98,13 @@ def window(path: Path, *, key: str, rate_hz: int, num_samples: int) -> np.ndarra
     """The first `num_samples` of a clip, mono float32 [T] at `rate_hz`; short ones repeat."""
     if file_sha256(path) != key:
         sys.exit(f"{path} is not the file that was locked; clean and split the data again")
-    samples_TC, found_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        samples_TC, found_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        sys.exit(
+            f"{path} cannot be read by the soundfile {soundfile.__version__} of this environment "
+            f"({error.error_string}); update it: pip install -U soundfile"
+        )
     mono_T = samples_TC.mean(axis=1)
     if found_hz != rate_hz:
         mono_T = soxr.resample(mono_T, found_hz, rate_hz)

@@ -1,8 +1,11 @@
 """A folder becomes a manifest: nothing is lost, nothing is changed."""
 
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -10,8 +13,12 @@ import pytest
 import soundfile
 
 from core.data.cleaning.clean import build_manifest, clean_manifest, require_usable
+from core.data.ingest.folder import scan_folder
 from core.data.items import Item, Reason, Status, excluded
 from core.data.manifest import Manifest
+from core.data.media.decode_audio import inspect_audio
+from core.data.media.decode_image import inspect_image
+from core.data.media.errors import MediaError
 from core.errors import DataError, UsageError
 
 
@@ -231,3 +238,55 @@ def test_what_was_not_asked_for_is_no_fault(dirty):
     require_usable(longer, max_excluded_share=0.6)
     with pytest.raises(DataError, match="7 of 12 items"):
         require_usable(longer, max_excluded_share=0.5)
+
+
+def into_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def into_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def into_device(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["audio/rain0.wav", "frames/rain0.png"])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (into_pipe, "a pipe"),
+        (into_folder, "a folder"),
+        (into_device, "a device"),
+        (Path.unlink, "No such"),
+    ],
+)
+def test_a_file_that_became_something_else_after_the_scan_is_left_out(
+    write_listed, kind, spoil, said
+):
+    """Catches: a cleaning that waits for a writer of a pipe, or reads a device, without end."""
+    root = write_listed({"rain": 3, "fire": 3})
+    found = scan_folder(root).manifest()
+    spoil(root / kind)
+    done = []
+    # A thread of its own, so that a cleaning that hangs fails this test and stops no other.
+    cleaning = threading.Thread(target=lambda: done.append(clean_manifest(found)), daemon=True)
+    cleaning.start()
+    cleaning.join(timeout=60)
+    assert done, "cleaning hangs"
+    (left,) = done[0].exclusions
+    assert (left.id, left.reason) == ("rain0", Reason.UNREADABLE)
+    assert said in left.detail
+
+
+@pytest.mark.parametrize("decode", [inspect_audio, inspect_image])
+def test_a_pipe_is_refused_by_whoever_decodes(tmp_path, decode):
+    """Catches: a page of examples, or a run, that waits for a pipe which cleaning has passed."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MediaError, match="it is a pipe, not a file") as caught:
+        decode(tmp_path / "pipe")
+    assert caught.value.reason is Reason.UNREADABLE
