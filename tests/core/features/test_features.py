@@ -230,7 +230,7 @@ def test_only_what_changed_is_computed_again(prepare, encoders):
         prepare()
         assert encoders.calls == grown
         before = grown
-    prepare(window_s=0.6)
+    assert prepare(window_s=0.6).num_computed == 16  # a sound's two kinds of features
     assert encoders.calls == (28, 6, 24)
     assert prepare(window_s=0.6, log_mel=LogMelSettings(num_frames=61)).num_computed == 8
     encoders.image_size = 24

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from core.choices import UnetAdapterKind
+from core.conditioning.adapters import attach_unet_adapter
 from core.errors import UsageError
 from harness.branches.adapters import describe_adapters
 from harness.records.record import Status
 from harness.records.score_kind import Score
 from harness.run.plan import RunRequest, plan_run
 from harness.run.run import run
+from harness.settings.load import load_profile
+from harness.testing.bench import stir
 from harness.wording.display import Display
 
 LoadedBy = Callable[..., list[str]]
@@ -30,6 +33,22 @@ def test_every_kind_is_listed_with_its_size_and_its_start(loaded_by: LoadedBy) -
     assert "r" in rows[UnetAdapterKind.VERA].options
     assert "language model" in (rows[UnetAdapterKind.XLORA].refused or "")
     assert loaded_by("list", "--adapters") == []
+
+
+def test_an_adapter_that_changes_the_unet_is_said_to_depart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: a start that is called the identity whatever it is."""
+    from harness.branches import adapter_counts
+
+    def stirred(unet: Any, **settings: Any) -> Any:
+        adapter = attach_unet_adapter(unet, **settings)
+        stir(adapter.named_parameters().values())
+        return adapter
+
+    monkeypatch.setattr(adapter_counts, "attach_unet_adapter", stirred)
+    departs = adapter_counts._departure(UnetAdapterKind.LORA, profile=load_profile("tiny"))
+    assert departs > 0.01
 
 
 def test_a_branch_trains_with_a_tuner_by_one_setting(

@@ -1,14 +1,18 @@
 """The command probes a run end to end: numbers, strips and a page."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
 from harness.cli.main import app
+from harness.metrics.pictures import read_square
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +43,30 @@ def test_every_level_has_an_image_and_every_measure_a_response(probed: Any, fini
     assert any(r["run_id"] is None and r["measure"] == "intensity" for r in printed["responses"])
 
 
-def test_the_page_and_a_strip_for_each_property_are_there(probed: Any) -> None:
-    """Catches: numbers that nobody can look at."""
+def shows(sheet_HWC: NDArray[np.uint8], cell_HWC: NDArray[np.uint8]) -> bool:
+    """Whether an image lies somewhere on a sheet, pixel for pixel."""
+    rows = [row_WC.tobytes() for row_WC in sheet_HWC]
+    wanted = [row_WC.tobytes() for row_WC in cell_HWC]
+    return any(
+        all(row in rows[top + place] for place, row in enumerate(wanted))
+        for top in range(len(rows) - len(wanted) + 1)
+    )
+
+
+def test_the_page_and_a_strip_for_each_property_are_there(probed: Any, finished: Any) -> None:
+    """Catches: numbers that nobody can look at, a strip without its images, a page without it."""
     out, printed = probed
     assert [Path(path).name for path in printed["strips"]] == ["shift.png", "mix.png"]
-    with Image.open(printed["strips"][0]) as strip:
-        assert strip.width > 5 * 96
     page = Path(printed["report"]).read_text(encoding="utf-8")
+    folder = out / "images" / finished.record.run_id
+    for prop, path in zip(("shift", "mix"), printed["strips"], strict=True):
+        assert base64.b64encode(Path(path).read_bytes()).decode() in page
+        with Image.open(path) as strip:
+            sheet_HWC = np.asarray(strip.convert("RGB"))
+        images = sorted(folder.glob(f"*{prop}*.png"))
+        assert len(images) == 2 * 4
+        for image in images:
+            assert shows(sheet_HWC, read_square(image, size=96)), image.name
     assert "What the branches hear" in page
     assert (out / "report.md").read_text(encoding="utf-8").count("|") > 50
 

@@ -5,7 +5,7 @@ import pytest
 from core.data.ingest.clip_rows import read_vggsound_list
 from core.data.ingest.ingest import ingest
 from core.data.ingest.source import Options
-from core.data.items import Reason
+from core.data.items import DataKind, Reason
 from core.errors import DataError
 
 # Lines as they stand in the published files.
@@ -111,6 +111,18 @@ def test_captions_take_their_class_from_the_label_file(tmp_path, write_wav, writ
     assert {item.official_split for item in manifest.candidates} == {"train"}
     assert {item.class_name for item in manifest.candidates} == {"engine"}
     assert reasons(manifest) == {"6BJ455B1aAs_000000.97151": Reason.NO_LABEL}
+
+
+def test_a_label_file_of_other_clips_leaves_no_data_of_captions(tmp_path, write_wav, write_png):
+    """Catches: the label file of another list, after which all pairs count as captions alone."""
+    (tmp_path / "train.csv").write_text(AUDIOCAPS)
+    write_wav(tmp_path / "media/Y7fmOlUlwoNg.wav")
+    write_png(tmp_path / "media/Y7fmOlUlwoNg.png")
+    options = Options(media=tmp_path / "media", label_of={"elsewhere": "engine"})
+    manifest = ingest([tmp_path / "train.csv"], tmp_path / "out", options=options).manifest
+    assert manifest.kind is DataKind.CLASSES
+    assert manifest.candidates == ()
+    assert reasons(manifest)["7fmOlUlwoNg_000020.103541"] is Reason.NO_LABEL
 
 
 def test_lists_that_share_their_media_count_each_file_once(clips):

@@ -96,7 +96,7 @@ def test_a_large_folder_costs_in_proportion(
         runs = [load_run(path) for path in made.runs]
         reads.clear()
         written = write_runs_report(runs, results=made.root, max_bytes=10_000)
-        assert not written.is_self_contained
+        assert written.data()["is_self_contained"] is False
         page = written.page.read_text(encoding="utf-8")
         assert "base64" not in page
         files = list((written.page.parent / "media").iterdir())
