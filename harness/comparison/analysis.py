@@ -69,7 +69,11 @@ def analyse(
         raise UsageError("no runs to compare")
     primary = declared(metric)
     records = [run.record for run in runs]
-    require_comparable(records, allow_mixed_environment=allow_mixed_environment)
+    require_comparable(
+        records,
+        allow_mixed_environment=allow_mixed_environment,
+        folders=[run.folder for run in runs],
+    )
     margins = margins or {}
     finished = [run for run in runs if run.record.status is Status.FINISHED]
     failed = [r for r in records if r.status is Status.FAILED]

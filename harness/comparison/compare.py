@@ -233,7 +233,11 @@ def compare_existing(
     """
     runs = load_runs(names, results=options.results)
     records = [run.record for run in runs]
-    require_comparable(records, allow_mixed_environment=options.allow_mixed_environment)
+    require_comparable(
+        records,
+        allow_mixed_environment=options.allow_mixed_environment,
+        folders=[run.folder.resolve() for run in runs],
+    )
     require_branches(list(dict.fromkeys(record.identity.variant for record in records)))
     settings = settings_of_profile(
         records[0].identity.profile, overrides=overrides, options=options

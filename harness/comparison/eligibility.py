@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.choices import BudgetKind
@@ -23,16 +24,21 @@ _SAME_MACHINE_KIND = ("platform", "cpus")
 
 
 def require_comparable(
-    records: Sequence[RunRecord], *, allow_mixed_environment: bool = False
+    records: Sequence[RunRecord],
+    *,
+    allow_mixed_environment: bool = False,
+    folders: Sequence[Path] | None = None,
 ) -> None:
     """Refuse records that differ in more than branch and seed, or do not pair.
+
+    folders: where the records lie, in their order, so that a refusal can name them.
 
     Raises:
         MismatchError: names the first field in which two records may not differ, or the run that
             was not scored on the test clips.
     """
     _require_test_scores(records)
-    _require_one_run_a_seed(records)
+    _require_one_run_a_seed(records, [str(path) for path in folders or ()])
     _require_same_seeds(records)
     _require_same_models(records)
     first = records[0]
@@ -298,10 +304,10 @@ def _budget(finished: Sequence[RunRecord]) -> EqualBudgetFacts:
     )
 
 
-def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
-    seen: set[tuple[str, int]] = set()
+def _require_one_run_a_seed(records: Sequence[RunRecord], folders: Sequence[str]) -> None:
+    seen: dict[tuple[str, int], int] = {}
     configs: dict[str, tuple[str, Any]] = {}
-    for record in records:
+    for number, record in enumerate(records):
         identity = record.identity
         own = (
             identity.variant_config,
@@ -316,9 +322,30 @@ def _require_one_run_a_seed(records: Sequence[RunRecord]) -> None:
                 f"{run_id} and {record.run_id} are both {identity.variant} but differ in {what}; "
                 "a comparison allows one configuration per branch"
             )
-        if (identity.variant, identity.seed) in seen:
-            raise MismatchError(f"{identity.variant} has two runs of seed {identity.seed}")
-        seen.add((identity.variant, identity.seed))
+        earlier = seen.setdefault((identity.variant, identity.seed), number)
+        if earlier != number:
+            names = folders or [known.run_id for known in records]
+            raise _twice(records[earlier], record, names=(names[earlier], names[number]))
+
+
+def _twice(first: RunRecord, other: RunRecord, *, names: tuple[str, str]) -> MismatchError:
+    """A seed counted twice would narrow an interval by what is not another training."""
+    branch, seed = other.identity.variant, other.identity.seed
+    if names[0] == names[1]:
+        return MismatchError(
+            f"{branch} has two runs of seed {seed}: {names[0]} is named twice; name it once"
+        )
+    how = "they are copies of one run"
+    if first.run_id != other.run_id:
+        ours, theirs = shared_settings(first), shared_settings(other)
+        is_set = ours != theirs
+        how = (
+            f"they differ in {_difference('settings', ours, theirs) if is_set else 'code or data'}"
+        )
+    return MismatchError(
+        f"{branch} has two runs of seed {seed}: {names[0]} and {names[1]} ({how}); leave one of "
+        "them out, and take that which was made like the other branches' runs"
+    )
 
 
 def _require_same_seeds(records: Sequence[RunRecord]) -> None:

@@ -237,3 +237,22 @@ def test_one_branch_has_one_configuration_and_one_run_a_seed(finished: Any) -> N
         require_comparable([first, changed(second, code=code)])
     with pytest.raises(MismatchError, match="a has two runs of seed 0"):
         require_comparable([first, changed(second, seed=0)])
+
+
+def test_two_runs_of_a_seed_are_named_with_what_to_do(finished: Any) -> None:
+    """Catches: a refusal of twenty folders that names none of the two that are in each other's
+    way, or that calls one folder named twice two runs."""
+    first, second = matrix(finished.record, {"a": [0.5, 0.6]})
+    settings = {**first.identity.settings, "sampling": {"steps": 7}}
+    other = changed(second, seed=0, settings=settings)
+    folders = [Path("results/runs/one"), Path("elsewhere/two")]
+    with pytest.raises(MismatchError) as caught:
+        require_comparable([first, other], folders=folders)
+    message = str(caught.value)
+    assert f"{folders[0]} and {folders[1]}" in message
+    assert "differ in settings.sampling" in message
+    assert "leave one of them out" in message
+    with pytest.raises(MismatchError, match="copies of one run"):
+        require_comparable([first, first], folders=folders)
+    with pytest.raises(MismatchError, match=r"results/runs/one is named twice; name it once"):
+        require_comparable([first, first], folders=folders[:1] * 2)
