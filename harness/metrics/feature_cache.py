@@ -1,8 +1,10 @@
 """Features of real pictures and sounds, computed once for each split and scorer."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,32 @@ from numpy.typing import NDArray
 from core.files import json_sha256, write_atomic
 
 Arrays = dict[str, NDArray[np.float32]]
+_ABOUT = "about.json"
+_FORMAT_DAY = (1980, 1, 1, 0, 0, 0)
+"""No time of ours: the same features are the same bytes."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file of the cache was made of; by this it is known which runs still read it."""
+
+    split: str
+    """Hash of the split."""
+    code: tuple[str, str]
+    """Hashes of the code that decodes (`core`) and that scores (`metrics`)."""
+    scorers: frozenset[str]
+    """Fingerprints of the models."""
+
+    @classmethod
+    def of(cls, path: Path) -> "About | None":
+        """The same of a file; None where it says nothing, as files of before do, or is damaged."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                found = json.loads(archive.read(_ABOUT))
+            code = str(found["core"]), str(found["metrics"])
+            return cls(str(found["split"]), code, frozenset(str(found["scorer"]).split("+")))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
 
 
 class FeatureCache:
@@ -53,13 +81,16 @@ class FeatureCache:
         if self._folder is None:
             made = self._verified(compute, ids=ids)
             return {name: rows.astype(np.float64) for name, rows in made.items()}
-        key = json_sha256({**self._context, "what": what, "ids": list(ids), "scorer": fingerprint})
+        about = {**self._context, "what": what, "scorer": fingerprint}
+        key = json_sha256({**about, "ids": list(ids)})
         path = self._folder / f"{what.replace(' ', '-')}-{key[:20]}.npz"
         found = self._load(path, num_rows=len(ids))
         if found is None:
             found = self._verified(compute, ids=ids)
             buffer = io.BytesIO()
             np.savez(buffer, **found)  # type: ignore[arg-type]  # numpy types **kwds as a flag
+            with zipfile.ZipFile(buffer, "a") as archive:
+                archive.writestr(zipfile.ZipInfo(_ABOUT, _FORMAT_DAY), json.dumps(about))
             write_atomic(path, content=buffer.getvalue())
         return {name: rows.astype(np.float64) for name, rows in found.items()}
 
@@ -76,7 +107,7 @@ class FeatureCache:
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                found = {name: stored[name] for name in stored.files}
+                found = {name: stored[name] for name in stored.files if name != _ABOUT}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
             found = {}
         if not found or any(len(rows) != num_rows for rows in found.values()):

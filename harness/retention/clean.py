@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import BusyError, UsageError
+from core.errors import BusyError, HarnessError, UsageError
 from harness.data.cache import Rules, prune_cache
 from harness.records.folders import ResultsFolder
 from harness.records.lock import held, require_free
-from harness.retention.rules import Item, Rule, items_of_run, leftovers, run_folders
+from harness.retention.rules import (
+    Item,
+    Rule,
+    items_of_run,
+    leftovers,
+    run_folders,
+    scorer_features,
+)
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,16 @@ def _features(results: Path, *, is_dry_run: bool) -> tuple[list[Item], list[str]
     plan = prune_cache(results, rules=Rules(), is_dry_run=True)
     if plan.unknown_runs:
         return [], list(plan.unknown_runs)
+    try:
+        of_scorers = list(scorer_features(results))
+    except HarnessError as error:  # a record that cannot be read: what its run used is not known
+        return [], [str(error)]
     done = plan if is_dry_run else prune_cache(results, rules=Rules(), is_dry_run=False)
-    return [
+    features = [
         Item(removal.folder.path, Rule.UNUSED_FEATURES, removal.size_bytes)
         for removal in done.removals
-    ], []
+    ]
+    return [*features, *_taken(of_scorers, is_dry_run=is_dry_run)], []
 
 
 def _taken(items: Sequence[Item] | Iterable[Item], *, is_dry_run: bool) -> list[Item]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from core.errors import HarnessError
 from core.files import TEMPORARY_PREFIX, file_sha256
 from core.training.committed import committed_checkpoints, is_verified
+from harness.metrics.feature_cache import About
 from harness.records.folders import ResultsFolder, RunFolder
 from harness.records.record import RunRecord, Status, load_record
 from harness.records.score_kind import Score
@@ -30,6 +31,7 @@ class Rule(StrEnum):
     TRIAL_CHECKPOINT = "trial_checkpoint"
     DAMAGED_CHECKPOINT = "damaged_checkpoint"
     UNUSED_FEATURES = "unused_features"
+    UNUSED_SCORER_FEATURES = "unused_scorer_features"
 
     @property
     def sentence(self) -> str:
@@ -44,6 +46,8 @@ _SENTENCES = {
     Rule.TRIAL_CHECKPOINT: "checkpoints of a finished run that was never scored on the test clips",
     Rule.DAMAGED_CHECKPOINT: "damaged checkpoints, where one that verifies is there",
     Rule.UNUSED_FEATURES: "cached features of files that no split of these results holds",
+    Rule.UNUSED_SCORER_FEATURES: "cached scorer features of a split, or of code, that no run of "
+    "these results was made with",
 }
 
 
@@ -84,6 +88,23 @@ def items_of_run(folder: Path, *, with_last: bool) -> Iterator[Item]:
     yield from (_item(path, Rule.OLDER_CHECKPOINT) for path in whole[:-1])
     if with_last and whole and _weights_verify(record, folder):
         yield _item(whole[-1], Rule.LAST_CHECKPOINT)
+
+
+def scorer_features(results: Path) -> Iterator[Item]:
+    """Cached features of real media that no run of these results was scored by.
+
+    They are known by split and code; files that do not say theirs are of before, and of other code.
+    """
+    used = set[tuple[str, tuple[str, str]]]()
+    for folder in run_folders(results):
+        if RunFolder(folder).record.is_file():
+            identity = load_record(folder).identity
+            code = identity.code.get("core", ""), identity.code.get("metrics", "")
+            used.add((identity.split_hash, code))
+    for path in sorted(ResultsFolder(results).scorer_features.glob("*.npz")):
+        about = About.of(path)
+        if about is None or (about.split, about.code) not in used:
+            yield _item(path, Rule.UNUSED_SCORER_FEATURES)
 
 
 def leftovers(folder: Path, *, deep: bool = True) -> Iterator[Item]:

@@ -58,6 +58,8 @@ def _table(done: Cleaned) -> Table:
 
 def _place(item: Item, done: Cleaned) -> str:
     parts = item.path.relative_to(done.results).parts
+    if item.rule is Rule.UNUSED_SCORER_FEATURES:  # many small files of one folder
+        parts = parts[:-1]
     return "/".join(parts[:2]) if parts[0] != "cache" else "/".join(parts)
 
 

@@ -3,20 +3,25 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from core.errors import UsageError
 from core.training.committed import HASHES, STATE, TENSORS, is_verified
 from harness.cli.main import app
+from harness.metrics.feature_cache import FeatureCache
 from harness.records.lock import held
 from harness.records.parts import SplitFacts
 from harness.records.record import RunIdentity, RunRecord, Status
 from harness.records.score_kind import Score
 from harness.records.unaltered import file_hashes
 from harness.retention.clean import clean_results
+from harness.retention.rules import Rule
 
 
 def checkpoint(run: Path, step: int, *, is_damaged: bool = False) -> Path:
@@ -211,3 +216,41 @@ def test_the_command_prints_sizes_and_rules(tmp_path: Path) -> None:
     assert checkpoints_in(run) == ["step-00000010", "step-00000020"]
     with pytest.raises(UsageError, match="no results folder"):
         clean_results(tmp_path / "absent", is_dry_run=True)
+
+
+def scored(folder: Path, *, scorer: str, **context: str) -> Path:
+    """The file that scoring under this context keeps."""
+    before = set(folder.glob("*.npz"))
+    FeatureCache(folder, context={"core": "c", "metrics": "m", **context}).arrays(
+        "pictures clip",
+        ids=["a", "b"],
+        fingerprint=scorer,
+        compute=lambda: {"features": np.zeros((2, 3))},
+    )
+    (made,) = set(folder.glob("*.npz")) - before
+    return made
+
+
+def test_scorer_features_go_once_no_run_was_scored_with_them(finished: Any, tmp_path: Path) -> None:
+    """Catches: features of real media that stay for ever after their split's runs are gone, and
+    features that the next run of a split would read taken from it."""
+    results = tmp_path / "results"
+    shutil.copytree(finished.folder.parents[1], results)
+    kept = sorted((results / "cache" / "scorer_features").glob("*.npz"))
+    assert kept
+    folder = kept[0].parent
+    identity = finished.record.identity
+    used = {"split": identity.split_hash, **{n: identity.code[n] for n in ("core", "metrics")}}
+    kept.append(scored(folder, scorer="another scorer of the same runs", **used))
+    gone = [
+        scored(folder, scorer="s", **{**used, "split": "of runs that were deleted"}),
+        scored(folder, scorer="s", **{**used, "metrics": "code of last week"}),
+    ]
+    before = folder / "pictures-clip-0.npz"
+    np.savez(before, features=np.zeros((2, 3)))
+    (dry, done) = (clean_results(results, is_dry_run=value) for value in (True, False))
+    for cleaned in (dry, done):
+        items = [i for i in cleaned.items if i.rule is Rule.UNUSED_SCORER_FEATURES]
+        assert {item.path for item in items} == {*gone, before}
+        assert all(item.size_bytes for item in items)
+    assert sorted(folder.glob("*.npz")) == sorted(kept)
