@@ -11,7 +11,9 @@ from core.features.folders import CacheFolder, Shard, cache_folders, needed_cont
 from core.features.index import SETTINGS_FILE
 from harness.archive.write import Member
 from harness.data.source import PreparedSplit
+from harness.metrics.feature_cache import About
 from harness.pack.contents import LOCK, MEDIA, WORK, DataMode
+from harness.pack.models import PackedModels
 from harness.records.folders import ResultsFolder
 
 
@@ -25,8 +27,12 @@ class PackedData:
     """Cached features among them, by kind."""
 
 
-def packed_data(prepared: PreparedSplit, *, results: Path, mode: DataMode) -> PackedData:
+def packed_data(
+    prepared: PreparedSplit, *, results: Path, mode: DataMode, models: PackedModels | None
+) -> PackedData:
     """The lock, and with it what the mode asks for.
+
+    models: whose cached features go along; None for those of all models.
 
     Raises:
         MismatchError: a media file is not as it was locked.
@@ -39,6 +45,8 @@ def packed_data(prepared: PreparedSplit, *, results: Path, mode: DataMode) -> Pa
     members += _media(prepared.split, parts)
     rows: dict[str, int] = {}
     for folder, shards in _shards(prepared.split, results=results):
+        if models is not None and not models.reads(folder):
+            continue
         place = f"{WORK}/results/cache/features/{folder.path.name}"
         members.append(Member(f"{place}/{SETTINGS_FILE}", folder.path / SETTINGS_FILE))
         for shard in shards:
@@ -48,6 +56,7 @@ def packed_data(prepared: PreparedSplit, *, results: Path, mode: DataMode) -> Pa
     members += [
         Member(f"{WORK}/results/cache/scorer_features/{path.name}", path)
         for path in sorted(ResultsFolder(results).scorer_features.glob("*.npz"))
+        if models is None or models.scores_with(About.of(path), split_hash=prepared.split.hash)
     ]
     return PackedData(tuple(members), rows)
 

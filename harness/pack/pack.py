@@ -13,6 +13,7 @@ from harness.pack.command import Command, Packed, folder_of, weights_words
 from harness.pack.contents import FACTS, SCRIPT, TASK, WORK, DataMode, PackFacts
 from harness.pack.data import PackedData, packed_data
 from harness.pack.encode import branches_of, encode_missing
+from harness.pack.models import packed_models
 from harness.pack.plugins import Plugins, packed_plugins
 from harness.pack.runs import RunToPack, named_runs, open_runs
 from harness.pack.script import TASK as TASK_TEXT
@@ -82,7 +83,15 @@ def make_pack(request: PackRequest, *, out: Path, display: Display) -> Pack:
         if request.encodes and request.data is not DataMode.NONE:
             notices = encode_missing(commands, display=display)
         _require_same_split(runs, prepared)
-        data = packed_data(prepared, results=folder_of(commands[0]), mode=request.data)
+        models = packed_models(commands) if request.data is not DataMode.NONE else None
+        if models is None and request.data is not DataMode.NONE:
+            notices.append(
+                "cached features of every model go along, for the models of the packed runs are "
+                "not on this machine to know theirs by"
+            )
+        data = packed_data(
+            prepared, results=folder_of(commands[0]), mode=request.data, models=models
+        )
     facts = PackFacts(
         made_by=harness_version(),
         commands=words,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ from core.training.interrupts import Interrupted
 from core.training.results import StepReport
 from harness.archive.read import check_archive
 from harness.cli.main import app
+from harness.metrics.feature_cache import FeatureCache
 from harness.pack.command import Command, Packed
 from harness.pack.contents import DataMode
 from harness.pack.encode import requests_of
@@ -166,6 +168,39 @@ def test_features_only_leaves_out_what_is_trained_on(half: HalfFinished, tmp_pat
     )
     names = [f.name for f in check_archive(bare.path)]
     assert not any("work/data/media/" in name or "results/cache/" in name for name in names)
+
+
+def test_features_of_other_models_stay_here(
+    half: HalfFinished, finished: Any, tmp_path: Path
+) -> None:
+    """Catches: gigabytes of another CLAP's features of the same clips on a machine that has no use
+    for them, or features of the packed models that are left behind."""
+    results = tmp_path / "results"
+    shutil.copytree(half.request.results, results)
+    for kind, change in (("clap", {"encoder": "another"}), ("latents", {"dtype": "torch.float16"})):
+        (own,) = (results / "cache" / "features").glob(f"{kind}-*")
+        other = own.with_name(f"{kind}-0123456789abcdef")
+        shutil.copytree(own, other)
+        settings = json.loads((other / "settings.json").read_text())
+        (other / "settings.json").write_text(json.dumps({**settings, **change}))
+    scorers = results / "cache" / "scorer_features"
+    shutil.copytree(finished.folder.parents[1] / "cache" / "scorer_features", scorers)
+    ours = sorted(path.name for path in scorers.iterdir())
+    context = {"split": finished.record.identity.split_hash, "core": "c", "metrics": "m"}
+    for name, change, scorer in (("a", {}, "another"), ("b", {"split": "another"}, "clip")):
+        FeatureCache(scorers, context={**context, **change}).arrays(
+            name, ids=["1"], fingerprint=scorer, compute=lambda: {"features": np.zeros((1, 2))}
+        )
+    words = [str(results) if w == str(half.request.results) else w for w in half.words]
+    made = make_pack(
+        PackRequest(words=tuple(words), runs=(), results=results, data=DataMode.FEATURES),
+        out=tmp_path / "box.tar",
+        display=Display(),
+    )
+    assert made.facts.rows == half.small.facts.rows
+    packed = [file.name for file in check_archive(made.path)]
+    assert not any("0123456789abcdef" in name for name in packed)
+    assert sorted(Path(name).name for name in packed if "scorer_features/" in name) == ours
 
 
 def test_one_changed_byte_is_found_before_and_after_unpacking(
