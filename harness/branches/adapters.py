@@ -16,8 +16,8 @@ from core.code import code_hash, package_folder
 from core.conditioning.tuner_kinds import OURS, REFUSED
 from core.errors import NoSpaceError
 from core.files import json_sha256, user_cache, write_atomic
-from core.foundation.architecture import read_architecture
 from harness.branches.described import DescribedAdapter
+from harness.settings.architecture import architecture_of
 from harness.settings.load import load_profile
 
 _LIBRARIES = ("torch", "diffusers", "peft")
@@ -40,11 +40,7 @@ def describe_adapters(profile_name: str) -> tuple[DescribedAdapter, ...]:
         UsageError: no such profile.
     """
     profile = load_profile(profile_name)
-    architecture = read_architecture(
-        profile.foundation.stable_diffusion,
-        profile.foundation.clap,
-        separator=profile.foundation.separator,
-    )
+    architecture = architecture_of(profile)
     key = json_sha256(
         {
             "lora": profile.lora.model_dump(mode="json"),

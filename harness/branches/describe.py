@@ -16,9 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from core.code import code_hash, package_folder
 from core.errors import HarnessError, NoSpaceError
 from core.files import json_sha256, user_cache, write_atomic
-from core.foundation.architecture import Architecture, read_architecture
+from core.foundation.architecture import Architecture
 from harness.branches.described import DescribedVariant
 from harness.branches.registry import Registration, registrations
+from harness.settings.architecture import architecture_of
 from harness.settings.load import load_profile
 from harness.settings.profile import Profile
 
@@ -45,11 +46,7 @@ def describe_variants(profile_name: str) -> list[DescribedVariant]:
         UsageError: no such profile.
     """
     profile = load_profile(profile_name)
-    architecture = read_architecture(
-        profile.foundation.stable_diffusion,
-        profile.foundation.clap,
-        separator=profile.foundation.separator,
-    )
+    architecture = architecture_of(profile)
     shared = _shared_key(profile, architecture)
     kept = _read_kept().get(profile_name, {})
     described, counted = [], {}

@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core.conditioning.config import VariantConfig
 from core.files import write_atomic
-from core.foundation.architecture import read_architecture
 from harness.branches.meta_model import meta_model
 from harness.branches.registry import Registration, registrations
 from harness.costs.work import TABLE, BranchWork, StageWork, work_key
 from harness.run.flops import micro_batches
 from harness.run.sample import arms_of
+from harness.settings.architecture import architecture_of
 from harness.settings.load import load_profile, parse_settings, profile_names
 from harness.settings.profile import Profile
 
@@ -41,11 +41,7 @@ def count_work(
         config=config,
         num_classes=num_classes,
     )
-    architecture = read_architecture(
-        profile.foundation.stable_diffusion,
-        profile.foundation.clap,
-        separator=profile.foundation.separator,
-    )
+    architecture = architecture_of(profile)
     built = meta_model(
         variant, config=config, profile=profile, architecture=architecture, num_classes=num_classes
     )

@@ -12,10 +12,10 @@ from core.conditioning.conditioning import ConditioningInputs
 from core.conditioning.shapes import FoundationShapes
 from core.conditioning.stage import STAGE_GROUPS, ParameterGroup
 from core.conditioning.variant import Variant, VariantConfig
-from core.foundation.architecture import read_architecture
 from core.training.objective import per_sample_mse
 from harness.branches.meta_model import meta_model
 from harness.run.budget import STAGES
+from harness.settings.architecture import architecture_of
 from harness.settings.profile import Profile
 
 
@@ -54,11 +54,7 @@ def micro_batches(
         variant,
         config=config,
         profile=profile,
-        architecture=read_architecture(
-            profile.foundation.stable_diffusion,
-            profile.foundation.clap,
-            separator=profile.foundation.separator,
-        ),
+        architecture=architecture_of(profile),
         num_classes=num_classes,
     )
     costs = {}

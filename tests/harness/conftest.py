@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.embedded.corpus.folder import write_corpus
+from harness.cli.main import main
 from harness.records.record import RunRecord
 from harness.run.plan import RunRequest
 from harness.run.run import run
@@ -37,6 +39,7 @@ ANALYSIS = ("pandas", "scipy", "matplotlib", "optuna")
 _LOADED = "modules that were loaded: "
 Violations = Callable[[Page], list[str]]
 LoadedBy = Callable[..., list[str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,26 @@ def loaded_by() -> LoadedBy:
         return last.removeprefix(_LOADED).split()
 
     return run
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
+    """The entry point inside this process: exit code, standard output, standard error."""
+    previous = {number: signal.getsignal(number) for number in (2, 15, 1)}
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    yield run
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -129,16 +129,7 @@ def _mapped(item: Item, labels: LabelMap) -> Item:
         return item
     class_name = labels.class_of(item.source_label)
     if class_name is None:
-        left_out = replace(item, class_name=None)
-        if item.status is Status.EXCLUDED:
-            return left_out
-        return replace(
-            left_out,
-            status=Status.EXCLUDED,
-            reason=Reason.UNMAPPED_LABEL,
-            detail=labels.why_unmapped(item.source_label),
-            excluded_by=Stage.INGEST,
-        )
+        return _unmapped(replace(item, class_name=None), labels.why_unmapped(item.source_label))
     has_own_caption = item.caption != caption_of(item.source_label)
     caption = item.caption if has_own_caption else caption_of(class_name)
     return replace(item, class_name=class_name, caption=caption)
@@ -151,14 +142,19 @@ def _all_mapped(item: Item, labels: LabelMap) -> Item:
     before = "; ".join(item.labels)
     if found:
         return replace(item, labels=found, source_label=before)
-    left_out = replace(item, labels=(), source_label=before)
+    without = replace(item, labels=(), source_label=before)
+    return _unmapped(without, labels.why_unmapped(item.labels[0]))
+
+
+def _unmapped(item: Item, why: str) -> Item:
+    """The item left out, unless it was for another reason already."""
     if item.status is Status.EXCLUDED:
-        return left_out
+        return item
     return replace(
-        left_out,
+        item,
         status=Status.EXCLUDED,
         reason=Reason.UNMAPPED_LABEL,
-        detail=labels.why_unmapped(item.labels[0]),
+        detail=why,
         excluded_by=Stage.INGEST,
     )
 

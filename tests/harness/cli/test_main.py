@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from harness.cli.main import main
 from harness.run.plan import RunRequest
 from tests.harness.processes import HarnessProcess
 
@@ -32,26 +31,6 @@ def harness(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """The entry point inside this process: exit code, standard output, standard error."""
-    previous = {number: signal.getsignal(number) for number in (2, 15, 1)}
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    for number, handler in previous.items():
-        signal.signal(number, handler)
 
 
 def words_of(request: RunRequest) -> list[str]:

@@ -2,34 +2,11 @@
 
 import json
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from core.data.splits.split import load_split
-from harness.cli.main import main
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """The entry point inside this process: exit code, standard output, standard error."""
-    previous = {number: signal.getsignal(number) for number in (2, 15, 1)}
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    yield run
-    for number, handler in previous.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

@@ -1,36 +1,16 @@
 """Which executor is asked for: what is refused, when, and what the help says of it."""
 
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import UsageError
-from harness.cli.main import main
 from harness.executors.opening import ExecutorKind, ExecutorOptions
 
 RAY = ExecutorKind.RAY
-Call = Callable[..., int]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    """The command line inside this process; its exit code."""
-    previous = {number: signal.getsignal(number) for number in (2, 15, 1)}
-
-    def run(*words: str) -> int:
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["harness", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return int(stop.value.code or 0)
-
-    yield run
-    for number, handler in previous.items():
-        signal.signal(number, handler)
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
@@ -61,22 +41,25 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message:
     ],
 )
 def test_they_are_refused_before_anything_is_made(
-    words: tuple[str, ...], call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], call: Call, tmp_path: Path
 ) -> None:
     """Catches: minutes of reading data first, and the folder of a sweep that never was."""
     results = tmp_path / "results"
     more = () if "--from" in words else ("--data", str(tmp_path / "none"))
-    assert call(*words, *more, "--results", str(results)) == 2
-    assert words[-2] in capsys.readouterr().err
+    code, _, err = call(*words, *more, "--results", results)
+    assert code == 2
+    assert words[-2] in err
     assert not results.exists()
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep"])
 def test_the_help_names_what_to_install_and_the_store(
-    command: str, call: Call, capsys: pytest.CaptureFixture[str]
+    command: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: an extra that is taken for markup and left out of the help."""
-    assert call(command, "--help") == 0
-    said = " ".join(capsys.readouterr().out.split())
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    said = " ".join(out.split())
     assert "branch-harness[ray]" in said
     assert "--store" in said
