@@ -6,23 +6,21 @@ Shape legend: C latent channels, H W height and width.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.choices import KeptAttention, Sampler
+from core.choices import KeptAttention
 from core.data.media.decode_image import decode_image, to_square
 from core.data.media.errors import MediaError
 from core.errors import DataError, UsageError
-from core.sampling.attention import Attention
-from core.sampling.inversion import invert_latents
-from core.sampling.sampler import Guidance, Guided, build_solver, sample_latents
+from core.sampling.sampler import Guidance
 from harness.generate.answer import Answer, pixels
+from harness.generate.inverted import PLAIN, Inverted
 from harness.generate.sounds import Sound
-from harness.generate.trained import TrainedBranch, loaded_branch
+from harness.generate.trained import loaded_branch
 
 _FEATHER_PX = 2
 """Inside the mask, over which the edit fades in; outside it nothing is touched."""
@@ -98,75 +96,34 @@ def edit(
         UsageError: the run cannot generate; a strength or a mask that leaves nothing to edit.
         DataError: a file that is not an image.
     """
-    if not 0 < options.strength <= 1:
-        raise UsageError(f"--strength {options.strength:g}; expected a number above 0 and up to 1")
-    if not 0 < options.kept_until <= 1:
-        raise UsageError(
-            f"--keep-until {options.kept_until:g}; expected a number above 0 and up to 1"
-        )
+    for name, share in (("--strength", options.strength), ("--keep-until", options.kept_until)):
+        if not 0 < share <= 1:
+            raise UsageError(f"{name} {share:g}; expected a number above 0 and up to 1")
+    taken = max(1, round(options.strength * options.steps))
+    num_kept = 0
+    if options.kept is not KeptAttention.NONE:
+        num_kept = max(1, round(options.kept_until * taken))
     with loaded_branch(run, device=options.device) as branch:
-        size = branch.foundation.image_size
+        size, sampling = branch.foundation.image_size, branch.profile.sampling
         source_HWC = _square(image, size=size)
         mask_HW = None if mask is None else read_mask(mask, size=size)
-        taken = max(1, round(options.strength * options.steps))
         answer = Answer(branch, [sound.waveform_S], text=options.text)
         source = Answer(branch, [sound.waveform_S], text=options.source_text)
         mean_BCHW, _ = branch.foundation.encode_images(_tensor(source_HWC))
         clean_BCHW = mean_BCHW * branch.foundation.vae.config.scaling_factor
-        plain = Guidance(text=1.0, audio=0.0)
-        guided = Guided(
-            branch.model,
-            conditioning=source.conditioning,
-            null_text_LC=source.null_text_LC,
-            guidance=plain,
-            precision=branch.profile.training.precision,
+        inverted = Inverted.of(
+            clean_BCHW, branch=branch, source=source, steps=options.steps, taken=taken
         )
-        levels = invert_latents(guided, clean_BCHW, solver=_ddim(branch), steps=options.steps)
-        start_BCHW = levels[taken]
-        skipped = options.steps - taken
-        kept_1HW = None if mask_HW is None else _at_latents(mask_HW, like=clean_BCHW)
-
-        num_kept = 0
-        if options.kept is not KeptAttention.NONE:
-            num_kept = max(1, round(options.kept_until * taken))
-        attention = Attention(branch.model.unet, kept=options.kept)
-
-        def sampled(how: Answer, guidance: Guidance, *, is_edit: bool) -> Tensor:
-            def before_step(done: int, timestep: Tensor) -> None:
-                attention.release()
-                if is_edit and done - skipped < num_kept:
-                    with attention.recording():
-                        guided(levels[options.steps - done], timestep)
-
-            def after_step(done: int, latents_BCHW: Tensor) -> Tensor:
-                # Outside the mask the image's own way back from noise (Avrahami et al. 2022).
-                if kept_1HW is None or not is_edit:
-                    return latents_BCHW
-                own_BCHW = levels[options.steps - done]
-                return kept_1HW * latents_BCHW + (1 - kept_1HW) * own_BCHW
-
-            return sample_latents(
-                branch.model,
-                conditioning=how.conditioning,
-                null_text_LC=how.null_text_LC,
-                noise_BCHW=start_BCHW,
-                solver=_ddim(branch),
-                steps=options.steps,
-                guidance=guidance,
-                precision=branch.profile.training.precision,
-                skipped=skipped,
-                before_step=before_step,
-                after_step=after_step,
-            )
-
-        text = branch.profile.sampling.text_guidance
-        wanted = Guidance(
-            text=text if options.text_guidance is None else options.text_guidance,
-            audio=branch.profile.sampling.audio_guidance * options.audio_scale,
+        text = sampling.text_guidance if options.text_guidance is None else options.text_guidance
+        edited_BCHW = inverted.edited(
+            answer,
+            guidance=Guidance(text=text, audio=sampling.audio_guidance * options.audio_scale),
+            kept=options.kept,
+            num_kept=num_kept,
+            may_change_1HW=None if mask_HW is None else _at_latents(mask_HW, like=clean_BCHW),
         )
-        with attention:
-            edited_HWC = pixels(branch, sampled(answer, wanted, is_edit=True))[0]
-            again_HWC = pixels(branch, sampled(source, plain, is_edit=False))[0]
+        edited_HWC = pixels(branch, edited_BCHW)[0]
+        again_HWC = pixels(branch, inverted.sampled(source, guidance=PLAIN))[0]
         coded_HWC = pixels(branch, clean_BCHW)[0]
         notices = branch.notices
     if mask_HW is not None:
@@ -226,10 +183,6 @@ def _square(path: Path, *, size: int) -> NDArray[np.uint8]:
         return to_square(decode_image(path), size=size)
     except (MediaError, OSError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-
-
-def _ddim(branch: TrainedBranch) -> Any:
-    return build_solver(Sampler.DDIM, noise_scheduler=branch.foundation.noise_scheduler)
 
 
 def _tensor(pixels_HWC: NDArray[np.uint8]) -> Tensor:

@@ -7,7 +7,7 @@ from harness.settings.profile import Profile
 def architecture_of(profile: Profile) -> Architecture:
     """The configs of the models that a profile names.
 
-    Raises: MissingWeightsError for a source that is neither here nor known.
+    Raises: as `read_architecture`.
     """
     foundation = profile.foundation
     return read_architecture(
