@@ -115,10 +115,12 @@ def test_clips_and_pictures_have_the_promised_form() -> None:
 
 
 def test_pictures_vary_beyond_their_attributes() -> None:
-    """Catches: pictures that are a lookup of their attributes, which no real picture is."""
+    """Catches: pictures that are a lookup of their attributes, which no real picture is; one
+    landscape behind them all."""
     attributes = Attributes(pitch=0.5, intensity=0.5, hiss=0.5, onset=0.5)
     one, two = (draw_image("fire", attributes, rng(0, "test", k)) for k in range(2))
     assert np.abs(one.astype(int) - two).mean() > 1.0
+    assert (one[-1] != two[-1]).any()  # the ground, below every subject
 
 
 def test_captions_name_the_class_and_nothing_else() -> None:
