@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.data.ingest.metadata import read_metadata
+from core.data.ingest.metadata_rows import read_metadata
 from core.data.items import DataKind, Sample
 from core.data.manifest import MANIFEST_FILE, Manifest
 from core.data.splits.official import OfficialList, video_of

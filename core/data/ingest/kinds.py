@@ -3,7 +3,7 @@
 from core.data.ingest import (
     class_folders,
     clip_lists,
-    metadata_rows,
+    metadata_folder,
     paired_folders,
     shards,
     videos,
@@ -12,7 +12,7 @@ from core.data.ingest.source import Options, Place, SourceKind
 from core.errors import DataError, UsageError, suggestion
 
 KINDS: tuple[SourceKind, ...] = (
-    metadata_rows.KIND,
+    metadata_folder.KIND,
     class_folders.KIND,
     paired_folders.KIND,
     clip_lists.VGGSOUND,

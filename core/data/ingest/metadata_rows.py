@@ -1,163 +1,171 @@
-"""A folder with the user's own `metadata.json`, `metadata_*.json` or `*_metadata*.json`."""
+"""Rows of the user's metadata files, each field checked; a bad row is named by number."""
 
-import os
-from collections import Counter, defaultdict
-from pathlib import Path, PurePosixPath
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from core.data.ingest.captions import unread
-from core.data.ingest.metadata import Row, read_metadata
-from core.data.ingest.paired_folders import pairs_by_folder
-from core.data.ingest.row_labels import unheard_notice
-from core.data.ingest.scan import Found, Scan, make_scan, not_listed
-from core.data.ingest.source import Options, Place, SourceKind
-from core.data.items import Item, Reason, Status, excluded
+from core.data.ingest.row_labels import HeardLabel, heard_labels, row_labels
+from core.data.ingest.rows import check_text, kind_of, read_rows
 from core.errors import DataError
 from core.text import canonical
 
-_NO_ROW = "no metadata row names it"
+METADATA_PATTERNS = ("metadata.json", "*_metadata*.json", "metadata_*.json")
+_OTHER_FORMS = ("metadata.jsonl", "metadata.csv")
+"""Also ours where they have our columns; else Hugging Face's, which `captions` reads."""
+_LARGEST = sys.float_info.max
+_TEXT_FIELDS = ("video_id", "audio_path", "image_path")
+_FIELDS = (*_TEXT_FIELDS, "class", "text")
+_OTHER_NAMES = {
+    "video_id": "id",
+    "image_path": "frame_path",
+    "class": "category",
+    "text": "caption",
+}
+"""Read where a row lacks the field of the first name."""
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
 
 
-def _claims(place: Place, options: Options) -> bool:
-    if place.is_folder:
-        return bool(place.metadata_files)
-    return place.resolved.suffix.lower() in (".json", ".jsonl")
+@dataclass(frozen=True)
+class Row:
+    """One listed pair."""
+
+    id: str
+    audio_path: str
+    """As written in the file; not checked against the disk."""
+    image_path: str
+    class_name: str | None
+    """None where the row has several labels, or none."""
+    labels: tuple[str, ...]
+    """Where it has several, those that are heard; sorted."""
+    flags: tuple[HeardLabel, ...]
+    """The same with what is heard and seen, where the row says it."""
+    caption: str
+    captions: tuple[str, ...]
+    """Where it has several, all; the first is `caption`."""
+    attributes: Mapping[str, float] | None
+    official_split: str | None
+    """`train`, `val` or `test`, by the row's `split`; None where it has none."""
+    place: str = dataclasses.field(compare=False)
+    """File and row number, for a person."""
 
 
-def _read(place: Place, options: Options) -> Scan:
-    root = place.resolved if place.is_folder else place.resolved.parent
-    files = place.metadata_files if place.is_folder else [place.resolved]
-    if not files:
-        raise DataError(f"{place.path} holds no metadata.json, metadata_*.json or *_metadata*.json")
-    found = place.found if place.is_folder else Place(root).found
-    rows = read_metadata(files, root=root)
-    on_disk = _OnDisk(root, found)
-    items, used = [], set()
-    for row in rows:
-        item, named = _item(row, root=root, on_disk=on_disk)
-        items.append(item)
-        used |= named
-    known = {row.id for row in rows} | {canonical(PurePosixPath(path).stem) for path in used}
-    # A file that a row names counts with its row, once.
-    items += [item for item in found.exclusions if item.id not in used]
-    items += _unlisted(found, used=used, known=known)
-    notices = [*on_disk.notices(), *unread(found, because=f"captions come from {files[0].name}")]
-    notices += unheard_notice([row.flags for row in rows])
-    classes = {row.class_name for row in rows if row.class_name is not None}
-    return make_scan(root, items, classes=classes, notices=notices)
+def read_metadata(paths: Sequence[Path], *, root: Path) -> tuple[Row, ...]:
+    """Rows of all files together, in order.
 
-
-class _OnDisk:
-    """Finds the file that a list means, where the disk spells its path in another way."""
-
-    def __init__(self, root: Path, found: Found) -> None:
-        self._root = root
-        self._paths: dict[str, set[str]] = defaultdict(set)
-        for path in (*found.audio, *found.images, *(item.id for item in found.exclusions)):
-            for key in {canonical(path), canonical(path).casefold()}:
-                self._paths[key].add(path)
-        self._ways: Counter[str] = Counter()
-
-    def path(self, given: str) -> str:
-        """`given`, or the one path of the disk that differs from it in Unicode form, slashes or
-        letter case alone."""
-        if os.path.exists(self._root / given):
-            return given
-        for way, text in (
-            ("in another Unicode form", given),
-            ("with backslashes", given.replace("\\", "/")),
-        ):
-            key = canonical(os.path.normpath(text))
-            if "\\" not in key and os.path.exists(self._root / key):
-                self._ways[way] += 1
-                return key
-            for form, case in ((key, ""), (key.casefold(), " or letter case")):
-                if len(self._paths.get(form, ())) == 1:
-                    self._ways[way + case] += 1
-                    return next(iter(self._paths[form]))
-        return given
-
-    def notices(self) -> list[str]:
-        """How many paths were written in another way."""
-        return [
-            f"{count} paths of the list are written {way}; the disk's spelling is used"
-            for way, count in self._ways.items()
-        ]
-
-
-def _item(row: Row, *, root: Path, on_disk: _OnDisk) -> tuple[Item, set[str]]:
-    """The row's item, and the files it names relative to `root`."""
-    paths: dict[str, str] = {}
-    used: set[str] = set()
-    problems: list[tuple[Reason, str]] = []
-    for kind, given, reason in (
-        ("audio", row.audio_path, Reason.MISSING_AUDIO),
-        ("image", row.image_path, Reason.MISSING_IMAGE),
-    ):
-        meant = on_disk.path(given)
-        lexical = Path(os.path.normpath(root / meant))
-        resolved = Path(os.path.realpath(root / meant))
-        relative = PurePosixPath(os.path.relpath(resolved, root)).as_posix()
-        if not resolved.is_relative_to(root):
-            problems.append(
-                (Reason.OUTSIDE_ROOT, f"the {kind} path {given!r} leaves the data folder")
+    A row that is repeated word for word, in one file or several (a balanced list beside the full
+    one), counts once. Raises: DataError naming the file, the row (from 1) and the field.
+    """
+    rows: dict[str, Row] = {}
+    for path in paths:
+        if not path.resolve().is_relative_to(root):
+            raise DataError(
+                f"{path.name} is a link out of the data folder; put the file itself there"
             )
-        elif not os.path.isfile(resolved):
-            problems.append((reason, f"the {kind} file {given!r} does not exist"))
-        else:
-            paths[f"{kind}_path"] = relative
-        used |= {relative, os.path.relpath(lexical, root)}
-    known: dict[str, Any] = {
-        **paths,
-        "class_name": row.class_name,
-        "source_label": row.class_name,
-        "caption": row.caption,
-        "source": row.id,
-        "origin": row.place,
-        "attributes": row.attributes,
-        "official_split": row.official_split,
-        "labels": row.labels,
-        "captions": row.captions,
-        "provenance": {"labels": [flag.data() for flag in row.flags]} if row.flags else None,
-    }
-    if problems:
-        detail = "; ".join(detail for _, detail in problems)
-        return excluded(row.id, problems[0][0], detail, **known), used
-    return Item(row.id, Status.CANDIDATE, **known), used
+        for number, value in enumerate(read_rows(path), start=1):
+            row = _check_row(value, place=f"{path.name}, row {number}")
+            known = rows.setdefault(row.id, row)
+            if known != row:
+                raise DataError(
+                    f"{row.place}: video_id {row.id!r} is also in {known.place} with other values; "
+                    "expected one meaning of an id, remove or rename one of the two"
+                )
+    return tuple(rows.values())
 
 
-def _unlisted(found: Found, *, used: set[str], known: set[str]) -> list[Item]:
-    """Files that no row names. A pair of them is a candidate without a class: cleaning looks at
-    it, so that a broken clip is told as broken, and leaves it out all the same."""
-    audio = tuple(path for path in found.audio if path not in used)
-    images = tuple(path for path in found.images if path not in used)
-    items = []
-    for (_, stem), (sounds, pictures) in pairs_by_folder(audio, images).items():
-        if len(sounds) == len(pictures) == 1:
-            known_of: dict[str, Any] = {"audio_path": sounds[0], "image_path": pictures[0]}
-            items.append(Item(sounds[0], Status.CANDIDATE, source=stem, **known_of))
-            continue
-        has_one_kind = not sounds or not pictures
-        for field, reason, paths in (
-            ("audio_path", Reason.MISSING_IMAGE, sounds),
-            ("image_path", Reason.MISSING_AUDIO, pictures),
-        ):
-            for path in paths:
-                if has_one_kind and stem not in known:
-                    what = "picture" if field == "audio_path" else "sound"
-                    detail = f"no {what} named {stem!r} is next to it, and {_NO_ROW}"
-                    path_of: dict[str, Any] = {field: path}
-                    items.append(excluded(path, reason, detail, **path_of))
-                else:
-                    items.append(not_listed(path, _NO_ROW, field=field))
-    return items
+def metadata_files(folder: Path) -> list[Path]:
+    """The lists of our own rows in a folder, by name, sorted."""
+    found = {path for pattern in METADATA_PATTERNS for path in folder.glob(pattern)}
+    for name in _OTHER_FORMS:
+        path = folder / name
+        if path.is_file() and "audio_path" in _first_line(path):
+            found.add(path)
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
-KIND = SourceKind(
-    name="metadata",
-    summary="a folder with metadata.json or *_metadata*.json: a list of "
-    '{"video_id", "audio_path", "image_path", "class", "text"}, paths relative to the folder '
-    "(also id, frame_path, category, caption; split); labels as a list, or captions alone",
-    claims=_claims,
-    read=_read,
-)
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(1 << 16)
+    return content.split(b"\n")[0].replace(b"\0", b"").decode("utf-8", "replace")
+
+
+def _check_row(value: Any, *, place: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: got {kind_of(value)}; expected an object of {_FIELDS}")
+    texts = {field: _text(value, field=field, place=place) for field in _TEXT_FIELDS}
+    id_ = texts["video_id"]
+    if any(character in id_ for character in "/\\") or id_ in (".", ".."):
+        raise DataError(
+            f"{place}: field 'video_id' is {id_!r}; expected no slash, since ids name files"
+        )
+    class_name, flags = row_labels(value, place=place)
+    captions = _captions(value, place=place)
+    return Row(
+        id=canonical(id_),
+        audio_path=texts["audio_path"],
+        image_path=texts["image_path"],
+        class_name=class_name,
+        labels=heard_labels(flags),
+        flags=flags if any(flag.says for flag in flags) else (),
+        caption=captions[0],
+        captions=captions if len(captions) > 1 else (),
+        attributes=_check_attributes(value.get("attributes"), place=place),
+        official_split=_check_split(value.get("split"), place=place),
+        place=place,
+    )
+
+
+def _text(row: Mapping[str, Any], *, field: str, place: str) -> str:
+    name = field if field in row else _OTHER_NAMES.get(field, field)
+    if name not in row:
+        named = f"{field!r} (or {name!r})" if name != field else repr(field)
+        raise DataError(
+            f"{place}: field {named} is missing; expected text. The row has: "
+            f"{', '.join(map(str, row)) or 'nothing'}"
+        )
+    value = row[name]
+    check_text(value, field=name, place=place)
+    return str(value)
+
+
+def _captions(row: Mapping[str, Any], *, place: str) -> tuple[str, ...]:
+    """Every caption of a row, at least one."""
+    name = next((key for key in ("text", "caption", "captions") if key in row), "text")
+    if isinstance(row.get(name), list):
+        texts = row[name]
+        for text in texts:
+            check_text(text, field=name, place=place)
+        if not texts:
+            raise DataError(f"{place}: field {name!r} is an empty list; expected text")
+    else:
+        texts = [_text(row, field="text" if name != "captions" else name, place=place)]
+    return tuple(dict.fromkeys(canonical(text) for text in texts))
+
+
+def _check_split(value: Any, *, place: str) -> str | None:
+    if value is None or value == "":
+        return None
+    part = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+    if part is None:
+        raise DataError(f"{place}: field 'split' is {value!r}; expected train, val or test")
+    return part
+
+
+def _check_attributes(value: Any, *, place: str) -> Mapping[str, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{place}: field 'attributes' is {kind_of(value)}; expected numbers by name"
+        )
+    for name, number in value.items():
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not -_LARGEST <= number <= _LARGEST:  # NaN is neither
+            raise DataError(f"{place}: attribute {name!r} is {number!r}; expected a finite number")
+    return {str(name): float(number) for name, number in value.items()}

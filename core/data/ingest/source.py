@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from core.data.ingest.made_media import MediaMaker
-from core.data.ingest.metadata import metadata_files
+from core.data.ingest.metadata_rows import metadata_files
 from core.data.ingest.scan import Found, Scan, walk
 from core.data.labels import LabelMap
 from core.data.media.decode_audio import DEFAULT_WINDOW_S
