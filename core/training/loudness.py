@@ -51,7 +51,7 @@ def check_loudness_heard(model: AttachedVariant, inputs: ConditioningInputs) -> 
             f"the same sounds, quieter, change the tokens by {min(heard):.2g} of what other sounds "
             "change them by: something takes the loudness away, as standardising each clip, or "
             "dividing it by its peak, does. Standardise by numbers of the whole data set; a "
-            "variant that means not to hear loudness says so by hears_loudness = False"
+            "variant that is meant to ignore loudness declares hears_loudness = False"
         )
     return bool(heard)
 

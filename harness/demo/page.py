@@ -69,9 +69,11 @@ def build_page(responder: Responder) -> Any:
             raise gradio.Error(str(error), print_exception=False) from None
         return answers_html(shown, num_branches=len(responder.runs)), heard
 
-    with gradio.Blocks(title="What do these branches hear?", analytics_enabled=False) as page:
+    with gradio.Blocks(
+        title="What do these branches make of a sound?", analytics_enabled=False
+    ) as page:
         gradio.Markdown(
-            "# What do these branches hear?\nRecord or drop a sound; "
+            "# What do these branches make of a sound?\nRecord or drop a sound; "
             f"{listed(responder.runs)} {'answer' if len(responder.runs) > 1 else 'answers'} it "
             "from the same noise."
         )

@@ -1,1 +1,1 @@
-"""What does a branch hear: one property of a sound is changed at a time, the noise is not."""
+"""What does a branch respond to: one property of a sound is changed at a time, the noise is not."""

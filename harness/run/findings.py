@@ -53,7 +53,7 @@ def variant_notices(variant: Variant) -> list[str]:
     if variant.hears_loudness:
         return []
     return [
-        f"variant '{variant.name}' says that it does not hear loudness, so whether a quieter sound "
+        f"variant '{variant.name}' declares hears_loudness = False, so whether a quieter sound "
         "changes its tokens was not checked"
     ]
 

@@ -51,7 +51,7 @@ def probe(
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """What does a branch hear? Change one property of a sound at a time, at fixed noise.
+    """What does a branch respond to? Change one property of a sound at a time, at fixed noise.
 
     Measures how the images answer: slope, monotonicity and bootstrap interval for each branch;
     writes probe.json, a strip of images for each property, and a page.

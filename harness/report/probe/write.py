@@ -1,4 +1,4 @@
-"""The page of a probe: what each branch hears, first in a sentence, then in numbers and images."""
+"""The page of a probe: what each branch responds to, in a sentence, then in numbers and images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def _head(record: ProbeRecord) -> Head:
     sentences = [heard(record, run) for run in record.runs]
     return Head(
         title="probe",
-        headline=sentences[0] if len(sentences) == 1 else "What do these branches hear?",
+        headline=sentences[0] if len(sentences) == 1 else "What do these branches respond to?",
         tone="plain",
         chips=(
             count(len(record.runs), "branch", "branches"),
@@ -94,7 +94,7 @@ def _head(record: ProbeRecord) -> Head:
 def _sections(record: ProbeRecord, strips: dict[str, str]) -> list[Section]:
     first = Section(
         id="heard",
-        title="What the branches hear",
+        title="What the branches respond to",
         lead="A response is named where a slope differs from 0 at a false discovery rate of 0.05 "
         "over everything that was tested of the branch. None found is not none there.",
         parts=[

@@ -121,9 +121,9 @@ def test_who_means_not_to_hear_it_says_so(probe: Any) -> None:
     """Catches: a guard without a way out for a branch that is made to ignore the gain."""
     model = listening(by_peak, hears_loudness=False)
     assert "loudness_heard" not in preflight(model, probe)
-    assert ["does not hear loudness" in notice for notice in variant_notices(model.variant)] == [
-        True
-    ]
+    assert [
+        "declares hears_loudness = False" in notice for notice in variant_notices(model.variant)
+    ] == [True]
     assert variant_notices(listening().variant) == []
 
 

@@ -67,7 +67,7 @@ def test_the_page_and_a_strip_for_each_property_are_there(probed: Any, finished:
         assert len(images) == 2 * 4
         for image in images:
             assert shows(sheet_HWC, read_square(image, size=96)), image.name
-    assert "What the branches hear" in page
+    assert "What the branches respond to" in page
     assert (out / "report.md").read_text(encoding="utf-8").count("|") > 50
 
 
