@@ -29,18 +29,25 @@ COUNTS = {"fire": 5, "siren": 5, "thunder": 5}
 """Pairs of each class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Size:
-    """Which models, samples a step, steps before the first that counts, and what CLAP hears."""
+    """How large a side's models and steps are."""
 
     profile: str
     micro_batch: int
+    """Samples of one pass."""
     accumulation: int
+    """Passes of a step."""
     warm_up: int
+    """Steps before the first that counts."""
     window_s: float
+    """Sound that CLAP is given."""
 
 
-SIZES = {"full": Size("sd15", 1, 1, 2, 10.0), "tiny": Size("tiny", 4, 2, 10, 3.0)}
+SIZES = {
+    "full": Size(profile="sd15", micro_batch=1, accumulation=1, warm_up=2, window_s=10.0),
+    "tiny": Size(profile="tiny", micro_batch=4, accumulation=2, warm_up=10, window_s=3.0),
+}
 
 
 class OverError(Exception):

@@ -130,6 +130,7 @@ def _seconds(records: Sequence[RunRecord]) -> tuple[float, float] | None:
 
 def _sentence(
     pair: PairVerdict,
+    *,
     seeds: int | None,
     clips: int | None,
     for_seeds: float | None,

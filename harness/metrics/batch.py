@@ -6,7 +6,7 @@ Shape legend: I images, R reference clips, D feature width.
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -247,13 +247,11 @@ class Batch:
             paths = [self.rows[i].path for i in places]
             if arm == REAL:
                 ids = [self.rows[i].sample_id for i in places]
-                found = _cached(
-                    self.cache,
-                    what=what,
+                found = self.cache.arrays(
+                    what,
                     ids=ids,
-                    paths=paths,
                     fingerprint=fingerprint,
-                    embed=embed,
+                    compute=partial(embed, paths),
                 )
             else:
                 found = dict(embed(paths))
@@ -272,23 +270,10 @@ def picture_features(
     if scorer is None:
         raise ValueError(f"no {extractor.value} scorer was loaded")
     images = scorer.images
-    arrays = _cached(
-        cache,
-        what=f"pictures {extractor.value}",
+    arrays = cache.arrays(
+        f"pictures {extractor.value}",
         ids=list(pictures),
-        paths=list(pictures.values()),
         fingerprint=scorer.fingerprint,
-        embed=lambda paths: {"features": images(paths)},
+        compute=lambda: {"features": images(list(pictures.values()))},
     )
     return arrays["features"]
-
-
-def _cached(
-    cache: FeatureCache,
-    what: str,
-    ids: Sequence[str],
-    paths: Sequence[Path],
-    fingerprint: str,
-    embed: Callable[[list[Path]], Mapping[str, Array]],
-) -> Arrays:
-    return cache.arrays(what, ids=ids, fingerprint=fingerprint, compute=lambda: embed(list(paths)))

@@ -169,6 +169,7 @@ def _questions(votes: Sequence[_Vote]) -> list[QuestionResult]:
 
 def _sentence(
     question: tuple[str, str, str],
+    *,
     mean: float,
     low: float,
     high: float,

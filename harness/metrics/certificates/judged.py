@@ -4,6 +4,7 @@ Shape legend: N clips, D embedding width, A attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,9 @@ class Judged:
     # Pairs of picture and partner --------------------------------------------------------
 
     def _sound(self) -> Question | None:
-        known = self.scorers.extractor(Extractor.JOINT)
+        scorer = self.scorers.extractor(Extractor.JOINT)
         agreement = self.scorers.agreement
-        if known is None or agreement is None:
+        if scorer is None or agreement is None:
             return None
 
         def view(of_picture: Alteration | None, of_sound: Alteration | None) -> View:
@@ -85,24 +86,23 @@ class Judged:
                 moved = self._moved(self._heard("heard", None, agreement.hear), heard)
             return View(agreement.similarity(seen, heard), moved)
 
-        return self._question(Task.SOUND, known, lambda: view(None, None), each_alteration(view))
+        return self._question(
+            Task.SOUND,
+            scorer=scorer,
+            plain=lambda: view(None, None),
+            altered=each_alteration(view),
+        )
 
     def _pairing(self) -> Question | None:
         """The regression of `pair_win`, fitted on unaltered pairs of other folds."""
-        known = self.scorers.extractor(Extractor.SOUND_AND_PICTURE)
+        scorer = self.scorers.extractor(Extractor.SOUND_AND_PICTURE)
         sound, picture = self.scorers.sound, self.scorers.picture
-        if known is None or sound is None or picture is None:
+        if scorer is None or sound is None or picture is None:
             return None
         if len(self.clips) < MIN_CLIPS:
             reason = f"{len(self.clips)} clips; the regression between sounds and pictures needs "
-            return Question(
-                Task.SOUND,
-                *known,
-                self.clips,
-                no_view,
-                {},
-                undefined=f"{reason}{MIN_CLIPS}",
-            )
+            nothing = self._question(Task.SOUND, scorer=scorer, plain=no_view, altered={})
+            return replace(nothing, undefined=f"{reason}{MIN_CLIPS}")
         fold_N = folds([clip.sample_id for clip in self.clips])
 
         def view(of_picture: Alteration | None, of_sound: Alteration | None) -> View:
@@ -124,8 +124,13 @@ class Judged:
             )
             return View(similarity_NN, moved)
 
-        one = self._question(Task.SOUND, known, lambda: view(None, None), each_alteration(view))
-        return Question(**{**vars(one), "folds": tuple(int(fold) for fold in fold_N)})
+        one = self._question(
+            Task.SOUND,
+            scorer=scorer,
+            plain=lambda: view(None, None),
+            altered=each_alteration(view),
+        )
+        return replace(one, folds=tuple(int(fold) for fold in fold_N))
 
     def _attributes(self) -> Question | None:
         judge = self.scorers.image_judge
@@ -197,25 +202,25 @@ class Judged:
     # Pictures alone ----------------------------------------------------------------------
 
     def _picture(self, extractor: Extractor) -> Question | None:
-        known = self.scorers.extractor(extractor)
-        if known is None:
+        scorer = self.scorers.extractor(extractor)
+        if scorer is None:
             return None
 
         def embed(paths: Sequence[Path]) -> Array:
             if extractor is Extractor.IMAGE_JUDGE and self.scorers.image_judge is not None:
                 return self.scorers.image_judge.read(paths).features
-            scorer = self.scorers.pictures(extractor)
-            assert scorer is not None
-            return scorer.images(paths)
+            network = self.scorers.pictures(extractor)
+            assert network is not None
+            return network.images(paths)
 
         def view(alteration: Alteration | None) -> View:
             plain = self._of(extractor.value, None, embed)
             seen = self._of(extractor.value, alteration, embed)
             return View(unit_rows(seen) @ unit_rows(plain).T, self._moved(plain, seen))
 
-        question = self._of_pictures(Task.PICTURE, known, view)
+        question = self._of_pictures(Task.PICTURE, scorer, view)
         # Unaltered it is its own picture: what is asked is whether it is known again when cropped.
-        return Question(**{**vars(question), "plain": lambda: view(CROP)})
+        return replace(question, plain=lambda: view(CROP))
 
     def _lpips(self) -> list[Question]:
         lpips = self.scorers.lpips
@@ -235,12 +240,15 @@ class Judged:
 
         return [
             Question(
-                Task.PICTURE,
-                lpips.name,
-                lpips.fingerprint,
-                tuple(chosen),
-                lambda: view(CROP),
-                {one: (lambda one=one: view(one)) for one in OF_PICTURES},  # type: ignore[misc]
+                task=Task.PICTURE,
+                scorer=lpips.name,
+                scorer_hash=lpips.fingerprint,
+                clips=tuple(chosen),
+                plain=lambda: view(CROP),
+                altered={
+                    one: (lambda one=one: view(one))  # type: ignore[misc]
+                    for one in OF_PICTURES
+                },
             )
         ]
 
@@ -249,20 +257,30 @@ class Judged:
     def _question(
         self,
         task: Task,
-        known: tuple[str, str],
+        *,
+        scorer: tuple[str, str],
         plain: Callable[[], View],
         altered: Mapping[Alteration, Callable[[], View]],
     ) -> Question:
-        return Question(task, *known, self.clips, plain, altered)
+        """About all clips. scorer: its name and its hash."""
+        name, digest = scorer
+        return Question(
+            task=task,
+            scorer=name,
+            scorer_hash=digest,
+            clips=self.clips,
+            plain=plain,
+            altered=altered,
+        )
 
     def _of_pictures(
-        self, task: Task, known: tuple[str, str], view: Callable[[Alteration | None], View]
+        self, task: Task, scorer: tuple[str, str], view: Callable[[Alteration | None], View]
     ) -> Question:
         altered: dict[Alteration, Callable[[], View]] = {
             one: (lambda one=one: view(one))  # type: ignore[misc]
             for one in OF_PICTURES
         }
-        return self._question(task, known, lambda: view(None), altered)
+        return self._question(task, scorer=scorer, plain=lambda: view(None), altered=altered)
 
     def _of(
         self,

@@ -32,7 +32,7 @@ class View:
     """See `harness.records.certificate.Altered`; None where nothing was altered."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """A scorer, or a pair of them, asked which partner is a picture's own."""
 
