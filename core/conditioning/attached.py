@@ -82,7 +82,11 @@ class AttachedVariant:
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what `state_dict` gave; a missing, extra or misshapen tensor is an error."""
+        """Load what `state_dict` gave.
+
+        Raises: ValueError for a tensor of neither part; RuntimeError for one that is missing, extra
+        or of another shape.
+        """
         own = {n.removeprefix(_VARIANT): t for n, t in state.items() if n.startswith(_VARIANT)}
         adapter = {n.removeprefix(_ADAPTER): t for n, t in state.items() if n.startswith(_ADAPTER)}
         if len(own) + len(adapter) != len(state):

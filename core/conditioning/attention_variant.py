@@ -97,7 +97,10 @@ class AttentionVariant(Variant):
 
     @property
     def audio_scale(self) -> float:
-        """Factor f on every gate: 1 as trained, 0 text only, above 1 louder."""
+        """Factor f on every gate: 1 as trained, 0 text only, above 1 louder.
+
+        Raises: UsageError when set to what is not a finite number from 0 up.
+        """
         return self._audio_scale
 
     @audio_scale.setter

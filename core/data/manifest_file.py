@@ -56,6 +56,10 @@ def to_parquet(items: Iterable[Item], *, header: Mapping[str, Any]) -> bytes:
 
 
 def from_parquet(path: Path) -> tuple[dict[str, Any], tuple[Item, ...]]:
+    """(Header, items) of a manifest's file.
+
+    Raises: DataError for a file that is missing, damaged, edited or not a manifest of this format.
+    """
     import pyarrow
     from pyarrow import parquet
 

@@ -49,7 +49,10 @@ class SplitFeatures:
     """Rows that were not in the cache."""
 
     def latent_moments(self, ids: Sequence[str], flipped: Sequence[bool]) -> tuple[Tensor, Tensor]:
-        """(mean, std) [B, C, H, W] of the unscaled VAE posterior of each picture, or its mirror."""
+        """(mean, std) [B, C, H, W] of the unscaled VAE posterior of each picture, or its mirror.
+
+        Raises: UsageError for an id, or for mirror images, that were not prepared.
+        """
         if any(flipped) and True not in self.latents:
             raise UsageError("flipped latents were not prepared; prepare with horizontal_flip=True")
         means, stds = [], []

@@ -42,7 +42,10 @@ class LockedMedia:
         return f"sample {self._ids[content]!r}" if content in self._ids else key
 
     def image(self, key: str, *, size: int, flip: bool) -> Tensor:
-        """float32 [3, size, size] in [-1, 1]: the centre square, mirrored left to right by flip."""
+        """float32 [3, size, size] in [-1, 1]: the centre square, mirrored left to right by flip.
+
+        Raises: DataError for what cannot be decoded; MismatchError for what is not as locked.
+        """
         sample = self._checked(key)
         try:
             pixels_HWC = decode_image(self._root / sample.image_path)
@@ -52,7 +55,10 @@ class LockedMedia:
         return to_vae_input(square_HWC[:, ::-1] if flip else square_HWC)
 
     def waveform(self, key: str) -> np.ndarray:
-        """float32 [S], 48 kHz mono, at most the window, from the start that the key names."""
+        """float32 [S], 48 kHz mono, at most the window, from the start that the key names.
+
+        Raises: as `image`.
+        """
         if key == SILENCE:
             return np.zeros(round(self.window_s * SAMPLE_RATE_HZ), dtype=np.float32)
         content, start_ms = content_and_start(key)

@@ -85,6 +85,7 @@ def prepare_split(
     Raises:
         UsageError: nothing is named, or what is named does not exist.
         DataError: the folder cannot be used.
+        MismatchError: the embedded corpus' folder holds something else; media are not as locked.
     """
     source = data if data is not None else settings.source
     if source is None:

@@ -59,6 +59,7 @@ def loaded_branch(folder: Path, *, device: str) -> Iterator[TrainedBranch]:
         MismatchError: its weights file, its frozen models or its variant's code are not what it
             was trained with.
         MissingWeightsError: a frozen model is not on this machine.
+        DataError: the weights file is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -173,8 +173,10 @@ class Batch:
 
     @cached_property
     def sources_IK(self) -> Array:
-        """[I, K] probability that each image shows each source, by the judge of sources, which must
-        be there."""
+        """[I, K] probability that each image shows each source, by the judge of sources.
+
+        Raises: ValueError without that judge.
+        """
         judge = self.scorers.source_judge
         if judge is None:
             raise ValueError("sources are found by their judge; none was loaded")
@@ -184,7 +186,7 @@ class Batch:
         )["sources"]
 
     def features(self, extractor: Extractor) -> Array:
-        """[I, D] features of all rows. The extractor's scorer must be there."""
+        """[I, D] features of all rows. Raises: ValueError without the extractor's scorer."""
         if extractor not in self._features:
             scorer = self.scorers.pictures(extractor)
             if scorer is None:
@@ -265,7 +267,10 @@ class Batch:
 def picture_features(
     pictures: Mapping[str, Path], *, scorers: Scorers, extractor: Extractor, cache: FeatureCache
 ) -> Array:
-    """[I, D] features of other real pictures of the split, by id, through the cache."""
+    """[I, D] features of other real pictures of the split, by id, through the cache.
+
+    Raises: ValueError without the extractor's scorer.
+    """
     scorer = scorers.pictures(extractor)
     if scorer is None:
         raise ValueError(f"no {extractor.value} scorer was loaded")

@@ -57,7 +57,10 @@ class Plugin:
 
     @property
     def sources(self) -> Path:
-        """What identifies the code: the package's folder, or its one file."""
+        """What identifies the code: the package's folder, or its one file.
+
+        Raises: UsageError for a module without a source file.
+        """
         module = import_module(self.module)
         sources = module_sources(module)
         if sources is None:

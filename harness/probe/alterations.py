@@ -111,7 +111,7 @@ def shift(sound_S: Wave, level: float, second: Wave | None = None) -> Wave:
 def mix(sound_S: Wave, share: float, second_S: Wave | None = None) -> Wave:
     """(1 - share) of the sound and share of the second one, made as loud, at the sound's level.
 
-    A shorter second sound is repeated to the length of the first.
+    A shorter second sound is repeated to the length of the first. Raises: ValueError without one.
     """
     if second_S is None:
         raise ValueError("a second sound is needed to mix in")

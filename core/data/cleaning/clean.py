@@ -40,8 +40,8 @@ def build_manifest(
     """The clean pairs of `folder` and every exclusion; the folder itself is only read.
 
     The arguments are those of `clean_manifest` and `require_usable`.
-    Raises: DataError when the folder is missing, empty or in no known layout, a metadata row is
-    malformed, or for what `require_usable` refuses.
+    Raises: UsageError for a share outside 0 to 1; DataError when the folder is missing, empty or in
+    no known layout, a metadata row is malformed, or for what `require_usable` refuses.
     """
     if not 0.0 <= max_excluded_share <= 1.0:
         raise UsageError(f"max_excluded_share is {max_excluded_share}; expected 0 to 1")
