@@ -95,7 +95,7 @@ def listen(
     keys = sorted({sample.audio_sha256 for sample in samples})
     done = 0
 
-    def advance(count: int) -> None:
+    def advance(count: int, _: bool) -> None:
         nonlocal done
         done += count
         if progress:

@@ -22,7 +22,7 @@ from core.features.index import SILENCE, caption_key
 from core.features.kinds import Encoders, FeatureKinds
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings
-from core.features.store import FeatureTable
+from core.features.store import FeatureTable, Progress
 
 _CLAP_FEATURES = frozenset({AudioFeature.CLAP_POOLED, AudioFeature.CLAP_SEQUENCE})
 
@@ -178,7 +178,7 @@ def prepare_features(
     parts: Sequence[Part] = tuple(Part),
     audio_crops: int = 1,
     exported: Mapping[AudioFeature, ExportedEmbeddings] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
 ) -> SplitFeatures:
     """Features of the samples of `parts`; only rows that the cache lacks are computed.
 
@@ -189,7 +189,7 @@ def prepare_features(
     audio_crops: most windows of a training clip longer than one; see `crop_starts_ms`.
     exported: pooled embeddings of other encoders, which hear the start of a clip, whatever crop is
         drawn. They are not computed, only looked up.
-    `progress(done, total)` counts rows, those found in the cache included.
+    `progress(done, total, encoded)` counts rows; encoded: those done that were not in the cache.
     Raises: see `FeatureKinds`; UsageError for an exported feature that is not given; DataError
     when a sound of the split was not exported.
     """
@@ -277,16 +277,15 @@ def _exported_table(
     return replace(table, places={**table.places, **places})
 
 
-def _counter(
-    total: int, progress: Callable[[int, int], None] | None
-) -> Callable[[int], None] | None:
+def _counter(total: int, progress: Callable[[int, int, int], None] | None) -> Progress:
     if progress is None:
         return None
-    done = 0
+    done = encoded = 0
 
-    def advance(count: int) -> None:
-        nonlocal done
+    def advance(count: int, is_encoded: bool) -> None:
+        nonlocal done, encoded
         done += count
-        progress(done, total)
+        encoded += count if is_encoded else 0
+        progress(done, total, encoded)
 
     return advance

@@ -9,7 +9,7 @@ Shape legend: B batch, C channels or context width, H height, W width, L text to
 D feature width, M mel bands, S samples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -24,14 +24,12 @@ from core.features.index import caption_key
 from core.features.locked_media import LockedMedia
 from core.features.log_mel import LogMelSettings
 from core.features.log_mel import log_mel as log_mel_of
-from core.features.store import FeatureStore, FeatureTable
+from core.features.store import FeatureStore, FeatureTable, Progress
 
 _CONVERSION = 2
 """Raised when a decoder or `log_mel` changes what it returns; old rows go unused."""
 _IMAGE_BATCH = 16
 _AUDIO_BATCH = 8
-
-Progress = Callable[[int], None] | None
 
 
 class AudioEncoding(Protocol):
@@ -60,9 +58,8 @@ class Encoders(Protocol):
 class FeatureKinds:
     """Fills the cache with one kind of feature at a time.
 
-    Every method returns the rows of `keys`, computing those the cache lacks, and calls
-    `progress(n)` with the number of further rows that are ready. Raises: MismatchError when a
-    media file is not the one that was locked; GuardError when an encoder returns NaN;
+    Every method returns the rows of `keys`, computing those the cache lacks. Raises: MismatchError
+    when a media file is not the one that was locked; GuardError when an encoder returns NaN;
     NoSpaceError.
     """
 

@@ -37,6 +37,8 @@ _SILENT_WAIT_S = 2
 _log = logging.getLogger(__name__)
 
 Compute = Callable[[Sequence[str]], Mapping[str, Tensor]]
+Progress = Callable[[int, bool], None] | None
+"""Called with the number of further rows that are ready, and whether they were computed."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,12 @@ class FeatureStore:
         keys: Sequence[str],
         *,
         compute: Compute,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress = None,
     ) -> FeatureTable:
         """The rows of `keys`, after computing those that are missing or broken.
 
-        `compute(keys)` returns tensors [len(keys), ...] by name. `progress(n)` is called with the
-        number of further rows that are ready. A second process waits here until the first is done.
+        `compute(keys)` returns tensors [len(keys), ...] by name. A second process waits here until
+        the first is done.
         Raises: GuardError when a computed row is not finite; NoSpaceError.
         """
         wanted = list(dict.fromkeys(keys))
@@ -105,7 +107,7 @@ class FeatureStore:
             places, notices = self._sound_places(set(wanted))
             missing = [key for key in wanted if key not in places]
             if progress and len(missing) < len(wanted):
-                progress(len(wanted) - len(missing))
+                progress(len(wanted) - len(missing), False)
             missing.sort(key=lambda key: key in self.late)
             for start in range(0, len(missing), _SHARD_ROWS):
                 shard_keys = missing[start : start + _SHARD_ROWS]
@@ -159,9 +161,7 @@ class FeatureStore:
                     places[key] = (shard_path, row)
         return places, notices
 
-    def _write_shard(
-        self, keys: Sequence[str], *, compute: Compute, progress: Callable[[int], None] | None
-    ) -> Path:
+    def _write_shard(self, keys: Sequence[str], *, compute: Compute, progress: Progress) -> Path:
         batches: list[Mapping[str, Tensor]] = []
         for batch_keys in self._batches(keys):
             batch = {
@@ -171,7 +171,7 @@ class FeatureStore:
             self._require_sound(batch, keys=batch_keys)
             batches.append(batch)
             if progress:
-                progress(len(batch_keys))
+                progress(len(batch_keys), True)
         tensors = {
             name: torch.cat([batch[name] for batch in batches]).contiguous() for name in batches[0]
         }

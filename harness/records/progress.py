@@ -28,7 +28,7 @@ class Progress(Part):
     session: str
     """Which process; see `harness.records.sessions`."""
     phase: str
-    """A stage's name, or what is counted: `encoding pairs`, `sampling`, `scoring`."""
+    """A stage's name, or what is counted: `features`, `sampling`, `scoring`."""
     done: int
     """Of the phase: steps, clips or images."""
     total: int

@@ -33,6 +33,7 @@ from harness.records.folders import ResultsFolder
 from harness.run.findings import Findings, variant_notices
 from harness.run.plan import PlannedRun
 from harness.wording.display import Display
+from harness.wording.numbers import count
 
 _PROBE_CLIPS = 8
 
@@ -80,6 +81,8 @@ class _Preparation:
         self.device = device
         self.findings = findings
         self.display = display
+        self._rows = 0, 0
+        """Of features: read from the cache, and encoded."""
 
     def prepare(self) -> PreparedModel:
         profile = self.planned.profile
@@ -97,6 +100,7 @@ class _Preparation:
             variant = self.build_variant(foundation)
         with self.findings.timed("features"):
             features = self.features(foundation, variant)
+        self.display.say(f"features: {_cached_and_encoded(*self._rows)}")
         foundation.free_encoders()
         model, data = self._attach(foundation, variant, features=features, weights=weights)
         return PreparedModel(model=model, data=data, foundation=foundation, features=features)
@@ -162,11 +166,15 @@ class _Preparation:
                 for feature, folder in self.planned.profile.foundation.exported.items()
             },
             cache_dir=ResultsFolder(self.planned.request.results).features,
-            progress=lambda done, total: self.display.phase("encoding pairs", done, total),
+            progress=self._show_features,
         )
         self._check_widths(features, variant.shapes)
         self.findings.notices += features.notices
         return features
+
+    def _show_features(self, done: int, total: int, encoded: int) -> None:
+        self._rows = done - encoded, encoded
+        self.display.phase("features", done, total, _cached_and_encoded(*self._rows))
 
     def _check_widths(self, features: SplitFeatures, shapes: FoundationShapes) -> None:
         widths = {
@@ -252,3 +260,12 @@ class _Preparation:
             pictures_B3HW=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255,
         )
         self.findings.guards.append("latents_match_pictures")
+
+
+def _cached_and_encoded(num_cached: int, num_encoded: int) -> str:
+    """What is done of the rows, of which a clip has one for each picture, caption and encoder."""
+    if not num_encoded:
+        return f"{count(num_cached, 'row')} read from the cache"
+    if not num_cached:
+        return f"{count(num_encoded, 'row')} encoded"
+    return f"{count(num_cached, 'row')} read from the cache, {num_encoded:,} encoded"

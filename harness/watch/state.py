@@ -41,7 +41,7 @@ class RunStatus:
     stage: str | None = None
     """Last stage that a step was made in."""
     phase: str | None = None
-    """What is going on: a stage's name, `encoding pairs`, `sampling`, `scoring`."""
+    """What is going on: a stage's name, `features`, `sampling`, `scoring`."""
     done: int | None = None
     """Of the phase: steps, clips, images or metrics."""
     total: int | None = None

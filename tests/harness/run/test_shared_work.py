@@ -11,9 +11,40 @@ from core.foundation.foundation import Foundation
 from harness.metrics.scorers.judges import ImageJudge
 from harness.metrics.scorers.scorers import ClipScorer
 from harness.run import sample
-from harness.run.plan import RunRequest
+from harness.run.plan import Planner, RunRequest
+from harness.run.prepare import cache_features
 from harness.run.run import run
 from harness.wording.display import Display
+
+
+class Said(Display):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.num_rows = 0
+        self.details: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def phase(self, name: str, done: int, total: int, detail: str = "") -> None:
+        if name == "features":
+            self.num_rows = total
+            self.details.append(detail)
+
+
+def test_what_is_encoded_is_told_from_what_is_read(
+    finished: Any, small_request: Callable[..., RunRequest]
+) -> None:
+    """Catches: "encoding" said of rows that are in the cache, or all of them called new."""
+    said = Said()
+    request = small_request("data.window_s=0.7")
+    encoded = cache_features(Planner(said).plan(request), device="cpu", display=said)
+    num_cached = said.num_rows - encoded
+    assert 0 < encoded < said.num_rows
+    assert said.details[-1] == f"{num_cached} rows read from the cache, {encoded} encoded"
+    assert said.details[0].endswith("read from the cache")
 
 
 def test_a_second_run_encodes_nothing_and_scores_its_own_images_alone(
@@ -55,8 +86,12 @@ def test_a_second_run_encodes_nothing_and_scores_its_own_images_alone(
     counted(sample, "sample_latents")
     noted(ClipScorer, "images")
     noted(ImageJudge, "read")
-    record = run(small_request(seed=1), display=Display())
+    said = Said()
+    record = run(small_request(seed=1), display=said)
 
+    assert [line for line in said.lines if line.startswith("features")] == [
+        f"features: {said.num_rows} rows read from the cache"
+    ]
     assert record.run_id != finished.record.run_id
     assert loads == {"unet": 1, "vae": 1}
     images = sorted((finished.folder.parent / record.run_id / "images").rglob("*.png"))
