@@ -120,7 +120,9 @@ def edit(
             guidance=Guidance(text=text, audio=sampling.audio_guidance * options.audio_scale),
             kept=options.kept,
             num_kept=num_kept,
-            may_change_1HW=None if mask_HW is None else _at_latents(mask_HW, like=clean_BCHW),
+            may_change_1HW=None
+            if mask_HW is None
+            else _at_latents(mask_HW, like=inverted.levels[taken]),
         )
         edited_HWC = pixels(branch, edited_BCHW)[0]
         again_HWC = pixels(branch, inverted.sampled(source, guidance=PLAIN))[0]
