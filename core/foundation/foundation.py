@@ -8,23 +8,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.conditioning.shapes import FoundationShapes, block_shapes
-from core.errors import MismatchError, MissingWeightsError, UsageError
+from core.errors import MismatchError, UsageError
 from core.files import json_sha256
 from core.foundation.batches import BatchLimit
-from core.foundation.constructors import note_constructors
 from core.foundation.fused.blocks import fuse_on_gpu
 from core.foundation.layout import CLAP, STABLE_DIFFUSION, Layout
-from core.foundation.layout import Part as PartFiles
+from core.foundation.loading import DAMAGED, load_whole
 from core.foundation.mapped import own_memory
 from core.foundation.sources import Source, missing_weights, resolve_source
 
@@ -40,13 +36,6 @@ class AudioEmbedding:
 
     pooled_BD: Tensor
     sequence_BTD: Tensor
-
-
-DAMAGED = (
-    *(OSError, ValueError, TypeError, AttributeError, RuntimeError),
-    *(SafetensorError, UnpicklingError, StrictDataclassError),
-)
-"""What the libraries raise on model files that are missing or not what they should be."""
 
 
 class Foundation:
@@ -342,35 +331,6 @@ class Foundation:
         # how their factors are aligned: the same weights from another format would differ.
         own_memory((*model.parameters(), *model.buffers()))
         return model
-
-
-def load_whole(cls: Any, source: Source, part: str, *, files: PartFiles) -> Any:
-    """`cls.from_pretrained` of a source, with every weight there: the libraries would draw a
-    missing one at random and go on.
-
-    files: where the part lies in the source, and which of its weights are taken.
-
-    Raises:
-        MissingWeightsError: the part is missing, damaged, or lacks some of its weights.
-    """
-    note_constructors()
-    try:
-        model, found = cls.from_pretrained(
-            source.folder,
-            subfolder=files.subfolder,
-            local_files_only=True,
-            output_loading_info=True,
-            **files.take_weights(source.folder).arguments,
-        )
-    except MissingWeightsError as error:
-        raise missing_weights(source, part, error) from None
-    except DAMAGED as error:
-        raise missing_weights(source, part, error) from error
-    absent = sorted(found["missing_keys"])
-    if absent:
-        cause = ValueError(f"{len(absent)} of its weights are missing: {', '.join(absent[:3])}")
-        raise missing_weights(source, part, cause)
-    return model
 
 
 def foundation_shapes(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from core.errors import MismatchError, MissingWeightsError, UsageError
 from core.foundation.file_hashes import model_file_sha256
-from core.foundation.foundation import DAMAGED
 from core.foundation.layout import MODEL, PREPROCESSOR
+from core.foundation.loading import DAMAGED
 from core.foundation.sources import Source, missing_weights
 
 BATCH_SIZE = 64  # of 64 px images on a CPU; ViT-B/32 at 224 px needs 1 GB of GPU memory for it
