@@ -34,7 +34,6 @@ class Journal:
         self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._handle: int | None = None
-        self.num_found = 0
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,12 +62,9 @@ class Journal:
         if value is None:
             return None
         try:
-            outcome = FileOutcome.from_json(value, kind=kind)
+            return FileOutcome.from_json(value, kind=kind)
         except (KeyError, TypeError, ValueError):
             return None
-        with self._lock:
-            self.num_found += 1
-        return outcome
 
     def add(self, path: str, kind: MediaKind, outcome: FileOutcome) -> None:
         """Keep the outcome of a file; one that could not be read is tried again next time.
