@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -30,19 +29,6 @@ def write_encoder(folder: Path, *, config: MambaEncoderConfig, tensors: dict[str
     write_atomic(folder / WEIGHTS, content=save(tensors, metadata={"format": "pt"}))
     text = json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
     write_atomic(folder / CONFIG, content=text.encode())
-
-
-def load_encoder(folder: Path) -> MambaAudioEncoder:
-    """The encoder a folder holds, on the CPU, in eval mode.
-
-    Raises:
-        MissingWeightsError: a file is missing or damaged.
-        MismatchError: its tensors are not those of its config.
-    """
-    with torch.device("meta"):
-        encoder = MambaAudioEncoder(read_config(folder))
-    encoder.load_state_dict(checked(_read_weights(folder), encoder, folder=folder), assign=True)
-    return encoder.eval()
 
 
 def load_weights(encoder: MambaAudioEncoder, *, folder: Path) -> None:

@@ -29,8 +29,8 @@ from core.embedded.recipes.plan import Plan
 from core.embedded.recipes.sources import found_sources
 from core.embedded.recipes.vae import decode, encode, measure_vae
 from core.foundation.judge import Judge, prepare_sounds
-from core.foundation.mamba.storage import load_encoder
 from core.foundation.source_judge import SourceJudge
+from tests.core.foundation.mamba.loaded import load_encoder
 
 LOCAL = {"local_files_only": True}
 NUM_EACH = 6

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from core.errors import MismatchError
 from core.foundation.mamba.config import MambaEncoderConfig
 from core.foundation.mamba.encoder import MambaAudioEncoder
-from core.foundation.mamba.storage import load_encoder
 from harness.branches.registry import find_variant
 from harness.cli.main import app
 from harness.settings.load import load_profile
+from tests.core.foundation.mamba.loaded import load_encoder
 
 VIM = {"blocks": "layers", "mixer.shared": "mixer", "patch_embed": "patch_embed.proj"}
 

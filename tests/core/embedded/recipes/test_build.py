@@ -12,8 +12,8 @@ from transformers import ClapModel, ClapProcessor, CLIPModel
 
 from core.embedded.recipes.build import PARTS, main
 from core.foundation.judge import Judge
-from core.foundation.mamba.storage import load_encoder
 from core.foundation.source_judge import SourceJudge
+from tests.core.foundation.mamba.loaded import load_encoder
 
 SMOKE = ["--steps-scale", "0.0005"]
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from core.errors import MismatchError
 from core.foundation.convert.mamba import Checkpoint, convert_mamba
-from core.foundation.mamba.storage import load_encoder
+from tests.core.foundation.mamba.loaded import load_encoder
 
 WIDTH, INNER, STATE, DEPTH, RANK = 32, 64, 4, 4, 2
 NUM_PATCHES = 8 * 4  # 128 mel bands x 64 frames in patches of 16 x 16
