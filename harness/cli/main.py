@@ -53,9 +53,6 @@ EXIT_CODES = (
     "terminal, Ctrl-C and SIGTERM (resumable)."
 )
 
-_FOR_TRAINING = frozenset({"torch", "diffusers", "transformers", "peft", "safetensors"})
-"""What the extra "train" installs, and what no command that reads results needs."""
-
 app = typer.Typer(
     name="harness",
     help="Is my branch really better? Trains conditioning branches of an audio-to-image model on "
@@ -135,7 +132,9 @@ def main() -> None:
     except HarnessError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        if error.name not in _FOR_TRAINING:
+        from harness.run.libraries import FOR_TRAINING
+
+        if error.name not in FOR_TRAINING:
             raise
         _fail(
             f"this command needs {error.name}, which is not installed; "

@@ -39,6 +39,7 @@ from harness.records.folders import ReportFolder, ResultsFolder
 from harness.records.names import split_of
 from harness.records.record import Status
 from harness.records.sessions import SessionJournal, attending
+from harness.run.libraries import may_be_finished, require_training_libraries
 from harness.run.limit import SpendingLimit
 from harness.run.plan import PlannedRun
 from harness.settings.branch_config import Tuning
@@ -81,6 +82,12 @@ def compare(request: CompareRequest, *, display: Display) -> Comparison:
             "--budget gpu_seconds measures steps on this machine, but nodes of a cluster may be "
             "faster or slower; use --budget flops, or drop --executor"
         )
+    if not all(
+        may_be_finished(request.options.results, variant=name, seed=seed)
+        for name in request.variants
+        for seed in range(request.num_seeds)
+    ):
+        require_training_libraries()
     profile = load_profile(request.profile, overrides=_of_no_variant(request.overrides))
     question = settle_question(request.options, settings=profile.deciding)
     budgets: dict[str, tuple[str, ...]] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.audit.audit import Audit, audit_listings
 from core.audit.listing import Target, read_target
-from core.audit.zero_shot import ZeroShot, listen
+from core.audit.zero_shot import ZeroShot
 from core.data.items import DataKind
 from core.data.labels import load_label_map
 from core.data.splits.official import read_official_list
@@ -71,6 +71,7 @@ def _listen(
         return
     import torch
 
+    from core.audit.listening import listen
     from core.foundation.foundation import Foundation
 
     profile = load_profile(request.profile, overrides=request.overrides)

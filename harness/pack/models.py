@@ -39,19 +39,17 @@ def packed_models(commands: Sequence[Command]) -> PackedModels | None:
     Raises:
         UsageError: a profile or a setting that cannot be read.
     """
-    try:
-        from harness.run.models import model_hashes
-    except ImportError:
-        return None
     encoders, scorers = set[tuple[str, str]](), set[str]()
     windows_s = set[float]()
     try:
+        from harness.run.models import model_hashes
+
         for command in commands:
             profile = load_profile(command.profile, overrides=command.overrides)
             encoders |= _encoders(profile)
             scorers |= set(model_hashes(profile).values())
             windows_s.add(float(profile.data.window_s))
-    except MissingWeightsError:
+    except (ImportError, MissingWeightsError):
         return None
     return PackedModels(frozenset(encoders), frozenset(windows_s), frozenset(scorers))
 

@@ -4,6 +4,7 @@ from core.files import no_space_is_a_sentence
 from harness.records.lock import held
 from harness.records.record import RunRecord
 from harness.run.identity import require_same_identity
+from harness.run.libraries import may_be_finished, require_training_libraries
 from harness.run.limit import require_price
 from harness.run.plan import PlannedRun, RunRequest, plan_run
 from harness.wording.display import Display
@@ -15,6 +16,10 @@ def run(request: RunRequest, *, display: Display) -> RunRecord:
     Raises:
         HarnessError: a sentence and an exit code; a failed run leaves a record that says so.
     """
+    if not may_be_finished(
+        request.results, variant=request.variant, seed=request.seed, score=request.score
+    ):
+        require_training_libraries()
     return run_planned(plan_run(request, display=display), display=display)
 
 

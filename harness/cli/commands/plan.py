@@ -59,6 +59,7 @@ def plan(
     """
     from harness.costs.matrix import MatrixRequest, plan_matrix, require_one_device
     from harness.report.terminal.costs import matrix_view
+    from harness.run.libraries import require_training_libraries
     from harness.wording.display import open_display
 
     request = MatrixRequest(
@@ -75,6 +76,7 @@ def plan(
         jobs=jobs,
     )
     if measure:
+        require_training_libraries()
         require_one_device(request)
         from harness.costs.measuring import measure_matrix
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.audit.zero_shot import class_captions, judge, listen
+from core.audit.listening import listen
+from core.audit.zero_shot import class_captions, judge
 from core.data.cleaning.clean import build_manifest
 from core.embedded.corpus.folder import write_corpus
 from core.errors import DataError

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import pytest
 
+import harness
 from harness.branches.describe import describe_variants
 
 LoadedBy = Callable[..., list[str]]
@@ -147,13 +148,31 @@ for words in (["list"], ["list", "--runs", *here], ["show", run, *here], ["repor
 code, text = said(*request, "--seed", "99", *here)
 assert code == 2, (code, text)
 assert "needs torch, which is not installed; pip install 'branch-harness[train]'" in text, text
+fresh = results + "-fresh"
+at_it = ["--seeds", "2", "--results", fresh]
+for words in ([*request, "--results", fresh], ["compare", *at_it], ["plan", "--measure", *at_it]):
+    code, text = said(*words)
+    assert code == 2, (words, code, text)
+    assert "needs torch, which is not installed" in text, (words, text)
+    assert not os.path.exists(fresh), words
+data, lock = results + "-data", results + "-lock.json"
+source = request[request.index("--data") + 1]
+for words in (
+    ["data", "ingest", source, "--out", data],
+    ["data", "clean", data],
+    ["data", "audit", data, "--no-clap"],
+    ["data", "split", data, "--out", lock],
+):
+    code, text = said(*words)
+    assert code == 0, (words, text)
 """
 
 
 def test_an_installation_that_cannot_train_still_reads_results(
     finished: Any, tmp_path: Path
 ) -> None:
-    """Catches: torch asked for by a command that reads, or a traceback by one that trains."""
+    """Catches: torch asked for by a command that reads, a traceback by one that trains, or half a
+    minute of a corpus made and read before it says what is missing."""
     results = tmp_path / "results"
     shutil.copytree(finished.folder, results / "runs" / finished.folder.name)
     done = subprocess.run(
@@ -164,8 +183,10 @@ def test_an_installation_that_cannot_train_still_reads_results(
         capture_output=True,
         text=True,
         timeout=300,
+        cwd=tmp_path,
         env={
             **os.environ,
+            "PYTHONPATH": str(Path(harness.__file__).parents[1]),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
             "MPLCONFIGDIR": matplotlib.get_configdir(),  # its list of fonts takes long to make
         },
