@@ -10,7 +10,14 @@ import torch
 
 from core.conditioning.attached import AttachedVariant
 from core.data.splits.split import Part
-from core.errors import BusyError, HarnessError, LimitReachedError, NoSpaceError, PausedError
+from core.errors import (
+    BusyError,
+    GuardError,
+    HarnessError,
+    LimitReachedError,
+    NoSpaceError,
+    PausedError,
+)
 from core.files import no_space_is_a_sentence, write_atomic
 from core.foundation.fused.blocks import block_kind
 from core.foundation.mamba.selective_scan import scan_kind
@@ -18,6 +25,7 @@ from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
 from core.training.ledger import CHECKPOINT, PREPARE
 from core.training.loop import train
+from core.training.refused import refused_on_gpu
 from core.training.results import StepReport, TrainingResult
 from harness.data.source import weights_of
 from harness.metrics.arms import GeneratedImage
@@ -102,8 +110,13 @@ def _execute(
         raise
     except Exception as error:
         RunFolder(planned.folder).traceback.write_text(traceback.format_exc())
-        work.fail(error, started_at=started_at)
-        raise
+        refusal = refused_on_gpu(error)
+        if refusal is None:
+            work.fail(error, started_at=started_at)
+            raise
+        refused = GuardError(f"a GPU does not compute this branch: {refusal}")
+        work.fail(refused, started_at=started_at)
+        raise refused from error
     record.save(planned.folder)
     planned.leave_numbers()
     return record

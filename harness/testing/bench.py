@@ -41,12 +41,18 @@ class Bench:
         with torch_seeded(seed, "contract", "variant"):
             return self.variant(config, shapes=self.foundation.shapes(unet)).eval()
 
-    def attached(self, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> AttachedVariant:
+    def attached(
+        self,
+        *,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> AttachedVariant:
         """A fresh variant with its UNet adapter on a fresh UNet, in eval mode."""
         unet = self.foundation.unet()
         # Not the UNet's own `to`, which logs a warning about bfloat16.
-        nn.Module.to(unet, dtype)
-        variant = self.build(unet, seed=seed)
+        nn.Module.to(unet, device, dtype)
+        variant = self.build(unet, seed=seed).to(device)
         with torch_seeded(seed, "contract", "adapter"):
             model = AttachedVariant(variant, unet=unet, attach_adapter=adapter_of(variant))
         model.set_training(False)

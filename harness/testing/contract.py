@@ -7,12 +7,13 @@ import pytest
 from harness.testing.answer import AnswerChecks
 from harness.testing.conditioning import ConditioningChecks
 from harness.testing.keeping import KeepingChecks
+from harness.testing.on_gpu import GpuChecks
 from harness.testing.own_terms import OwnTermChecks
 from harness.testing.settings import SettingsChecks
 
 
 class VariantContract(
-    ConditioningChecks, AnswerChecks, OwnTermChecks, KeepingChecks, SettingsChecks
+    ConditioningChecks, AnswerChecks, OwnTermChecks, KeepingChecks, SettingsChecks, GpuChecks
 ):
     """Derive a class named `Test...` and set `variant`; pytest then checks every promise.
 

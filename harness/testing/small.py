@@ -111,4 +111,5 @@ class SmallFoundation:
             [normal(self.latent_shape, seed=0, name=("noisy", row)) for row in rows]
         )
         timesteps_B = torch.tensor([(100 + 200 * row) % 1000 for row in rows])
-        return predict(unet, noisy_BCHW, timesteps_B, context_BKC)
+        device = context_BKC.device
+        return predict(unet, noisy_BCHW.to(device), timesteps_B.to(device), context_BKC)

@@ -133,7 +133,7 @@ class Unsaved(Sound):
         self.shift = [torch.randn(shapes.context_dim)]
 
     def audio_tokens(self, inputs: ConditioningInputs) -> Tensor:
-        return super().audio_tokens(inputs) + self.shift[0]
+        return super().audio_tokens(inputs) + self.shift[0].to(inputs.text_BLC.device)
 
 
 class KeepsTheTensor(Sound):
@@ -191,7 +191,7 @@ class Float32Only(Sound):
 
     class Processor(JointAttention):
         def attend(self, attn: Any, x_BQW: Tensor, **context: Tensor) -> Tensor:
-            self.loudest = float(np.abs(x_BQW.detach().numpy()).max())
+            self.loudest = float(np.abs(x_BQW.detach().cpu().numpy()).max())
             return super().attend(attn, x_BQW, **context)
 
     def processor(self) -> AudioProcessor:

@@ -58,6 +58,7 @@ from tests.harness.testing.defects_of_training import (
     UnstatedEntropy,
     WrongSign,
 )
+from tests.harness.testing.defects_on_gpu import NeverTwice, StaysBehind
 from tests.harness.testing.sound_branch import SMALLER, Sound
 
 CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
@@ -114,6 +115,8 @@ CAUGHT_BY: dict[type[Variant], tuple[str, str]] = {
         "search_space_yields_settings_it_can_be_built_from",
         "leaves num_layers unset",
     ),
+    StaysBehind: ("a_gpu_can_compute_it", r"got one of shape \[16\] on the CPU.*register_buffer"),
+    NeverTwice: ("a_gpu_can_compute_it", "avg_pool2d_backward_cuda has no deterministic form"),
     SearchesElsewhere: ("search_space_yields_settings_it_can_be_built_from", "draws token_count"),
 }
 
