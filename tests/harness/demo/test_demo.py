@@ -84,8 +84,13 @@ def test_a_large_or_broken_sound_is_refused(responder: Responder, tmp_path: Path
         responder.respond(broken, text="", audio_scale=1.0, num_seeds=1)
 
 
-def test_other_machines_are_let_in_with_a_password_alone(finished: Any, tmp_path: Path) -> None:
+def test_other_machines_are_let_in_with_a_password_alone(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches: a demo that the whole network reaches, unasked."""
+    monkeypatch.setattr(
+        "harness.demo.page.launch", lambda *_, **__: pytest.fail("the page was served")
+    )
     require_safe("127.0.0.1", password=None)
     require_safe("0.0.0.0", password="secret")
     words = ["demo", finished.record.run_id, "--results", str(finished.request.results)]

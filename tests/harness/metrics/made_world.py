@@ -20,12 +20,12 @@ PER_CLASS = 8
 class World:
     """Clips whose real pictures stand in for what a perfect listener would paint."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, seed: int = 5) -> None:
         self.waveforms: dict[str, np.ndarray] = {}
         self.clips: list[ScoredClip] = []
         for name in CLASSES:
             for index in range(PER_CLASS):
-                pair = make_pair(name, seed=5, namespace="test of scores", index=index)
+                pair = make_pair(name, seed=seed, namespace="test of scores", index=index)
                 sample_id = f"{name}-{index}"
                 path = folder / f"{sample_id}.png"
                 Image.fromarray(pair.image).save(path)
