@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from core.choices import BudgetKind
@@ -171,6 +172,7 @@ def _make(
     from harness.comparison.earlier import variance_sentence
     from harness.comparison.forecast import forecast
     from harness.comparison.power import power_sentence
+    from harness.costs.host import host_bytes
     from harness.executors.opening import open_executor
     from harness.executors.run_all import run_all
 
@@ -187,7 +189,10 @@ def _make(
 
         require_fit_device(profile, asked=request.device)
     with open_executor(
-        request.executor, num_threads=profile.training.num_threads, display=display
+        request.executor,
+        num_threads=profile.training.num_threads,
+        display=display,
+        run_bytes=partial(host_bytes, missing, results=request.options.results),
     ) as executor:
         expected = forecast(
             missing,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.comparison.request import (
     settle_question,
 )
 from harness.costs.dry import DryRun, dry_planner, dry_run
+from harness.costs.host import host_bytes
 from harness.costs.standing import RunStanding, Standing, standing_of
 from harness.executors.opening import jobs_at_a_time
 from harness.metrics.decidable import rank_caution
@@ -169,7 +171,12 @@ def dry_comparison(request: CompareRequest, *, display: Display) -> DryCompariso
     runs = tuple(map(standing_of, planned))
     folder, spent = _so_far(request, question, runs)
     num_threads = profile.training.num_threads
-    jobs, notice = jobs_at_a_time(request.executor, num_threads=num_threads)
+    left = [run for run in planned if run.finished_record is None]
+    jobs, notice = jobs_at_a_time(
+        request.executor,
+        num_threads=num_threads,
+        run_bytes=partial(host_bytes, left, results=request.options.results) if left else None,
+    )
     notices += [] if notice is None else [notice]
     expected = _forecast(request, branches, planned, jobs=jobs)
     return DryComparison(

@@ -15,6 +15,8 @@ _PER_TRAINED = 24
 """Bytes: weight, gradient, two moments, the value before the stage and the best one, float32."""
 _ENCODERS = 0.8e9
 """Bytes of VAE, text encoder and CLAP in bfloat16, which stay on the card."""
+_SD15_UNET = 859_520_964
+"""Parameters of the UNet that those encoders come with."""
 _PER_FLOP = 0.79e-3
 """Bytes of a sample's activations per FLOP of its step in bfloat16: fitted, see above."""
 _BESIDE = 1.6e9
@@ -40,6 +42,15 @@ def memory_need(work: BranchWork, *, precision: Precision, micro_batch: int) -> 
     activations = max(s.flops for s in work.stages.values()) * _PER_FLOP * width / 2
     fixed = work.frozen * width + _ENCODERS * width / 2 + work.trainable * _PER_TRAINED + _BESIDE
     return MemoryNeed(micro_batch, fixed + activations * micro_batch)
+
+
+def training_bytes(work: BranchWork, *, precision: Precision, micro_batch: int) -> float:
+    """The same without what a card's driver takes, and with encoders in proportion to the UNet."""
+    width = 4 if precision is Precision.FLOAT32 else 2
+    activations = max(s.flops for s in work.stages.values()) * _PER_FLOP * width / 2
+    encoders = _ENCODERS * work.frozen / _SD15_UNET
+    fixed = work.frozen * width + encoders * width / 2 + work.trainable * _PER_TRAINED
+    return fixed + activations * micro_batch
 
 
 def largest_micro_batch(

@@ -3,11 +3,13 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from core.errors import MismatchError, UsageError
 from harness.executors.base import Executor, Job, Task
 from harness.executors.child import Child, ChildProcess, ForkedChild, can_fork
+from harness.executors.host_memory import HostMemory
 from harness.run.code import code_of
 
 _POLL_S = 0.1
@@ -39,10 +41,19 @@ def num_cores() -> int:
 class LocalExecutor(Executor):
     """Child processes: with GPUs, each sees one of them; without, one a core."""
 
-    def __init__(self, *, jobs: int = 0, gpu_share: float = 1.0, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        jobs: int = 0,
+        gpu_share: float = 1.0,
+        num_threads: int = 1,
+        memory: Callable[[], HostMemory | None] = lambda: None,
+    ) -> None:
         """Count what there is to run on.
 
-        jobs: runs at a time; 0 is as many as fit on the GPUs, or on the cores without any.
+        jobs: runs at a time; 0 is as many as fit on the GPUs, or on the cores and in the memory
+            without any.
+        memory: what runs take and what is free; asked where there are no GPUs.
         gpu_share: part of a GPU that one run takes; 0.5 puts two runs on each.
         num_threads: cores that a run takes.
 
@@ -59,7 +70,12 @@ class LocalExecutor(Executor):
                 f"--gpu-share {gpu_share:g} have room for {room}; if more runs fit in their "
                 f"memory, pass --gpu-share {_share_for(jobs, len(self._gpus)):g}"
             )
-        self.capacity = jobs or room
+        host = None if self._gpus else memory()
+        self.capacity = jobs or (room if host is None else min(room, host.room))
+        self.notice = (
+            None if host is None else host.sentence(jobs=self.capacity, num_cores_for=room)
+        )
+        """What a reader must know of that number."""
         self._going: list[_LocalJob] = []
 
     def start(self, task: Task) -> Job:

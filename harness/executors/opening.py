@@ -1,5 +1,6 @@
 """The executor that was asked for. Light to import: what an executor needs comes with it."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -10,6 +11,7 @@ from harness.executors.store.url import require_url
 
 if TYPE_CHECKING:
     from harness.executors.base import Executor
+    from harness.executors.local import LocalExecutor
     from harness.wording.display import Display
 
 
@@ -55,21 +57,26 @@ class ExecutorOptions:
             require_url(self.store)
 
 
-def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Display") -> "Executor":
+def open_executor(
+    options: ExecutorOptions,
+    *,
+    num_threads: int,
+    display: "Display",
+    run_bytes: Callable[[], float | None] | None = None,
+) -> "Executor":
     """The executor, to be used as a context.
 
-    num_threads: CPU threads that one run takes.
+    num_threads: CPU threads that one run takes. run_bytes: memory that one run takes on a CPU.
 
     Raises:
         UsageError: a number of jobs that there is no room for, or a store of no known kind.
         HarnessError: Ray is not installed, or its cluster or the store cannot be reached or used.
     """
     if options.kind is ExecutorKind.LOCAL:
-        from harness.executors.local import LocalExecutor
-
-        return LocalExecutor(
-            jobs=options.jobs, gpu_share=options.gpu_share, num_threads=num_threads
-        )
+        found = _local(options, num_threads=num_threads, run_bytes=run_bytes)
+        if found.notice is not None:
+            display.say(found.notice)
+        return found
     try:
         import_module("ray")
     except ImportError as error:
@@ -92,7 +99,28 @@ def open_executor(options: ExecutorOptions, *, num_threads: int, display: "Displ
     )
 
 
-def jobs_at_a_time(options: ExecutorOptions, *, num_threads: int) -> tuple[int, str | None]:
+def _local(
+    options: ExecutorOptions, *, num_threads: int, run_bytes: Callable[[], float | None] | None
+) -> "LocalExecutor":
+    from harness.executors.host_memory import HostMemory, free_memory
+    from harness.executors.local import LocalExecutor
+
+    def memory() -> HostMemory | None:
+        free = free_memory()
+        needed = None if run_bytes is None or free is None else run_bytes()
+        return None if needed is None or free is None else HostMemory(needed, free)
+
+    return LocalExecutor(
+        jobs=options.jobs, gpu_share=options.gpu_share, num_threads=num_threads, memory=memory
+    )
+
+
+def jobs_at_a_time(
+    options: ExecutorOptions,
+    *,
+    num_threads: int,
+    run_bytes: Callable[[], float | None] | None = None,
+) -> tuple[int, str | None]:
     """Runs at a time without opening anything, and what a reader must know of that number.
 
     Raises:
@@ -100,13 +128,10 @@ def jobs_at_a_time(options: ExecutorOptions, *, num_threads: int) -> tuple[int, 
     """
     if options.kind is ExecutorKind.LOCAL:
         try:
-            from harness.executors.local import LocalExecutor
+            found = _local(options, num_threads=num_threads, run_bytes=run_bytes)
         except ImportError:  # without torch nobody counts GPUs
             return options.jobs or 1, None
-        found = LocalExecutor(
-            jobs=options.jobs, gpu_share=options.gpu_share, num_threads=num_threads
-        )
-        return found.capacity, None
+        return found.capacity, found.notice
     if options.jobs:
         return options.jobs, None
     return 1, "the cluster is not asked: hours are for one run at a time"

@@ -1,12 +1,14 @@
 """What a sweep would run and take, before anything is computed or written."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.data.splits.split import Part
 from harness.comparison.forecast import Forecast
 from harness.costs.dry import DryRun, dry_planner, dry_run
+from harness.costs.host import host_bytes
 from harness.costs.span import Span
 from harness.executors.opening import jobs_at_a_time
 from harness.records.folders import ResultsFolder
@@ -126,7 +128,11 @@ def dry_sweep(request: SweepRequest, *, display: Display) -> DrySweep:
     branches = tuple(
         _branch(trial, request=request, record=record, display=display) for trial in trials
     )
-    jobs, notice = jobs_at_a_time(request.executor, num_threads=profile.training.num_threads)
+    jobs, notice = jobs_at_a_time(
+        request.executor,
+        num_threads=profile.training.num_threads,
+        run_bytes=partial(host_bytes, planned, results=request.results) if planned else None,
+    )
     expected = _forecast(branches, jobs=jobs)
     return DrySweep(
         request=request,

@@ -2,10 +2,12 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from core.data.splits.split import Part
 from core.locks import FileLock
 from core.training.interrupts import InterruptFlag
+from harness.costs.host import host_bytes
 from harness.executors.base import Executor
 from harness.executors.opening import open_executor
 from harness.executors.run_all import run_all
@@ -92,6 +94,7 @@ class _Sweeping:
                     request.executor,
                     num_threads=self.bases[0].profile.training.num_threads,
                     display=self.display,
+                    run_bytes=partial(host_bytes, self.bases, results=request.results),
                 )
             )
             self._search(executor)

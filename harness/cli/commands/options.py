@@ -53,7 +53,9 @@ Results = Annotated[
 Jobs = Annotated[
     int,
     typer.Option(
-        min=0, help="Runs at a time; 0 means one per core, or as many as fit on the GPUs."
+        min=0,
+        help="Runs at a time; 0 means one per core as far as memory goes, or as many as fit on "
+        "the GPUs.",
     ),
 ]
 ExecutorOption = Annotated[
