@@ -132,7 +132,7 @@ def test_alterations_say_how_far_they_move_a_clip(of_tiny):
     assert set(rows) == {one.words for one in (*OF_SOUNDS, *OF_PICTURES)}
     for row in rows.values():
         assert row.moved is not None
-        assert 0 <= row.moved < 1
+        assert 0 < row.moved < 1, row.alteration
     louder = rows["gain: half the amplitude (-6 dB)"]
     assert louder.altered == "sound"
     assert louder.moved is not None
@@ -143,6 +143,7 @@ def test_alterations_say_how_far_they_move_a_clip(of_tiny):
     }
     assert set(read) == {one.words for one in OF_PICTURES}
     assert all(row.altered == "picture" for row in read.values())
+    assert any(row.moved for row in read.values())
 
 
 def test_a_resampled_sound_keeps_its_length_and_loses_what_is_high():
