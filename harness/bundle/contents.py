@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.code import code_hash
 from core.errors import DataError
 from harness.records.folders import ResultsFolder
+from harness.wording.faults import first_fault
 
 FORMAT: Literal[1] = 1
 FACTS = "bundle.json"
@@ -67,11 +68,7 @@ def load_facts(root: Path) -> BundleFacts:
     except OSError:
         raise DataError(f"it holds no {FACTS}, so it is not a bundle of `harness bundle`") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(
-            f"its {FACTS} is not of format {FORMAT}: "
-            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
-        ) from None
+        raise DataError(f"its {FACTS} is not of format {FORMAT}: {first_fault(error)}") from None
 
 
 def results_of(root: Path) -> ResultsFolder:

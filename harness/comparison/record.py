@@ -27,6 +27,7 @@ from harness.records.folders import ReportFolder
 from harness.records.record import Status
 from harness.settings.branch_config import Tuning
 from harness.statistics.outcome import Outcome, Population, Strength
+from harness.wording.faults import first_fault
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -320,9 +321,7 @@ def load_comparison(path: Path) -> ComparisonRecord:
     except OSError as error:
         raise DataError(f"no comparison at {path} ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
         raise DataError(
-            f"{path} is not a comparison of format {SCHEMA_VERSION}: "
-            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}; "
+            f"{path} is not a comparison of format {SCHEMA_VERSION}: {first_fault(error)}; "
             "compare the runs again"
         ) from None

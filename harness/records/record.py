@@ -33,6 +33,7 @@ from harness.records.parts import (
 from harness.records.processes import Cost
 from harness.records.score_kind import Score
 from harness.settings.branch_config import Tuning
+from harness.wording.faults import first_fault
 
 SCHEMA_VERSION: Literal[1] = 1
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
@@ -245,10 +246,8 @@ def load_record(path: Path) -> RunRecord:
     except OSError as error:
         raise DataError(f"no record at {path} ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
         raise DataError(
-            f"{path} is not a run record of format {SCHEMA_VERSION}: "
-            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+            f"{path} is not a run record of format {SCHEMA_VERSION}: {first_fault(error)}"
         ) from None
     # Of what stands in the file: a later version may fill in what this one does not hold.
     body = json.loads(content)

@@ -13,6 +13,7 @@ from core.errors import DataError
 from core.files import write_atomic
 from harness.records.folders import SweepFolder
 from harness.settings.profile import ComparisonSettings
+from harness.wording.faults import first_fault
 
 GPU_SECONDS = "gpu_seconds"
 TRAINABLE_PARAMETERS = "trainable_parameters"
@@ -209,8 +210,4 @@ def load_sweep(folder: Path) -> SweepRecord:
     except OSError as error:
         raise DataError(f"no sweep at {path} ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(
-            f"{path} is not a sweep of format 1: "
-            f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
-        ) from None
+        raise DataError(f"{path} is not a sweep of format 1: {first_fault(error)}") from None

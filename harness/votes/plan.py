@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import DataError
 from core.files import json_sha256, write_atomic
 from harness.statistics.outcome import MIN_LISTENERS
+from harness.wording.faults import first_fault
 
 SCHEMA_VERSION: Literal[1] = 1
 _GUESS = 0.05
@@ -132,8 +133,7 @@ def load_plan(path: Path) -> VotePlan:
     except OSError as error:
         raise DataError(f"no plan of votes at {path} ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path} is not a plan of votes: {first['msg']}") from None
+        raise DataError(f"{path} is not a plan of votes: {first_fault(error)}") from None
 
 
 def most_misses(num_catch: int) -> int:

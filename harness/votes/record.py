@@ -9,6 +9,7 @@ from core.errors import DataError
 from core.files import write_atomic
 from harness.statistics.outcome import Outcome, Strength
 from harness.votes.plan import Part
+from harness.wording.faults import first_fault
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -150,5 +151,4 @@ def load_votes(path: Path) -> VotesRecord:
     except OSError as error:
         raise DataError(f"no scored votes at {path} ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path} does not hold scored votes: {first['msg']}") from None
+        raise DataError(f"{path} does not hold scored votes: {first_fault(error)}") from None
