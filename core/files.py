@@ -167,6 +167,17 @@ def require_regular(path: Path) -> None:
     raise OSError(number, f"it is a {kind}, not a file", str(path))
 
 
+def why_no_file(path: Path) -> str:
+    """What keeps `path` from being read as a file, such as `does not exist` or `is a pipe`."""
+    try:
+        require_regular(path)
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "cannot be read"
+
+
 def file_sha256(path: Path) -> str:
     """Lower-case hex SHA-256 of a file's bytes, read in blocks.
 

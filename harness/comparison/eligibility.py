@@ -335,16 +335,14 @@ def _twice(first: RunRecord, other: RunRecord, *, names: tuple[str, str]) -> Mis
         return MismatchError(
             f"{branch} has two runs of seed {seed}: {names[0]} is named twice; name it once"
         )
-    how = "they are copies of one run"
-    if first.run_id != other.run_id:
-        ours, theirs = shared_settings(first), shared_settings(other)
-        is_set = ours != theirs
-        how = (
-            f"they differ in {_difference('settings', ours, theirs) if is_set else 'code or data'}"
-        )
+    both = f"{branch} has two runs of seed {seed}: {names[0]} and {names[1]}"
+    if first.run_id == other.run_id:
+        return MismatchError(f"{both} (they are copies of one run); leave one of them out")
+    ours, theirs = shared_settings(first), shared_settings(other)
+    how = _difference("settings", ours, theirs) if ours != theirs else "code or data"
     return MismatchError(
-        f"{branch} has two runs of seed {seed}: {names[0]} and {names[1]} ({how}); leave one of "
-        "them out, and take that which was made like the other branches' runs"
+        f"{both} (they differ in {how}); leave one of them out, and take that which was made like "
+        "the other branches' runs"
     )
 
 

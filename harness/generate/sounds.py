@@ -17,7 +17,7 @@ from core.data.ingest.video_cut import require_pyav
 from core.data.media.decode_audio import SAMPLE_RATE_HZ, channel_mean, decode_audio, resample
 from core.data.media.errors import MediaError
 from core.errors import DataError, UsageError
-from core.files import file_sha256
+from core.files import file_sha256, why_no_file
 
 PYAV_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".3gp", ".amr", ".wma"})
 """What a phone or a browser records; read by PyAV (extra `video`)."""
@@ -76,7 +76,9 @@ def sound_files(names: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise UsageError(f"{name} does not exist; expected a sound file or a folder of them")
+            raise UsageError(
+                f"{name} {why_no_file(path)}; expected a sound file or a folder of them"
+            )
     return found
 
 
@@ -152,7 +154,7 @@ def parse_mixture(text: str) -> list[SoundPart]:
             name, weight = item, "1"
         path = Path(name).expanduser()
         if not path.is_file():
-            raise UsageError(f"--mix {text}: {name} does not exist; expected FILE:WEIGHT,...")
+            raise UsageError(f"--mix {text}: {name} {why_no_file(path)}; expected FILE:WEIGHT,...")
         try:
             value = float(weight)
         except ValueError:

@@ -64,7 +64,7 @@ def edit(
     from rich.text import Text
 
     from core.errors import UsageError
-    from core.files import write_atomic
+    from core.files import why_no_file, write_atomic
     from harness.generate.edit import EditOptions
     from harness.generate.edit import edit as run_edit
     from harness.generate.generate import window_of
@@ -76,7 +76,7 @@ def edit(
 
     for path in (image, audio, mask):
         if path is not None and not path.is_file():
-            raise UsageError(f"{path} does not exist")
+            raise UsageError(f"{path} {why_no_file(path)}")
     (folder,) = run_folders([run], results=results)
     (sound, *_), _ = windows_of(audio, window_s=window_of([folder]), most=1)
     options = EditOptions(

@@ -1,5 +1,6 @@
 """Sounds to generate from: windows of long files, mixtures, what a phone records."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,14 @@ def test_a_damaged_or_empty_sound_is_named(tmp_path: Path) -> None:
     short = write_tone(tmp_path / "short.wav", seconds=0.05)
     with pytest.raises(DataError, match=r"at least 0\.2 s"):
         windows_of(short, window_s=1.0, most=1)
+
+
+def test_a_pipe_is_not_said_to_be_absent(tmp_path: Path) -> None:
+    """Catches: "does not exist" of a pipe that lies there, or a wait for who writes to it."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(UsageError, match=r"pipe\.wav cannot be read: it is a pipe, not a file"):
+        sound_files([tmp_path / "pipe.wav"])
+    with pytest.raises(UsageError, match=r"pipe\.wav cannot be read: it is a pipe, not a file"):
+        parse_mixture(f"{tmp_path / 'pipe.wav'}:1,{tmp_path / 'b.wav'}:1")
+    with pytest.raises(UsageError, match=r"b\.wav does not exist"):
+        sound_files([tmp_path / "b.wav"])
