@@ -11,7 +11,11 @@ from pathlib import Path
 
 import torch
 
+from core.conditioning.variant import Variant
 from core.errors import UsageError
+from core.foundation.fused.blocks import block_kind
+from core.foundation.mamba.mixers import has_scans
+from core.foundation.mamba.selective_scan import scan_kind
 from harness.settings.profile import Profile
 
 CPU, CUDA = "cpu", "cuda"
@@ -88,6 +92,12 @@ def device_sentence(device: str) -> str:
         )
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"on the CPU: {_cpu_name()}, {num_cores} cores, torch {torch.__version__}"
+
+
+def kernels_of(variant: Variant, *, device: str) -> dict[str, str]:
+    """How a branch is computed where there is a choice, for the environment of its record."""
+    kinds = {"blocks": block_kind(device)}
+    return kinds | ({"selective_scan": scan_kind(device).value} if has_scans(variant) else {})
 
 
 def memory_advice(*, is_trained: bool) -> str:

@@ -19,8 +19,6 @@ from core.errors import (
     PausedError,
 )
 from core.files import no_space_is_a_sentence, write_atomic
-from core.foundation.fused.blocks import block_kind
-from core.foundation.mamba.selective_scan import scan_kind
 from core.training.checkpoints import CheckpointFolder
 from core.training.interrupts import Interrupted
 from core.training.ledger import CHECKPOINT, PREPARE
@@ -61,6 +59,7 @@ from harness.run.device import (
     device_seconds,
     device_sentence,
     keep_freed_memory,
+    kernels_of,
     memory_advice,
     peak_memory_bytes,
     require_fit_device,
@@ -139,6 +138,7 @@ class _Work:
         self.findings = Findings(ledger=session.ledger)
         self.findings.notices += planned.notices
         self.training: TrainingResult | None = None
+        self.kernels: dict[str, str] = {}
         self.openings = OpeningJournal(planned.folder)
         self.failures = FailureJournal(planned.folder)
         self.num_earlier_failures = self.failures.count
@@ -162,6 +162,7 @@ class _Work:
                 self.planned, device=self.device, findings=self.findings, display=self.display
             )
             self._take_over()
+        self.kernels = kernels_of(ready.model.variant, device=self.device)
         with self.findings.timed("train"):
             self.training = self._train(ready)
         self.findings.guards += self.training.guards_passed
@@ -341,10 +342,7 @@ class _Work:
                 sessions=self.session.facts,
             ),
             environment=environment()
-            | {
-                "selective_scan": scan_kind(self.device).value,
-                "blocks": block_kind(self.device),
-            }
+            | self.kernels
             | device_facts(self.device)
             | determinism_facts(self.is_deterministic, device=self.device),
             commits=self.planned.commits,

@@ -17,6 +17,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import return_and_correct_aliasing
 
+from core.foundation.fused.blocks import works_on_gpu
+from core.foundation.mamba.selective_scan import triton_works
+
 GPU = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
 _HOST_GENERATOR = torch.Generator
@@ -289,9 +292,16 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _forget_kernels() -> None:
+    """What a real GPU of this machine can do is not what this one can."""
+    works_on_gpu.cache_clear()
+    triton_works.cache_clear()
+
+
 @contextmanager
 def pretended_gpu() -> Iterator[None]:
     """Inside, `torch.cuda` answers for one card, and tensors can be put there."""
+    _forget_kernels()
     swaps = torch.__future__.get_swap_module_params_on_conversion()
     with ExitStack() as stack:
         for name, answer in _ANSWERS.items():
@@ -308,3 +318,4 @@ def pretended_gpu() -> Iterator[None]:
             yield
         finally:
             torch.__future__.set_swap_module_params_on_conversion(swaps)
+            _forget_kernels()

@@ -39,7 +39,7 @@ class Kernels(Protocol):
 
 def block_kind(device: str | torch.device) -> str:
     """How the blocks of UNet and VAE are computed on a device: `triton` or `torch`."""
-    return "triton" if torch.device(device).type == "cuda" and _works_on_gpu() else "torch"
+    return "triton" if torch.device(device).type == "cuda" and works_on_gpu() else "torch"
 
 
 def fuse_on_gpu(model: nn.Module, *, device: str | torch.device) -> None:
@@ -51,7 +51,8 @@ def fuse_on_gpu(model: nn.Module, *, device: str | torch.device) -> None:
 
 
 @cache
-def _works_on_gpu() -> bool:
+def works_on_gpu() -> bool:
+    """Whether the kernels agree with torch on this machine's GPU; asked once a process."""
     if importlib.util.find_spec("triton") is None:
         return False
     from core.foundation.fused import triton_kernels

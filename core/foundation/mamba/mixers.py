@@ -242,3 +242,8 @@ MIXERS: dict[Block, type[MixerV1] | type[MixerV2] | type[Mamba2Mixer]] = {
     Block.V2: MixerV2,
     Block.MAMBA2: Mamba2Mixer,
 }
+
+
+def has_scans(module: nn.Module) -> bool:
+    """Whether anything in it is computed by `selective_scan`; a Mamba-2 mixer is not."""
+    return any(isinstance(part, MixerV1 | MixerV2) for part in module.modules())

@@ -158,7 +158,7 @@ def test_kernels_are_used_where_they_agree_with_torch(
 
 def test_a_gpu_whose_kernels_differ_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: kernels used on a GPU where the check of them failed."""
-    monkeypatch.setattr(blocks, "_works_on_gpu", lambda: False)
+    monkeypatch.setattr(blocks, "works_on_gpu", lambda: False)
     assert block_kind("cuda") == "torch"
-    monkeypatch.setattr(blocks, "_works_on_gpu", lambda: True)
+    monkeypatch.setattr(blocks, "works_on_gpu", lambda: True)
     assert block_kind("cuda") == "triton"

@@ -42,13 +42,24 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("variant", ["baseline", "sonic", "cutting_edge"])
 def test_a_branch_is_trained_sampled_and_scored_there(
-    variant: str, small_request: Callable[..., RunRequest], tmp_path: Path, gpu: None
+    variant: str,
+    small_request: Callable[..., RunRequest],
+    tmp_path: Path,
+    gpu: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Catches: a guard, a metric or a branch that mixes tensors of the CPU with those of a GPU."""
+    """Catches: a guard, a metric or a branch that mixes tensors of the CPU with those of a GPU.
+
+    And words about scans, in the log and the record, of branches that have none.
+    """
     request = small_request(variant=variant, results=tmp_path / "results", device="cuda")
     record = run(request, display=Display())
     assert record.status == "finished"
     assert record.cost.device == "a pretended GPU"
+    scans = {"selective_scan": "chunked"} if variant == "cutting_edge" else {}
+    assert {"blocks": "torch", **scans}.items() <= record.environment.items()
+    assert ("selective_scan" in record.environment) is bool(scans)
+    assert ("Mamba" in caplog.text) is bool(scans)
 
 
 @pytest.mark.parametrize(
