@@ -215,7 +215,10 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         if pair.ahead:
             what += f"; {pair.ahead} is ahead"
     numbers = f"difference {sign * found.mean:+.3g}"
-    if found.n > 1:
+    is_open = pair.outcome not in (Outcome.WIN, Outcome.TIE)
+    if is_open and found.n > 1 and found.sd == 0 and found.mean != 0:
+        numbers += " in every seed, without a spread to give an interval or a p by"
+    elif found.n > 1:
         low, high = sorted((sign * found.low, sign * found.high))
         numbers += f", {found.level:.0%} interval {low:+.3g} to {high:+.3g} by itself"
         small = pair.adjusted_p < 0.001
