@@ -95,8 +95,8 @@ def pair_result(
 
 
 def _interval(found: PairedDifference, *, level: float) -> Interval | None:
-    """Student's t interval of the mean over seeds."""
-    if found.n < 2:
+    """Student's t interval of the mean over seeds; None without a spread to make it of."""
+    if math.isnan(found.low):
         return None
     low, high = found.at_level(level)
     return Interval(low=low, high=high, level=level)

@@ -1,5 +1,6 @@
 """The comparison in words; each sentence says no more than the numbers allow."""
 
+import math
 from collections.abc import Sequence
 
 from harness.comparison.evidence import Looks, Trainings
@@ -215,12 +216,12 @@ def pair_sentence(pair: PairVerdict, *, metric: str, is_primary: bool) -> str:
         if pair.ahead:
             what += f"; {pair.ahead} is ahead"
     numbers = f"difference {sign * found.mean:+.3g}"
-    is_open = pair.outcome not in (Outcome.WIN, Outcome.TIE)
-    if is_open and found.n > 1 and found.sd == 0 and found.mean != 0:
-        numbers += " in every seed, without a spread to give an interval or a p by"
-    elif found.n > 1:
-        low, high = sorted((sign * found.low, sign * found.high))
-        numbers += f", {found.level:.0%} interval {low:+.3g} to {high:+.3g} by itself"
+    if found.n > 1:
+        if math.isnan(found.low):
+            numbers += " in every seed, so without an interval"
+        else:
+            low, high = sorted((sign * found.low, sign * found.high))
+            numbers += f", {found.level:.0%} interval {low:+.3g} to {high:+.3g} by itself"
         small = pair.adjusted_p < 0.001
         of_what = " of no difference" if pair.outcome is Outcome.TIE else ""
         numbers += f", adjusted p{of_what} {'< 0.001' if small else f'{pair.adjusted_p:.3g}'}"

@@ -45,16 +45,15 @@ def exaggeration(
     looks: tuple[int, ...] = (),
     alpha: float = 0.05,
 ) -> Exaggeration | None:
-    """The exaggeration of a win with this difference and paired seed sd; None below 6 seeds.
+    """The exaggeration of a win with this difference and paired seed sd; None below 6 seeds
+    and where the difference is the same in every seed.
 
     The true difference is taken where the mean standardised difference of the wins equals the one
     at hand (a moment estimate, conditional on winning). looks: planned numbers of seeds; a look's
     test is stricter, so what it lets through is more exaggerated.
     """
-    if num_seeds < MIN_SEEDS_FOR_A_WIN or not math.isfinite(sd):
+    if num_seeds < MIN_SEEDS_FOR_A_WIN or not math.isfinite(sd) or sd == 0:
         return None
-    if sd == 0:
-        return Exaggeration(1.0, mean, is_at_least=False)
     sizes, factors = _of_wins(num_seeds, num_pairs, looks, alpha)
     own = abs(mean) / sd
     factor = float(np.interp(own, sizes, factors))

@@ -18,7 +18,8 @@ _RELATIVE_ROUNDING = 1e-12  # two sums of the same numbers in another order diff
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """Two branches over the same seeds. NaN where the number of seeds does not allow a value."""
+    """Two branches over the same seeds. NaN where the seeds do not allow a value: one seed, and the
+    interval of a difference that is the same in every seed."""
 
     n: int
     """Seeds that both branches have."""
@@ -33,15 +34,15 @@ class PairedDifference:
     level: float
     """Coverage of the interval."""
     t_p: float
-    """Two-sided p of the paired t-test."""
+    """Two-sided p of the paired t-test; that of the sign-flip test without a spread."""
     sign_flip_p: float
     """Two-sided p of the exact sign-flip test."""
     smallest_sign_flip_p: float
     """What `sign_flip_p` cannot go below with this many seeds."""
 
     def at_level(self, level: float) -> tuple[float, float]:
-        """Ends of the t interval at another coverage; NaN with one seed."""
-        if self.n < 2:
+        """Ends of the t interval at another coverage; NaN where `low` is."""
+        if math.isnan(self.low):
             return math.nan, math.nan
         half = float(stats.t.ppf(0.5 + level / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half
@@ -76,12 +77,16 @@ def paired_difference(
             smallest_sign_flip_p=1.0,
         )
     sd = float(difference.std(ddof=1))
-    error = sd / math.sqrt(n)
-    half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
-    if error > 0:
-        t_p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    flip_p = sign_flip_p(difference)
+    if sd <= _RELATIVE_ROUNDING * float(max(np.abs(a).max(), np.abs(b).max())):
+        # Scores on a coarse grid, of a few clips: there is no spread to divide by, and signs alone
+        # say how often equal branches would get here.
+        sd, half = 0.0, 0.0 if mean == 0 else math.nan
+        t_p = 1.0 if mean == 0 else flip_p
     else:
-        t_p = 1.0 if mean == 0 else 0.0
+        error = sd / math.sqrt(n)
+        half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
+        t_p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return PairedDifference(
         n=n,
         mean=mean,
@@ -90,7 +95,7 @@ def paired_difference(
         high=mean + half,
         level=level,
         t_p=t_p,
-        sign_flip_p=sign_flip_p(difference),
+        sign_flip_p=flip_p,
         smallest_sign_flip_p=smallest_sign_flip_p(n),
     )
 

@@ -63,11 +63,14 @@ def test_a_key_number_of_a_pair_names_it(five: ComparisonRecord) -> None:
     assert float(among[0].value) > 0.29
 
 
-def test_two_equal_differences_are_not_given_a_p(compared: Compared, finished: Any) -> None:
+def test_equal_differences_are_judged_by_their_signs(compared: Compared, finished: Any) -> None:
     """Catches: p < 0.001 and an interval of no width of two seeds, whose scores of two test clips
     are halves."""
     found = compared(matrix(finished.record, {"a": [0.25, 0.5], "b": [0.5, 0.75]}))
-    assert "difference -0.25 in every seed, without a spread" in found.pairs[0].sentence
-    assert "p <" not in found.pairs[0].sentence
+    assert "difference -0.25 in every seed, so without an interval, adjusted p 0.5," in (
+        found.pairs[0].sentence
+    )
+    assert found.pairs[0].simultaneous is None
     spread = compared(matrix(finished.record, {"a": [0.25, 0.5], "b": [0.5, 0.8]}))
     assert "interval" in spread.pairs[0].sentence
+    assert spread.pairs[0].simultaneous is not None

@@ -39,6 +39,20 @@ def test_identical_branches_show_no_difference():
     assert (got.t_p, got.sign_flip_p) == (1.0, 1.0)
 
 
+def test_a_difference_that_is_the_same_in_every_seed_is_judged_by_its_signs():
+    """Catches: p of 0 and an interval of no width where a t-test divides by 0 or 1e-17."""
+    ours = [0.4, 0.8, 0.7, 0.6, 0.5, 0.3]
+    found = paired_difference(ours, second=[0.3, 0.7, 0.6, 0.5, 0.4, 0.2])
+    assert found.mean == pytest.approx(0.1)
+    assert found.sd == 0
+    assert found.t_p == found.sign_flip_p == 2 / 2**6
+    assert math.isnan(found.low)
+    assert all(math.isnan(end) for end in found.at_level(0.99))
+    close = paired_difference([0.4, 0.8, 0.7], second=[0.3, 0.7, 0.6 + 1e-6])
+    assert 0 < close.t_p < 1e-9
+    assert close.low > 0.09
+
+
 def test_one_seed_has_a_difference_but_neither_interval_nor_p():
     """Catches: a claim from a single seed."""
     got = paired_difference([0.6], second=[0.5])

@@ -131,6 +131,17 @@ def test_a_tie_needs_the_whole_interval_within_the_margin():
     assert _verdict([0.0] * 6).outcome is Outcome.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("num_seeds", "p"), [(2, 0.25), (4, 0.0625), (5, 0.03125), (8, 0.00390625)]
+)
+def test_equal_differences_tie_by_their_number_alone(num_seeds: int, p: float):
+    """Catches: a tie of two seeds with p = 0, since scores of a few clips have no spread."""
+    base = np.linspace(0.2, 0.9, num_seeds)
+    difference = paired_difference(base, second=base - 0.01)
+    assert tie_ps(difference, crossed=None, margin=0.05) == (p, 1.0)
+    assert tie_ps(difference, crossed=None, margin=0.005) == (1.0, 1.0)
+
+
 def test_a_difference_too_small_to_matter_is_a_tie_even_when_it_is_significant():
     """Catches: a win by less than the margin set before the runs."""
     got = _verdict([0.010, 0.011, 0.009, 0.0105, 0.0095, 0.010], margin=0.05)
