@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,28 +9,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import GuardError
-from core.training import stage_loop
 from harness.run.plan import RunRequest
 from harness.run.run import run
 from harness.testing.pretended_gpu import pretended_gpu
 from harness.wording.display import Display
 from variants.baseline import VARIANT as BASELINE
 
-
-class RecordsNothing:
-    """In place of a `CudaRecorder`: steps stay plain."""
-
-    def plain(self, function: Callable[[], Any]) -> Any:
-        return function()
-
-    def record(self, function: Callable[[], Any]) -> Any:
-        raise RuntimeError("a pretended GPU has no graphs")
+LONGER = ("stage1.steps=7", "stage2.steps=7", "stage3.steps=6")
+"""Three steps of a stage are made before one is recorded."""
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def gpu() -> Iterator[None]:
     """Kernels are chosen for the process, and as they were afterwards."""
-    monkeypatch.setattr(stage_loop, "CudaRecorder", RecordsNothing)
     was_deterministic = torch.are_deterministic_algorithms_enabled()
     fills = torch.utils.deterministic.fill_uninitialized_memory
     with pretended_gpu():
@@ -52,10 +42,11 @@ def test_a_branch_is_trained_sampled_and_scored_there(
 
     And words about scans, in the log and the record, of branches that have none.
     """
-    request = small_request(variant=variant, results=tmp_path / "results", device="cuda")
+    request = small_request(*LONGER, variant=variant, results=tmp_path / "results", device="cuda")
     record = run(request, display=Display())
     assert record.status == "finished"
     assert record.cost.device == "a pretended GPU"
+    assert [stage.is_recorded for stage in record.stages] == [True, True, True]
     scans = {"selective_scan": "chunked"} if variant == "cutting_edge" else {}
     assert {"blocks": "torch", **scans}.items() <= record.environment.items()
     assert ("selective_scan" in record.environment) is bool(scans)

@@ -108,3 +108,58 @@ def test_operations_without_a_deterministic_form_are_refused_when_asked(
             return
         with pytest.raises(OnGpuError, match="does not have a deterministic implementation"):
             work(x)
+
+
+def test_a_graph_plays_operations_and_not_python() -> None:
+    """Catches: a graph that runs while it is recorded, draws nothing new, or asks Python again."""
+    asked = 0
+    with pretended_gpu():
+        x, weight, count = (torch.full((3,), 2.0, device="cuda") for _ in range(3))
+        weight.requires_grad_()
+
+        def step() -> Tensor:
+            nonlocal asked
+            asked += 1
+            loss = (weight * x).square().sum() + asked
+            (gradient,) = torch.autograd.grad(loss, weight)
+            weight.data.sub_(gradient, alpha=0.01)
+            count.add_(torch.rand(3, device="cuda"))
+            return loss.detach().clone()
+
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss = step()
+        assert count.tolist() == [2, 2, 2]
+        assert weight.tolist() == [2, 2, 2]
+        x.fill_(1.0)
+        graph.replay()
+        assert loss.item() == pytest.approx(3 * 4 + 1)
+        assert weight.tolist() == pytest.approx([2 - 0.01 * 4] * 3)
+        once = count.cpu()
+        graph.replay()
+        assert asked == 1
+        assert loss.item() < 3 * 4 + 1
+        assert not torch.equal(count.cpu() - once, once - 2)  # other random numbers
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.cpu(),
+        lambda x: torch.ones(3).to(x.device),
+        lambda x: torch.tensor([1.0], device=x.device),
+        lambda x: bool((x > 0).any()),
+    ],
+)
+def test_a_graph_refuses_to_wait_for_the_host(work: Callable[[Tensor], object]) -> None:
+    """Catches: a step that no real GPU records."""
+    with pretended_gpu():
+        x = torch.ones(3, device="cuda")
+        work(x)
+        with (
+            pytest.raises(RuntimeError, match="not permitted when stream is capturing"),
+            torch.cuda.graph(torch.cuda.CUDAGraph()),
+        ):
+            work(x)
+        assert work(x) is not None  # and nothing stays refused
