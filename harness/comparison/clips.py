@@ -76,21 +76,24 @@ def clip_evidence(
         )
         for side in (0, 1)
     )
+    scale = float(np.nanmax(np.abs(np.concatenate([ours, theirs])), initial=0.0))
     wide = (ours - theirs).rename_axis(columns="seed")
     values = wide.to_numpy(dtype="float64").T
     classes = [str(name) for name in wide.index.get_level_values("class_name")]
     return ClipEvidence(
-        bootstrap=_bootstrap(wide, level=level) if _is_per_clip(metric) else None,
-        crossed=crossed_test(values, classes=classes, level=level),
-        classes=class_test(values, classes=classes, level=level),
+        bootstrap=_bootstrap(wide, level=level, scale=scale) if _is_per_clip(metric) else None,
+        crossed=crossed_test(values, classes=classes, level=level, scale=scale),
+        classes=class_test(values, classes=classes, level=level, scale=scale),
     )
 
 
-def _bootstrap(wide: pd.DataFrame, *, level: float) -> ClipBootstrap | None:
+def _bootstrap(wide: pd.DataFrame, *, level: float, scale: float) -> ClipBootstrap | None:
     values_NS = wide.to_numpy(dtype="float64")
     if np.isnan(values_NS).all():
         return None
-    found = hierarchical_bootstrap(values_NS, clips=_classes_and_ids(wide), level=level)
+    found = hierarchical_bootstrap(
+        values_NS, clips=_classes_and_ids(wide), level=level, scale=scale
+    )
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return None
     return ClipBootstrap(
@@ -118,7 +121,7 @@ def stored_test(found: CrossedTest | None, *, level: float) -> OtherClips | None
     low, high = found.at_level(level)
     return OtherClips(
         population=found.population,
-        interval=Interval(low=low, high=high, level=level),
+        interval=None if math.isnan(low) else Interval(low=low, high=high, level=level),
         p=found.p,
         freedom=found.freedom,
         num_clips=found.components.num_clips,
@@ -128,8 +131,8 @@ def stored_test(found: CrossedTest | None, *, level: float) -> OtherClips | None
 
 
 def stored_variance(found: CrossedTest | None) -> Variance | None:
-    """Its variance components, and what would narrow the interval."""
-    if found is None:
+    """Its variance components, and what would narrow the interval; None without an interval."""
+    if found is None or math.isnan(found.low):
         return None
     parts, seeds, clips = found.components, found.components.num_seeds, found.components.num_clips
     return Variance(

@@ -44,8 +44,9 @@ class OtherClips(Part):
 
     population: Population
     """What it speaks of: other clips of these classes, or other classes too."""
-    interval: Interval
-    """Of the mean difference; of the primary metric, holding over all pairs and planned looks."""
+    interval: Interval | None
+    """Of the mean difference; of the primary metric, holding over all pairs and planned looks. None
+    where trainings or clips agree to the last digit, so that there is no spread to make it of."""
     p: float
     """Two-sided p of a mean of 0."""
     freedom: float
@@ -154,8 +155,9 @@ class NearReal(Part):
     """Distance too small to matter, set before the runs."""
     distance: float
     """Mean over trainings and clips."""
-    interval: Interval
-    """Of it, for other trainings and other clips of these classes; by itself."""
+    interval: Interval | None
+    """Of it, for other trainings and other clips of these classes; by itself. None where trainings
+    or clips do not vary."""
     num_seeds: int
     """Trainings."""
     num_clips: int

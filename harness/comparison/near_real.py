@@ -1,5 +1,6 @@
 """Whether a branch's images are shown to lie within a margin of real pictures, by a distance."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -58,8 +59,12 @@ def _row(
     adjusted_p: float,
 ) -> NearReal:
     parts, is_shown = test.components, why is None and adjusted_p <= ALPHA
+    between, span = "no interval, since trainings or clips do not vary", None
+    if not math.isnan(test.low):
+        between = f"{test.level:.0%} interval {test.low:+.3g} to {test.high:+.3g}"
+        span = Interval(low=test.low, high=test.high, level=test.level)
     numbers = (
-        f"{test.mean:+.3g}, {test.level:.0%} interval {test.low:+.3g} to {test.high:+.3g}, "
+        f"{test.mean:+.3g}, {between}, "
         f"{count(parts.num_seeds, 'seed')}, {count(parts.num_clips, 'clip')}"
     )
     if is_shown:
@@ -84,7 +89,7 @@ def _row(
         branch=branch,
         margin=margin,
         distance=test.mean,
-        interval=Interval(low=test.low, high=test.high, level=test.level),
+        interval=span,
         num_seeds=parts.num_seeds,
         num_clips=parts.num_clips,
         adjusted_p=None if why is not None else adjusted_p,

@@ -100,8 +100,9 @@ def detectable(
 
 
 def sd_interval(sd: float, *, num_seeds: int, level: float = 0.95) -> Interval | None:
-    """Where the true paired seed sd lies, for normal trainings (chi-square)."""
-    if num_seeds < 2 or not math.isfinite(sd):
+    """Where the true paired seed sd lies, for normal trainings (chi-square); None without a spread,
+    of which equal values on a coarse grid do not say how small it is."""
+    if num_seeds < 2 or not math.isfinite(sd) or sd == 0:
         return None
     low, high = sd_factors(num_seeds, level=level)
     return Interval(low=low * sd, high=high * sd, level=level)
@@ -127,6 +128,6 @@ def _row(
         tie_sd=smallest_margin(num_seeds, num_branches=num_branches, looks=looks, alpha=alpha)
         if can_win
         else None,
-        detectable={pair: known * sd for pair, sd in sds.items() if can_win and sd is not None},
+        detectable={pair: known * sd for pair, sd in sds.items() if can_win and sd},
         can_win=can_win,
     )

@@ -106,7 +106,10 @@ def _leader(pairs: Sequence[PairVerdict]) -> str | None:
 
 
 def _decides(parts: Components, mean: float, *, seeds: int, clips: int, level: float) -> bool:
-    """Whether the expected interval of both tests leaves out 0."""
+    """Whether the expected interval of both tests leaves out 0; where trainings or clips agree, so
+    that signs alone are counted, whether these can reach the level too."""
+    if CROSSED_P_FACTOR * parts.smallest_p(seeds=seeds, clips=clips) > level:
+        return False
     of_seeds = math.sqrt((parts.seeds + parts.rest / clips) / seeds)
     alone = -float(special.stdtrit(seeds - 1, level / 2)) * of_seeds
     both = parts.half_width(seeds=seeds, clips=clips, level=1 - level / CROSSED_P_FACTOR)

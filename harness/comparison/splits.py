@@ -60,7 +60,7 @@ class SplitShare:
         )
         explained = (
             "how much of that trainings and clips of one split explain is not known: it takes two "
-            "seeds and a metric of single clips"
+            "seeds and a metric of single clips, on which the difference varies"
         )
         if self.explained_sd is not None and self.share is not None:
             explained = (

@@ -71,7 +71,10 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     ]
     nearest = own[0]
     if nearest.other_clips is not None:
-        between = _between(nearest.other_clips.interval, pair=nearest, best=best, digits=digits)
+        span = nearest.other_clips.interval
+        between = "no interval, since trainings or clips do not vary"
+        if span is not None:
+            between = _between(span, pair=nearest, best=best, digits=digits)
         over = "" if len(own) == 1 else f" over {plain(_other(nearest, best))}"
         gaps = nearest.other_clips.left_out
         without = f", without {count(gaps, 'clip')} that some run has no value for" if gaps else ""
@@ -111,7 +114,8 @@ def _ahead(pair: PairResult, best: str, *, digits: int) -> str:
         text = f"equal to {plain(_other(pair, best))}"
     span = pair.simultaneous or pair.interval
     if span is None:
-        return f"{text} (one seed, so no interval)"
+        why = "one seed" if pair.n == 1 else f"the same in all {pair.n} seeds"
+        return f"{text} ({why}, so no interval)"
     return f"{text} ({_between(span, pair=pair, best=best, digits=digits)})"
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 from harness.metrics.arms import CONTROL_ARMS, Arm
 from harness.metrics.registry import metric as declared
 from harness.records.parts import ListeningMargin
+from harness.statistics.rounding import is_rounding
 
 
 def clip_means(per_clip: pd.DataFrame) -> pd.DataFrame:
@@ -47,6 +48,10 @@ def _margin(
     if mean is None or n < 2:
         return ListeningMargin(metric=metric, control=control, n=n, mean=mean)
     sd = float(advantage.std(ddof=1))
+    if mean != 0 and is_rounding(sd, scale=float(np.abs(advantage).max())):
+        # All clips agree, as on a coarse grid: there is no spread to make an interval of. (That all
+        # are 0 is what a branch without a sound has by construction, and there 0 to 0 is right.)
+        return ListeningMargin(metric=metric, control=control, n=n, mean=mean, sd=0.0)
     error = sd / math.sqrt(n)
     half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
     return ListeningMargin(

@@ -140,9 +140,9 @@ class ListeningMargin(Part):
     z: float | None = None
     """Mean over its standard error; None where the standard error is 0 or unknown."""
     low: float | None = None
-    """Lower end of the 95 % t interval."""
+    """Lower end of the 95 % t interval; None where all clips agree, so that there is no spread."""
     high: float | None = None
-    """Upper end of the 95 % t interval."""
+    """Upper end of the 95 % t interval; None as above."""
 
 
 class ScorerFacts(Part):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.randomness import rng
+from harness.statistics.rounding import is_rounding
 
 Array = NDArray[np.float64]
 
@@ -28,9 +29,9 @@ class BootstrapInterval:
     mean: float
     """Mean over all values."""
     low: float
-    """Lower end; NaN with fewer than 2 seeds."""
+    """Lower end; NaN with fewer than 2 seeds, and where seeds or clips show no spread."""
     high: float
-    """Upper end; NaN with fewer than 2 seeds."""
+    """Upper end; NaN as above."""
     level: float
     """Nominal coverage."""
     num_seeds: int
@@ -50,11 +51,16 @@ def hierarchical_bootstrap(
     level: float = 0.95,
     num_resamples: int = 2_000,
     seed: int = 0,
+    scale: float | None = None,
 ) -> BootstrapInterval:
     """Interval of the mean of paired differences or scores, over seeds, classes and clips.
 
     values_NS: a row per clip, a column per seed; NaN: no value, left out. clips: class and id of
-    each row, in any order.
+    each row, in any order. scale: the largest score that differences were taken of, whose rounding
+    is no spread; by default the largest value.
+
+    Values that agree resample to themselves, which says nothing of other seeds or clips: where no
+    draw of seeds, or none of clips, moves the mean, there is no interval.
 
     We depart from the textbook's nested draw (seed, in it classes, in them clips) in three points,
     each for the sake of coverage, which a simulation in the tests checks:
@@ -88,6 +94,7 @@ def hierarchical_bootstrap(
         level=level,
         num_resamples=num_resamples,
         seed=seed,
+        scale=float(np.nanmax(np.abs(values_NS))) if scale is None else scale,
     )
 
 
@@ -99,6 +106,7 @@ def _of_table(
     level: float,
     num_resamples: int,
     seed: int,
+    scale: float,
 ) -> BootstrapInterval:
     """The interval; columns lie class by class."""
     num_seeds, num_clips = values_SN.shape
@@ -117,8 +125,10 @@ def _of_table(
         deviation_R = _widening(num_seeds, level) * of_seeds_R + widening * of_clips_R
         deviation_R *= _counted_once(of_seeds_R, of_clips_R, values_SN=values_SN)
         tails = [0.5 - level / 2, 0.5 + level / 2]
-        # Only a table with gaps can leave a draw without a value; that draw says nothing.
-        low, high = (float(mean + end) for end in np.nanquantile(deviation_R, tails))
+        spreads = (float(np.nanstd(part_R)) for part_R in (of_seeds_R, of_clips_R))
+        if not any(is_rounding(spread, scale=scale) for spread in spreads):
+            # Only a table with gaps can leave a draw without a value; that draw says nothing.
+            low, high = (float(mean + end) for end in np.nanquantile(deviation_R, tails))
     return BootstrapInterval(
         mean=mean,
         low=low,
@@ -162,13 +172,14 @@ class CrossedInterval:
     mean: float
     """Mean over all values."""
     low: float
-    """Lower end; NaN where neither rows nor columns vary by more than one."""
+    """Lower end; NaN with one row and one column, and where all values agree."""
     high: float
     """Upper end; NaN as above."""
     error: float
-    """Bootstrap standard error, widened; NaN as above."""
+    """Bootstrap standard error, widened; 0 where all values agree; NaN with one row and column."""
     p: float
-    """Two-sided p against a mean of 0, by t of `error`; NaN as above."""
+    """Two-sided p against a mean of 0, by t of `error`; by signs of the fewer of rows and columns
+    where all agree (2^(1 - n)); NaN with one row and one column."""
 
 
 def crossed_bootstrap(
@@ -179,7 +190,8 @@ def crossed_bootstrap(
     As `hierarchical_bootstrap`: rows and columns are drawn crosswise (Owen 2007), their deviations
     added, widened for few of them, and shrunk to hold the noise of the cells once. With one row
     (column) that row (column) is taken as given. The degrees of freedom of p are those of
-    whichever varies more.
+    whichever varies more. Rows (columns) that all agree, as where the noise changes nothing, are
+    taken as given; where both do, there is no spread to make an interval of.
 
     Raises: ValueError for a table without values.
     """
@@ -206,11 +218,11 @@ def crossed_bootstrap(
     low, high = (float(mean + end) for end in np.nanquantile(deviation_R, tails))
     own = [math.sqrt((n + 1) / n) * float(np.nanstd(plain)) for _, plain, n in parts]
     error = factor * math.hypot(*own)
+    if is_rounding(error, scale=float(np.nanmax(np.abs(values_SN)))):
+        p = 1.0 if mean == 0 else 2.0 ** -min(freedom for _, _, freedom in parts)
+        return CrossedInterval(mean=mean, low=math.nan, high=math.nan, error=0.0, p=p)
     freedom = parts[int(np.argmax(own))][2]
-    if error > 0:
-        p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    else:
-        p = 1.0 if mean == 0 else 0.0
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom))
     return CrossedInterval(mean=mean, low=low, high=high, error=error, p=p)
 
 

@@ -7,6 +7,11 @@ The paired difference of two branches, of training seed s and test clip c, is ta
 Many trainings make the mean over these clips sure, never the mean over other clips: `clip_c`
 (what one branch does better for one clip, whatever the seed) does not shrink with more seeds.
 
+Where trainings agree to the last digit, or the clips of each class do, as on a coarse grid of
+values, there is no spread to divide by. Then signs alone are counted (Fisher 1935): f + 1 agreeing
+units (or f units that repeat the first of their class) lie on one side of a centre that is
+elsewhere in 2^-f of cases. That is the p, half of it the p of a tie, and there is no interval.
+
 Shape legend: S seeds, C clips, K classes.
 """
 
@@ -19,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from harness.statistics.outcome import Population
+from harness.statistics.rounding import no_less_than_rounding
 
 Array = NDArray[np.float64]
 
@@ -66,12 +72,19 @@ class Components:
             freedoms=(seeds - 1, spare, (seeds - 1) * spare),
             cells=seeds * clips,
         )
-        return max(one.half_width(level) for one in errors)
+        return max((one.half_width(level) for one in errors if one.error > 0), default=0.0)
+
+    def smallest_p(self, *, seeds: int, clips: int) -> float:
+        """What the p of `crossed_test` cannot go below for these numbers where trainings or clips
+        agree to the last digit; 0 where both vary."""
+        spare = max(1, clips - min(self.num_classes, clips - 1))
+        of_seeds = 0.0 if self.seeds + self.rest > 0 else 2.0 ** (1 - seeds)
+        return max(of_seeds, 0.0 if self.clips + self.rest > 0 else 2.0**-spare)
 
 
 @dataclass(frozen=True)
 class StandardError:
-    """A standard error and the degrees of freedom it is known by."""
+    """A standard error and the degrees of freedom it is known by; 0: the units agree."""
 
     error: float
     """Of the mean."""
@@ -79,14 +92,16 @@ class StandardError:
     """Of the t distribution."""
 
     def half_width(self, level: float) -> float:
-        """Of the t interval."""
+        """Of the t interval; NaN without a spread to make it of."""
+        if self.error == 0:
+            return math.nan
         return float(special.stdtrit(self.freedom, 0.5 + level / 2)) * self.error
 
     def p(self, mean: float) -> float:
-        """Two-sided p of the mean against 0."""
+        """Two-sided p of the mean against 0; by signs alone without a spread."""
         if self.error > 0:
             return float(2 * special.stdtr(self.freedom, -abs(mean) / self.error))
-        return 1.0 if mean == 0 else 0.0
+        return 1.0 if mean == 0 else 2.0**-self.freedom
 
 
 @dataclass(frozen=True)
@@ -111,9 +126,9 @@ class CrossedTest:
     alone: tuple[StandardError, ...]
     """The same by trainings alone, and by clips (or classes) alone."""
     low: float
-    """Lower end of the interval."""
+    """Lower end of the interval; NaN where trainings or clips agree, so that none can be made."""
     high: float
-    """Upper end of the interval."""
+    """Upper end of the interval; NaN as above."""
     level: float
     """Coverage of the interval."""
     p: float
@@ -127,8 +142,8 @@ class CrossedTest:
     the differences between classes count as differences between clips."""
 
     def at_level(self, level: float) -> tuple[float, float]:
-        """Ends of the interval at another coverage."""
-        half = max(one.half_width(level) for one in self._errors)
+        """Ends of the interval at another coverage; NaN where `low` is."""
+        half = _widest(self._errors, level)
         return self.mean - half, self.mean + half
 
     @property
@@ -144,17 +159,25 @@ class CrossedTest:
 
 
 def equivalence_p(mean: float, *, error: float, freedom: float, margin: float) -> float:
-    """The larger p of two one-sided t-tests, below -margin and above +margin; 1 without one."""
+    """The larger p of two one-sided t-tests, below -margin and above +margin; 1 without one.
+
+    Without a spread by signs: were their centre on or past the margin, freedom + 1 units would all
+    lie within it in 2^-(freedom + 1) of cases.
+    """
     if margin <= 0:
         return 1.0
     room = margin - abs(mean)
     if error == 0:
-        return 0.0 if room >= 0 else 1.0
+        return 2.0 ** -(freedom + 1) if room > 0 else 1.0
     return float(special.stdtr(freedom, -room / error))
 
 
 def crossed_test(
-    differences_SC: ArrayLike, *, classes: Sequence[str], level: float = 0.95
+    differences_SC: ArrayLike,
+    *,
+    classes: Sequence[str],
+    level: float = 0.95,
+    scale: float | None = None,
 ) -> CrossedTest | None:
     """Whether the mean differs from 0 for other trainings and other clips of these classes.
 
@@ -163,7 +186,8 @@ def crossed_test(
     variance of the mean, (seeds' + clips' - rest's mean square) / (S C), is never taken below the
     larger of the first two alone. A clip that some training lacks is left out of all and counted.
 
-    differences_SC: NaN where there is no value. classes: of each clip.
+    differences_SC: NaN where there is no value. classes: of each clip. scale: the largest score
+    that the differences were taken of, whose rounding is no spread; by default the largest of them.
 
     Returns None with fewer than 2 seeds or 2 clips that every training has.
     Raises: ValueError where the classes do not fit the clips.
@@ -185,6 +209,10 @@ def crossed_test(
     of_clips = num_seeds * float((within_C**2).sum()) / freedom_clips
     freedom_rest = (num_seeds - 1) * freedom_clips
     of_rest = float((residual_SC**2).sum()) / freedom_rest
+    largest = float(np.abs(values_SC).max()) if scale is None else scale
+    of_seeds = no_less_than_rounding(of_seeds, scale=largest, cells=num_clips)
+    of_clips = no_less_than_rounding(of_clips, scale=largest, cells=num_seeds)
+    of_rest = no_less_than_rounding(of_rest, scale=largest)
     components = Components(
         seeds=max(0.0, of_seeds - of_rest) / num_clips,
         clips=max(0.0, of_clips - of_rest) / num_seeds,
@@ -211,7 +239,11 @@ def crossed_test(
 
 
 def class_test(
-    differences_SC: ArrayLike, *, classes: Sequence[str], level: float = 0.95
+    differences_SC: ArrayLike,
+    *,
+    classes: Sequence[str],
+    level: float = 0.95,
+    scale: float | None = None,
 ) -> CrossedTest | None:
     """The same for other classes too: trainings and whole classes are the two samples.
 
@@ -222,7 +254,7 @@ def class_test(
     Returns None below 5 classes, below 2 seeds, or where one class outweighs the others so much
     that less than one degree of freedom is left.
     """
-    within = crossed_test(differences_SC, classes=classes, level=level)
+    within = crossed_test(differences_SC, classes=classes, level=level, scale=scale)
     table = _whole_clips(differences_SC, classes=classes)
     if within is None or table is None:
         return None
@@ -244,6 +276,10 @@ def class_test(
     of_seeds = wide_S * float((seed_S**2).sum()) / num_seeds**2
     of_classes = wide_K * float((class_K**2).sum())
     of_rest = wide_S * wide_K * float((rest_SK**2).sum()) / num_seeds**2
+    largest = float(np.abs(values_SC).max()) if scale is None else scale
+    of_seeds, of_classes, of_rest = (
+        no_less_than_rounding(part, scale=largest) for part in (of_seeds, of_classes, of_rest)
+    )
     return _tested(
         Population.CLASSES,
         mean=mean,
@@ -270,7 +306,7 @@ def _tested(
     left_out: int,
     classes_apart: bool,
 ) -> CrossedTest:
-    half = max(one.half_width(level) for one in errors)
+    half = _widest(errors, level)
     both, *alone = errors
     return CrossedTest(
         population=population,
@@ -286,6 +322,11 @@ def _tested(
         left_out=left_out,
         classes_apart=classes_apart,
     )
+
+
+def _widest(errors: Sequence[StandardError], level: float) -> float:
+    """Half width of the widest interval; NaN where one of them cannot be made."""
+    return float(np.max([one.half_width(level) for one in errors]))
 
 
 def _whole_clips(

@@ -9,11 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
 from harness.statistics.outcome import MAX_SEEDS
+from harness.statistics.rounding import RELATIVE_ROUNDING, is_rounding
 
 Array = NDArray[np.float64]
-
-
-_RELATIVE_ROUNDING = 1e-12  # two sums of the same numbers in another order differ by less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +76,10 @@ def paired_difference(
         )
     sd = float(difference.std(ddof=1))
     flip_p = sign_flip_p(difference)
-    if sd <= _RELATIVE_ROUNDING * float(max(np.abs(a).max(), np.abs(b).max())):
+    if is_rounding(sd, scale=float(max(np.abs(a).max(), np.abs(b).max()))):
         # Scores on a coarse grid, of a few clips: there is no spread to divide by, and signs alone
         # say how often equal branches would get here.
-        sd, half = 0.0, 0.0 if mean == 0 else math.nan
+        sd, half = 0.0, math.nan
         t_p = 1.0 if mean == 0 else flip_p
     else:
         error = sd / math.sqrt(n)
@@ -110,7 +108,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
     d = np.asarray(differences, dtype=np.float64)
     if not 1 <= len(d) <= MAX_SEEDS:
         raise ValueError(f"got {len(d)} differences; the exact test takes 1 to {MAX_SEEDS}")
-    threshold = abs(d.sum()) - _RELATIVE_ROUNDING * np.abs(d).sum()
+    threshold = abs(d.sum()) - RELATIVE_ROUNDING * np.abs(d).sum()
     if threshold <= 0:
         return 1.0
     # The pattern and its mirror image have the same |sum|: fix the first sign, count one tail.

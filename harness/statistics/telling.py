@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.randomness import rng
+from harness.statistics.rounding import is_rounding
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -70,9 +71,10 @@ def telling(
 
     The interval is a t interval over jackknife pseudo-values (Efron and Stein 1981), with the
     variance that they have within classes: a clip left out goes as a picture and as a partner of
-    the others. It is rather too wide, since the noise of single pairs counts twice. Where every
-    clip wins throughout, the lower end is the exact one of as many successes in as many tries
-    (Clopper and Pearson 1934). p is that of a permutation test: under chance the partners of a
+    the others. It is rather too wide, since the noise of single pairs counts twice. Where all clips
+    agree (each wins throughout, or a constant scorer ties throughout), it is the exact one of the
+    rate's share of successes in as many tries (Clopper and Pearson 1934). p is that of a
+    permutation test: under chance the partners of a
     class (of all clips, against other classes) are exchangeable.
 
     Raises: ValueError for a table that is not square, or as many classes as it has no rows.
@@ -145,9 +147,10 @@ def _interval(
     if freedom < 1:
         return 0.0, 1.0
     error = math.sqrt(squares / freedom / count)
-    if error == 0 and rate in (0.0, 1.0):
-        end = ((1 - level) / 2) ** (1 / count)
-        return (end, 1.0) if rate == 1 else (0.0, 1 - end)
+    if is_rounding(error, scale=1.0):
+        won, lost, tail = rate * count, (1 - rate) * count, (1 - level) / 2
+        low = float(stats.beta.ppf(tail, won, lost + 1)) if won > 0 else 0.0
+        return low, float(stats.beta.isf(tail, won + 1, lost)) if lost > 0 else 1.0
     reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
     return max(0.0, rate - reach), min(1.0, rate + reach)
 

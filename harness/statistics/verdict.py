@@ -130,17 +130,12 @@ def tie_ps(
     """p of a tie for other trainings, and for other clips too; 1 where there is none to claim."""
     if difference.n < 2 or margin <= 0:
         return 1.0, 1.0
-    if difference.sd == 0:
-        # Without a spread a t-test divides by nothing. Were their centre on or past the margin, all
-        # differences would lie within it once in 2^n (a sign test).
-        alone = 2.0**-difference.n if abs(difference.mean) < margin else 1.0
-    else:
-        alone = equivalence_p(
-            difference.mean,
-            error=difference.sd / math.sqrt(difference.n),
-            freedom=difference.n - 1,
-            margin=margin,
-        )
+    alone = equivalence_p(
+        difference.mean,
+        error=difference.sd / math.sqrt(difference.n),
+        freedom=difference.n - 1,
+        margin=margin,
+    )
     if crossed is None:
         return alone, 1.0
     return alone, max(alone, min(1.0, CROSSED_P_FACTOR * crossed.equivalence_p(margin)))

@@ -124,6 +124,7 @@ def _pairs(facts: Facts) -> list[Row]:
     rows: list[Row] = []
     for pair in (*found.pairs, *found.secondary):
         head = ("", f"{pair.first} - {pair.second}")
+        clips = pair.other_clips.interval if pair.other_clips else None
         statistics = {
             "difference": pair.effect,
             "sd": pair.sd,
@@ -133,8 +134,8 @@ def _pairs(facts: Facts) -> list[Row]:
             "bootstrap_high": pair.bootstrap.interval.high if pair.bootstrap else None,
             "all_pairs_low": pair.simultaneous.low if pair.simultaneous else None,
             "all_pairs_high": pair.simultaneous.high if pair.simultaneous else None,
-            "other_clips_low": pair.other_clips.interval.low if pair.other_clips else None,
-            "other_clips_high": pair.other_clips.interval.high if pair.other_clips else None,
+            "other_clips_low": clips.low if clips else None,
+            "other_clips_high": clips.high if clips else None,
             "p_other_clips": pair.other_clips.p if pair.other_clips else None,
             "p": pair.p,
             f"p_{pair.adjustment}": pair.adjusted_p,

@@ -81,6 +81,15 @@ def test_margin_of_equal_arms_is_zero_without_a_z():
     assert (margin.low, margin.high) == (0.0, 0.0)
 
 
+def test_an_advantage_that_all_clips_share_has_no_interval():
+    """Catches: an interval of no width above 0, by which two clips show that a branch listens."""
+    values = {(clip, "audio", 0): value for clip, value in (("a", 0.4), ("b", 0.3))}
+    values |= {(clip, "shuffled", 0): value for clip, value in (("a", 0.3), ("b", 0.2))}
+    (margin,) = listening_margins(_table("ais_win", values))
+    assert (margin.mean, margin.sd) == (pytest.approx(0.1), 0.0)
+    assert margin.z is margin.low is margin.high is None
+
+
 def test_margin_leaves_out_clips_that_lack_a_score_and_says_how_many_remain():
     """Catches: an undefined rank counted as zero, and an interval from one clip."""
     values = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.randomness import rng
-from harness.statistics.bootstrap import hierarchical_bootstrap
+from harness.statistics.bootstrap import crossed_bootstrap, hierarchical_bootstrap
 from harness.statistics.paired import paired_difference
 
 SIZES = (10, 10, 10, 10, 10, 9, 4, 3)
@@ -27,17 +27,22 @@ def _simulated(draw, *, seeds, seed_sd, class_sd, clip_sd=1.0, noise_sd=1.0) -> 
     )
 
 
-def test_identical_values_have_an_interval_of_no_width():
-    """Catches: resampling that changes the weight of a value."""
-    got = hierarchical_bootstrap(np.full((sum(SIZES), 3), 0.25), clips=_clips())
-    assert (got.mean, got.low, got.high) == pytest.approx((0.25, 0.25, 0.25))
+@pytest.mark.parametrize("noise", [0.0, 1e-16])
+def test_values_that_agree_have_no_interval(noise):
+    """Catches: an interval of no width, or of rounding, which claims to know every other value."""
+    values_NS = 0.25 + noise * rng(0, "rounding").normal(size=(sum(SIZES), 3))
+    got = hierarchical_bootstrap(values_NS, clips=_clips())
+    assert got.mean == pytest.approx(0.25)
+    assert math.isnan(got.low)
+    assert math.isnan(got.high)
     assert (got.num_seeds, got.num_classes, got.num_clips) == (3, 8, 66)
 
 
 def test_with_variation_between_seeds_alone_it_is_close_to_the_t_interval():
     """Catches: too narrow an interval from few seeds, the bootstrap's known fault."""
     seeds = rng(0, "seeds").normal(0, 1, 6)
-    got = hierarchical_bootstrap(np.repeat(seeds[None], sum(SIZES), axis=0), clips=_clips())
+    clips_N1 = rng(0, "clips").normal(0, 1e-6, (sum(SIZES), 1))
+    got = hierarchical_bootstrap(seeds[None] + clips_N1, clips=_clips())
     reference = paired_difference(seeds, second=np.zeros(6))
     width = (got.high - got.low) / (reference.high - reference.low)
     assert width == pytest.approx(1.0, abs=0.1)
@@ -60,11 +65,12 @@ def test_the_same_table_in_another_order_gives_the_same_interval(sizes, share_mi
 
 def test_missing_values_are_left_out():
     """Catches: NaN ends, a missing value counted as zero, a clip counted that has none."""
-    values_NS = np.full((sum(SIZES), 3), 2.0)
+    values_NS = 2.0 + rng(9, "gaps").normal(0, 1e-3, (sum(SIZES), 3))
     values_NS.ravel()[::7] = math.nan
     values_NS[0] = math.nan
     got = hierarchical_bootstrap(values_NS, clips=_clips())
-    assert (got.mean, got.low, got.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert (got.mean, got.low, got.high) == pytest.approx((2.0, 2.0, 2.0), abs=2e-3)
+    assert got.low < got.mean < got.high
     assert (got.num_seeds, got.num_clips) == (3, sum(SIZES) - 1)
 
 
@@ -80,9 +86,10 @@ def test_few_classes_are_taken_as_given():
     """Catches: an interval over two classes, which is too wide to say anything."""
     sizes = (20, 20)
     values_NS = np.concatenate([np.zeros((20, 3)), np.ones((20, 3))])
+    values_NS += rng(8, "classes").normal(0, 1e-6, values_NS.shape)
     got = hierarchical_bootstrap(values_NS, clips=_clips(sizes))
     assert not got.classes_drawn
-    assert (got.low, got.high) == pytest.approx((0.5, 0.5))
+    assert (got.low, got.high) == pytest.approx((0.5, 0.5), abs=1e-5)
 
 
 def test_a_table_without_values_is_refused():
@@ -104,3 +111,16 @@ def test_coverage_is_near_nominal(seeds, seed_sd, class_sd):
         covered += got.low <= 0.0 <= got.high
     # 3 points, and 2.5 standard errors of this small a simulation.
     assert abs(covered / trials - 0.95) <= 0.03 + 2.5 * math.sqrt(0.95 * 0.05 / trials)
+
+
+def test_a_table_of_equal_values_is_judged_by_signs():
+    """Catches: p of 0 and an interval of no width of two noises and five sounds that agree; and a
+    sound's spread lost where the noise changes nothing."""
+    got = crossed_bootstrap(np.full((2, 5), 0.1))
+    assert (got.error, got.p) == (0.0, 0.5)
+    assert math.isnan(got.low)
+    assert math.isnan(got.high)
+    none = crossed_bootstrap(np.zeros((2, 5)))
+    assert (none.p, math.isnan(none.low)) == (1.0, True)
+    same_noise = crossed_bootstrap(np.tile(rng(1, "sounds").normal(3, 1, 5), (2, 1)))
+    assert same_noise.low < same_noise.mean < same_noise.high

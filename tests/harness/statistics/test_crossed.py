@@ -83,7 +83,8 @@ def test_a_claim_for_clips_too_is_never_easier_than_one_for_these_clips(seeds):
 def test_without_variation_over_clips_it_is_the_t_test_over_seeds():
     """Catches: clips counted as replicates of a training."""
     seeds = rng(1, "seeds").normal(0.3, 1, 6)
-    got = crossed_test(np.repeat(seeds[:, None], 66, axis=1), classes=CLASSES)
+    clips = rng(1, "clips").normal(0, 1e-6, 66)
+    got = crossed_test(seeds[:, None] + clips, classes=CLASSES)
     reference = paired_difference(seeds, second=np.zeros(6))
     assert got.p == pytest.approx(reference.t_p)
     assert (got.low, got.high) == pytest.approx((reference.low, reference.high))
@@ -91,9 +92,37 @@ def test_without_variation_over_clips_it_is_the_t_test_over_seeds():
 
 def test_without_variation_over_seeds_it_is_the_t_test_over_clips():
     """Catches: seeds counted as replicates of a clip."""
-    clips = rng(2, "clips").normal(0.3, 1, 66)
-    got = crossed_test(np.repeat(clips[None], 6, axis=0), classes=["x"] * 66)
+    clips, seeds = rng(2, "clips").normal(0.3, 1, 66), rng(2, "seeds").normal(0, 1e-6, (6, 1))
+    got = crossed_test(clips + seeds - seeds.mean(), classes=["x"] * 66)
     assert got.p == pytest.approx(stats.ttest_1samp(clips, 0).pvalue)
+
+
+@pytest.mark.parametrize("of_scores", [0.0, 1.0])
+def test_a_table_that_agrees_is_judged_by_its_signs(of_scores):
+    """Catches: p of 0, an interval of no width and a tie of any seeds where all differences are
+    equal, or equal up to the rounding of the scores."""
+    scores = of_scores * rng(7, "scores").normal(size=(6, 66))
+    differences, scale = (scores + 0.5) - scores, float(np.abs(scores + 0.5).max())
+    for test in (crossed_test, class_test):
+        got = test(differences, classes=CLASSES, scale=scale)
+        # Six trainings on one side: 2 of 64 patterns. Clips and classes are more.
+        assert got.p == pytest.approx(2.0**-5)
+        assert math.isnan(got.low)
+        assert math.isnan(got.high)
+        assert got.equivalence_p(1.0) == pytest.approx(2.0**-6)
+        assert got.equivalence_p(0.4) == 1.0
+    parts = crossed_test(differences, classes=CLASSES, scale=scale).components
+    assert (parts.seeds, parts.clips, parts.rest) == (0.0, 0.0, 0.0)
+    assert parts.smallest_p(seeds=8, clips=66) == 2.0**-7
+
+
+def test_clips_that_agree_bound_what_two_of_them_can_show():
+    """Catches: a claim for other clips from two that agree, by trainings alone."""
+    seeds = np.repeat(rng(8, "two clips").normal(5, 0.1, 6)[:, None], 2, axis=1)
+    got = crossed_test(seeds, classes=["x", "x"])
+    assert got.p == 0.5
+    assert math.isnan(got.low)
+    assert crossed_test(np.zeros((6, 2)), classes=["x", "x"]).p == 1.0
 
 
 def test_a_clip_with_a_gap_is_left_out_and_counted():

@@ -145,3 +145,12 @@ def test_chance_in_folds_is_called_told_as_often_as_the_level_says():
     covered = sum(one is not None and one.low <= 0.5 <= one.high for one in found)
     assert told <= 16
     assert covered / trials >= 0.90
+
+
+def test_a_constant_scorer_has_an_interval_as_wide_as_its_clips_allow():
+    """Catches: chance to the last digit, 0.5 to 0.5, of a scorer that ties all pairs."""
+    found = telling(np.zeros((6, 6)), classes=["one"] * 6, among=Among.SAME_CLASS)
+    assert found is not None
+    assert (found.rate, found.p, found.is_told) == (0.5, 1.0, False)
+    # Clopper and Pearson, 3 of 6.
+    assert (found.low, found.high) == pytest.approx((0.1181, 0.8819), abs=1e-4)

@@ -93,6 +93,11 @@ def _legend(pairs: list[PairResult], *, looks: Sequence[int]) -> tuple[str, ...]
     if over:
         thin += f"; widened so that all {' and '.join(over)} hold together"
     words = [f"{thin}. If a line crosses 0, the order is undecided."]
+    if any(pair.n > 1 and pair.interval is None for pair in pairs):
+        words.append(
+            "A pair without a line has the same difference in every seed: there is no spread to "
+            "make an interval of, and signs alone are counted."
+        )
     boot = next((pair.bootstrap for pair in pairs if pair.bootstrap is not None), None)
     if boot is not None:
         words.append(
@@ -143,7 +148,7 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
     for pair in pairs:
         digits = digits_for([pair.effect])
         span, boot = pair.simultaneous or pair.interval, pair.bootstrap
-        clips = pair.other_clips
+        clips = pair.other_clips.interval if pair.other_clips else None
         rows.append(
             (
                 Cell(f"{plain(pair.first)} \u2212 {plain(pair.second)}"),
@@ -152,11 +157,7 @@ def _pairs_table(pairs: list[PairResult], *, caption: str, is_folded: bool = Fal
                 Cell(str(pair.n)),
                 Cell(number(pair.effect, digits=digits, signed=True)),
                 Cell(interval(span.low, span.high, digits=digits) if span else ""),
-                Cell(
-                    interval(clips.interval.low, clips.interval.high, digits=digits)
-                    if clips
-                    else ""
-                ),
+                Cell(interval(clips.low, clips.high, digits=digits) if clips else ""),
                 Cell(
                     interval(boot.interval.low, boot.interval.high, digits=digits) if boot else ""
                 ),
