@@ -63,8 +63,15 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
     parts = [_ahead(pair, best, digits=digits) for pair in own[:_MOST_OTHERS]]
     if len(own) > _MOST_OTHERS:
         further = listed(_other(pair, best) for pair in own[_MOST_OTHERS:])
-        parts.append(f"by more than that ahead of {further}")
+        how = "by as much or more ahead of"
+        if abs(own[_MOST_OTHERS].effect) > abs(own[_MOST_OTHERS - 1].effect):
+            how = "by more than that ahead of"
+        elif own[-1].effect == 0:
+            how = "equal to"
+        parts.append(f"{how} {further}")
     lead = "has the best mean" if found.winner is None else "wins"
+    if own[0].effect == 0:
+        lead = "shares the best mean"
     sentences = [
         f"{plain(best)} {lead} on {metric_label(found.metric)}, {number(means[best])}: "
         f"{'; '.join(parts)}. {_speaks_of(own, looks=found.looks.planned)}"

@@ -62,6 +62,8 @@ def follow(
         if has_L.sum() < _FEWEST_LEVELS:
             continue
         x, y = at_L[has_L], own_L[has_L]
+        if np.ptp(x) == 0:  # all as far from the reference: nothing to follow
+            continue
         spread = x - x.mean()
         slope_DN[place] = float(spread @ (y - y.mean()) / (spread @ spread))
         tau = stats.kendalltau(x, y).statistic if np.ptp(y) > 0 else 0.0

@@ -4,6 +4,8 @@ import math
 
 from scipy import stats
 
+from harness.statistics.crossed import freedom_of_clips
+
 
 def smallest_clip_effect(
     num_clips: int, *, num_classes: int, alpha: float = 0.05, power: float = 0.8
@@ -17,6 +19,6 @@ def smallest_clip_effect(
     """
     if num_clips < 2:
         return math.inf
-    freedom = num_clips - min(num_classes, num_clips - 1)
+    freedom = freedom_of_clips(num_clips, num_classes=num_classes)
     reach = stats.t.ppf(1 - alpha / 2, freedom) + stats.t.ppf(power, freedom)
     return float(reach) / math.sqrt(num_clips)

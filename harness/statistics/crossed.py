@@ -32,6 +32,12 @@ MIN_CLASSES = 5
 """Fewest classes from which one may speak of other classes."""
 
 
+def freedom_of_clips(num_clips: int, *, num_classes: int) -> int:
+    """Degrees of freedom of the clips' mean square: within classes, or over all where each class
+    has one clip."""
+    return max(1, num_clips - (num_classes if num_clips > num_classes else 1))
+
+
 @dataclass(frozen=True)
 class Components:
     """Where the variance of a paired difference comes from; by the method of moments, so a
@@ -64,7 +70,7 @@ class Components:
     ) -> float:
         """Expected half width of the interval of `crossed_test` for these numbers."""
         rest = self.rest / images
-        spare = max(1, clips - min(self.num_classes, clips - 1))
+        spare = freedom_of_clips(clips, num_classes=self.num_classes)
         errors = _errors(
             clips * self.seeds + rest,
             seeds * self.clips + rest,
@@ -77,7 +83,7 @@ class Components:
     def smallest_p(self, *, seeds: int, clips: int) -> float:
         """What the p of `crossed_test` cannot go below for these numbers where trainings or clips
         agree to the last digit; 0 where both vary."""
-        spare = max(1, clips - min(self.num_classes, clips - 1))
+        spare = freedom_of_clips(clips, num_classes=self.num_classes)
         of_seeds = 0.0 if self.seeds + self.rest > 0 else 2.0 ** (1 - seeds)
         return max(of_seeds, 0.0 if self.clips + self.rest > 0 else 2.0**-spare)
 

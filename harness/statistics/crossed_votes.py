@@ -54,7 +54,9 @@ def crossed_share(
     Variance clustered by each factor (Cameron, Gelbach and Miller 2011), each part widened by
     G / (G - 1), and the votes' own noise, which every part holds, counted once. We leave out
     their terms of two factors at a time: what they subtract is small, and without them the
-    variance is never too small. It is never taken below the largest part.
+    variance is never too small. It is never taken below the largest part. Where all votes are
+    alike, the interval is never narrower than the exact one of as many successes in as many tries
+    (Clopper and Pearson 1934), and p never smaller than a sign test's.
 
     Raises: ValueError without votes, or where a factor does not name every vote's group.
     """
@@ -100,6 +102,10 @@ def crossed_share(
     error = math.sqrt(variance)
     half = float(stats.t.ppf(1 - (1 - level) / 2 / P_FACTOR, freedom)) * error
     p = min(1.0, P_FACTOR * float(2 * stats.t.sf(abs(mean - null) / error, freedom)))
+    if own == 0 and mean in (0.0, 1.0):
+        half = max(half, 1 - ((1 - level) / 2 / P_FACTOR) ** (1 / num))
+        alike = null if mean == 1 else 1 - null
+        p = max(p, min(1.0, P_FACTOR * 2 * alike**num))
     return CrossedShare(
         mean=mean,
         error=error,

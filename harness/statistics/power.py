@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.randomness import rng
-from harness.statistics.crossed import Components
+from harness.statistics.crossed import Components, freedom_of_clips
 from harness.statistics.looks import level_at
 from harness.statistics.many import MeanSquares, holm_told_apart, is_flip_significant
 from harness.statistics.outcome import MIN_SEEDS_FOR_A_WIN
@@ -53,7 +53,7 @@ class ClipShare:
     def of(cls, found: Components) -> "ClipShare | None":
         """As the components have it; None where trainings do not differ."""
         seed_sd = math.sqrt(found.seeds + found.rest / found.num_clips)
-        spare = found.num_clips - min(found.num_classes, found.num_clips - 1)
+        spare = freedom_of_clips(found.num_clips, num_classes=found.num_classes)
         if seed_sd == 0:
             return None
         of_clips = math.sqrt(found.clips / found.num_clips)

@@ -45,6 +45,15 @@ def test_the_estimate_leaves_no_branch_out(five: ComparisonRecord) -> None:
     assert "by more than that ahead of a_first. " in sentence
 
 
+def test_branches_that_are_equal_share_the_best_mean(compared: Compared, finished: Any) -> None:
+    """Catches: the best mean of one of five copies, "by more than that" ahead of the fifth, and six
+    seeds that agree told as one."""
+    (sentence, *_) = estimate(compared(matrix(finished.record, {n: [0.5] * 6 for n in "abcde"})))
+    assert "shares the best mean" in sentence
+    assert sentence.count("(the same in all 6 seeds, so no interval)") == 3
+    assert "; equal to e. " in sentence
+
+
 def test_a_small_exaggeration_is_no_factor_of_one(five: ComparisonRecord) -> None:
     """Catches: "likely 1 times the true one"."""
     selection = five.pairs[0].selection

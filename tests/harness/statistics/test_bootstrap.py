@@ -41,7 +41,7 @@ def test_values_that_agree_have_no_interval(noise):
 def test_with_variation_between_seeds_alone_it_is_close_to_the_t_interval():
     """Catches: too narrow an interval from few seeds, the bootstrap's known fault."""
     seeds = rng(0, "seeds").normal(0, 1, 6)
-    clips_N1 = rng(0, "clips").normal(0, 1e-6, (sum(SIZES), 1))
+    clips_N1 = rng(0, "clips").normal(0, 1e-4, (sum(SIZES), 1))
     got = hierarchical_bootstrap(seeds[None] + clips_N1, clips=_clips())
     reference = paired_difference(seeds, second=np.zeros(6))
     width = (got.high - got.low) / (reference.high - reference.low)
@@ -86,10 +86,10 @@ def test_few_classes_are_taken_as_given():
     """Catches: an interval over two classes, which is too wide to say anything."""
     sizes = (20, 20)
     values_NS = np.concatenate([np.zeros((20, 3)), np.ones((20, 3))])
-    values_NS += rng(8, "classes").normal(0, 1e-6, values_NS.shape)
+    values_NS += rng(8, "classes").normal(0, 1e-4, values_NS.shape)
     got = hierarchical_bootstrap(values_NS, clips=_clips(sizes))
     assert not got.classes_drawn
-    assert (got.low, got.high) == pytest.approx((0.5, 0.5), abs=1e-5)
+    assert (got.low, got.high) == pytest.approx((0.5, 0.5), abs=1e-3)
 
 
 def test_a_table_without_values_is_refused():

@@ -7,7 +7,12 @@ import pytest
 from scipy import stats
 
 from core.randomness import rng
-from harness.statistics.crossed import Components, class_test, crossed_test
+from harness.statistics.crossed import (
+    Components,
+    class_test,
+    crossed_test,
+    freedom_of_clips,
+)
 from harness.statistics.many import mean_squares
 from harness.statistics.outcome import Population
 from harness.statistics.paired import paired_difference
@@ -97,12 +102,13 @@ def test_without_variation_over_seeds_it_is_the_t_test_over_clips():
     assert got.p == pytest.approx(stats.ttest_1samp(clips, 0).pvalue)
 
 
-@pytest.mark.parametrize("of_scores", [0.0, 1.0])
-def test_a_table_that_agrees_is_judged_by_its_signs(of_scores):
+@pytest.mark.parametrize(("of_scores", "precision"), [(0, "f8"), (1, "f8"), (1, "f4")])
+def test_a_table_that_agrees_is_judged_by_its_signs(of_scores, precision):
     """Catches: p of 0, an interval of no width and a tie of any seeds where all differences are
     equal, or equal up to the rounding of the scores."""
     scores = of_scores * rng(7, "scores").normal(size=(6, 66))
-    differences, scale = (scores + 0.5) - scores, float(np.abs(scores + 0.5).max())
+    better, worse = (part.astype(precision).astype("f8") for part in (scores + 0.1, scores))
+    differences, scale = better - worse, float(np.abs(better).max())
     for test in (crossed_test, class_test):
         got = test(differences, classes=CLASSES, scale=scale)
         # Six trainings on one side: 2 of 64 patterns. Clips and classes are more.
@@ -110,10 +116,22 @@ def test_a_table_that_agrees_is_judged_by_its_signs(of_scores):
         assert math.isnan(got.low)
         assert math.isnan(got.high)
         assert got.equivalence_p(1.0) == pytest.approx(2.0**-6)
-        assert got.equivalence_p(0.4) == 1.0
+        assert got.equivalence_p(0.05) == 1.0
     parts = crossed_test(differences, classes=CLASSES, scale=scale).components
     assert (parts.seeds, parts.clips, parts.rest) == (0.0, 0.0, 0.0)
     assert parts.smallest_p(seeds=8, clips=66) == 2.0**-7
+
+
+def test_the_expected_interval_has_the_freedom_of_the_test_where_each_class_has_one_clip():
+    """Catches: one degree of freedom of eight clips of eight classes, whose test has seven: an
+    interval five times as wide, and no number of seeds that would do."""
+    got = crossed_test(rng(9, "eight").normal(size=(6, 8)), classes=list("abcdefgh"))
+    spread = Components(
+        seeds=0.0, clips=1.0, rest=0.0, num_seeds=6, num_clips=8, num_classes=8
+    ).half_width(seeds=6, clips=8)
+    assert spread == pytest.approx(stats.t.ppf(0.975, 7) / math.sqrt(8))
+    assert got.alone[1].freedom == 7
+    assert freedom_of_clips(16, num_classes=8) == 8
 
 
 def test_clips_that_agree_bound_what_two_of_them_can_show():

@@ -287,3 +287,14 @@ def test_more_of_anything_lowers_the_planned_error_and_a_lone_factor_is_given() 
     alone = crossed_share([1.0, 0.0, 1.0], factors={"listener": ["a"] * 3, "clip": [1, 2, 3]})
     assert alone.groups == {"listener": 1, "clip": 3}
     assert alone.p <= P_FACTOR
+
+
+def test_votes_that_are_all_alike_say_no_more_than_as_many_tosses() -> None:
+    """Catches: 20 of 20 votes with a p of 5e-15 and an interval from .95, where shares of .83 and
+    more give them once in forty."""
+    alike = crossed_share([1.0] * 20, factors={"listener": list(range(20)), "clip": [0] * 20})
+    assert alike.p == pytest.approx(P_FACTOR * 2 * 0.5**20)
+    assert alike.low == pytest.approx((0.025 / P_FACTOR) ** (1 / 20))
+    assert alike.high == 1.0
+    none = crossed_share([0.0] * 20, factors={"listener": list(range(20)), "clip": [0] * 20})
+    assert (none.p, none.high) == (alike.p, pytest.approx(1 - alike.low))
