@@ -195,3 +195,26 @@ def test_rules_of_stopping_are_as_measured() -> None:
         assert saved == f"{round(10 * (10 - cells[-1]['mean_seeds_used']))} %"
         assert level == f"{percent(cells[-1]['false_wins'])} %"
         assert wide == f"{percent(cells[-1]['false_wins_one_wide'])} %"
+
+
+def test_the_price_of_looks_is_as_measured() -> None:
+    """Catches: a share of wins for other clips at an early end that no world gave."""
+    rows = rows_below("branches | a win for other clips at the end")
+    assert [row[0] for row in rows] == ["2", "3", "5"]
+    for branches, usual, hardest, _ in rows:
+        cells = [c for c in worlds("cells", branches=int(branches)) if c["looks"]]
+        by_world: dict[bool, list[float]] = {True: [], False: []}
+        for cell in cells:
+            is_hard = (cell["seed_variance"], cell["interaction"]) == (0.005, 1.0)
+            by_world[is_hard].append(100 * cell["wins_at_some_look"])
+        for written, found in ((usual, by_world[False]), (hardest, by_world[True])):
+            both = dict.fromkeys(f"{share:.0f}" for share in (min(found), max(found)))
+            assert written == " to ".join(both) + " %", branches
+    shares = [
+        100 * power["power"]
+        for cell in STUDY["cells"]
+        if cell["looks"]
+        for power in cell["powers"].values()
+    ]
+    said = f"it was found in {least_to_most(shares, scale=1)} at each of the {len(shares)} looks"
+    assert said in " ".join(PAGE.split())
