@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.sampling.sampler import (
-    Guidance,
-    Guided,
-    build_solver,
-    initial_noise,
-    sample_latents,
-)
+from core.sampling.sampler import Guidance, build_solver, initial_noise, sample_latents
 
 STEPS = 20
 GUIDANCE = Guidance(text=3.0, audio=2.0)
@@ -23,8 +17,8 @@ CLIPS = (8, 1)
 def sampled(planned: Any, ready: Any) -> dict[str, Any]:
     """Images a second of 8 clips and of one (20 steps, three passes, decoded); equal twice?
 
-    Beside them what of a solver step the GPU computes, and the same with the UNet's passes recorded
-    as a CUDA graph, which the sampler does not do.
+    Beside them what of a solver step the GPU computes, and the same where the kernels of each pass
+    are launched one by one.
     """
     found: dict[str, Any] = {}
     for clips in CLIPS:
@@ -59,10 +53,12 @@ class _Sampling:
         found["is_equal_sampled"] = torch.equal(images[0], images[-1])
         if torch.cuda.is_available():
             found |= self._kernels()
-            found |= self._recorded(latents)
+            seconds, plain = _timed(lambda: self._latents(is_recorded=False))
+            found["plain_solver_step_ms"] = 1000 * seconds / STEPS
+            found["is_equal_recorded"] = torch.equal(latents, plain)
         return found
 
-    def _latents(self) -> Tensor:
+    def _latents(self, *, is_recorded: bool = True) -> Tensor:
         return sample_latents(
             self._model,
             conditioning=self._conditioning,
@@ -72,6 +68,7 @@ class _Sampling:
             steps=STEPS,
             guidance=GUIDANCE,
             precision=self._precision,
+            is_recorded=is_recorded,
         )
 
     def _decoded(self, latents_BCHW: Tensor) -> Tensor:
@@ -98,50 +95,6 @@ class _Sampling:
             "solver_step_kernel_ms": sum(r.self_device_time_total for r in rows) / 1000 / STEPS,
             "solver_step_kernels": sum(row.count for row in rows) / STEPS,
         }
-
-    @torch.no_grad()
-    def _recorded(self, expected_BCHW: Tensor) -> dict[str, Any]:
-        """The same latents by replays of one recorded pass."""
-        guided = Guided(
-            self._model,
-            conditioning=self._conditioning,
-            null_text_LC=self._ready.features.null_text,
-            guidance=GUIDANCE,
-            precision=self._precision,
-        )
-        solver = self._solver()
-        solver.set_timesteps(STEPS, device=guided.device)
-        noisy_BCHW = self._noise().to(guided.device)
-        timestep = solver.timesteps[0].clone()
-        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            guided(noisy_BCHW, timestep)
-        torch.cuda.current_stream().wait_stream(side)
-        recording, out_BCHW = _timed(lambda: _record(graph, lambda: guided(noisy_BCHW, timestep)))
-
-        def again() -> Tensor:
-            latents_BCHW = self._noise().to(guided.device) * solver.init_noise_sigma
-            for step in solver.timesteps:
-                noisy_BCHW.copy_(solver.scale_model_input(latents_BCHW, step))
-                timestep.copy_(step)
-                graph.replay()
-                latents_BCHW = solver.step(out_BCHW, step, latents_BCHW).prev_sample
-            return latents_BCHW.float()
-
-        seconds, latents_BCHW = _timed(again)
-        graph.reset()
-        torch.cuda.empty_cache()
-        return {
-            "recorded_solver_step_ms": 1000 * seconds / STEPS,
-            "recording_ms": 1000 * recording,
-            "is_equal_recorded": torch.equal(latents_BCHW, expected_BCHW),
-        }
-
-
-def _record(graph: Any, work: Callable[[], Tensor]) -> Tensor:
-    with torch.cuda.graph(graph):
-        return work()
 
 
 def _timed(work: Callable[[], Tensor]) -> tuple[float, Tensor]:

@@ -16,6 +16,7 @@ from core.choices import Sampler as Sampler
 from core.conditioning.attached import AttachedVariant
 from core.conditioning.conditioning import Conditioning
 from core.randomness import normal
+from core.sampling.recorded import recorded
 from core.training.precision import autocast
 
 
@@ -118,6 +119,10 @@ class Guided:
         )
 
 
+def _nothing(done: int, timestep: Tensor) -> None:
+    """Comes before a step where nothing does."""
+
+
 @torch.no_grad()
 def sample_latents(
     model: AttachedVariant,
@@ -131,15 +136,17 @@ def sample_latents(
     precision: Precision = Precision.FLOAT32,
     on_step: Callable[[int], None] = lambda step: None,
     skipped: int = 0,
-    before_step: Callable[[int, Tensor], None] = lambda done, timestep: None,
+    before_step: Callable[[int, Tensor], None] = _nothing,
     after_step: Callable[[int, Tensor], Tensor] = lambda done, latents_BCHW: latents_BCHW,
+    is_recorded: bool = True,
 ) -> Tensor:
     """Scaled latents [B, C, H, W] sampled under `conditioning`, float32; see `Guided`.
 
     skipped: of the solver's steps, how many are left out at the start; `noise_BCHW` are then
     latents at the noise of the first that is taken. before_step: gets the number of steps done,
     skipped ones among them, and the timestep that comes. after_step: gets the number of steps done
-    and the latents, and returns those to go on with.
+    and the latents, and returns those to go on with. is_recorded: whether a GPU may play the passes
+    from a recording, which changes no bit (`RecordedPass`).
     """
     guided = Guided(
         model,
@@ -149,16 +156,24 @@ def sample_latents(
         precision=precision,
     )
     solver.set_timesteps(steps, device=guided.device)
+    replayed = None
+    if is_recorded and before_step is _nothing:  # what comes between passes is Python's
+        replayed = recorded(guided, device=guided.device, steps=steps - skipped)
+    predict = replayed or guided
     latents_BCHW = noise_BCHW.to(guided.device)
     if skipped == 0:
         latents_BCHW = latents_BCHW * solver.init_noise_sigma
-    for index, timestep in enumerate(solver.timesteps[skipped:], start=skipped):
-        before_step(index, timestep)
-        noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
-        guided_BCHW = guided(noisy_BCHW, timestep)
-        latents_BCHW = solver.step(guided_BCHW, timestep, latents_BCHW).prev_sample
-        latents_BCHW = after_step(index + 1, latents_BCHW)
-        on_step(index + 1)
+    try:
+        for index, timestep in enumerate(solver.timesteps[skipped:], start=skipped):
+            before_step(index, timestep)
+            noisy_BCHW = solver.scale_model_input(latents_BCHW, timestep)
+            guided_BCHW = predict(noisy_BCHW, timestep)
+            latents_BCHW = solver.step(guided_BCHW, timestep, latents_BCHW).prev_sample
+            latents_BCHW = after_step(index + 1, latents_BCHW)
+            on_step(index + 1)
+    finally:
+        if replayed is not None:
+            replayed.release()
     return latents_BCHW.float()
 
 

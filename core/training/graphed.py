@@ -7,7 +7,7 @@ after it. Both ways run the one function `TrainingStep.compute`.
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
@@ -20,16 +20,18 @@ PLAIN_STEPS = 3
 """Steps made one kernel at a time before recording: libraries choose and allocate in them."""
 
 Compute = Callable[[StepBatch], StepNumbers]
+Left = TypeVar("Left")
+"""What a function leaves on the device."""
 
 
-class Recorder(Protocol):
+class Recorder(Protocol[Left]):
     """Records the kernels that a function launches."""
 
-    def plain(self, function: Callable[[], StepNumbers]) -> StepNumbers:
+    def plain(self, function: Callable[[], Left]) -> Left:
         """Run it once, not recorded."""
 
-    def record(self, function: Callable[[], StepNumbers]) -> StepNumbers:
-        """Record it without running it; returns where a replay leaves its numbers."""
+    def record(self, function: Callable[[], Left]) -> Left:
+        """Record it without running it; returns where a replay leaves what it makes."""
 
     def replay(self) -> None:
         """Run what was recorded."""
@@ -38,21 +40,21 @@ class Recorder(Protocol):
         """Give the memory back; nothing is recorded any more."""
 
 
-class CudaRecorder:
+class CudaRecorder(Generic[Left]):
     """A CUDA graph; plain runs go by a side stream, as graphs ask."""
 
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
         self._side = torch.cuda.Stream()
 
-    def plain(self, function: Callable[[], StepNumbers]) -> StepNumbers:
+    def plain(self, function: Callable[[], Left]) -> Left:
         self._side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._side):
-            numbers = function()
+            left = function()
         torch.cuda.current_stream().wait_stream(self._side)
-        return numbers
+        return left
 
-    def record(self, function: Callable[[], StepNumbers]) -> StepNumbers:
+    def record(self, function: Callable[[], Left]) -> Left:
         with torch.cuda.graph(self._graph):
             return function()
 
@@ -71,7 +73,7 @@ class GraphedCompute:
     Where recording fails every step is made plain, and the log says why.
     """
 
-    def __init__(self, compute: Compute, *, recorder: Recorder) -> None:
+    def __init__(self, compute: Compute, *, recorder: Recorder[StepNumbers]) -> None:
         self._compute = compute
         self._recorder = recorder
         self._num_plain = 0
