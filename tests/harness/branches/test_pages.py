@@ -1,5 +1,6 @@
 """docs/variants.md and docs/encoders.md against the code: adapters, and settings of an encoder."""
 
+import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -72,3 +73,40 @@ def test_the_reach_of_ssf_and_the_features_are_on_the_pages() -> None:
     assert [row[0] for row in rows_below(ENCODERS, "`--set ssf.scope=`")] == list(SsfScope)
     features = [row[0].strip("`").lower() for row in rows_below(VARIANTS, "feature | shape")]
     assert features == list(AudioFeature)
+
+
+def test_the_measured_numbers_of_encoders_are_those_of_the_files() -> None:
+    """Catches: errors of a rebuilt encoder, or the cost of a block, of an earlier measurement."""
+    root = DOCS.parent
+    weights = root / "core" / "embedded" / "weights"
+    provenance = json.loads((weights / "PROVENANCE.json").read_text(encoding="utf-8"))
+    held_out = provenance["parts"]["mamba"]["held_out"]
+    rows = rows_below(ENCODERS, "from | | pitch | intensity | hiss | onset")
+    names = ("pooled", "untrained_pooled", "sequence", "untrained_sequence")
+    for row, name in zip(rows, names, strict=True):
+        found = held_out[f"{name}_attribute_mae"]
+        written = [float(cell) for cell in row[2:]]
+        order = ("pitch", "intensity", "hiss", "onset")
+        assert written == pytest.approx([found[key] for key in order], abs=6e-4), name
+    blocks = json.loads((root / "benchmarks" / "results" / "mamba_blocks.json").read_text())
+    v2, mamba2 = (f"{blocks['cpu_seconds_median'][name]:.2f}"[1:] for name in ("v2", "mamba2"))
+    assert f"{mamba2} against {v2} s" in ENCODERS
+
+
+def test_the_agreement_with_published_packages_is_the_measured_one() -> None:
+    """Catches: an error of docs/encoders.md or docs/metrics.md that `make peers` did not find."""
+    results = DOCS.parent / "benchmarks" / "results"
+    measured = json.loads((results / "peers.json").read_text())
+    found = {
+        f"{agreement['error']:.1e}".replace("e-0", "e-")
+        for step in measured["steps"].values()
+        for agreement in step["agreements"]
+    }
+    pages = ENCODERS + (DOCS / "metrics.md").read_text(encoding="utf-8")
+    tables = re.findall(
+        r"^\| (?:ours against theirs|difference) \| error \|\n.*\n((?:\|.*\n)+)", pages, re.M
+    )
+    said = {number for table in tables for number in re.findall(r"\d\.\de-\d+", table)}
+    assert len(tables) == 3
+    assert said
+    assert said <= found
