@@ -133,6 +133,7 @@ def analyse(
             looks=looks,
             num_decided=num_decided,
             are_rates_tuned=are_rates_tuned(branches, tuning=tuned),
+            is_by_signs=any(pair.difference.sd == 0 for pair in judged.deciding),
         ),
         branches=branches,
         seeds=seeds,

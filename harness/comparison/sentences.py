@@ -83,6 +83,7 @@ def claim_sentence(
     looks: Looks | None = None,
     num_decided: int = 0,
     are_rates_tuned: bool = False,
+    is_by_signs: bool = False,
 ) -> str:
     """What the outcome rests on, and so what may be claimed.
 
@@ -90,6 +91,7 @@ def claim_sentence(
     ranks nothing leaves nothing to test. population: what the outcome speaks of. trainings: how
     they are distributed. looks: how often it was decided. num_decided: pairs that are won or tied.
     are_rates_tuned: whether learning rates and stage lengths were searched for each branch.
+    is_by_signs: whether some deciding difference is the same in every seed and so has no t-test.
     """
     if not is_tested:
         return "Nothing was tested, so nothing is claimed."
@@ -116,6 +118,8 @@ def claim_sentence(
     if outcome is Outcome.WIN:
         family = f", Holm-adjusted over {num_pairs} pairs" if num_pairs > 1 else ""
         tests = f"the t-test{family} and the exact sign-flip test together"
+    if is_by_signs:
+        tests += " (signs alone where the difference is the same in every seed)"
     if looks is not None and looks.planned:
         tests += f", paid for looks at {_listed(looks.planned)} seeds"
     if looks is not None and looks.unplanned and looks.level is not None:

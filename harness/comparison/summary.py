@@ -74,7 +74,7 @@ def estimate(found: ComparisonRecord) -> tuple[str, ...]:
         lead = "shares the best mean"
     sentences = [
         f"{plain(best)} {lead} on {metric_label(found.metric)}, {number(means[best])}: "
-        f"{'; '.join(parts)}. {_speaks_of(own, looks=found.looks.planned)}"
+        f"{'; '.join(parts)}. {_speaks_of(own, looks=found.looks.planned)}".rstrip()
     ]
     nearest = own[0]
     if nearest.other_clips is not None:

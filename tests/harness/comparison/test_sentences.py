@@ -51,7 +51,14 @@ def test_branches_that_are_equal_share_the_best_mean(compared: Compared, finishe
     (sentence, *_) = estimate(compared(matrix(finished.record, {n: [0.5] * 6 for n in "abcde"})))
     assert "shares the best mean" in sentence
     assert sentence.count("(the same in all 6 seeds, so no interval)") == 3
-    assert "; equal to e. " in sentence
+    assert sentence.endswith("; equal to e.")
+
+
+def test_a_win_by_signs_alone_is_not_claimed_of_a_t_test(compared: Compared, finished: Any) -> None:
+    """Catches: "rests on the t-test" of a difference without a spread; a blank after the lead."""
+    found = compared(matrix(finished.record, {"a": [0.75] * 6, "b": [0.25] * 6}))
+    assert "(signs alone where the difference is the same in every seed)" in found.claim
+    assert estimate(found)[0].endswith("(the same in all 6 seeds, so no interval).")
 
 
 def test_a_small_exaggeration_is_no_factor_of_one(five: ComparisonRecord) -> None:
