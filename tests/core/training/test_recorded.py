@@ -1,6 +1,7 @@
 """Trainings whose steps are replayed, on a GPU that is not there, beside plain ones."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def trained(
         data = replace(
             build_data(), features=Features(), audio_features=model.variant.audio_features
         )
-        found = run(model, data=data, plan=plan, scheduler=scheduler, folder=folder, on_step=note)
+        own = deepcopy(scheduler)  # it keeps its tables where it was used last
+        found = run(model, data=data, plan=plan, scheduler=own, folder=folder, on_step=note)
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     return Trained(state, losses, {stage.is_recorded for stage in found.stages})
 

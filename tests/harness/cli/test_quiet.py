@@ -12,7 +12,16 @@ from harness.run.plan import RunRequest
 
 COMMIT = "c" * 40
 MODELS = {"stable_diffusion": "foundation", "clap": "foundation", "clip": "scorers"}
-OURS = ("reading ", "encoding ", "checking ", "stage", "generating ", "scoring ", "cache ")
+OURS = (
+    "reading ",
+    "encoding ",
+    "features: ",
+    "checking ",
+    "stage",
+    "generating ",
+    "scoring ",
+    "cache ",
+)
 
 
 def fill_hub_cache(cache: Path) -> list[str]:
