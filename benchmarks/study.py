@@ -1,6 +1,6 @@
 """Does the verdict keep its word? Simulated comparisons with known truth, by the product's rule.
 
-    python benchmarks/study.py [--full] [--out benchmarks/results/study.json]
+    python benchmarks/study.py [--full] [--out FILE]
 
 The quick form takes a few minutes on two cores; --full makes 20,000 experiments a cell in more
 worlds, within the hour. The worlds and the rule over many experiments are in `study_worlds`.
@@ -48,6 +48,9 @@ _BATCH = 5_000
 _LOOKS_BATCH = 500
 _PAIR = f"{Target.PAIR.value}, {OTHER_CLIPS}"
 Counts = dict[str, float]
+
+
+FULL_OUT, QUICK_OUT = Path("benchmarks/results/study.json"), Path("build/study.json")
 
 
 def run_cell(cell: Cell, experiments: int) -> dict[str, Any]:
@@ -318,7 +321,12 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="20,000 experiments a cell")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--experiments", type=int, help="of each cell, instead of the form's")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/study.json"))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=f"where the numbers go ({FULL_OUT} with --full, which docs/statistics.md quotes, "
+        f"else {QUICK_OUT})",
+    )
     parser.add_argument(
         "--parts",
         nargs="+",
@@ -326,6 +334,7 @@ def main() -> None:
         help="only these parts of the study; the others stay in --out as they are",
     )
     options = parser.parse_args()
+    out = options.out or (FULL_OUT if options.full else QUICK_OUT)
     experiments = options.experiments or (20_000 if options.full else 4_000)
     started = time.monotonic()
     few = max(40, experiments // 20)
@@ -350,9 +359,9 @@ def main() -> None:
         parser.error(f"no part {', '.join(sorted(unknown))}; known: {', '.join(wanted)}")
     rows: dict[str, Any] = {"experiments": experiments, "full": full}
     if options.parts:
-        rows = json.loads(options.out.read_bytes())
+        rows = json.loads(out.read_bytes())
         if (rows["experiments"], rows["full"]) != (experiments, full):
-            parser.error(f"{options.out} is of another form; run all of the study again")
+            parser.error(f"{out} is of another form; run all of the study again")
     with ProcessPoolExecutor(options.jobs) as pool:
         parts = {
             name: [pool.submit(make, *words) for make, words in tasks]
@@ -366,9 +375,9 @@ def main() -> None:
                 print(json.dumps(rows[name][-1]), flush=True)
     if not options.parts:
         rows["seconds"] = round(time.monotonic() - started)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_without_nan(rows), indent=1, allow_nan=False) + "\n"
-    options.out.write_text(text, encoding="utf-8")
+    out.write_text(text, encoding="utf-8")
 
 
 def _without_nan(value: Any) -> Any:
