@@ -21,6 +21,8 @@ _MOVED, _SHARED_STAGES = "moved_steps", ("stage1", "stage2")
 """A branch's own setting that moves steps between these two stages; together they stay equal."""
 _SAME_MACHINE_KIND = ("platform", "cpus")
 """Facts of the environment that move no number beyond rounding and are not asked to be equal."""
+_OF_SOME_BRANCHES = ("selective_scan",)
+"""Facts on a part that not every branch has: a run that says nothing of it has none."""
 
 
 def require_comparable(
@@ -173,7 +175,8 @@ def mixed_environment(records: Sequence[RunRecord]) -> dict[str, dict[str, list[
     for record in records:
         own = environment_of(record)
         for field in known.difference(_SAME_MACHINE_KIND):
-            if field in own or record.status is Status.FINISHED:
+            has_none = record.status is not Status.FINISHED or field in _OF_SOME_BRANCHES
+            if field in own or not has_none:
                 value = own.get(field, NOT_RECORDED)
                 fields.setdefault(field, {}).setdefault(value, []).append(record.run_id)
     return {field: values for field, values in sorted(fields.items()) if len(values) > 1}

@@ -103,6 +103,20 @@ def test_runs_that_differ_in_more_than_branch_and_seed_are_refused(
             require_comparable(pair)
 
 
+def test_how_scans_are_computed_is_asked_of_branches_that_scan(finished: Any) -> None:
+    """Catches: a branch without scans that cannot be compared with one that has some; two kinds."""
+    first, second, third = matrix(finished.record, {"a": [0.5], "b": [0.5], "c": [0.5]})
+
+    def scanning(record: RunRecord, kind: str) -> RunRecord:
+        environment = {**record.environment, "selective_scan": kind}
+        return record.model_copy(update={"environment": environment})
+
+    require_comparable([first, scanning(second, "loop")])
+    require_comparable([scanning(first, "loop"), second, scanning(third, "loop")])
+    with pytest.raises(MismatchError, match=r"environment\.selective_scan"):
+        require_comparable([first, scanning(second, "loop"), scanning(third, "triton")])
+
+
 def test_a_mixed_environment_can_be_allowed_and_is_then_reported(
     finished: Any, compared: Callable[..., ComparisonRecord], tmp_path: Path
 ) -> None:
