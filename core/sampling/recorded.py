@@ -72,7 +72,10 @@ class RecordedPass:
         self._noisy_BCHW, self._timestep = buffers
         if not torch.equal(self._replay(noisy_BCHW, timestep), expected_BCHW):
             self.release()
-            self._stay_plain("a replay gave other numbers, as where a branch counts its passes")
+            self._stay_plain(
+                "a replay gave other numbers, as where a branch counts its passes (it was asked "
+                "for one more than there are steps)"
+            )
 
     def _replay(self, noisy_BCHW: Tensor, timestep: Tensor) -> Tensor:
         assert self._noisy_BCHW is not None
@@ -92,7 +95,7 @@ class RecordedPass:
 def _say(reason: str) -> None:
     _log.warning(
         "sampling launches the kernels of each pass one by one, not as one CUDA graph, which is "
-        "slower and gives the same: %s",
+        "slower: %s",
         reason,
     )
 

@@ -20,7 +20,7 @@ _OTHER_FILES = (
     (0, b"caff", "a CAF sound"),
     (0, b"riff", "a W64 sound"),
     (0, b"#!AMR", "an AMR sound"),
-    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
+    (0, b"MThd", "MIDI, which is notes and not a recording"),
     (4, b"ftyp", "an MP4 or M4A file"),
     (0, b"\x1aE\xdf\xa3", "a WebM or Matroska file"),
     (0, b"0&\xb2u", "a WMA or WMV file"),
